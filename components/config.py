@@ -1,0 +1,74 @@
+"""Configuration of the components, free of TFX and TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestionConfig:
+    """What TextExampleGen reads; see components/text_example_gen.py."""
+
+    input: str = ""
+    """File, folder or pattern: .jsonl, .jsonl.gz, .txt or .parquet, with or without {SPAN}."""
+    lang: str = "en"
+    """Language of documents that do not say theirs."""
+    eval_share: float = 0.1
+    """Share of documents, by a hash of the id, that are held out for evaluation."""
+    max_quarantine_share: float = 0.01
+    """The component fails if more than this share of the records is malformed."""
+    max_record_bytes: int = 16_000_000
+    """A longer record is quarantined."""
+    shards: int = 4
+    """Files of each split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+    """Bounds of the curated schema; see components/data_validation.py."""
+
+    min_documents: int = 2
+    min_characters: int = 1
+    """Shortest document, in characters."""
+    max_non_letter_share: float = 0.6
+    """Highest share of characters of one document that are neither letters nor white space."""
+    max_replacement_share: float = 0.01
+    """Highest share of U+FFFD in one document."""
+    languages: tuple[str, ...] = ("en", "zh")
+    max_duplicate_share: float = 0.05
+    """Highest share of documents that repeat another one's text."""
+    max_source_skew: float = 0.5
+    """Largest L-infinity distance of the language distribution from the last span's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VocabularyConfig:
+    """Where the vocabulary comes from; see components/vocabulary_trainer.py."""
+
+    file: str | None = None
+    """A given vocabulary; None learns one."""
+    min_count: int = 2
+    """Words seen less often are not learned from."""
+    max_words: int = 1_000_000
+    """Most frequent words that are learned from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplesConfig:
+    """How examples are grouped; see components/example_builder.py."""
+
+    groups: int = 8
+    """Groups, and output files, of the training split."""
+    eval_groups: int = 1
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BeamConfig:
+    """The runner of every Beam step."""
+
+    runner: str = "DirectRunner"
+    workers: int = 1
+    """Worker processes of the DirectRunner; 1 stays inside the process."""
+    args: tuple[str, ...] = ()
+    """More Beam flags, as they are."""

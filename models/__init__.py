@@ -1,0 +1,1 @@
+"""Pure TensorFlow, Keras and NumPy: families, objectives, tokenizers, the training loop."""

@@ -1,0 +1,53 @@
+"""Configuration of training, free of TensorFlow so that a command line can validate it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW as google-research/bert has it; see models/optimizer.py."""
+
+    learning_rate: float = 1e-4
+    """Peak learning rate, after warmup."""
+    warmup_steps: int = 10_000
+    """Steps over which the rate grows linearly from 0 to its peak."""
+    final_learning_rate: float = 0.0
+    """The rate at the last step; the decay is linear."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay; LayerNorm and bias are excluded."""
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-6
+    clip_norm: float = 1.0
+    """Global gradient norm above which gradients are scaled down."""
+    bias_correction: bool = False
+    """google-research/bert leaves Adam's bias correction out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The training loop's own settings; see models/training.py."""
+
+    steps: int = 1_000
+    """Optimizer steps."""
+    batch_size: int = 32
+    """Examples per optimizer step, over all devices and accumulated parts."""
+    accumulation: int = 1
+    """Parts that a batch is computed in; must divide batch_size."""
+    seed: int = 0
+    """Seeds the initial weights, the dropout and the data order."""
+    jit_compile: bool = True
+    """Compile the step with XLA."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes in bfloat16 with float32 master weights."""
+    checkpoint_seconds: float = 60.0
+    """Least time between two checkpoints."""
+    keep_checkpoints: int = 2
+    log_steps: int = 20
+    """Steps between two records in TensorBoard and between two looks at the loss."""
+    shuffle_buffer: int = 20_000
+    """Examples held in memory to draw the order from."""
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)

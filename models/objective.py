@@ -1,0 +1,150 @@
+"""The protocol that one builder, one trainer, one evaluator and one exporter serve (law 2).
+
+A family is data plus an objective; a task is an objective over any family's `hidden_states`.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from models.tokenizers.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One feature of a training example, of fixed shape, so that batches are static."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["int64", "float32", "string"]
+    description: str
+
+
+FeatureSpec = Mapping[str, Feature]
+"""The schema of the examples an objective makes and its model reads."""
+
+Example = Mapping[str, np.ndarray]
+"""One example: an array per feature of the spec (string features: object arrays of bytes)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizedDocument:
+    """A document as example generation sees it.
+
+    `pieces` are what `Objective.split` cut, in order, as int32 id arrays `[tokens]`, without
+    special tokens; pieces that gave no token are left out.
+    """
+
+    id: str
+    source: str
+    lang: str
+    pieces: Sequence[np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One term of the training loss: Σ numerator / Σ denominator over the whole batch, weighted."""
+
+    numerator: str
+    denominator: str
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A figure made of sums (law 6): Σ numerator / Σ denominator over all examples.
+
+    `numerator` and `denominator` name outputs of the `evaluate` signature. With `exponentiate` the
+    figure is exp of the ratio: perplexity. Bounds gate the blessing; `max_regression` bounds the
+    loss against the last blessed model, absolute. `baseline` names the Metric to read beside it.
+    """
+
+    name: str
+    numerator: str
+    denominator: str
+    exponentiate: bool = False
+    higher_is_better: bool = True
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    max_regression: float | None = None
+    baseline: str | None = None
+
+
+class Objective(Protocol):
+    """What is learned: examples, heads, losses, figures and signatures."""
+
+    def feature_spec(self) -> FeatureSpec:
+        """The example schema."""
+
+    def split(self, text: str, lang: str) -> list[str]:
+        """The pieces of a document that are tokenized apart: sentences, or the whole text."""
+
+    def make_examples(
+        self,
+        documents: Sequence[TokenizedDocument],
+        rng: np.random.Generator,
+        tally: collections.Counter[str],
+    ) -> Iterator[Example]:
+        """Examples of one group of documents, a pure function of its arguments.
+
+        Args:
+            documents: one group, sorted by id.
+            rng: the only source of chance.
+            tally: what was dropped, cut or forced, counted by reason (law 8).
+        """
+
+    def build_model(self, backbone: keras.Model) -> keras.Model:
+        """Backbone plus heads: features `{name: [batch, *shape]}` → sums `{name: [batch]}`.
+
+        The model keeps the backbone as `model.backbone`. Its outputs hold every numerator and
+        denominator that `losses` and `metrics` name, float32.
+        """
+
+    def losses(self) -> Sequence[Loss]:
+        """The terms of the training loss."""
+
+    def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """Each loss's denominator per example `[batch]`, float32, known before the model runs."""
+
+    def set_baseline(self, model: keras.Model, examples: tf.data.Dataset) -> None:
+        """Fills the model's baseline tables (unigram counts) from batches of training features."""
+
+    def metrics(self) -> Sequence[Metric]:
+        """Figures and their thresholds; at least one has a bound."""
+
+    def signatures(self, model: keras.Model, tokenizer: Tokenizer) -> Mapping[str, Callable]:
+        """Serving functions on raw strings by name, each a `tf.function` with input signature.
+
+        `serving_default` and `embed` are always among them.
+        """
+
+    def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Requests by signature: argument → list of values; sent when a server loads the model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A row of the registry.
+
+    Attributes:
+        tokenizer: the class that loads a saved tokenizer.
+        learn: (word counts, tokenizer configuration) → tokenizer.
+        import_vocabulary: (vocabulary file, tokenizer configuration) → tokenizer.
+        build_backbone: (backbone configuration, tokenizer) → the backbone (law 3).
+        build_objective: (objective configuration, tokenizer) → the objective.
+    """
+
+    name: str
+    tokenizer: type[Tokenizer]
+    learn: Callable[[Mapping[str, int], Any], Tokenizer]
+    import_vocabulary: Callable[[Any, Any], Tokenizer]
+    build_backbone: Callable[[Any, Tokenizer], keras.Model]
+    build_objective: Callable[[Any, Tokenizer], Objective]

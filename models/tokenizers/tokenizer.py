@@ -1,0 +1,69 @@
+"""The interface of every tokenizer: text to ids in one TensorFlow graph function (law 4)."""
+
+from __future__ import annotations
+
+import abc
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+
+class Tokenizer(tf.Module, abc.ABC):
+    """Text → ids in graph; the same object serves Beam, training input and the SavedModel.
+
+    A tokenizer is rebuilt from the files that `save` wrote and nothing else. Special tokens never
+    come out of `tokenize`: text that spells one is text.
+    """
+
+    @property
+    @abc.abstractmethod
+    def vocabulary(self) -> Sequence[str]:
+        """The entries in the order of their ids."""
+
+    @property
+    @abc.abstractmethod
+    def special_ids(self) -> Mapping[str, int]:
+        """Ids of the special tokens by role: `padding`, `unknown`, and what the family needs."""
+
+    @abc.abstractmethod
+    def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Ids of texts, without special tokens.
+
+        Args:
+            texts: string `[batch]`, UTF-8.
+
+        Returns:
+            int32 `[batch, (tokens)]`.
+        """
+
+    @abc.abstractmethod
+    def tokenize_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Ids as `tokenize`, with each token's first byte and the byte after its last in the text.
+
+        Returns:
+            Three `[batch, (tokens)]`: ids int32, starts int64, limits int64.
+        """
+
+    @abc.abstractmethod
+    def tokens(self, ids: tf.Tensor) -> tf.Tensor:
+        """The vocabulary entries of ids, string, in the shape of `ids` (dense or ragged)."""
+
+    @abc.abstractmethod
+    def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """Readable text of ids `[batch, (tokens)]`, string `[batch]`."""
+
+    @abc.abstractmethod
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the files that `load` reads."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: pathlib.Path) -> Tokenizer:
+        """The tokenizer that `save` wrote.
+
+        Raises:
+            ConfigError: a file is missing or cannot be used; names file and line.
+        """

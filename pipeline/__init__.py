@@ -1,0 +1,1 @@
+"""When and where: configuration, spans, the graph of components, runs and their metadata."""
