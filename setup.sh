@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# Makes .venv from requirements.lock: finds a Python, says which it takes and why, checks what the
+# installation needs before it starts, and ends with one error and its remedy where something is
+# missing. Never downloads a Python. Does nothing when nothing changed since the last time.
+#
+#   bash setup.sh                          what every make target runs first
+#   POLYSEME_PYTHON=/path/to/python3.10 bash setup.sh     decides the Python
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+readonly venv=.venv stamp=.venv/polyseme-stamp
+readonly modern="3.13 3.12 3.11" compatible="3.10"
+unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
+export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS="${UV_NO_PROGRESS-$([[ -t 2 ]] || echo 1)}"
+
+say() { printf 'set-up: %s\n' "$*" >&2; }
+
+# fail WHAT REMEDY…: one error, each further argument a line of the remedy.
+fail() {
+  printf '\nset-up failed: %s\n' "$1" >&2
+  shift
+  printf '  to do: %s\n' "$@" >&2
+  exit 1
+}
+
+on_debian() { grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release; }
+
+# install_hint DEBIAN-PACKAGES WORDS: how this system gets something.
+install_hint() {
+  if on_debian; then echo "apt-get install $1"; else echo "install $2 with your system's packages"; fi
+}
+
+# What .venv depends on, as one hash.
+fingerprint() {
+  { cat requirements.lock pyproject.toml requirements.txt setup.sh
+    echo "${POLYSEME_PYTHON-} $PWD"
+  } | sha256sum | cut -d' ' -f1
+}
+
+# probe PYTHON: "VERSION|PATH|INCLUDE" of a CPython that runs here, nothing of any other.
+probe() {
+  "$1" -I -c '
+import platform, sys, sysconfig
+if platform.python_implementation() == "CPython" and sys.maxsize > 2**32 and "t" not in sys.abiflags:
+    path = sys.executable
+    if sys.prefix != sys.base_prefix:  # a virtual environment: what it was made from
+        path = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+    include = sysconfig.get_path("include", vars={"installed_base": sys.base_prefix})
+    print(platform.python_version(), path, include, sep="|")
+' 2>/dev/null || true
+}
+
+# candidates MINOR: the files that may be this Python, one a line, best known first.
+candidates() {
+  local minor=$1 name
+  for name in "python$minor" python3 python; do type -aP "$name" || true; done
+  ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$minor".*/bin/"python$minor" \
+    "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}/cpython-$minor".*/bin/"python$minor" \
+    /usr/bin/"python$minor" /usr/local/bin/"python$minor" 2>/dev/null | sort -rV || true
+}
+
+find_uv() {
+  local file
+  for file in "$venv/bin/uv" "$(type -P uv || true)"; do
+    if [[ -n $file ]] && "$file" --version >/dev/null 2>&1; then echo "$file"; return; fi
+  done
+}
+
+# lacks PYTHON INCLUDE: what a Python lacks to make the environment from, nothing if it has all.
+lacks() {
+  if [[ ! -f $2/Python.h ]]; then echo headers
+  elif [[ -z $(find_uv) ]] && ! "$1" -I -c 'import ensurepip, venv' 2>/dev/null; then echo venv
+  fi
+}
+
+# choose_python: sets python, version, include; fails where nothing fits.
+choose_python() {
+  local glibc minor file found missing first="" why
+  glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
+  [[ $(uname -sm) == "Linux x86_64" ]] || fail "TFX has packages for Linux on x86_64 only; this is $(uname -sm)." \
+    "use a Linux x86_64 machine or container, such as Debian 12 or 13"
+  [[ -n $glibc ]] || fail "this system's C library is not glibc, and TFX has no packages for another." \
+    "use a distribution with glibc, such as Debian 12 or 13"
+
+  local wanted=$compatible
+  why="glibc $glibc is older than 2.39, which ML Metadata needs on newer Pythons"
+  if printf '2.39\n%s\n' "$glibc" | sort -VC; then
+    wanted="$modern $compatible"
+    why="the newest found that the stack supports; glibc $glibc is 2.39 or newer"
+  fi
+  if [[ -n ${POLYSEME_PYTHON-} ]]; then
+    found=$(probe "$POLYSEME_PYTHON")
+    [[ -n $found ]] || fail "POLYSEME_PYTHON=$POLYSEME_PYTHON is not a CPython that runs here." \
+      "give the path of a Python ${wanted// /, }, or unset POLYSEME_PYTHON"
+    minor=$(cut -d. -f1,2 <<<"$found")
+    [[ " $wanted " == *" $minor "* ]] || fail \
+      "POLYSEME_PYTHON is Python $minor; with glibc $glibc the stack needs one of: ${wanted// /, }." \
+      "give another, or unset POLYSEME_PYTHON"
+    wanted=$minor why="POLYSEME_PYTHON says so"
+  fi
+
+  for minor in $wanted; do
+    while read -r file; do
+      found=$(probe "$file")
+      [[ $found == "$minor".* ]] || continue
+      IFS='|' read -r version python include <<<"$found"
+      missing=$(lacks "$python" "$include")
+      if [[ -z $missing ]]; then
+        say "Python $version ($python): $why."
+        return
+      fi
+      first=${first:-"$missing|$minor|$python|$include"}
+    done < <(if [[ -n ${POLYSEME_PYTHON-} ]]; then echo "$POLYSEME_PYTHON"; else candidates "$minor"; fi)
+  done
+
+  IFS='|' read -r missing minor python include <<<"$first"
+  case $missing in
+    headers) fail "$python has no headers ($include/Python.h); pyfarmhash is compiled and needs them." \
+      "$(install_hint "python$minor-dev" "Python $minor's development headers"), then run the same command again" ;;
+    venv) fail "$python cannot make virtual environments (no ensurepip), and uv is not on PATH." \
+      "$(install_hint "python$minor-venv" "Python $minor's venv module") or pip install uv, then run the same command again" ;;
+  esac
+  if [[ $wanted == "$compatible" ]]; then
+    fail "no Python 3.10 found; with glibc $glibc (older than 2.39) the stack runs on no other." \
+      "uv python install 3.10   or   pyenv install 3.10, then run the same command again" \
+      "or use a system with glibc 2.39 or newer (Debian 13, Ubuntu 24.04) and its own Python"
+  fi
+  fail "no Python 3.13, 3.12, 3.11 or 3.10 found on PATH, among pyenv's versions or uv's." \
+    "$(install_hint "python3 python3-dev python3-venv" "Python 3.13 with headers"), then run the same command again"
+}
+
+# check_compiler: compiles what pyfarmhash's build does, in small.
+check_compiler() {
+  local compiler=${CXX:-}
+  [[ -n $compiler ]] || for compiler in c++ g++ clang++ ""; do type -P "$compiler" >/dev/null && break; done
+  [[ -n $compiler ]] || fail "no C++ compiler found (c++, g++, clang++); pyfarmhash comes as source." \
+    "$(install_hint g++ "a C++ compiler"), then run the same command again"
+  printf '#include <string>\n#include <Python.h>\n' |
+    $compiler -x c++ -fsyntax-only -I"$include" - 2>"$log" || fail \
+    "the C++ compiler ($compiler) cannot compile a Python extension: $(head -1 "$log")" \
+    "$(install_hint "g++ libc6-dev" "a complete C++ compiler"), then run the same command again"
+}
+
+# attempt WHAT COMMAND…: runs it, and explains its failure.
+attempt() {
+  local what=$1
+  shift
+  if "$@" 2> >(tee "$log" >&2); then return; fi
+  wait
+  if grep -qiE 'dns error|name resolution|getaddrinfo|connect|connection|timed out|error sending request|network is unreachable|NewConnectionError' "$log"; then
+    fail "$what: the package index could not be reached." \
+      "check the network, and a proxy's or a mirror's settings (HTTPS_PROXY, UV_DEFAULT_INDEX, PIP_INDEX_URL, SSL_CERT_FILE)" \
+      "then run the same command again: what was downloaded is kept"
+  fi
+  if grep -qiE 'no space left|disk quota' "$log"; then
+    fail "$what: the disk is full." "free some space (the environment takes about 4 GB, downloads 1 GB)" \
+      "then run the same command again: it goes on from where it stopped"
+  fi
+  fail "$what did not work; its messages are above." "run the same command again; it goes on from where it stopped"
+}
+
+# make_venv: an environment of the chosen Python in .venv; leaves a sound one alone.
+make_venv() {
+  local uv
+  if [[ $("$venv/bin/python" -I -c 'import platform; print(platform.python_version())' 2>/dev/null) == "$version" ]]; then
+    return
+  fi
+  rm -rf "$venv"
+  uv=$(find_uv)
+  if [[ -n $uv ]]; then
+    attempt "making $venv" "$uv" venv --quiet --python "$python" "$venv"
+  else
+    attempt "making $venv" "$python" -m venv "$venv"
+  fi
+}
+
+if [[ -f $stamp && $(<"$stamp") == "$(fingerprint)" ]] && "$venv/bin/python" -c '' 2>/dev/null; then
+  exit 0
+fi
+exec 9<setup.sh
+flock 9 # one set-up at a time; another that waited here finds the work done
+if [[ -f $stamp && $(<"$stamp") == "$(fingerprint)" ]]; then exit 0; fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+choose_python
+check_compiler
+make_venv
+rm -f "$stamp"
+uv=$(find_uv)
+if [[ -z $uv ]]; then
+  attempt "installing uv" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+  uv=$venv/bin/uv
+fi
+say "installing from requirements.lock and compiling bytecode (the first time takes minutes) …"
+attempt "installing packages" "$uv" pip sync --python "$venv/bin/python" --require-hashes --compile-bytecode requirements.lock
+attempt "installing polyseme" "$uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation --editable .
+fingerprint >"$stamp"
+say "ready: $venv with Python $version."
