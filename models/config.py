@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import TypeVar
+
+from models.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """The dataclass `kind` of a JSON object, nested dataclasses included, types checked.
+
+    Raises:
+        ConfigError: naming the field, its value and what was expected.
+    """
+    import pydantic  # 0.1 s that only readers of a configuration pay
+
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(text, extra="forbid")
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{first['msg']}, got {first['input']!r:.80}",
+            where=".".join([kind.__name__, *map(str, first["loc"])]),
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +63,6 @@ class TrainingConfig:
     """Seeds the initial weights, the dropout and the data order."""
     jit_compile: bool = True
     """Compile the step with XLA."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 computes in bfloat16 with float32 master weights."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints."""
     keep_checkpoints: int = 2

@@ -135,6 +135,7 @@ class Family:
     """A row of the registry.
 
     Attributes:
+        config: the family's configuration, with `backbone`, `objective` and `tokenizer`.
         tokenizer: the class that loads a saved tokenizer.
         learn: (word counts, tokenizer configuration) → tokenizer.
         import_vocabulary: (vocabulary file, tokenizer configuration) → tokenizer.
@@ -143,6 +144,7 @@ class Family:
     """
 
     name: str
+    config: type
     tokenizer: type[Tokenizer]
     learn: Callable[[Mapping[str, int], Any], Tokenizer]
     import_vocabulary: Callable[[Any, Any], Tokenizer]
