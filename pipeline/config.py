@@ -1,0 +1,75 @@
+"""A run's whole configuration, composed of its owners' configurations. Free of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+from components.config import (
+    BeamConfig,
+    ExamplesConfig,
+    IngestionConfig,
+    ValidationConfig,
+    VocabularyConfig,
+)
+from models.bert.config import BertConfig
+from models.config import TrainingConfig, from_json
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that a recipe decides; written as config.json into the run's folder."""
+
+    name: str = "model"
+    """Name of the pipeline and of the served model."""
+    recipe: str = ""
+    """The recipe that this configuration started from."""
+    runs: str = "runs"
+    """Folder that holds a folder per pipeline."""
+    model: BertConfig = dataclasses.field(default_factory=BertConfig)
+    ingestion: IngestionConfig = dataclasses.field(default_factory=IngestionConfig)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)
+    examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The pipeline's own folder, absolute: metadata, artifacts, logs, served versions."""
+        return pathlib.Path(self.runs).absolute() / self.name
+
+    def to_json(self) -> str:
+        """The resolved configuration, keys sorted, to be read and to be read back."""
+        return _dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> PipelineConfig:
+        """Reads `to_json`'s text; a field that it lacks has its default.
+
+        Raises:
+            ConfigError: naming the field that is unknown or of the wrong type.
+        """
+        return from_json(cls, text)
+
+    def content(self) -> str:
+        """JSON of what the weights depend on: no name, no place and no Beam runner.
+
+        Where the input lies is left out too: the input's fingerprint stands for its bytes. It is
+        what gets exported with the model, so that the same content gives the same bytes.
+        """
+        fields = dataclasses.asdict(self)
+        for name in ("name", "recipe", "runs", "beam"):
+            del fields[name]
+        del fields["ingestion"]["input"]
+        return _dumps(fields)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of `content`."""
+        return hashlib.sha256(self.content().encode()).hexdigest()
+
+
+def _dumps(fields: dict) -> str:
+    return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,120 @@
+"""Named configurations. A recipe is a function; its docstring is its command and its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from components.config import ExamplesConfig, IngestionConfig, ValidationConfig, VocabularyConfig
+from models.bert.config import SIZES, BertBackboneConfig, BertConfig, BertObjectiveConfig
+from models.config import OptimizerConfig, TrainingConfig
+from models.tokenizers.config import WordPieceConfig
+from pipeline.config import PipelineConfig
+
+
+def bert_tiny() -> PipelineConfig:
+    """The whole pipeline in seconds, for tests and for a first look at your own text.
+
+    Command:
+        python -m pipeline run bert_tiny --input mine.jsonl
+
+    Expected: about a minute and a half on two cores, most of it imports; a pushed model that has
+    learned next to nothing.
+    """
+    return PipelineConfig(
+        model=BertConfig(
+            backbone=BertBackboneConfig(2, 32, 2, 64, max_length=64),
+            objective=BertObjectiveConfig(
+                sequence_length=64,
+                max_predictions=10,
+                dupe_factor=1,
+                min_accuracy_over_unigram=0.0,
+                max_regression=1.0,
+            ),
+            tokenizer=WordPieceConfig(vocabulary_size=1_000),
+        ),
+        ingestion=IngestionConfig(eval_share=0.2, shards=1),
+        validation=ValidationConfig(max_duplicate_share=1.0),
+        vocabulary=VocabularyConfig(min_count=1),
+        examples=ExamplesConfig(groups=2),
+        training=TrainingConfig(
+            steps=20,
+            batch_size=8,
+            jit_compile=False,
+            log_steps=10,
+            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5),
+        ),
+    )
+
+
+def bert_zh_tiny() -> PipelineConfig:
+    """`bert_tiny` for Chinese: every character a token, sentences cut at 。！？.
+
+    Command:
+        python -m pipeline run bert_zh_tiny --input chinese.jsonl
+
+    Expected: as bert_tiny.
+    """
+    tiny = bert_tiny()
+    return dataclasses.replace(
+        tiny,
+        ingestion=dataclasses.replace(tiny.ingestion, lang="zh"),
+        model=dataclasses.replace(tiny.model, tokenizer=WordPieceConfig(vocabulary_size=4_000)),
+    )
+
+
+def bert_demo() -> PipelineConfig:
+    """A small BERT that learns real text on a laptop: `make demo`.
+
+    Command:
+        python -m pipeline run bert_demo --input 'corpora/sotu/{SPAN}.jsonl' --span next
+
+    Expected: a blessed and pushed model, masked-LM accuracy more than twice the unigram
+    baseline's and next-sentence accuracy above 0.60 on held-out addresses.
+    """
+    return PipelineConfig(
+        model=BertConfig(
+            backbone=BertBackboneConfig(4, 128, 4, 512, max_length=128),
+            objective=BertObjectiveConfig(
+                dupe_factor=2,
+                min_next_sentence_accuracy=0.6,
+                min_accuracy_over_unigram=2.0,
+            ),
+            tokenizer=WordPieceConfig(vocabulary_size=8_000),
+        ),
+        training=TrainingConfig(
+            steps=2_000,
+            batch_size=32,
+            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=200),
+        ),
+    )
+
+
+def bert_base() -> PipelineConfig:
+    """BERT base, uncased (Devlin et al., 2019), first phase: 128 tokens, a million steps.
+
+    Command:
+        python -m pipeline run bert_base --input 'corpus/{SPAN}/*.jsonl.gz' --span next
+
+    Expected: 109 million parameters in the encoder. Meant for accelerators and billions of words;
+    nobody has trained it to the end with this code yet, so no figures are promised.
+    """
+    return PipelineConfig(
+        model=BertConfig(
+            backbone=SIZES["base"],
+            objective=BertObjectiveConfig(
+                min_next_sentence_accuracy=0.9, min_accuracy_over_unigram=2.0
+            ),
+        ),
+        ingestion=IngestionConfig(eval_share=0.01, shards=64),
+        examples=ExamplesConfig(groups=256, eval_groups=4),
+        training=TrainingConfig(steps=1_000_000, batch_size=256, log_steps=100),
+    )
+
+
+RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
+    "bert_tiny": bert_tiny,
+    "bert_zh_tiny": bert_zh_tiny,
+    "bert_demo": bert_demo,
+    "bert_base": bert_base,
+}

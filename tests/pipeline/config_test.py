@@ -1,0 +1,45 @@
+"""The configuration survives JSON, and its fingerprint depends on content alone."""
+
+import dataclasses
+import json
+
+import pytest
+
+from components.config import BeamConfig
+from models.errors import ConfigError
+from pipeline.config import PipelineConfig
+from pipeline.overrides import apply_overrides
+from pipeline.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_json_there_and_back(name: str) -> None:
+    config = RECIPES[name]()
+    assert PipelineConfig.from_json(config.to_json()) == config
+
+
+def test_an_unknown_field_is_named() -> None:
+    fields = json.loads(RECIPES["bert_tiny"]().to_json())
+    fields["training"]["stepps"] = 3
+    with pytest.raises(ConfigError, match="training.stepps"):
+        PipelineConfig.from_json(json.dumps(fields))
+
+
+def test_the_fingerprint_is_of_the_content() -> None:
+    config = RECIPES["bert_tiny"]()
+    elsewhere = dataclasses.replace(
+        config,
+        name="other",
+        recipe="other",
+        runs="/elsewhere",
+        beam=BeamConfig(workers=2),
+        ingestion=dataclasses.replace(config.ingestion, input="other/place.txt"),
+    )
+    assert elsewhere.fingerprint() == config.fingerprint()
+    for pair in ("training.seed=1", "ingestion.lang=zh", "model.backbone.layers=3"):
+        assert apply_overrides(config, [pair]).fingerprint() != config.fingerprint()
+
+
+def test_the_folder_is_absolute(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    assert PipelineConfig(runs="runs", name="mine").folder == tmp_path / "runs/mine"

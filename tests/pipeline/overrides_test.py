@@ -1,0 +1,72 @@
+"""`--set`: types checked, nothing else changed, suggestions that help."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from models.errors import ConfigError
+from pipeline.overrides import apply_overrides
+from pipeline.recipes import bert_tiny
+
+
+def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in fields.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return leaves
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("training.steps=5", 5),
+        ("training.optimizer.learning_rate=1e-4", 1e-4),
+        ("training.jit_compile=True", True),
+        ("vocabulary.file=my words.txt", "my words.txt"),
+        ("validation.languages=en,de", ("en", "de")),
+        ("beam.args=--a=1,--b", ("--a=1", "--b")),
+        ("name=mine", "mine"),
+    ],
+)
+def test_one_field_is_set_with_its_own_type(pair: str, value: Any) -> None:
+    before = flat(dataclasses.asdict(bert_tiny()))
+    after = flat(dataclasses.asdict(apply_overrides(bert_tiny(), [pair])))
+    key = pair.partition("=")[0]
+    assert {name for name in after if after[name] != before[name]} == {key}
+    assert after[key] == value
+    assert type(after[key]) is type(value)
+
+
+@pytest.mark.parametrize(("pair", "value"), [("vocabulary.file=None", None), ("beam.args=", ())])
+def test_a_field_can_be_emptied(pair: str, value: Any) -> None:
+    filled = apply_overrides(bert_tiny(), ["vocabulary.file=a.txt", "beam.args=--a"])
+    key = pair.partition("=")[0]
+    assert flat(dataclasses.asdict(apply_overrides(filled, [pair])))[key] == value
+
+
+def test_later_pairs_win() -> None:
+    config = apply_overrides(bert_tiny(), ["training.steps=1", "training.steps=2"])
+    assert config.training.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("trainng.steps=5", "did you mean training.steps?"),
+        ("steps=5", "did you mean training.steps?"),
+        ("training.optimizer.learningrate=1", "did you mean training.optimizer.learning_rate"),
+        ("training.optimizer=adam", "training.optimizer.learning_rate"),
+        ("qqqq=1", "python -m pipeline recipes"),
+        ("training.steps=many", "give a whole number; it is 20 now"),
+        ("training.steps=1.5", "give a whole number"),
+        ("training.jit_compile=perhaps", "give True or False"),
+        ("model.family=word2vec", "give one of bert"),
+        ("training.steps", "sets nothing"),
+    ],
+)
+def test_a_mistake_is_told_with_the_remedy(pair: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        apply_overrides(bert_tiny(), [pair])
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) <= 5

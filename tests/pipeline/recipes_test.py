@@ -1,0 +1,23 @@
+"""Every recipe says how it is run and what to expect, and gates something."""
+
+import pytest
+
+from pipeline.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_documents_its_command_and_its_result(name: str) -> None:
+    text = RECIPES[name].__doc__ or ""
+    assert f"python -m pipeline run {name} " in text
+    assert "Expected:" in text
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_fits_itself(name: str) -> None:
+    config = RECIPES[name]()
+    model = config.model
+    assert model.backbone.width % model.backbone.heads == 0
+    assert model.objective.sequence_length <= model.backbone.max_length
+    assert config.training.optimizer.warmup_steps < config.training.steps
+    assert config.training.batch_size % config.training.accumulation == 0
+    assert RECIPES[name].__name__ == name
