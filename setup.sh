@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly venv=.venv stamp=.venv/polyseme-stamp
 readonly modern="3.13 3.12 3.11" compatible="3.10"
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
-export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS="${UV_NO_PROGRESS-$([[ -t 2 ]] || echo 1)}"
+export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
@@ -75,14 +75,13 @@ lacks() {
 
 # choose_python: sets python, version, include; fails where nothing fits.
 choose_python() {
-  local glibc minor file found missing first="" why
+  local glibc minor file found missing first="" why wanted=$compatible
   glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
   [[ $(uname -sm) == "Linux x86_64" ]] || fail "TFX has packages for Linux on x86_64 only; this is $(uname -sm)." \
     "use a Linux x86_64 machine or container, such as Debian 12 or 13"
   [[ -n $glibc ]] || fail "this system's C library is not glibc, and TFX has no packages for another." \
     "use a distribution with glibc, such as Debian 12 or 13"
 
-  local wanted=$compatible
   why="glibc $glibc is older than 2.39, which ML Metadata needs on newer Pythons"
   if printf '2.39\n%s\n' "$glibc" | sort -VC; then
     wanted="$modern $compatible"
@@ -141,12 +140,12 @@ check_compiler() {
     "$(install_hint "g++ libc6-dev" "a complete C++ compiler"), then run the same command again"
 }
 
-# attempt WHAT COMMAND…: runs it, and explains its failure.
+# attempt WHAT COMMAND…: runs it (the list of installed packages left out), and explains its failure.
 attempt() {
   local what=$1
   shift
-  if "$@" 2> >(tee "$log" >&2); then return; fi
-  wait
+  if "$@" 2> >(tee "$log" | grep -vE '^ [+~-] ' >&2 || true); then return; fi
+  wait # for what is still being written
   if grep -qiE 'dns error|name resolution|getaddrinfo|connect|connection|timed out|error sending request|network is unreachable|NewConnectionError' "$log"; then
     fail "$what: the package index could not be reached." \
       "check the network, and a proxy's or a mirror's settings (HTTPS_PROXY, UV_DEFAULT_INDEX, PIP_INDEX_URL, SSL_CERT_FILE)" \

@@ -1,0 +1,61 @@
+# Every target sets up .venv first, if needed (setup.sh); nothing has to be done before `make demo`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Without .pyc files every import of TFX takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Beam's external workers start programs of the environment by name.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help
+help:  ## Lists the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+.PHONY: setup
+setup:  ## Makes .venv from requirements.lock, or brings it up to date
+	@bash setup.sh
+
+.PHONY: demo
+demo: setup  ## Trains, evaluates and pushes a small BERT on State of the Union addresses
+	python -m pipeline corpus sotu
+	python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
+
+.PHONY: test
+test: setup  ## Runs the fast tests, then the end-to-end tests
+	@$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory e2e
+
+.PHONY: test-fast
+test-fast: setup  ## Runs the fast tests
+	python -m pytest -n 2 -m "not e2e"
+
+.PHONY: e2e
+e2e: setup  ## Runs the end-to-end tests
+	python -m pytest -m e2e
+
+.PHONY: format
+format: setup  ## Formats the code
+	ruff format .
+	ruff check --fix --select I .
+
+.PHONY: lint
+lint: setup  ## Checks style and format
+	ruff check .
+	ruff format --check .
+
+.PHONY: types
+types: setup  ## Checks types
+	mypy
+
+.PHONY: bazel
+bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the arrows between folders
+	bash tests/bazel/run.sh test //:fast
+
+.PHONY: bench
+bench: setup  ## Runs the benchmarks
+	@set -x; for file in benchmarks/*.py; do python "$$file"; done
+
+.PHONY: lock
+lock: setup  ## Resolves pyproject.toml's dependencies anew into requirements.lock
+	uv pip compile --universal --python-version 3.10 --group dev --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
