@@ -1,0 +1,79 @@
+"""BERT's encoder: KerasHub's `BertBackbone`, opened up to give every layer's hidden state (law 3).
+
+Follows Devlin et al., 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
+Understanding", and google-research/bert: post-norm Transformer, GELU by tanh, learned positions.
+"""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+
+from models.bert.config import BertBackboneConfig
+from models.errors import ConfigError
+from models.tokenizers.tokenizer import Tokenizer
+
+
+class BertEncoder(keras.Model):
+    """KerasHub's encoder with all of its layers visible.
+
+    Inputs: dict of int32 `[batch, time]`: `token_ids`, `segment_ids`, `padding_mask` (1 = real).
+    `time` is free at every call, up to `max_length`.
+
+    Outputs, a dict:
+        hidden_states: `[batch, layers + 1, time, width]`; index 0 is the embedding layer.
+        sequence_output: `[batch, time, width]`, the last layer. Whoever needs no other layer reads
+            this one, so that the stack is pruned from the compiled step.
+        pooled: `[batch, width]`, tanh of a dense layer over the first token.
+        padding_mask: int32 `[batch, time]`, as it came in.
+
+    Attributes:
+        encoder: the KerasHub backbone, which owns the weights.
+        max_length: positions that have an embedding, in tokens.
+    """
+
+    def __init__(self, encoder: keras_hub.models.BertBackbone) -> None:
+        layers = [encoder.embeddings_dropout, *encoder.transformer_layers]
+        super().__init__(
+            inputs=encoder.input,
+            outputs={
+                "hidden_states": keras.ops.stack([layer.output for layer in layers], axis=1),
+                "sequence_output": encoder.output["sequence_output"],
+                "pooled": encoder.output["pooled_output"],
+                # An operation of its own: Keras takes an input that is also an output for a cycle.
+                "padding_mask": keras.ops.cast(encoder.input["padding_mask"], "int32"),
+            },
+            name="bert_encoder",
+        )
+        self.encoder = encoder
+        self.max_length = encoder.max_sequence_length
+
+
+def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEncoder:
+    """An encoder with fresh weights; the caller seeds Keras before.
+
+    Args:
+        config: the shape.
+        tokenizer: decides the number of token embeddings.
+
+    Raises:
+        ConfigError: the width is not a multiple of the heads.
+    """
+    if config.width % config.heads:
+        raise ConfigError(
+            f"The width {config.width} is not a multiple of the {config.heads} attention heads.",
+            where="model.backbone.width",
+            remedy="Give a width that the number of heads divides.",
+        )
+    return BertEncoder(
+        keras_hub.models.BertBackbone(
+            vocabulary_size=len(tokenizer.vocabulary),
+            num_layers=config.layers,
+            num_heads=config.heads,
+            hidden_dim=config.width,
+            intermediate_dim=config.intermediate,
+            dropout=config.dropout,
+            max_sequence_length=config.max_length,
+            name="encoder",
+        )
+    )

@@ -1,0 +1,187 @@
+"""BERT's objective: masked words and next sentence (Devlin et al., 2019, section 3.1)."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.bert import examples, serving
+from models.bert.backbone import BertEncoder
+from models.bert.config import BertObjectiveConfig
+from models.bert.pretraining import BertPretraining
+from models.errors import ConfigError
+from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.tokenizers.sentences import split_sentences
+from models.tokenizers.tokenizer import Tokenizer
+
+_LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
+
+
+class BertObjective:
+    """Implements `models.objective.Objective`.
+
+    Args:
+        config: lengths, shares and thresholds.
+        tokenizer: gives the special ids and the size of the vocabulary.
+
+    Raises:
+        ConfigError: a value of the configuration cannot work; names the field.
+    """
+
+    def __init__(self, config: BertObjectiveConfig, tokenizer: Tokenizer) -> None:
+        _check(config)
+        self.config = config
+        self.special_ids = dict(tokenizer.special_ids)
+        self.vocabulary_size = len(tokenizer.vocabulary)
+
+    def feature_spec(self) -> FeatureSpec:
+        """See `models.bert.examples.feature_spec`."""
+        return examples.feature_spec(self.config)
+
+    def split(self, text: str, lang: str) -> list[str]:
+        """Sentences."""
+        return split_sentences(text, lang)
+
+    def make_examples(
+        self,
+        documents: Sequence[TokenizedDocument],
+        rng: np.random.Generator,
+        tally: collections.Counter[str],
+    ) -> Iterator[Example]:
+        """See `models.bert.examples.make_examples`."""
+        return examples.make_examples(
+            documents, self.config, self.special_ids, self.vocabulary_size, rng, tally
+        )
+
+    def build_model(self, backbone: BertEncoder) -> BertPretraining:
+        """The encoder with both heads.
+
+        Raises:
+            ConfigError: examples are longer than the encoder has positions.
+        """
+        if self.config.sequence_length > backbone.max_length:
+            raise ConfigError(
+                f"Examples of {self.config.sequence_length} tokens do not fit an encoder with "
+                f"{backbone.max_length} positions.",
+                where="model.objective.sequence_length",
+                remedy="Shorten the examples or raise model.backbone.max_length.",
+            )
+        return BertPretraining(backbone, self.config.sequence_length, self.config.max_predictions)
+
+    def losses(self) -> Sequence[Loss]:
+        """Both terms weigh the same, as in the paper."""
+        return (
+            Loss("masked_lm_nll_sum", "masked_lm_token_count"),
+            Loss("next_sentence_nll_sum", "next_sentence_count"),
+        )
+
+    def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """Masked words and pairs, per example `[batch]`, float32."""
+        weights = tf.cast(features["mask_weights"], tf.float32)
+        return {
+            "masked_lm_token_count": tf.reduce_sum(weights, axis=-1),
+            "next_sentence_count": tf.ones_like(weights[:, 0]),
+        }
+
+    def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
+        """Fills the unigram table from the masked words of batches of training features.
+
+        Add-one smoothing: every word of the vocabulary keeps some probability.
+        """
+        counts = np.ones(self.vocabulary_size, np.float64)
+        for batch in examples:
+            real = np.asarray(batch["mask_weights"]) > 0
+            labels = np.asarray(batch["mask_ids"])[real]
+            counts += np.bincount(labels, minlength=self.vocabulary_size)
+        model.unigram.log_probabilities.assign(np.log(counts / counts.sum()).astype(np.float32))
+
+    def metrics(self) -> Sequence[Metric]:
+        """Masked words beside the unigram baseline, next sentence beside "always follows"."""
+        config = self.config
+        return (
+            Metric(
+                "masked_lm_loss",
+                "masked_lm_nll_sum",
+                "masked_lm_token_count",
+                higher_is_better=False,
+                baseline="unigram_loss",
+            ),
+            Metric(
+                "masked_lm_perplexity",
+                "masked_lm_nll_sum",
+                "masked_lm_token_count",
+                exponentiate=True,
+                higher_is_better=False,
+                baseline="unigram_perplexity",
+            ),
+            Metric(
+                "masked_lm_accuracy",
+                "masked_lm_correct_count",
+                "masked_lm_token_count",
+                lower_bound=config.min_masked_lm_accuracy,
+                max_regression=config.max_regression,
+                baseline="unigram_accuracy",
+            ),
+            Metric(
+                "accuracy_over_unigram",
+                "masked_lm_correct_count",
+                "unigram_correct_count",
+                lower_bound=config.min_accuracy_over_unigram,
+            ),
+            Metric(
+                "next_sentence_accuracy",
+                "next_sentence_correct_count",
+                "next_sentence_count",
+                lower_bound=config.min_next_sentence_accuracy,
+                baseline="next_sentence_majority_accuracy",
+            ),
+            Metric(
+                "unigram_loss",
+                "unigram_nll_sum",
+                "masked_lm_token_count",
+                higher_is_better=False,
+            ),
+            Metric(
+                "unigram_perplexity",
+                "unigram_nll_sum",
+                "masked_lm_token_count",
+                exponentiate=True,
+                higher_is_better=False,
+            ),
+            Metric("unigram_accuracy", "unigram_correct_count", "masked_lm_token_count"),
+            Metric(
+                "next_sentence_majority_accuracy",
+                "next_sentence_majority_correct_count",
+                "next_sentence_count",
+            ),
+        )
+
+    def signatures(self, model: BertPretraining, tokenizer: Tokenizer) -> Mapping[str, Callable]:
+        """See `models.bert.serving.make_signatures`; texts are cut to the trained length."""
+        return serving.make_signatures(model, tokenizer, self.config.sequence_length)
+
+    def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """See `models.bert.serving.warmup_requests`."""
+        return serving.warmup_requests()
+
+
+def _check(config: BertObjectiveConfig) -> None:
+    least = {"sequence_length": _LEAST_LENGTH, "max_predictions": 1, "dupe_factor": 1}
+    for name, bound in least.items():
+        if getattr(config, name) < bound:
+            raise ConfigError(
+                f"{name} is {getattr(config, name)}; the least that works is {bound}.",
+                where=f"model.objective.{name}",
+                remedy="Raise it.",
+            )
+    for name in ("masked_share", "short_sequence_share"):
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ConfigError(
+                f"{name} is {getattr(config, name)}; it is a share.",
+                where=f"model.objective.{name}",
+                remedy="Give a number from 0 to 1.",
+            )

@@ -1,0 +1,154 @@
+"""BERT's pretraining model: the encoder, its two heads, and sums that TFMA can add (law 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_hub
+
+from models.bert.backbone import BertEncoder
+
+
+class UnigramBaseline(keras.layers.Layer):
+    """Predicts every masked word from its frequency alone: what a model must beat.
+
+    The table is a weight, so that it is saved, exported and evaluated in graph with the model.
+    It is uniform until `BertObjective.set_baseline` fills it.
+    """
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__(name="unigram", dtype="float32", trainable=False)
+        self.vocabulary_size = vocabulary_size
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the table `[vocabulary]` of log-probabilities."""
+        uniform = -math.log(self.vocabulary_size)
+        self.log_probabilities = self.add_weight(
+            name="log_probabilities",
+            shape=(self.vocabulary_size,),
+            initializer=keras.initializers.Constant(uniform),
+            trainable=False,
+        )
+
+    def call(self, labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Negative log-likelihood and correctness (0 or 1) of labels, float32 in their shape."""
+        table = keras.ops.convert_to_tensor(self.log_probabilities)
+        best = keras.ops.cast(keras.ops.argmax(table), labels.dtype)
+        return (
+            -keras.ops.take(table, labels, axis=0),
+            keras.ops.cast(keras.ops.equal(labels, best), "float32"),
+        )
+
+
+class BertPretraining(keras.Model):
+    """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
+
+    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`.
+    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
+
+    The masked-LM head sees the masked positions only and shares the token embedding.
+
+    Attributes:
+        backbone: the encoder.
+        masked_lm_head: (sequence `[batch, time, width]`, positions `[batch, masks]`) → logits
+            `[batch, masks, vocabulary]`.
+        next_sentence_head: pooled `[batch, width]` → logits `[batch, 2]`; class 1 is "B follows A".
+        unigram: the baseline's table.
+    """
+
+    def __init__(self, backbone: BertEncoder, sequence_length: int, max_predictions: int) -> None:
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        embedding = backbone.encoder.token_embedding
+        masked_lm_head = keras_hub.layers.MaskedLMHead(
+            token_embedding=embedding,
+            intermediate_activation=_gelu,
+            layer_norm_epsilon=1e-12,
+            kernel_initializer=initializer,
+            dtype="float32",  # its bias has no other; the embedding computes in its own policy
+            name="masked_lm_head",
+        )
+        next_sentence_head = keras.layers.Dense(
+            2, kernel_initializer=initializer, name="next_sentence_head"
+        )
+        unigram = UnigramBaseline(embedding.input_dim)
+
+        def feature(name: str, length: int, dtype: str = "int32") -> keras.KerasTensor:
+            return keras.Input((length,), dtype=dtype, name=name)
+
+        tokens = {
+            name: feature(name, sequence_length)
+            for name in ("token_ids", "segment_ids", "padding_mask")
+        }
+        positions = feature("mask_positions", max_predictions)
+        labels = feature("mask_ids", max_predictions)
+        weights = feature("mask_weights", max_predictions, "float32")
+        follows = feature("next_sentence_label", 1)
+
+        encoded = backbone(tokens)
+        outputs = _masked_lm_sums(
+            masked_lm_head(encoded["sequence_output"], positions), labels, weights
+        )
+        nll, correct = unigram(labels)
+        outputs["unigram_nll_sum"] = keras.ops.sum(nll * weights, axis=-1)
+        outputs["unigram_correct_count"] = keras.ops.sum(correct * weights, axis=-1)
+        outputs |= _next_sentence_sums(
+            next_sentence_head(encoded["pooled"]), keras.ops.squeeze(follows, axis=-1)
+        )
+        super().__init__(
+            inputs=tokens
+            | {
+                "mask_positions": positions,
+                "mask_ids": labels,
+                "mask_weights": weights,
+                "next_sentence_label": follows,
+            },
+            outputs=outputs,
+            name="bert_pretraining",
+        )
+        self.backbone = backbone
+        self.masked_lm_head = masked_lm_head
+        self.next_sentence_head = next_sentence_head
+        self.unigram = unigram
+
+    def __call__(
+        self, features: Mapping[str, keras.KerasTensor], **options: Any
+    ) -> dict[str, keras.KerasTensor]:
+        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        return super().__call__({name: features[name] for name in self.input}, **options)
+
+
+def _gelu(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.activations.gelu(x, approximate=True)  # as google-research/bert and the encoder
+
+
+def _masked_lm_sums(
+    logits: keras.KerasTensor, labels: keras.KerasTensor, weights: keras.KerasTensor
+) -> dict[str, keras.KerasTensor]:
+    logits = keras.ops.cast(logits, "float32")
+    nll = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), labels.dtype)
+    correct = keras.ops.cast(keras.ops.equal(best, labels), "float32")
+    return {
+        "masked_lm_nll_sum": keras.ops.sum(nll * weights, axis=-1),
+        "masked_lm_correct_count": keras.ops.sum(correct * weights, axis=-1),
+        "masked_lm_token_count": keras.ops.sum(weights, axis=-1),
+    }
+
+
+def _next_sentence_sums(
+    logits: keras.KerasTensor, follows: keras.KerasTensor
+) -> Mapping[str, keras.KerasTensor]:
+    logits = keras.ops.cast(logits, "float32")
+    best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), follows.dtype)
+    label = keras.ops.cast(follows, "float32")
+    return {
+        "next_sentence_nll_sum": keras.ops.sparse_categorical_crossentropy(
+            follows, logits, from_logits=True
+        ),
+        "next_sentence_correct_count": keras.ops.cast(keras.ops.equal(best, follows), "float32"),
+        "next_sentence_count": keras.ops.ones_like(label),
+        "next_sentence_majority_correct_count": label,
+    }

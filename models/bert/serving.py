@@ -1,0 +1,157 @@
+"""BERT's serving functions: raw strings in, dense padded tensors out, batch dimension first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from models.bert.pretraining import BertPretraining
+from models.tokenizers.tokenizer import Tokenizer
+
+FILL_MASK_CHOICES = 5
+"""Words that `fill_mask` gives for each [MASK], best first."""
+
+
+def make_signatures(
+    model: BertPretraining, tokenizer: Tokenizer, max_length: int
+) -> Mapping[str, Callable]:
+    """`embed` (also `serving_default`), `fill_mask` and `next_sentence`.
+
+    Texts of any length may share a batch; an empty one is `[CLS] [SEP]`. What does not fit
+    `max_length` tokens, special ones included, is cut at the end (for a pair: at the end of the
+    longer side). Outputs are as long as the batch's longest text.
+
+    Args:
+        max_length: positions that training has seen.
+    """
+    special = tokenizer.special_ids
+    start, end, padding = special["start"], special["end"], special["padding"]
+
+    def encode(ids: tf.RaggedTensor, segments: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        features = {
+            "token_ids": ids.to_tensor(padding),
+            "segment_ids": segments.to_tensor(),
+            "padding_mask": tf.ones_like(ids).to_tensor(),
+        }
+        return features | model.backbone(features, training=False)
+
+    def framed(ids: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
+        """The batch cut to what fits, with `first` before and `last` after each row."""
+        ids = ids[:, : max_length - 2]
+        edge = tf.ones([ids.nrows(), 1], ids.dtype)
+        return tf.concat([edge * first, ids, edge * last], axis=1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
+    def embed(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every layer's vectors of every token.
+
+        Returns:
+            hidden_states `[batch, layers + 1, time, width]`, pooled `[batch, width]`, tokens
+            `[batch, time]` ("" for padding), starts and limits int64 `[batch, time]`, a token's
+            first byte in the text and the byte after its last (0 and 0 for [CLS], [SEP] and
+            padding), padding_mask int32 `[batch, time]`.
+        """
+        ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
+        ids = framed(ids, start, end)
+        encoded = encode(ids, tf.zeros_like(ids))
+        return {
+            "hidden_states": encoded["hidden_states"],
+            "pooled": encoded["pooled"],
+            "tokens": tokenizer.tokens(ids).to_tensor(""),
+            "starts": framed(starts, 0, 0).to_tensor(),
+            "limits": framed(limits, 0, 0).to_tensor(),
+            "padding_mask": encoded["padding_mask"],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
+    def fill_mask(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The likeliest words for each [MASK] of each text.
+
+        Returns:
+            words string and probabilities float32 `[batch, masks, 5]`, best first, where `masks`
+            is the batch's highest number of them; rows beyond a text's own masks hold "" and 0.
+            mask_count int32 `[batch]`, each text's own, those cut off left out.
+        """
+        ids = framed(tokenizer.tokenize_masked(texts), start, end)
+        encoded = encode(ids, tf.zeros_like(ids))
+        masked = tf.equal(encoded["token_ids"], special["mask"])
+        count = tf.reduce_sum(tf.cast(masked, tf.int32), axis=1)
+        # A stable sort on "not masked" brings the masked positions to the front, in order.
+        first = tf.argsort(tf.cast(~masked, tf.int32), axis=1, stable=True)
+        positions = first[:, : tf.reduce_max(count, initial_value=0)]
+        logits = model.masked_lm_head(encoded["sequence_output"], positions)
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
+        best = tf.math.top_k(probabilities, k=FILL_MASK_CHOICES)
+        real = tf.sequence_mask(count, tf.shape(positions)[1])[:, :, tf.newaxis]
+        return {
+            "words": tf.where(real, tokenizer.tokens(best.indices), ""),
+            "probabilities": tf.where(real, best.values, 0.0),
+            "mask_count": count,
+        }
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "first"),
+            tf.TensorSpec([None], tf.string, "second"),
+        ]
+    )
+    def next_sentence(first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Whether the second text follows the first.
+
+        Returns:
+            probability float32 `[batch]`.
+        """
+        a, b = tokenizer.tokenize(first), tokenizer.tokenize(second)
+        a, b = _longest_first(a, b, max_length - 3)
+        edge = tf.ones([a.nrows(), 1], a.dtype)
+        ids = tf.concat([edge * start, a, edge * end, b, edge * end], axis=1)
+        segments = tf.concat([edge * 0, tf.zeros_like(a), edge * 0, tf.ones_like(b), edge], axis=1)
+        logits = model.next_sentence_head(encode(ids, segments)["pooled"])
+        return {"probability": tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]}
+
+    return {
+        "serving_default": embed,
+        "embed": embed,
+        "fill_mask": fill_mask,
+        "next_sentence": next_sentence,
+    }
+
+
+def _longest_first(
+    a: tf.RaggedTensor, b: tf.RaggedTensor, max_tokens: int
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Cuts tokens from the end of the longer side until both fit, row by row."""
+    a_length, b_length = a.row_lengths(), b.row_lengths()
+    a_left = tf.minimum(a_length, tf.maximum((max_tokens + 1) // 2, max_tokens - b_length))
+    b_left = tf.minimum(b_length, max_tokens - a_left)
+    return _first_tokens(a, a_left), _first_tokens(b, b_left)
+
+
+def _first_tokens(ids: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+    position = tf.ragged.range(ids.row_lengths())
+    return tf.ragged.boolean_mask(ids, position < tf.expand_dims(lengths, axis=1))
+
+
+def warmup_requests() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Requests that a server answers before it takes others; no text spells a special token but
+    [MASK]."""
+    embed = [
+        {"texts": ["The river rose above its bank.", "She opened an account at the bank."]},
+        {"texts": [""]},
+    ]
+    return {
+        "serving_default": embed,
+        "embed": embed,
+        "fill_mask": [
+            {"texts": ["The people of this [MASK] want peace.", "No word is hidden here."]},
+            {"texts": ["The [MASK] will vote on the [MASK] next week."]},
+        ],
+        "next_sentence": [
+            {
+                "first": ["The harvest was poor this year.", "The harvest was poor this year."],
+                "second": ["Bread will cost more in winter.", "Our ships sail in the morning."],
+            }
+        ],
+    }

@@ -1,0 +1,21 @@
+"""The one list of families: a newcomer is a folder and a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.bert.backbone import build_backbone as build_bert_backbone
+from models.bert.objective import BertObjective
+from models.objective import Family
+from models.tokenizers.wordpiece import WordPieceTokenizer
+
+FAMILIES: Mapping[str, Family] = {
+    "bert": Family(
+        name="bert",
+        tokenizer=WordPieceTokenizer,
+        learn=WordPieceTokenizer.learn,
+        import_vocabulary=WordPieceTokenizer.import_vocabulary,
+        build_backbone=build_bert_backbone,
+        build_objective=BertObjective,
+    ),
+}
