@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from models.bert.backbone import build_backbone as build_bert_backbone
+from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.objective import Family
 from models.tokenizers.wordpiece import WordPieceTokenizer
@@ -12,6 +13,7 @@ from models.tokenizers.wordpiece import WordPieceTokenizer
 FAMILIES: Mapping[str, Family] = {
     "bert": Family(
         name="bert",
+        config=BertConfig,
         tokenizer=WordPieceTokenizer,
         learn=WordPieceTokenizer.learn,
         import_vocabulary=WordPieceTokenizer.import_vocabulary,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -45,10 +46,7 @@ class Corpus:
         first = np.cumsum([0, *(len(document.pieces) for document in documents)])
         return cls(
             tokens=np.concatenate(pieces).astype(np.int32) if pieces else np.zeros(0, np.int32),
-            boundaries=[
-                ends[begin : end + 1].tolist()
-                for begin, end in zip(first[:-1], first[1:], strict=True)
-            ],
+            boundaries=[ends[begin : end + 1].tolist() for begin, end in itertools.pairwise(first)],
             sources=[document.source.encode() for document in documents],
         )
 
