@@ -10,3 +10,13 @@ class Vocabulary(artifact.Artifact):
     PROPERTIES = {
         "size": artifact.Property(type=artifact.PropertyType.INT),
     }
+
+
+class DataApproval(artifact.Artifact):
+    """Written only when the gate let a span's documents pass: `checks.json`, what it checked."""
+
+    TYPE_NAME = "PolysemeDataApproval"
+    PROPERTIES = {
+        "span": artifact.Property(type=artifact.PropertyType.INT),
+        "statistics_id": artifact.Property(type=artifact.PropertyType.INT),
+    }

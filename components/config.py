@@ -37,8 +37,12 @@ class ValidationConfig:
     languages: tuple[str, ...] = ("en", "zh")
     max_duplicate_share: float = 0.05
     """Highest share of documents that repeat another one's text."""
-    max_source_skew: float = 0.5
-    """Largest L-infinity distance of the language distribution from the last span's."""
+    max_language_drift: float = 0.5
+    """Largest L-infinity distance of the language distribution from the last approved span's."""
+    max_source_drift: float = 1.0
+    """Likewise of the sources; 1 allows any, as sources come and go."""
+    max_length_drift: float = 0.9
+    """Largest Jensen-Shannon divergence, 0 to 1, of the documents' lengths, likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
