@@ -141,6 +141,7 @@ class Family:
         import_vocabulary: (vocabulary file, tokenizer configuration) → tokenizer.
         build_backbone: (backbone configuration, tokenizer) → the backbone (law 3).
         build_objective: (objective configuration, tokenizer) → the objective.
+        metrics: objective configuration → the objective's figures, needed before a tokenizer is.
     """
 
     name: str
@@ -150,3 +151,4 @@ class Family:
     import_vocabulary: Callable[[Any, Any], Tokenizer]
     build_backbone: Callable[[Any, Tokenizer], keras.Model]
     build_objective: Callable[[Any, Tokenizer], Objective]
+    metrics: Callable[[Any], Sequence[Metric]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from models.bert.backbone import build_backbone as build_bert_backbone
 from models.bert.config import BertConfig
+from models.bert.metrics import metrics as bert_metrics
 from models.bert.objective import BertObjective
 from models.objective import Family
 from models.tokenizers.wordpiece import WordPieceTokenizer
@@ -19,5 +20,6 @@ FAMILIES: Mapping[str, Family] = {
         import_vocabulary=WordPieceTokenizer.import_vocabulary,
         build_backbone=build_bert_backbone,
         build_objective=BertObjective,
+        metrics=bert_metrics,
     ),
 }

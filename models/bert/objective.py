@@ -12,6 +12,7 @@ import tensorflow as tf
 from models.bert import examples, serving
 from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
+from models.bert.metrics import metrics
 from models.bert.pretraining import BertPretraining
 from models.errors import ConfigError
 from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
@@ -100,65 +101,8 @@ class BertObjective:
         model.unigram.log_probabilities.assign(np.log(counts / counts.sum()).astype(np.float32))
 
     def metrics(self) -> Sequence[Metric]:
-        """Masked words beside the unigram baseline, next sentence beside "always follows"."""
-        config = self.config
-        return (
-            Metric(
-                "masked_lm_loss",
-                "masked_lm_nll_sum",
-                "masked_lm_token_count",
-                higher_is_better=False,
-                baseline="unigram_loss",
-            ),
-            Metric(
-                "masked_lm_perplexity",
-                "masked_lm_nll_sum",
-                "masked_lm_token_count",
-                exponentiate=True,
-                higher_is_better=False,
-                baseline="unigram_perplexity",
-            ),
-            Metric(
-                "masked_lm_accuracy",
-                "masked_lm_correct_count",
-                "masked_lm_token_count",
-                lower_bound=config.min_masked_lm_accuracy,
-                max_regression=config.max_regression,
-                baseline="unigram_accuracy",
-            ),
-            Metric(
-                "accuracy_over_unigram",
-                "masked_lm_correct_count",
-                "unigram_correct_count",
-                lower_bound=config.min_accuracy_over_unigram,
-            ),
-            Metric(
-                "next_sentence_accuracy",
-                "next_sentence_correct_count",
-                "next_sentence_count",
-                lower_bound=config.min_next_sentence_accuracy,
-                baseline="next_sentence_majority_accuracy",
-            ),
-            Metric(
-                "unigram_loss",
-                "unigram_nll_sum",
-                "masked_lm_token_count",
-                higher_is_better=False,
-            ),
-            Metric(
-                "unigram_perplexity",
-                "unigram_nll_sum",
-                "masked_lm_token_count",
-                exponentiate=True,
-                higher_is_better=False,
-            ),
-            Metric("unigram_accuracy", "unigram_correct_count", "masked_lm_token_count"),
-            Metric(
-                "next_sentence_majority_accuracy",
-                "next_sentence_majority_correct_count",
-                "next_sentence_count",
-            ),
-        )
+        """See `models.bert.metrics.metrics`."""
+        return metrics(self.config)
 
     def signatures(self, model: BertPretraining, tokenizer: Tokenizer) -> Mapping[str, Callable]:
         """See `models.bert.serving.make_signatures`; texts are cut to the trained length."""
