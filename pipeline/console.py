@@ -1,0 +1,98 @@
+"""Who may speak while a pipeline runs: our progress on the console, all the rest in a log file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+PROGRESS = "polyseme"
+"""The logger whose records, from INFO on, people see."""
+_STARTED = "Component %s is running."  # what TFX's local runner and its launcher say, on both stacks
+_ENDED = "Component %s is finished."
+_FAILED = "Execution %d failed."
+_CACHED = "A cached execution %d is used."
+
+
+@contextlib.contextmanager
+def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
+    """Sends everything written to the process's output into a file, but what the console prints.
+
+    The file descriptors themselves are redirected: TensorFlow, XLA and the worker processes don't
+    ask Python. Loggers below `polyseme` and the starts and ends of components reach the console.
+
+    Yields:
+        The console, on the real output.
+    """
+    import absl.logging  # must be imported before anyone asks `logging` for its logger
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, absl.logging.get_verbosity()
+    log = open(log_file, "a", encoding="utf-8", errors="replace")
+    output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    console = Console(file=output, highlight=False)
+    to_file = logging.StreamHandler(log)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
+    root.handlers[:] = [to_file, _ProgressHandler(console)]
+    root.setLevel(logging.INFO)
+    absl.logging.set_verbosity(absl.logging.INFO)
+    try:
+        yield console
+    except BaseException:
+        with contextlib.suppress(OSError):
+            traceback.print_exc(file=log)
+        raise
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        absl.logging.set_verbosity(before[2])
+        for stream in (sys.stdout, sys.stderr, log, output):
+            with contextlib.suppress(OSError):  # the disk may be full
+                stream.close() if stream in (log, output) else stream.flush()
+        for number, original in enumerate(kept, start=1):
+            os.dup2(original, number)
+            os.close(original)
+
+
+class _ProgressHandler(logging.Handler):
+    """Prints our own records, and a line as each component starts and ends."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+        self._component = ""
+        self._started = time.monotonic()
+        self._cached = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == PROGRESS or record.name.startswith(f"{PROGRESS}."):
+            style = "yellow" if record.levelno >= logging.WARNING else ""
+            self._console.print(Text(f"    {record.getMessage()}", style))
+        elif record.msg == _STARTED and isinstance(record.args, tuple):
+            self._component = str(record.args[0])
+            self._started, self._cached = time.monotonic(), False
+            self._say("▸", "bold", "")
+        elif record.msg == _CACHED:
+            self._cached = True
+        elif record.msg in (_ENDED, _FAILED):
+            note = f"{time.monotonic() - self._started:.1f} s"
+            if record.msg == _FAILED:
+                self._say("✗", "red", f"failed after {note}")
+            else:
+                self._say("✓", "green", f"{note}, cached" if self._cached else note)
+
+    def _say(self, sign: str, style: str, note: str) -> None:
+        self._console.print(Text.assemble((sign, style), f" {self._component} ", (note, "dim")))

@@ -1,0 +1,178 @@
+"""The pipeline as a graph of components: pure, apart from where and when it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from tfx import v1 as tfx
+from tfx.types.standard_artifacts import ExampleStatistics
+
+from components.artifacts import DataApproval
+from components.config import BeamConfig
+from components.data_validation import DataGate, TextSchema, stats_options
+from components.evaluator import eval_config
+from components.example_builder import ExampleBuilder
+from components.resolvers import LastApprovedStatistics, LastBlessedModel
+from components.serving_check import ServingCheck
+from components.text_example_gen import TextExampleGen
+from components.vocabulary_trainer import VocabularyTrainer
+from models.registry import FAMILIES
+from pipeline.config import PipelineConfig
+from pipeline.metadata import DATABASE
+from pipeline.provenance import Provenance
+
+RUN_FN = "components.trainer.run_fn"
+
+
+def create_pretraining_pipeline(
+    config: PipelineConfig, provenance: Provenance
+) -> tfx.dsl.Pipeline:
+    """From a span of raw text to a blessed and pushed model.
+
+    Args:
+        config: the run's configuration.
+        provenance: which text, span and code; goes into the model, and with it into the cache's
+            keys.
+    """
+    folder = config.folder
+    span = provenance.span
+    family = FAMILIES[config.model.family]
+    model_json = _json(config.model)
+
+    example_gen = TextExampleGen(
+        pattern=provenance.pattern,
+        span=span,
+        fingerprint=provenance.corpus,
+        config=_json(config.ingestion),
+        quarantine_dir=str(folder / "quarantine"),
+    )
+    documents = example_gen.outputs["examples"]
+
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=documents, stats_options=stats_options()
+    )
+    statistics = statistics_gen.outputs["statistics"]
+    schema = TextSchema(config=_json(config.validation))
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics, schema=schema.outputs["schema"]
+    )
+    last_statistics = tfx.dsl.Resolver(
+        strategy_class=LastApprovedStatistics,
+        config={"span": span},
+        statistics=tfx.dsl.Channel(type=ExampleStatistics),
+        approval=tfx.dsl.Channel(type=DataApproval),
+    ).with_id("LastApprovedStatistics")
+    gate = DataGate(
+        statistics=statistics,
+        anomalies=validator.outputs["anomalies"],
+        previous_statistics=last_statistics.outputs["statistics"],
+        config=_json(config.validation),
+    )
+
+    last_model = tfx.dsl.Resolver(
+        strategy_class=LastBlessedModel,
+        config={"span": span, "fingerprint": provenance.fingerprint},
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LastBlessedModel")
+    base_model = last_model.outputs["model"]
+
+    vocabulary_trainer = VocabularyTrainer(
+        examples=documents,
+        base_model=base_model,
+        family=config.model.family,
+        tokenizer=_json(config.model.tokenizer),
+        config=_json(config.vocabulary),
+        file_fingerprint=provenance.vocabulary,
+    )
+    vocabulary_trainer.add_upstream_node(gate)
+    vocabulary = vocabulary_trainer.outputs["vocabulary"]
+
+    example_builder = ExampleBuilder(
+        documents=documents,
+        vocabulary=vocabulary,
+        family=config.model.family,
+        model=model_json,
+        config=_json(config.examples),
+        span=span,
+    )
+    example_builder.add_upstream_node(gate)
+    examples = example_builder.outputs["examples"]
+
+    trainer = tfx.components.Trainer(
+        run_fn=RUN_FN,
+        examples=examples,
+        base_model=base_model,
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "family": config.model.family,
+            "model": model_json,
+            "training": _json(config.training),
+            "config": config.content(),
+            "provenance": provenance.to_json(),
+            "checkpoints": str(folder / "checkpoints"),
+        },
+    )
+    model = trainer.outputs["model"]
+
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=base_model,
+        example_splits=["eval"],
+        eval_config=eval_config(family.metrics(config.model.objective)),
+    )
+    serving_check = ServingCheck(model=model)
+    pusher = tfx.components.Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_check.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(folder / "serving" / config.name)
+            )
+        ),
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(folder / "artifacts"),
+        components=[
+            example_gen,
+            statistics_gen,
+            schema,
+            validator,
+            last_statistics,
+            gate,
+            last_model,
+            vocabulary_trainer,
+            example_builder,
+            trainer,
+            evaluator,
+            serving_check,
+            pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=(
+            tfx.orchestration.metadata.sqlite_metadata_connection_config(str(folder / DATABASE))
+        ),
+        beam_pipeline_args=beam_arguments(config.beam),
+    )
+
+
+def beam_arguments(config: BeamConfig) -> list[str]:
+    """The flags of every Beam step."""
+    arguments = [f"--runner={config.runner}"]
+    if config.runner == "DirectRunner":
+        mode = "in_memory" if config.workers == 1 else "multi_processing"
+        arguments += [
+            f"--direct_running_mode={mode}",
+            f"--direct_num_workers={config.workers}",
+        ]
+    return [*arguments, *config.args]
+
+
+def _json(config: Any) -> str:
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)

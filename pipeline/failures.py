@@ -1,0 +1,84 @@
+"""The error behind an error: what Beam and TFX wrapped, as something a person can act on."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+
+from models import errors
+from models.errors import PolysemeError
+
+_FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
+_RAISED = re.compile(r"^(?:RuntimeError: )?models\.errors\.(\w+): (.*)$")
+_FIELD = re.compile(r"^  (where|to do): (.*)$")
+_STEP = re.compile(r" \[while running '[^']*'\].*$")
+
+
+class DiskFull(PolysemeError):
+    """There was no room left to write."""
+
+
+def explain(error: BaseException) -> PolysemeError | None:
+    """The error to show for an exception: its own kind if one of ours is behind it.
+
+    Looks through causes and contexts, and through the texts that Beam makes of an error in a worker
+    process. A full disk is recognised whoever met it.
+
+    Returns:
+        None if nobody foresaw it.
+    """
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, PolysemeError):
+            return link
+    for link in chain:
+        if found := _from_text(str(link)):
+            return found
+    if any(_is_disk_full(link) for link in chain):
+        return DiskFull(
+            "the disk is full",
+            where=next((link.filename for link in chain if _names_file(link)), None),
+            remedy="free some space and give the same command again: what was done is kept",
+        )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, its cause or context, theirs, and so on."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _from_text(text: str) -> PolysemeError | None:
+    """One of our errors out of a traceback's text, the last one in it."""
+    lines = text.splitlines()
+    for number in range(len(lines) - 1, -1, -1):
+        match = _RAISED.match(lines[number])
+        kind = getattr(errors, match[1], None) if match else None
+        if match and isinstance(kind, type) and issubclass(kind, PolysemeError):
+            what, fields = [_STEP.sub("", match[2])], {}
+            for line in lines[number + 1 :]:
+                field = _FIELD.match(line)
+                if field:
+                    fields[field[1]] = _STEP.sub("", field[2])
+                elif line.startswith("  ") and not fields and not line.startswith('  File "'):
+                    what.append(_STEP.sub("", line))
+                else:
+                    break
+            return kind("\n".join(what), where=fields.get("where"), remedy=fields.get("to do"))
+    return None
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(text in str(error) for text in _FULL_DISK)
+
+
+def _names_file(error: BaseException) -> bool:
+    return isinstance(error, OSError) and bool(error.filename)

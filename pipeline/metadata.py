@@ -1,0 +1,218 @@
+"""What ML Metadata knows about a pipeline's runs. Reads the database itself: no TFX, no TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_metadata
+from ml_metadata.proto import metadata_store_pb2
+
+from models.errors import ConfigError
+
+DATABASE = "metadata.sqlite"
+_EXECUTION = metadata_store_pb2.Execution
+_EVENT = metadata_store_pb2.Event
+_STATES = {
+    _EXECUTION.NEW: "interrupted",
+    _EXECUTION.RUNNING: "interrupted",  # nobody runs: readers come after the run, or hold its lock
+    _EXECUTION.COMPLETE: "done",
+    _EXECUTION.CACHED: "cached",
+    _EXECUTION.FAILED: "failed",
+    _EXECUTION.CANCELED: "failed",
+}
+SUCCEEDED = ("done", "cached")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArtifactRecord:
+    """An artifact: its number, type name, folder, and properties of both kinds."""
+
+    id: int
+    type: str
+    uri: str
+    properties: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeRecord:
+    """How one component of one run ended.
+
+    Attributes:
+        id: number of the execution.
+        component: name of the node in the pipeline.
+        state: `done`, `cached`, `failed`, or `interrupted` if nobody recorded its end.
+        seconds: from its registration to its last change.
+        parameters: its execution properties.
+        inputs: artifacts by name of the input.
+        outputs: artifacts by name of the output.
+    """
+
+    id: int
+    component: str
+    state: str
+    seconds: float
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, Sequence[ArtifactRecord]]
+    outputs: Mapping[str, Sequence[ArtifactRecord]]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether its outputs are whole."""
+        return self.state in SUCCEEDED
+
+    def output(self, name: str) -> ArtifactRecord | None:
+        """The first artifact of an output, None if it has none."""
+        return next(iter(self.outputs.get(name, ())), None)
+
+    def input(self, name: str) -> ArtifactRecord | None:
+        """The first artifact of an input, None if it was absent."""
+        return next(iter(self.inputs.get(name, ())), None)
+
+
+class RunHistory:
+    """The runs of one pipeline, read from its folder."""
+
+    def __init__(self, folder: pathlib.Path | str) -> None:
+        """Opens `<folder>/metadata.sqlite` to read.
+
+        Raises:
+            ConfigError: there is none: the pipeline never ran, or not here.
+        """
+        self.folder = pathlib.Path(folder)
+        file = self.folder / DATABASE
+        if not file.is_file():
+            raise ConfigError(
+                "no run has been here",
+                where=str(file),
+                remedy="check --runs and --name, or start one: python -m pipeline run RECIPE",
+            )
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(file)
+        connection.sqlite.connection_mode = (
+            metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
+        )  # READONLY cannot roll back the journal that a killed run left
+        self._store = ml_metadata.MetadataStore(connection)
+
+    def run_ids(self) -> list[str]:
+        """Every run's id, oldest first."""
+        return [context.name for context in self._contexts("pipeline_run")]
+
+    def nodes(self, run_id: str) -> dict[str, NodeRecord]:
+        """The components of a run that were started, by name, in the order they were."""
+        context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
+        if context is None:
+            return {}
+        executions = self._store.get_executions_by_context(context.id)
+        records = self._records(sorted(executions, key=lambda execution: execution.id))
+        return {record.component: record for record in records}
+
+    def spans_done(self) -> set[int]:
+        """Numbers of the spans that some run has been through to its end, blessed or not."""
+        spans = {
+            run: int(execution.custom_properties["span"].int_value)
+            for run, execution in self._executions_by_run("TextExampleGen")
+        }
+        return {
+            spans[run]
+            for run, execution in self._executions_by_run("Pusher")
+            if _STATES.get(execution.last_known_state) in SUCCEEDED and run in spans
+        }
+
+    def pushed(self) -> list[ArtifactRecord]:
+        """The PushedModel artifacts that were pushed, oldest first."""
+        if "PushedModel" not in {kind.name for kind in self._store.get_artifact_types()}:
+            return []
+        found = self._artifacts(self._store.get_artifacts_by_type("PushedModel"))
+        return sorted(
+            (artifact for artifact in found if artifact.properties.get("pushed") == 1),
+            key=lambda artifact: artifact.id,
+        )
+
+    def producer(self, artifact: ArtifactRecord) -> NodeRecord:
+        """The component execution that made an artifact, not one that took it from the cache."""
+        events = self._store.get_events_by_artifact_ids([artifact.id])
+        makers = sorted(event.execution_id for event in events if event.type == _EVENT.OUTPUT)
+        for record in self._records(self._store.get_executions_by_id(makers[:1])):
+            return record
+        raise ConfigError(
+            f"the metadata do not say what made artifact {artifact.id}", where=artifact.uri
+        )
+
+    def _contexts(self, kind: str) -> list[Any]:
+        if kind not in self._context_types.values():
+            return []
+        return sorted(self._store.get_contexts_by_type(kind), key=lambda context: context.id)
+
+    @functools.cached_property
+    def _context_types(self) -> dict[int, str]:
+        return {kind.id: kind.name for kind in self._store.get_context_types()}
+
+    def _context_of(self, execution: Any, kind: str) -> str:
+        """Name of the context of one kind that TFX put an execution into."""
+        for context in self._store.get_contexts_by_execution(execution.id):
+            if self._context_types[context.type_id] == kind:
+                return context.name
+        return ""
+
+    def _executions_by_run(self, component: str) -> Iterator[tuple[str, Any]]:
+        """Every execution of a component with its run's id."""
+        for context in self._contexts("node"):
+            if _node(context.name) == component:
+                for execution in self._store.get_executions_by_context(context.id):
+                    yield self._context_of(execution, "pipeline_run"), execution
+
+    def _records(self, executions: Sequence[Any]) -> list[NodeRecord]:
+        ids = [execution.id for execution in executions]
+        events = self._store.get_events_by_execution_ids(ids) if ids else []
+        artifact_ids = sorted({event.artifact_id for event in events})
+        artifacts = {
+            artifact.id: artifact
+            for artifact in self._artifacts(self._store.get_artifacts_by_id(artifact_ids))
+        }
+        return [self._record(execution, events, artifacts) for execution in executions]
+
+    def _record(
+        self, execution: Any, events: Iterable[Any], artifacts: Mapping[int, ArtifactRecord]
+    ) -> NodeRecord:
+        linked: dict[int, dict[str, list[ArtifactRecord]]] = {_EVENT.INPUT: {}, _EVENT.OUTPUT: {}}
+        for event in events:
+            if event.execution_id == execution.id and event.type in linked:
+                name = event.path.steps[0].key
+                linked[event.type].setdefault(name, []).append(artifacts[event.artifact_id])
+        return NodeRecord(
+            id=execution.id,
+            component=_node(self._context_of(execution, "node")),
+            state=_STATES.get(execution.last_known_state, "failed"),
+            seconds=(
+                execution.last_update_time_since_epoch - execution.create_time_since_epoch
+            )
+            / 1000,
+            parameters=_values(execution),
+            inputs=linked[_EVENT.INPUT],
+            outputs=linked[_EVENT.OUTPUT],
+        )
+
+    def _artifacts(self, artifacts: Iterable[Any]) -> list[ArtifactRecord]:
+        return [
+            ArtifactRecord(artifact.id, artifact.type, artifact.uri, _values(artifact))
+            for artifact in artifacts
+        ]
+
+
+def _node(context_name: str) -> str:
+    """The component in a node context's name, `<pipeline>.<component>`."""
+    return context_name.rpartition(".")[2]
+
+
+def _values(record: Any) -> dict[str, Any]:
+    """Properties and custom properties as Python values."""
+    return {
+        name: getattr(value, value.WhichOneof("value"))
+        for properties in (record.properties, record.custom_properties)
+        for name, value in properties.items()
+        if value.WhichOneof("value")
+    }

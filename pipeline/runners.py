@@ -1,0 +1,36 @@
+"""Where a pipeline runs. Each runner imports its orchestrator when it is used."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfx.orchestration.pipeline import Pipeline
+
+
+def run_locally(pipeline: Pipeline, run_id: str) -> None:
+    """Runs every component in this process, one after the other.
+
+    Args:
+        pipeline: see pipeline/dag.py.
+        run_id: name of the run in ML Metadata.
+
+    Raises:
+        Exception: whatever a component raised; see pipeline/failures.py. Nothing is raised when
+            inputs cannot be resolved or a model is not blessed: read ML Metadata afterwards.
+    """
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    compiled = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(
+        compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+    arguments = sys.argv
+    sys.argv = arguments[:1]  # TFX hands them to its executors, and Beam would take some as its own
+    try:
+        LocalDagRunner().run_with_ir(compiled)
+    finally:
+        sys.argv = arguments

@@ -1,0 +1,94 @@
+"""What is shown of an error that travelled through Beam, TFX and a worker process."""
+
+import errno
+
+import pytest
+
+from models.errors import ConfigError, DataRefused, ServingCheckFailed
+from pipeline.failures import DiskFull, explain
+
+
+def raised(make: object) -> BaseException:
+    try:
+        make()  # type: ignore[operator]
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_our_own_error_is_itself() -> None:
+    error = DataRefused("bad", where="a.jsonl:3", remedy="mend it")
+    assert explain(error) is error
+
+
+def test_an_error_behind_a_cause_and_a_context_is_found() -> None:
+    inner = ConfigError("no [MASK]", where="vocab.txt")
+
+    def fail() -> None:
+        try:
+            try:
+                raise inner
+            except ConfigError as error:
+                raise ValueError("wrapped") from error
+        except ValueError:
+            raise RuntimeError("while handling")
+
+    assert explain(raised(fail)) is inner
+
+
+def test_an_error_of_a_worker_process_is_read_from_its_traceback() -> None:
+    text = """Traceback (most recent call last):
+  File "sdk_worker.py", line 307, in _execute
+    response = task()
+models.errors.DataRefused: the text is not fit: 2 checks failed
+  split train, lang: xx; bound: one of en
+  split eval, lang: yy; bound: one of en
+  where: DataGate, span 3
+  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1498, in process
+    raise new_exn
+RuntimeError: models.errors.DataRefused: the text is not fit: 2 checks failed
+  split train, lang: xx; bound: one of en
+  split eval, lang: yy; bound: one of en
+  where: DataGate, span 3
+  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+"""
+    found = explain(RuntimeError(text))
+    assert isinstance(found, DataRefused)
+    assert found.what == (
+        "the text is not fit: 2 checks failed\n"
+        "  split train, lang: xx; bound: one of en\n"
+        "  split eval, lang: yy; bound: one of en"
+    )
+    assert found.where == "DataGate, span 3"
+    assert found.remedy == "mend the documents"
+
+
+def test_an_error_without_place_and_remedy_is_read_too() -> None:
+    text = "models.errors.ServingCheckFailed: op Foo is unknown [while running 'x']"
+    found = explain(RuntimeError(text))
+    assert isinstance(found, ServingCheckFailed)
+    assert str(found) == "op Foo is unknown"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/full/file"),
+        RuntimeError("UNKNOWN: mysql? no: database or disk is full"),
+        RuntimeError("ResourceExhaustedError: variables.data: No space left on device [Op:Save]"),
+    ],
+)
+def test_a_full_disk_is_told(error: Exception) -> None:
+    found = explain(error)
+    assert isinstance(found, DiskFull)
+    assert "disk is full" in str(found)
+    assert found.where == getattr(error, "filename", None)
+
+
+def test_what_nobody_foresaw_stays_unexplained() -> None:
+    assert explain(KeyError("models.errors.NoSuchError: x")) is None

@@ -1,0 +1,82 @@
+"""What makes a run another run."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+from models.errors import ConfigError
+from pipeline.provenance import Provenance, code_version, file_fingerprint
+
+GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "", "git 123")
+
+
+def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code() -> None:
+    assert len(GIVEN.fingerprint) == 64
+    for field, value in [
+        ("span", 4),
+        ("corpus", "decaf"),
+        ("config", "c0f2"),
+        ("vocabulary", "70ca"),
+        ("code", "git 124"),
+    ]:
+        assert dataclasses.replace(GIVEN, **{field: value}).fingerprint != GIVEN.fingerprint
+    for field in ("name", "recipe", "pattern"):
+        assert dataclasses.replace(GIVEN, **{field: "x"}).fingerprint == GIVEN.fingerprint
+
+
+def test_json_holds_the_fingerprint_too() -> None:
+    fields = json.loads(GIVEN.to_json())
+    assert fields["fingerprint"] == GIVEN.fingerprint
+    assert fields["span"] == 3
+
+
+def git(folder: pathlib.Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)
+
+
+@pytest.fixture
+def source(tmp_path: pathlib.Path) -> pathlib.Path:
+    for floor in ("models", "components", "docs"):
+        (tmp_path / floor).mkdir()
+        (tmp_path / floor / "a.py").write_text("A = 1\n")
+    return tmp_path
+
+
+def test_without_git_the_code_is_its_source(source: pathlib.Path) -> None:
+    before = code_version(source)
+    assert before.startswith("source ")
+    (source / "docs/a.py").write_text("A = 2\n")
+    assert code_version(source) == before
+    (source / "models/a.py").write_text("A = 2\n")
+    assert code_version(source) != before
+
+
+def test_with_git_the_code_is_the_last_commit_that_touched_it(source: pathlib.Path) -> None:
+    git(source, "init", "-q")
+    git(source, "add", ".")
+    git(source, "commit", "-q", "-m", "first")
+    before = code_version(source)
+    assert before.startswith("git ") and len(before) == 44
+    (source / "docs/a.py").write_text("A = 2\n")
+    git(source, "commit", "-q", "-a", "-m", "a page")
+    assert code_version(source) == before
+    (source / "components/a.py").write_text("A = 2\n")
+    assert code_version(source).startswith("source ")
+    git(source, "commit", "-q", "-a", "-m", "code")
+    after = code_version(source)
+    assert after.startswith("git ") and after != before
+
+
+def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"[PAD]\n")
+    (tmp_path / "b.txt").write_bytes(b"[PAD]\n")
+    (tmp_path / "c.txt").write_bytes(b"[UNK]\n")
+    first, same, other = (file_fingerprint(str(tmp_path / f"{name}.txt")) for name in "abc")
+    assert first == same != other
+    assert file_fingerprint(None) == ""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        file_fingerprint(str(tmp_path / "d.txt"))
