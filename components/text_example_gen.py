@@ -1,0 +1,123 @@
+"""TextExampleGen: raw text in, a span of documents out, nothing lost in silence."""
+
+import itertools
+import json
+import logging
+import os
+import shutil
+import uuid
+from typing import Any
+
+import apache_beam as beam
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+from components.config import IngestionConfig
+from components.ingestion import QUARANTINE, SPLITS, SUMMARY, ingest
+from components.input_files import expand
+from models.errors import DataRefused
+
+_LISTED = 3
+_LOG = logging.getLogger("polyseme.text_example_gen")
+
+
+@component(use_beam=True)
+def TextExampleGen(  # noqa: N802, a component is named as TFX names them
+    examples: OutputArtifact[standard_artifacts.Examples],
+    pattern: Parameter[str],
+    span: Parameter[int],
+    fingerprint: Parameter[str],
+    config: Parameter[str],
+    quarantine_dir: Parameter[str],
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
+) -> None:
+    """Reads a span of text into documents, parted into train and eval.
+
+    Args:
+        examples: receives `Split-train/` and `Split-eval/` (see components/documents.py),
+            `quarantine.jsonl` and `ingestion.json`.
+        pattern: file, folder or glob, {SPAN} replaced already.
+        span: the span's number.
+        fingerprint: `components.input_files.input_fingerprint(pattern)`, so that changed text is no
+            cache hit.
+        config: an `IngestionConfig` as JSON.
+        quarantine_dir: receives a copy of the quarantine, which outlives a refusal.
+        beam_pipeline: given by TFX.
+
+    Raises:
+        DataRefused: no input, too much of it malformed, or too few documents.
+    """
+    settings = IngestionConfig(**json.loads(config))
+    files = expand(pattern)
+    megabytes = sum(os.path.getsize(file) for file in files) / 1e6
+    _LOG.info("span %d: reading %d file(s), %.1f MB", span, len(files), megabytes)
+    with beam_pipeline as pipeline:
+        ingest(pipeline, files, examples.uri, settings)
+    shutil.rmtree(os.path.join(examples.uri, "scratch"))
+    quarantine = _keep_quarantine(examples.uri, quarantine_dir, span)
+    with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
+        summary = json.load(stream)
+    _gate(summary, settings, where=pattern, quarantine=quarantine)
+    examples.split_names = json.dumps(SPLITS)
+    examples.span = span
+    examples.set_string_custom_property("span", str(span))
+    examples.set_string_custom_property("fingerprint", fingerprint)
+    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+    examples.set_string_custom_property("file_format", "tfrecords_gzip")
+    splits = summary["splits"]
+    _LOG.info(
+        "span %d: %d documents to train on, %d held out, %.1f million characters; %d quarantined%s",
+        span,
+        splits["train"]["documents"],
+        splits["eval"]["documents"],
+        sum(split["characters"] for split in splits.values()) / 1e6,
+        summary["quarantined"],
+        f": see {quarantine}" if summary["quarantined"] else "",
+    )
+
+
+def _keep_quarantine(folder: str, quarantine_dir: str, span: int) -> str:
+    """Copies the quarantine to where the user finds it; returns the copy's path."""
+    os.makedirs(quarantine_dir, exist_ok=True)
+    path = os.path.join(quarantine_dir, f"span-{span}.jsonl")
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    shutil.copyfile(os.path.join(folder, QUARANTINE), temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def _gate(summary: dict[str, Any], config: IngestionConfig, *, where: str, quarantine: str) -> None:
+    train = summary["splits"]["train"]["documents"]
+    held_out = summary["splits"]["eval"]["documents"]
+    bad, good = summary["quarantined"], train + held_out
+    share = bad / (bad + good)
+    with open(quarantine, encoding="utf-8") as stream:
+        first = [json.loads(line) for line in itertools.islice(stream, _LISTED)]
+    listing = "".join(f"\n  {item['file']}:{item['line']} {item['reason']}" for item in first)
+    if bad > _LISTED:
+        listing += f"\n  and {bad - _LISTED} more in {quarantine}"
+    if not good:
+        raise DataRefused(
+            f"The input holds no document.{listing}",
+            where=where,
+            remedy="Give it records with text: JSON Lines with a field `text`, or plain text.",
+        )
+    if share > config.max_quarantine_share:
+        raise DataRefused(
+            f"{bad} of {bad + good} records are malformed: {share:.2%},"
+            f" and ingestion.max_quarantine_share is {config.max_quarantine_share:.2%}.{listing}",
+            where=where,
+            remedy="Repair the records, or raise ingestion.max_quarantine_share.",
+        )
+    if train < 2 or not held_out:
+        raise DataRefused(
+            f"Too few documents: {train} to train on and {held_out} held out;"
+            f" at least 2 and 1 are needed.{listing}",
+            where=where,
+            remedy=f"Add documents, or change ingestion.eval_share ({config.eval_share}).",
+        )
