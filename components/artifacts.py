@@ -1,5 +1,7 @@
 """Polyseme's own TFX artifact types."""
 
+from typing import ClassVar
+
 from tfx.types import artifact
 
 
@@ -7,7 +9,7 @@ class Vocabulary(artifact.Artifact):
     """A tokenizer's files, as `Tokenizer.save` writes them, and `words.json` with its figures."""
 
     TYPE_NAME = "PolysemeVocabulary"
-    PROPERTIES = {
+    PROPERTIES: ClassVar = {
         "size": artifact.Property(type=artifact.PropertyType.INT),
     }
 
@@ -16,7 +18,7 @@ class DataApproval(artifact.Artifact):
     """Written only when the gate let a span's documents pass: `checks.json`, what it checked."""
 
     TYPE_NAME = "PolysemeDataApproval"
-    PROPERTIES = {
+    PROPERTIES: ClassVar = {
         "span": artifact.Property(type=artifact.PropertyType.INT),
         "statistics_id": artifact.Property(type=artifact.PropertyType.INT),
     }

@@ -243,9 +243,7 @@ def check_text(
         )
     )
     if previous:
-        checks.extend(
-            _drift_checks(statistics[_COMPARED_SPLIT], previous[_COMPARED_SPLIT], config)
-        )
+        checks.extend(_drift_checks(statistics[_COMPARED_SPLIT], previous[_COMPARED_SPLIT], config))
     return checks
 
 
@@ -255,7 +253,7 @@ def _document_checks(
     anomalies: anomalies_pb2.Anomalies,
     config: ValidationConfig,
 ) -> list[Check]:
-    """ExampleValidator's verdict on each bounded feature, with the value and the bound beside it."""
+    """ExampleValidator's verdicts, with value and bound beside them."""
     found = corpus.splits[split]
     languages = ", ".join(f"{name} {share:.1%}" for name, share in found.languages.items())
     bounded = [
@@ -311,14 +309,13 @@ def _drift_checks(
     config: ValidationConfig,
 ) -> list[Check]:
     """Distances of this span's distributions from the previous one's, TFDV's drift comparators."""
-    compared = tfdv.validate_statistics(
-        current, text_schema(config), previous_statistics=previous
-    )
+    compared = tfdv.validate_statistics(current, text_schema(config), previous_statistics=previous)
     return [
         Check(
             split=_COMPARED_SPLIT,
             feature=info.path.step[0],
-            value=f"{measured.value:.3f} from the last approved span's ({_DISTANCES[measured.type]})",
+            value=f"{measured.value:.3f} from the last approved span's "
+            f"({_DISTANCES[measured.type]})",
             bound=f"at most {measured.threshold:.3g}",
             passed=measured.value <= measured.threshold,
             field=_DRIFT_FIELDS[info.path.step[0]],

@@ -99,7 +99,11 @@ def test_a_run_builds_on_the_last_blessed_model_and_its_rerun_on_the_same(run):
     earlier, _ = run(1, "other settings, earlier span")
     assert earlier["base"] == "first", "the model of a later span has seen the future"
 
-    for span, fingerprint, base in ((1, "first", None), (1, "worse", "first"), (2, "later", "first")):
+    for span, fingerprint, base in (
+        (1, "first", None),
+        (1, "worse", "first"),
+        (2, "later", "first"),
+    ):
         again, state = run(span, fingerprint, blessed=fingerprint != "worse")
         assert (again["base"], state) == (base, "CACHED")
 
