@@ -1,0 +1,196 @@
+"""What the report shows, as plain data, and the readers of the files it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from components.corpus_statistics import SplitStatistics
+from components.word_senses import WordVectors
+from models.errors import ConfigError
+from models.objective import Metric
+
+OVERALL = "overall"
+"""Key of the figures over all examples; other slices are written `feature=value`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPoint:
+    """One record of the training log; `terms` are the loss's terms by the name of their sum."""
+
+    step: int
+    loss: float
+    terms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    learning_rate: float = float("nan")
+    tokens_per_second: float = float("nan")
+    gradient_norm: float = float("nan")
+    seconds: float = float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class StepState:
+    """How one component of the pipeline ended: its ML Metadata state and the seconds it took."""
+
+    component: str
+    state: str
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """One run's overall figures, for the view over spans; `label` is what tells runs apart."""
+
+    label: str
+    figures: Mapping[str, float]
+    blessed: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the model answered: `texts` are its inputs, `answers` (word or label, probability)."""
+
+    signature: str
+    texts: tuple[str, ...]
+    answers: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportInputs:
+    """Everything the report shows. A failed run has a report too: most may be missing.
+
+    Attributes:
+        name: the run's name.
+        recipe: the recipe it started from.
+        span: the span it read, None where the input has none.
+        fingerprint: the corpus's fingerprint.
+        code_version: version of the code.
+        version: the pushed version, None if nothing was pushed.
+        blessed: whether the gate blessed the model; None if the run did not come that far.
+        reasons: why not, in sentences.
+        steps: the components in the order they ran.
+        corpus: statistics of the documents by split.
+        quarantined: records put aside, by reason.
+        training: the training log, by step.
+        metrics: the objective's figures with their bounds and the trivial baseline of each.
+        evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
+            `feature=value`.
+        previous: the same of the last blessed model; empty if there was none.
+        history: overall figures of the runs so far, oldest first, this one included.
+        predictions: example answers.
+        bank: the vectors of one ambiguous word.
+    """
+
+    name: str
+    recipe: str
+    span: int | None = None
+    fingerprint: str = ""
+    code_version: str = ""
+    version: str | None = None
+    blessed: bool | None = None
+    reasons: Sequence[str] = ()
+    steps: Sequence[StepState] = ()
+    corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
+    quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    training: Sequence[TrainingPoint] = ()
+    metrics: Sequence[Metric] = ()
+    evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    previous: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    history: Sequence[Version] = ()
+    predictions: Sequence[Prediction] = ()
+    bank: WordVectors | None = None
+
+
+def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:
+    """The points of `training.jsonl`, by step; of a step written twice the later record counts.
+
+    A last line without its line feed is still being written and is left out.
+
+    Raises:
+        ConfigError: a line is not a JSON object with `step` and `loss`; names file and line.
+    """
+    fields = {field.name for field in dataclasses.fields(TrainingPoint)} - {"terms"}
+    points: dict[int, TrainingPoint] = {}
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                break
+            try:
+                record = json.loads(line)
+                known = {name: value for name, value in record.items() if name in fields}
+                terms = {name: value for name, value in record.items() if name not in fields}
+                point = TrainingPoint(**known, terms=terms)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise ConfigError(
+                    f"not a record of the training log: {line.strip()[:80]}",
+                    where=f"{path}:{number}",
+                    remedy="remove the line, or run the training again",
+                ) from error
+            points[point.step] = point
+    return [points[step] for step in sorted(points)]
+
+
+def read_quarantined(path: pathlib.Path | str) -> dict[str, int]:
+    """Quarantined records by reason, the most frequent first, of an `ingestion.json`."""
+    counts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["quarantined_by_reason"]
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+MASKED_PROMPTS: tuple[str, ...] = (
+    "I ask the [MASK] to pass this bill before the end of the year.",
+    "The people of the United [MASK] want peace with every nation.",
+    "We must cut [MASK] and spend less money next year.",
+    "Our relations with foreign [MASK] remain friendly.",
+)
+"""Sentences of ours in the manner of a State of the Union address."""
+
+SENTENCE_PAIRS: tuple[tuple[str, str], ...] = (
+    (
+        "The public debt has been reduced during the past year.",
+        "The Treasury paid it from the revenue and still has a surplus.",
+    ),
+    (
+        "The public debt has been reduced during the past year.",
+        "Our teachers ask for smaller classes and safer schools.",
+    ),
+)
+"""A sentence with one that may follow it, and with one from elsewhere."""
+
+
+def example_predictions(
+    fill_mask: Callable[..., Mapping[str, np.ndarray]] | None,
+    next_sentence: Callable[..., Mapping[str, np.ndarray]] | None,
+    masked: Sequence[str] = MASKED_PROMPTS,
+    pairs: Sequence[tuple[str, str]] = SENTENCE_PAIRS,
+) -> list[Prediction]:
+    """The model's answers to prompts of ours; of several masks the first one's.
+
+    Args:
+        fill_mask: called as `fill_mask(texts=[...])`, gives words and probabilities
+            `[batch, masks, k]`; None for a model without.
+        next_sentence: called as `next_sentence(first=[...], second=[...])`, gives probability
+            `[batch]`, or None.
+    """
+    predictions = []
+    if fill_mask is not None:
+        outputs = fill_mask(texts=list(masked))
+        words, shares = np.asarray(outputs["words"]), np.asarray(outputs["probabilities"])
+        for text, row, probabilities in zip(masked, words[:, 0], shares[:, 0], strict=True):
+            answers = tuple((_text(w), float(p)) for w, p in zip(row, probabilities, strict=True))
+            predictions.append(Prediction("fill_mask", (text,), answers))
+    if next_sentence is not None:
+        first, second = map(list, zip(*pairs, strict=True))
+        outputs = next_sentence(first=first, second=second)
+        probability = np.asarray(outputs["probability"]).reshape(len(pairs))
+        predictions += [
+            Prediction("next_sentence", pair, (("follows", float(p)),))
+            for pair, p in zip(pairs, probability, strict=True)
+        ]
+    return predictions
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,119 @@
+"""The report's page: which sections there are, in which words, with which tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jinja2
+from markupsafe import Markup
+
+from components.report_inputs import OVERALL, ReportInputs
+from components.report_template import PAGE
+from components.word_senses import LayerSimilarity
+from models.objective import Metric
+
+_LISTED = 10  # most sources or languages in one table; the rest is summed
+
+
+def number(value: float | None) -> str:
+    """A figure as a reader wants it: the digits that matter, a dash for what is missing."""
+    if value is None or math.isnan(value):
+        return "–"
+    size = abs(value)
+    if isinstance(value, int) or size >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
+
+
+def title(name: str) -> str:
+    """A metric's or a sum's name in words: `masked_lm_nll_sum` → `masked-LM loss`."""
+    words = name.removesuffix("_sum").replace("nll", "loss").replace("_", " ")
+    return words.replace("masked lm", "masked-LM")
+
+
+def _bounds(metric: Metric) -> str:
+    bounds = []
+    if metric.lower_bound is not None:
+        bounds.append(f"at least {number(metric.lower_bound)}")
+    if metric.upper_bound is not None:
+        bounds.append(f"at most {number(metric.upper_bound)}")
+    if metric.max_regression is not None:
+        bounds.append(f"at most {number(metric.max_regression)} worse than the last blessed")
+    return "; ".join(bounds)
+
+
+def _status(inputs: ReportInputs) -> tuple[str, str]:
+    """CSS class and words of the run's outcome."""
+    failed = [step.component for step in inputs.steps if step.state.lower() == "failed"]
+    if failed:
+        return "bad", f"Failed in {', '.join(failed)}"
+    if inputs.blessed is None:
+        return "bad", "Not evaluated"
+    return ("good", "Blessed") if inputs.blessed else ("bad", "Not blessed")
+
+
+def _ranked(by_split: Sequence[Mapping[str, float]]) -> list[tuple[str, list[float]]]:
+    """Rows (name, share by split), most frequent first; what is not listed is one row."""
+    totals: dict[str, float] = {}
+    for shares in by_split:
+        for name, share in shares.items():
+            totals[name] = totals.get(name, 0) + share
+    names = sorted(totals, key=lambda name: (-totals[name], name))[:_LISTED]
+    rows = [(name, [shares.get(name, 0.0) for shares in by_split]) for name in names]
+    others = [1 - sum(column) for column in zip(*(shares for _, shares in rows), strict=True)]
+    if any(share > 0.0005 for share in others):
+        rows.append(("others", others))
+    return rows
+
+
+def render(
+    inputs: ReportInputs,
+    pictures: Mapping[str, Sequence[Markup]],
+    similarities: Sequence[LayerSimilarity],
+) -> str:
+    """The page.
+
+    Args:
+        inputs: what to show.
+        pictures: images by section: corpus, training, evaluation, slices, history, bank.
+        similarities: cosines of the ambiguous word, by layer.
+    """
+    overall = inputs.evaluation.get(OVERALL, {})
+    trivial = {metric.baseline for metric in inputs.metrics}
+    shown = [m for m in inputs.metrics if m.name in overall and m.name not in trivial]
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(number=number, title=title, bounds=_bounds)
+    splits = list(inputs.corpus.values())
+    return environment.from_string(PAGE).render(
+        inputs=inputs,
+        heading=inputs.name if inputs.span is None else f"{inputs.name}, span {inputs.span}",
+        pictures=pictures,
+        similarities=similarities,
+        status=_status(inputs),
+        overall=overall,
+        previous=inputs.previous.get(OVERALL, {}),
+        metrics=shown or [Metric(name, "", "") for name in overall],
+        lists=[
+            (heading, rows)
+            for heading, rows in (
+                ("Source", _ranked([split.sources for split in splits])),
+                ("Language", _ranked([split.languages for split in splits])),
+            )
+            if rows
+        ],
+        facts=[
+            (label, [read(split) for split in splits])
+            for label, read in (
+                ("Number", lambda split: split.documents),
+                ("Characters", lambda split: split.characters),
+                ("Shortest, characters", lambda split: split.min_characters),
+                ("Median", lambda split: split.median_characters),
+                ("Longest", lambda split: split.max_characters),
+                ("Repeated, share", lambda split: split.duplicate_share),
+            )
+        ],
+        last=inputs.training[-1] if inputs.training else None,
+    )

@@ -1,0 +1,242 @@
+"""The report's page as a Jinja template; `report_page.render` fills it."""
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ heading }} – Polyseme</title>
+<style>
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 1120px; background: #fff;
+  color: #222; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .6rem; border-bottom: 2px solid #222; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
+p { margin: .5rem 0; max-width: 46rem; }
+header { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
+.status { padding: .15rem .7rem; border: 2px solid; border-radius: 1rem; font-weight: 600; }
+.good { color: #00664b; } .bad { color: #a33c00; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .92rem; }
+caption { text-align: left; font-weight: 600; padding: .2rem 0; white-space: nowrap; }
+th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid #ddd; }
+td:first-child, .n { white-space: nowrap; }
+td.text { white-space: normal; min-width: 14rem; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+th.n { white-space: normal; }
+li { overflow-wrap: anywhere; }
+.strong { font-weight: 700; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr));
+  gap: 1rem; align-items: start; }
+img { width: 100%; max-width: 560px; height: auto; }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
+code { overflow-wrap: anywhere; font-size: .92em; }
+.quiet { color: #595959; }
+ol li { margin: .15rem 0; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 11pt; }
+  h2, h3, caption { break-after: avoid; } img, tr, .picture { break-inside: avoid; }
+  .scroll { overflow: visible; }
+}
+</style>
+</head>
+<body>
+{% macro cells(values) %}
+{% for value in values %}<td class="n">{{ value|number }}</td>{% endfor %}
+{% endmacro %}
+{% macro heads(names) %}
+{% for name in names %}<th class="n">{{ name|title }}</th>{% endfor %}
+{% endmacro %}
+{% macro figures_of(figures) %}
+{% for metric in metrics %}<td class="n">{{ figures.get(metric.name)|number }}</td>{% endfor %}
+{% endmacro %}
+{% macro gallery(name) %}
+{% if pictures[name] %}
+<div class="pictures">
+{% for picture in pictures[name] %}
+<div class="picture">{{ picture }}</div>
+{% endfor %}
+</div>
+{% endif %}
+{% endmacro %}
+<header>
+<h1>{{ heading }}</h1>
+<span class="status {{ status[0] }}">{{ status[1] }}</span>
+</header>
+{% if inputs.reasons %}
+<ul>{% for reason in inputs.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
+{% endif %}
+<table>
+<tr><th scope="row">Recipe</th><td>{{ inputs.recipe }}</td></tr>
+<tr><th scope="row">Corpus fingerprint</th>
+<td><code>{{ inputs.fingerprint or "–" }}</code></td></tr>
+<tr><th scope="row">Code version</th><td><code>{{ inputs.code_version or "–" }}</code></td></tr>
+<tr><th scope="row">Pushed version</th><td>{{ inputs.version or "none" }}</td></tr>
+</table>
+
+<h2>Figures</h2>
+{% if overall %}
+<p>On the held-out documents, all examples together. The trivial baseline sees no context: it
+answers masked words from the unigram distribution of the training text, and always “follows” for
+the next sentence.</p>
+<div class="scroll"><table>
+<tr><th>Figure</th><th class="n">This model</th><th class="n">Trivial baseline</th>
+<th class="n">Last blessed</th><th>Needed for the blessing</th></tr>
+{% for metric in metrics %}
+<tr><td>{{ metric.name|title }}</td><td class="n strong">{{ overall[metric.name]|number }}</td>
+<td class="n">{{ overall.get(metric.baseline)|number }}</td>
+<td class="n">{{ previous.get(metric.name)|number }}</td><td>{{ metric|bounds }}</td></tr>
+{% endfor %}
+</table></div>
+{{ gallery("evaluation") }}
+{% if not previous %}<p class="quiet">No earlier blessed model to compare with.</p>{% endif %}
+{% else %}
+<p class="quiet">This run has no evaluation.</p>
+{% endif %}
+
+{% if inputs.evaluation|length > 1 %}
+<h3>By slice</h3>
+{{ gallery("slices") }}
+<div class="scroll"><table>
+<tr><th>Slice</th>{{ heads(metrics|map(attribute="name")) }}</tr>
+{% for slice, figures in inputs.evaluation.items() %}
+<tr><td>{{ slice }}</td>{{ figures_of(figures) }}</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+
+<h2>Over spans</h2>
+{% if inputs.history|length > 1 %}
+{{ gallery("history") }}
+{% elif not inputs.history %}
+<p class="quiet">No evaluated run yet.</p>
+{% else %}
+<p class="quiet">One run so far; the next span will stand beside it.</p>
+{% endif %}
+{% if inputs.history %}
+<div class="scroll"><table>
+<tr><th>Run</th><th>Blessed</th>{{ heads(metrics|map(attribute="name")) }}</tr>
+{% for version in inputs.history %}
+<tr><td>{{ version.label }}</td>
+<td>{{ "–" if version.blessed is none else "yes" if version.blessed else "no" }}</td>
+{{ figures_of(version.figures) }}</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+
+<h2>Example predictions</h2>
+{% if inputs.predictions %}
+<div class="scroll"><table>
+<tr><th>Text</th><th>Answer and its probability</th></tr>
+{% for prediction in inputs.predictions %}
+<tr><td class="text">{% for text in prediction.texts %}{{ text }}<br>{% endfor %}</td>
+<td>{% for word, share in prediction.answers %}
+{{ word }} <span class="quiet">{{ "%.2f"|format(share) }}</span>{{ "" if loop.last else "," }}
+{% endfor %}</td></tr>
+{% endfor %}
+</table></div>
+{% else %}
+<p class="quiet">No exported model to ask.</p>
+{% endif %}
+
+<h2>One word, two meanings</h2>
+{% if inputs.bank %}
+<p>“{{ inputs.bank.word }}” in {{ inputs.bank.sentences|length }} sentences. A static embedding has
+one vector for the word, whatever is meant; the model gives it another in each sentence. The
+sentences come in pairs with the word at the same place, so that its place alone cannot tell the
+meanings apart.</p>
+{{ gallery("bank") }}
+<p>Both maps show the first two principal components of the vectors at unit length, in one scale.
+Layer 0 knows no neighbour but may hold the position and the segment (BERT adds them), so the static
+vector is the mean of layer 0 over the sentences: the star; the grey dots around it differ by
+position only. A word of several tokens is the mean of their vectors.</p>
+<div class="scroll"><table>
+<caption>Mean cosine between two occurrences, by layer</caption>
+<tr><th class="n">Layer</th>
+{% for sense in similarities[0].within %}<th class="n">within {{ sense }}</th>{% endfor %}
+<th class="n">between</th><th class="n">gap</th><th class="n">by chance</th></tr>
+{% for row in similarities %}
+<tr><td class="n">{{ row.layer }}</td>
+{% for value in row.within.values() %}<td class="n">{{ "%.3f"|format(value) }}</td>{% endfor %}
+<td class="n">{{ "%.3f"|format(row.between) }}</td>
+<td class="n strong">{{ "%.3f"|format(row.gap) }}</td>
+<td class="n">{{ "%.3f"|format(row.chance) }}</td></tr>
+{% endfor %}
+</table></div>
+<p class="quiet">Gap: mean cosine within the senses less that between them. By chance: the share of
+all ways to part these sentences into groups of the same sizes that have at least this gap; near 0
+means that the model tells the senses apart.</p>
+<ol>
+{% for sentence in inputs.bank.sentences %}
+{% set pieces = inputs.bank.pieces[loop.index0] %}
+<li>{{ sentence }} <span class="quiet">({{ inputs.bank.senses[loop.index0] }}
+{%- if pieces|length > 1 %}, read as {{ pieces|join(" ") }}{% endif %})</span></li>
+{% endfor %}
+</ol>
+{% else %}
+<p class="quiet">No exported model to ask.</p>
+{% endif %}
+
+<h2>Training</h2>
+{% if last %}
+<p>{{ last.step|number }} steps; the last record has a loss of {{ last.loss|number }}
+{%- for name, value in last.terms.items() %}, {{ name|title }} {{ value|number }}{% endfor %}.</p>
+{{ gallery("training") }}
+{% else %}
+<p class="quiet">This run has no training log.</p>
+{% endif %}
+
+<h2>Corpus</h2>
+{% if inputs.corpus %}
+<div class="tables">
+<table>
+<tr><th>Documents</th>{{ heads(inputs.corpus) }}</tr>
+{% for label, values in facts %}
+<tr><td>{{ label }}</td>{{ cells(values) }}</tr>
+{% endfor %}
+</table>
+{% for heading, rows in lists %}
+<table>
+<tr><th>{{ heading }}</th>{{ heads(inputs.corpus) }}</tr>
+{% for name, shares in rows %}
+<tr><td>{{ name }}</td>
+{% for share in shares %}<td class="n">{{ "%.1f"|format(100 * share) }} %</td>{% endfor %}
+</tr>
+{% endfor %}
+</table>
+{% endfor %}
+</div>
+{{ gallery("corpus") }}
+{% else %}
+<p class="quiet">This run read no corpus.</p>
+{% endif %}
+{% if inputs.quarantined %}
+<table>
+<caption>Quarantined records</caption>
+{% for reason, count in inputs.quarantined.items() %}
+<tr><td>{{ reason }}</td><td class="n">{{ count|number }}</td></tr>
+{% endfor %}
+</table>
+{% else %}
+<p>No record was quarantined.</p>
+{% endif %}
+
+<h2>Steps</h2>
+{% if inputs.steps %}
+<table>
+<tr><th>Component</th><th>State</th><th class="n">Seconds</th></tr>
+{% for step in inputs.steps %}
+<tr><td>{{ step.component }}</td><td>{{ step.state|lower }}</td>
+<td class="n">{{ "–" if step.seconds is none else "%.1f"|format(step.seconds) }}</td></tr>
+{% endfor %}
+</table>
+{% else %}
+<p class="quiet">No step is on record.</p>
+{% endif %}
+</body>
+</html>
+"""

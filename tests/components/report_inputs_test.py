@@ -1,0 +1,115 @@
+"""Readers of the files that a report shows, and the example predictions."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from components import report_inputs
+from components.report_inputs import Prediction, TrainingPoint
+from models.errors import ConfigError
+
+
+def _log(tmp_path, text):
+    path = tmp_path / "training.jsonl"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_training_log(tmp_path):
+    record = {
+        "step": 20,
+        "loss": 7.5,
+        "masked_lm_nll_sum": 6.8,
+        "next_sentence_nll_sum": 0.7,
+        "learning_rate": 1e-4,
+        "tokens_per_second": 9000.0,
+        "gradient_norm": 2.0,
+        "seconds": 3.5,
+    }
+    assert report_inputs.read_training_log(_log(tmp_path, json.dumps(record) + "\n")) == [
+        TrainingPoint(
+            20,
+            7.5,
+            {"masked_lm_nll_sum": 6.8, "next_sentence_nll_sum": 0.7},
+            learning_rate=1e-4,
+            tokens_per_second=9000.0,
+            gradient_norm=2.0,
+            seconds=3.5,
+        )
+    ]
+
+
+def test_training_log_of_a_resumed_run_keeps_the_later_record(tmp_path):
+    lines = ['{"step": 20, "loss": 3}', '{"step": 40, "loss": 2}', '{"step": 20, "loss": 2.5}', ""]
+    points = report_inputs.read_training_log(_log(tmp_path, "\n".join(lines)))
+    assert [(point.step, point.loss) for point in points] == [(20, 2.5), (40, 2)]
+
+
+def test_training_log_that_is_being_written_lacks_its_last_line(tmp_path):
+    path = _log(tmp_path, '{"step": 20, "loss": 3}\n{"step": 40, "lo')
+    assert [point.step for point in report_inputs.read_training_log(path)] == [20]
+
+
+@pytest.mark.parametrize("bad", ["{", "[1]", '{"step": 5}', "null"])
+def test_training_log_names_the_line_that_is_none(tmp_path, bad):
+    path = _log(tmp_path, f'{{"step": 20, "loss": 3}}\n{bad}\n')
+    with pytest.raises(ConfigError) as raised:
+        report_inputs.read_training_log(path)
+    assert raised.value.where == f"{path}:2"
+
+
+def test_training_log_with_a_loss_that_is_not_finite(tmp_path):
+    (point,) = report_inputs.read_training_log(_log(tmp_path, '{"step": 1, "loss": NaN}\n'))
+    assert math.isnan(point.loss)
+
+
+def test_quarantined_most_frequent_first(tmp_path):
+    path = tmp_path / "ingestion.json"
+    counts = {"no text": 2, "a": 1, "not UTF-8": 7, "b": 1}
+    path.write_text(json.dumps({"documents": 3, "quarantined_by_reason": counts}))
+    assert list(report_inputs.read_quarantined(path).items()) == [
+        ("not UTF-8", 7),
+        ("no text", 2),
+        ("a", 1),
+        ("b", 1),
+    ]
+
+
+def _fill_mask(texts):
+    assert texts == ["a [MASK]", "[MASK] [MASK]"]
+    return {
+        "words": np.array(
+            [[[b"dog", b"cat"], [b"", b""]], [[b"x", b"\xe6"], [b"y", b"z"]]], object
+        ),
+        "probabilities": np.array([[[0.5, 0.25], [0, 0]], [[0.75, 0.125], [0.5, 0.5]]], "float32"),
+    }
+
+
+def _next_sentence(first, second):
+    assert (first, second) == (["one", "three"], ["two", "four"])
+    return {"probability": np.array([0.75, 0.25], dtype=np.float32)}
+
+
+def test_example_predictions():
+    assert report_inputs.example_predictions(
+        _fill_mask,
+        _next_sentence,
+        ["a [MASK]", "[MASK] [MASK]"],
+        [("one", "two"), ("three", "four")],
+    ) == [
+        Prediction("fill_mask", ("a [MASK]",), (("dog", 0.5), ("cat", 0.25))),
+        Prediction("fill_mask", ("[MASK] [MASK]",), (("x", 0.75), ("\ufffd", 0.125))),
+        Prediction("next_sentence", ("one", "two"), (("follows", 0.75),)),
+        Prediction("next_sentence", ("three", "four"), (("follows", 0.25),)),
+    ]
+
+
+def test_example_predictions_of_a_model_without_the_signatures():
+    assert report_inputs.example_predictions(None, None) == []
+
+
+def test_prompts_have_one_mask_each():
+    assert len(report_inputs.MASKED_PROMPTS) >= 3
+    assert {prompt.count("[MASK]") for prompt in report_inputs.MASKED_PROMPTS} == {1}

@@ -1,0 +1,180 @@
+"""The report's words and numbers."""
+
+import pytest
+
+from components import report_page
+from components.report_inputs import ReportInputs, StepState, Version
+from components.word_senses import LayerSimilarity, WordVectors
+from models.objective import Metric
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (163.7, "164"),
+        (12345.6, "12,346"),
+        (26.04, "26.0"),
+        (2.6, "2.60"),
+        (0.19, "0.190"),
+        (-0.02, "-0.020"),
+    ],
+)
+def test_number(value, text):
+    assert report_page.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("masked_lm_nll_sum", "masked-LM loss"),
+        ("masked_lm_accuracy", "masked-LM accuracy"),
+        ("next_sentence_accuracy", "next sentence accuracy"),
+        ("train", "train"),
+    ],
+)
+def test_title(name, words):
+    assert report_page.title(name) == words
+
+
+def _page(*arguments, similarities=(), **parts):
+    names = ("corpus", "training", "evaluation", "slices", "history", "bank")
+    pictures = {name: [] for name in names}
+    return report_page.render(ReportInputs(*arguments, **parts), pictures, similarities)
+
+
+METRICS = [
+    Metric(
+        "masked_lm_accuracy", "a", "b", lower_bound=0.1, max_regression=0.02, baseline="unigram"
+    ),
+    Metric("loss", "c", "b", upper_bound=6.0, higher_is_better=False),
+    Metric("unigram", "d", "b"),
+]
+FIGURES = {"masked_lm_accuracy": 0.1875, "loss": 5.125, "unigram": 0.0625}
+
+
+def test_figures_stand_beside_their_baselines_and_bounds():
+    page = _page(
+        "demo",
+        "bert_demo",
+        metrics=METRICS,
+        evaluation={"overall": FIGURES},
+        previous={"overall": {"masked_lm_accuracy": 0.171}},
+    )
+    row = page[page.index("masked-LM accuracy") :].split("</tr>")[0]
+    cells = [cell.split("<")[0] for cell in row.replace(' strong"', '"').split('class="n">')[1:]]
+    assert cells == ["0.188", "0.062", "0.171"]
+    assert "at least 0.100; at most 0.020 worse than the last blessed" in row
+    assert "at most 6.00" in page
+    assert "<td>unigram</td>" not in page  # it stands beside its metric, not as one more figure
+    assert "No earlier blessed model" not in page
+
+
+def test_first_model_has_no_last_blessed():
+    page = _page("demo", "bert_demo", metrics=METRICS, evaluation={"overall": FIGURES})
+    assert "No earlier blessed model" in page
+
+
+def test_figures_without_an_objective_are_still_listed():
+    assert "0.062" in _page("demo", "r", evaluation={"overall": {"unigram": 0.0625}})
+
+
+def test_slices():
+    page = _page(
+        "demo",
+        "r",
+        metrics=METRICS,
+        evaluation={"overall": FIGURES, "source=<a>": {"masked_lm_accuracy": 0.375}},
+    )
+    row = page[page.index("source=&lt;a&gt;") :].split("</tr>")[0]
+    assert "0.375" in row
+    assert "–" in row  # the slice has no loss
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"blessed": True}, "Blessed"),
+        ({"blessed": False}, "Not blessed"),
+        ({"blessed": None}, "Not evaluated"),
+        ({"steps": [StepState("Trainer", "FAILED", None)]}, "Failed in Trainer"),
+        ({"steps": [StepState("Pusher", "FAILED")], "blessed": True}, "Failed in Pusher"),
+    ],
+)
+def test_status(parts, words):
+    page = _page("demo", "r", **parts)
+    assert page.split('class="status')[1].split(">")[1].split("<")[0] == words
+
+
+def test_page_of_a_run_that_did_nothing_says_what_is_missing():
+    page = _page("demo", "bert_tiny")
+    for sentence in (
+        "This run has no evaluation.",
+        "No evaluated run yet.",
+        "No exported model to ask.",
+        "This run has no training log.",
+        "This run read no corpus.",
+        "No step is on record.",
+    ):
+        assert sentence in page
+    assert "<h1>demo</h1>" in page
+
+
+def test_text_is_escaped():
+    evil = "<script>&\"'"
+    page = _page(
+        evil,
+        evil,
+        3,
+        fingerprint=evil,
+        code_version=evil,
+        version=evil,
+        reasons=[evil],
+        steps=[StepState(evil, evil, 1.0)],
+        quarantined={evil: 1},
+        evaluation={"overall": FIGURES, evil: FIGURES},
+        history=[Version(evil, FIGURES)],
+        bank=WordVectors(evil, [evil], [evil], [(evil, evil)], None),
+        similarities=[LayerSimilarity(0, {evil: 1.0}, 0.5, 0.25, 0.125)],
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;&amp;") >= 13
+
+
+def test_cosines_and_pieces():
+    page = _page(
+        "demo",
+        "r",
+        bank=WordVectors("bank", ["river"], ["The bank."], [("ban", "##k")], None),
+        similarities=[LayerSimilarity(0, {"river": 0.9914}, -0.0004, 0.25, 0.0022)],
+    )
+    assert "read as ban ##k" in page
+    row = page[page.index("within river") :]
+    for cell in ("0.991", "-0.000", "0.250", "0.002"):
+        assert f">{cell}</td>" in row
+
+
+def test_history_says_who_was_blessed():
+    runs = [Version("span 1", FIGURES, True), Version("span 2", FIGURES, False)]
+    page = _page("demo", "r", history=runs)
+    one, two = page.index("<td>span 1</td>"), page.index("<td>span 2</td>")
+    assert "<td>yes</td>" in page[one:two]
+    assert "<td>no</td>" in page[two:]
+    assert "One run so far" not in page
+
+
+def test_long_lists_end_with_what_is_left():
+    rows = report_page._ranked([{f"s{i:02}": 0.05 for i in range(20)}, {"s03": 1.0}])
+    assert rows[0] == ("s03", [0.05, 1.0])
+    assert [name for name, _ in rows][1:] == [f"s{i:02}" for i in (0, 1, 2, 4, 5, 6, 7, 8, 9)] + [
+        "others"
+    ]
+    assert rows[-1][1] == pytest.approx([0.5, 0.0])
+
+
+def test_whole_lists_have_no_rest():
+    assert report_page._ranked([{"en": 0.75, "zh": 0.25}]) == [("en", [0.75]), ("zh", [0.25])]
+    assert report_page._ranked([]) == []
