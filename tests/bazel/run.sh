@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs Bazel on this repository with the environment in .venv and without any download:
+#   bash tests/bazel/run.sh test //:fast
+# Debian's bazel-bootstrap cannot fetch the rules that Bazel's own files load, so tiny local
+# repositories stand for them; the interpreter and the packages are .venv's. A Bazel that reads
+# MODULE.bazel and reaches the Bazel registry needs none of this (docs/decisions/0005).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if ! type -P bazel >/dev/null; then
+  printf 'Bazel is not installed.\n  to do: apt-get install bazel-bootstrap (Debian 12 has 4.2.3), then run the same command again\n' >&2
+  exit 1
+fi
+
+readonly stands=$PWD/build/bazel
+rm -rf "$stands"
+
+# repository NAME FOLDER/FILE: one stand-in repository whose file is read from standard input.
+repository() {
+  mkdir -p "$stands/$1/$(dirname "$2")"
+  touch "$stands/$1/WORKSPACE" "$stands/$1/BUILD" "$stands/$1/$(dirname "$2")/BUILD"
+  cat >"$stands/$1/$2"
+}
+
+# natives NAME…: rules that Bazel 4 has built in.
+natives() { printf '%s = native.%s\n' $(for rule; do echo "$rule $rule"; done); }
+
+natives cc_binary cc_import cc_library cc_proto_library cc_test cc_toolchain cc_toolchain_suite objc_library |
+  repository rules_cc cc/defs.bzl
+natives java_binary java_import java_library java_proto_library java_runtime java_toolchain |
+  repository rules_java java/defs.bzl
+{ natives proto_library proto_lang_toolchain; echo 'ProtoInfo = None'; } | repository rules_proto proto/defs.bzl
+echo 'filegroup(name = "coverage_report_generator", visibility = ["//visibility:public"])' |
+  repository remote_coverage_tools BUILD
+{ natives py_library py_test
+  printf 'def py_runtime_pair(name, **kwargs):\n    native.filegroup(name = name)\n'
+} | repository rules_python python/defs.bzl
+# Every package of the lock is a name only: the code comes from .venv.
+sed -nE 's|^([a-z0-9._-]+)==.*|py_library(name = "\1", visibility = ["//visibility:public"])|p' requirements.lock |
+  sort -u | repository pypi BUILD
+printf 'def requirement(name):\n    return "@pypi//:" + name\n' | repository pypi requirements.bzl
+
+command=$1
+shift
+exec bazel --batch "$command" \
+  $(for name in "$stands"/*; do echo "--override_repository=${name##*/}=$name"; done) \
+  --noincompatible_use_python_toolchains --python_path="$PWD/.venv/bin/python" \
+  --jobs=2 --local_test_jobs=2 --test_output=errors --noshow_progress \
+  --test_env=POLYSEME_DATA --test_env=HOME=/tmp --test_env=TF_CPP_MIN_LOG_LEVEL=2 "$@"

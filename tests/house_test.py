@@ -1,0 +1,234 @@
+"""The house's laws, read from the source itself."""
+
+import ast
+import functools
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FLOORS = ("models", "components", "pipeline")
+FAMILIES = ("elmo", "bert", "gpt")
+
+MAX_LINES = 350
+NO_TEST_OF_THEIR_OWN = {
+    "components/artifacts.py": "declares types only",
+    "components/config.py": "declares dataclasses only",
+    "components/report_template.py": "is HTML; report_page_test.py fills it",
+    "models/bert/config.py": "declares dataclasses only",
+    "models/objective.py": "declares the protocol only",
+    "models/tokenizers/config.py": "declares dataclasses only",
+    "models/tokenizers/tokenizer.py": "declares the interface; wordpiece_test.py holds it",
+    "pipeline/__main__.py": "calls cli.main; readme_test.py runs it",
+}
+
+# Libraries that only some files of a floor may import, and those that a floor may not import at all.
+ONLY_IN = {
+    "matplotlib": {"components/reporter.py"},
+    "airflow": {"pipeline/runners.py"},
+    "kfp": {"pipeline/runners.py"},
+    "grpc": {"pipeline/client.py"},
+}
+NEVER_IN = {
+    "models": {
+        "apache_beam", "ml_metadata", "tensorflow_data_validation", "tensorflow_metadata",
+        "tensorflow_model_analysis", "tensorflow_transform", "tfx", "tfx_bsl", "rich", "tyro",
+    },
+    "components": {"tensorflow_transform", "rich", "tyro"},
+    "pipeline": {"tensorflow_transform"},
+}  # fmt: skip
+
+
+@functools.cache
+def files() -> tuple[str, ...]:
+    """What git tracks or would track, relative to the repository's root."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    return tuple(sorted(name for name in listing.split("\0") if name and (ROOT / name).is_file()))
+
+
+def sources() -> list[str]:
+    return [
+        name for name in files() if name.endswith(".py") and name.split("/", 1)[0] in FLOORS
+    ]
+
+
+def suite() -> list[str]:
+    return [name for name in files() if name.startswith("tests/") and name.endswith("_test.py")]
+
+
+@functools.cache
+def tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"), name)
+
+
+def imports(module: ast.Module) -> set[str]:
+    """Dotted names that a module imports, wherever it does; `from a import b` gives a.b."""
+    names = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where an arrow points"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def broken_arrow(file: str, imported: str) -> str | None:
+    """Why `file` may not import the dotted name, or None if it may."""
+    floor, library = file.split("/", 1)[0], imported.split(".", 1)[0]
+    if library in FLOORS:
+        if FLOORS.index(library) > FLOORS.index(floor):
+            return f"{floor} is below {library}"
+        if library != "models" or floor != "models" or "/" not in file.removeprefix("models/"):
+            return None
+        room, target = file.split("/")[1], imported.split(".")[1]
+        if target == "registry":
+            return "only what stands above the families knows the registry"
+        if room in FAMILIES and (target in FAMILIES or target == "tasks") and target != room:
+            return "a family knows no other family and no task"
+        if room == "tasks" and target in FAMILIES:
+            return "a task knows no family"
+        if room == "tokenizers" and target not in ("tokenizers", "config", "errors"):
+            return "tokenizers know configuration and errors only"
+        return None
+    if library in NEVER_IN[floor]:
+        return f"{floor} does without {library}"
+    if file not in ONLY_IN.get(library, {file}):
+        return f"{library} is for {', '.join(ONLY_IN[library])} only"
+    return None
+
+
+def test_arrows_point_down() -> None:
+    broken = [
+        f"{file}: {imported}: {reason}"
+        for file in sources()
+        for imported in sorted(imports(tree(file)))
+        if (reason := broken_arrow(file, imported))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_below_the_families_nothing_knows_them() -> None:
+    broken = [
+        f"{file}: {imported}"
+        for file in sources()
+        if file.startswith("models/") and file.count("/") == 1 and file != "models/registry.py"
+        for imported in sorted(imports(tree(file)))
+        if imported.split(".")[:2] in [["models", room] for room in (*FAMILIES, "tasks")]
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("file", "imported", "allowed"),
+    [
+        ("models/training.py", "components.config.BeamConfig", False),
+        ("models/training.py", "apache_beam", False),
+        ("models/bert/objective.py", "models.elmo.backbone", False),
+        ("models/bert/objective.py", "models.registry.FAMILIES", False),
+        ("models/bert/objective.py", "models.bert.masking", True),
+        ("models/bert/objective.py", "models.objective.Loss", True),
+        ("models/tokenizers/words.py", "models.objective.Loss", False),
+        ("models/tasks/tagging.py", "models.gpt.backbone", False),
+        ("models/registry.py", "models.bert.objective", True),
+        ("components/exporter.py", "pipeline.config", False),
+        ("components/exporter.py", "matplotlib.pyplot", False),
+        ("components/reporter.py", "matplotlib.pyplot", True),
+        ("components/exporter.py", "tfx.v1", True),
+        ("pipeline/dag.py", "components.evaluator", True),
+        ("pipeline/dag.py", "airflow", False),
+    ],
+)
+def test_the_rule_itself(file: str, imported: str, allowed: bool) -> None:
+    assert (broken_arrow(file, imported) is None) == allowed
+
+
+def test_configuration_needs_no_tensorflow() -> None:
+    modules = [name[:-3].replace("/", ".") for name in sources() if name.endswith("/config.py")]
+    heavy = "{'tensorflow', 'keras', 'tfx', 'apache_beam', 'numpy'}"
+    script = f"import sys, {', '.join(modules)}; print(*sorted({heavy} & sys.modules.keys()))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert loaded.stdout.split() == []
+
+
+def is_component(function: ast.AST) -> bool:
+    decorators = getattr(function, "decorator_list", [])
+    targets = [item.func if isinstance(item, ast.Call) else item for item in decorators]
+    names = [getattr(target, "attr", getattr(target, "id", "")) for target in targets]
+    return "component" in names
+
+
+def test_component_annotations_are_objects() -> None:
+    """TFX reads a component's interface from `__annotations__`, which must not be strings."""
+    components = [file for file in sources() if any(map(is_component, ast.walk(tree(file))))]
+    assert components
+    strings = [file for file in components if "__future__.annotations" in imports(tree(file))]
+    assert not strings, strings
+
+
+def test_tests_mirror_sources() -> None:
+    mirrored = {
+        f"tests/{name[:-3]}_test.py"
+        for name in sources()
+        if not name.endswith("__init__.py") and name not in NO_TEST_OF_THEIR_OWN
+    }
+    present = set(suite())
+    assert not mirrored - present, f"no test file: {sorted(mirrored - present)}"
+    nested = {name for name in present if name.count("/") > 1 and not name.endswith("_e2e_test.py")}
+    optional = {f"tests/{name[:-3]}_test.py" for name in NO_TEST_OF_THEIR_OWN}
+    assert not nested - mirrored - optional, f"no source: {sorted(nested - mirrored - optional)}"
+
+
+def test_exceptions_are_of_files_that_exist() -> None:
+    assert not set(NO_TEST_OF_THEIR_OWN) - set(sources())
+
+
+def test_no_file_is_a_drawer() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "scripts", "configs"}
+    found = [n for n in files() if drawers & {pathlib.Path(part).stem for part in n.split("/")}]
+    assert not found, found
+
+
+def test_files_are_short() -> None:
+    long = {
+        name: count
+        for name in files()
+        if name.endswith(".py")
+        and (count := (ROOT / name).read_text(encoding="utf-8").count("\n")) > MAX_LINES
+    }
+    assert not long, f"over {MAX_LINES} lines: {long}"
+
+
+def test_tests_are_no_packages() -> None:
+    assert not [name for name in files() if name.startswith("tests/") and "__init__.py" in name]
+
+
+# What names one machine or one place on the network. Brackets keep the patterns from matching here.
+PLACES = re.compile(
+    r"(?<![\w.])/(root|work|home/\w+)/"
+    r"|[.][.]/share[d]|/share[d]/data"
+    r"|pypi[.]org|pythonhosted[.]org|debian[.]org|npmjs[.]|crates[.]io|golang[.]org|maven[.]org"
+)
+MAY_NAME_PLACES = {".ci/run": "finds the test data that may lie beside the repository"}
+
+
+def test_no_machine_is_named() -> None:
+    named = []
+    for name in files():
+        if name in MAY_NAME_PLACES:
+            continue
+        text = (ROOT / name).read_bytes().decode("utf-8", errors="replace")
+        named += [
+            f"{name}:{number}: {found.group()}"
+            for number, line in enumerate(text.splitlines(), start=1)
+            if (found := PLACES.search(line))
+        ]
+    assert not named, "\n".join(named)
