@@ -33,7 +33,7 @@ class TrainingPoint:
 
 @dataclasses.dataclass(frozen=True)
 class StepState:
-    """How one component of the pipeline ended: its ML Metadata state and the seconds it took."""
+    """How one component ended (`done`, `cached`, `failed`, `interrupted`), and its seconds."""
 
     component: str
     state: str

@@ -45,9 +45,10 @@ def _bounds(metric: Metric) -> str:
 
 def _status(inputs: ReportInputs) -> tuple[str, str]:
     """CSS class and words of the run's outcome."""
-    failed = [step.component for step in inputs.steps if step.state.lower() == "failed"]
-    if failed:
-        return "bad", f"Failed in {', '.join(failed)}"
+    for state in ("failed", "interrupted"):
+        where = [step.component for step in inputs.steps if step.state.lower() == state]
+        if where:
+            return "bad", f"{state.capitalize()} in {', '.join(where)}"
     if inputs.blessed is None:
         return "bad", "Not evaluated"
     return ("good", "Blessed") if inputs.blessed else ("bad", "Not blessed")

@@ -100,8 +100,9 @@ def test_slices():
         ({"blessed": True}, "Blessed"),
         ({"blessed": False}, "Not blessed"),
         ({"blessed": None}, "Not evaluated"),
-        ({"steps": [StepState("Trainer", "FAILED", None)]}, "Failed in Trainer"),
-        ({"steps": [StepState("Pusher", "FAILED")], "blessed": True}, "Failed in Pusher"),
+        ({"steps": [StepState("Trainer", "failed", None)]}, "Failed in Trainer"),
+        ({"steps": [StepState("Trainer", "interrupted", 3.0)]}, "Interrupted in Trainer"),
+        ({"steps": [StepState("Pusher", "failed")], "blessed": True}, "Failed in Pusher"),
     ],
 )
 def test_status(parts, words):
