@@ -14,6 +14,10 @@ from models.errors import ConfigError
 from pipeline.config import PipelineConfig
 
 
+_OPTIONS = {"name": "--name", "runs": "--runs", "recipe": "RECIPE", "ingestion.input": "--input"}
+"""Fields that the command line has an option for."""
+
+
 def apply_overrides(config: PipelineConfig, pairs: Sequence[str]) -> PipelineConfig:
     """The configuration with `pairs` set, one after the other.
 
@@ -40,6 +44,10 @@ def _apply(config: PipelineConfig, pair: str) -> PipelineConfig:
     if key not in fields:
         raise ConfigError(
             f"the configuration has no field {key!r}", where="--set", remedy=_nearest(key, fields)
+        )
+    if key in _OPTIONS:
+        raise ConfigError(
+            f"{key} has an option of its own", where=f"--set {pair}", remedy=f"use {_OPTIONS[key]}"
         )
     kind, current = fields[key]
     if isinstance(current, tuple):

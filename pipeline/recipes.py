@@ -67,7 +67,7 @@ def bert_demo() -> PipelineConfig:
     """A small BERT that learns real text on a laptop: `make demo`.
 
     Command:
-        python -m pipeline run bert_demo --input 'corpora/sotu/{SPAN}.jsonl' --span next
+        python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
     Expected: a blessed and pushed model, masked-LM accuracy more than twice the unigram
     baseline's and next-sentence accuracy above 0.60 on held-out addresses.

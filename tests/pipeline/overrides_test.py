@@ -26,7 +26,7 @@ def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         ("vocabulary.file=my words.txt", "my words.txt"),
         ("validation.languages=en,de", ("en", "de")),
         ("beam.args=--a=1,--b", ("--a=1", "--b")),
-        ("name=mine", "mine"),
+        ("ingestion.lang=zh", "zh"),
     ],
 )
 def test_one_field_is_set_with_its_own_type(pair: str, value: Any) -> None:
@@ -63,6 +63,7 @@ def test_later_pairs_win() -> None:
         ("training.jit_compile=perhaps", "give True or False"),
         ("model.family=word2vec", "give one of bert"),
         ("training.steps", "sets nothing"),
+        ("name=mine", "use --name"),
     ],
 )
 def test_a_mistake_is_told_with_the_remedy(pair: str, message: str) -> None:

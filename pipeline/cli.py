@@ -1,0 +1,281 @@
+"""The command line. Parses and checks everything before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import json as json_module
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from models.errors import ConfigError, DataRefused, PolysemeError
+from pipeline import display
+from pipeline.config import PipelineConfig
+from pipeline.overrides import apply_overrides
+from pipeline.predict import Task
+from pipeline.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from pipeline.run import Outcome
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DATA_REFUSED, EXIT_NOT_BLESSED = range(5)
+EXIT_INTERRUPTED = 130
+_DESCRIPTION = """Contextual language models, from raw text to a served model.
+
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed."""
+
+_Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
+_Name = Annotated[
+    str | None, arg(help="Name of the pipeline; the one that ran last if not given.")
+]
+
+
+def run(
+    recipe: Positional[str],
+    input: str | None = None,  # noqa: A002  the option's name
+    span: str = "next",
+    runs: _Runs = "runs",
+    name: str | None = None,
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),  # noqa: A002
+) -> int:
+    """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
+
+    Args:
+        recipe: Name of a recipe; `python -m pipeline recipes` lists them.
+        input: Required: file, folder or pattern of .jsonl, .jsonl.gz, .txt or .parquet; {SPAN} in
+            it stands for a number or a date.
+        span: A span, `latest`, or `next`: the first one that no run has been through.
+        name: Name of the pipeline and of the served model; the recipe's name if not given.
+        set: Override a field of the configuration, as training.steps=100; may be repeated.
+    """
+    config = apply_overrides(resolve_recipe(recipe), set)
+    if not input:
+        raise ConfigError(
+            "there is no input", where="--input", remedy="give a file, a folder or a pattern"
+        )
+    config = dataclasses.replace(
+        config,
+        name=name or recipe,
+        runs=str(pathlib.Path(runs).expanduser()),
+        ingestion=dataclasses.replace(
+            config.ingestion, input=str(pathlib.Path(input).expanduser())
+        ),
+    )
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", config.name):
+        raise ConfigError(
+            f"{config.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
+        )
+    from pipeline.run import run_pipeline  # ML Metadata
+
+    outcome = run_pipeline(config, span)
+    display.print_outcome(outcome)
+    return exit_code(outcome)
+
+
+def recipes(name: Positional[str | None] = None) -> int:
+    """List the recipes, or print one recipe's resolved configuration as JSON.
+
+    Args:
+        name: A recipe.
+    """
+    if name:
+        print(resolve_recipe(name).to_json(), end="")
+        return EXIT_OK
+    for key, recipe in RECIPES.items():
+        display.print_recipe(key, inspect.cleandoc(recipe.__doc__ or ""))
+    return EXIT_OK
+
+
+def corpus(name: Positional[str], folder: str = "corpora") -> int:
+    """Fetch a sample corpus and write it as JSON Lines by span.
+
+    Args:
+        name: The corpus: sotu.
+        folder: Where corpora are written.
+    """
+    from pipeline.corpus import fetch
+
+    display.print_corpus(fetch(name, folder))
+    return EXIT_OK
+
+
+def predict(
+    task: Positional[Task],
+    texts: Positional[tuple[str, ...]] = (),
+    name: _Name = None,
+    runs: _Runs = "runs",
+    model: str | None = None,
+    json: FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Ask the newest pushed model: fill-mask, next-sentence (pairs of texts) or embed.
+
+    Args:
+        task: What to ask.
+        texts: Raw texts; lines of standard input if none are given.
+        model: A SavedModel's folder, instead of the newest version of --name.
+        json: Print a JSON list with everything the model answered.
+    """
+    from pipeline.predict import check_texts, newest_version
+    from pipeline.predict import predict as ask
+
+    given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
+    check_texts(task, given)
+    if model:
+        folder = pathlib.Path(model).expanduser()
+    else:
+        pipeline = pipeline_folder(runs, name)
+        folder = newest_version(pipeline / "serving" / pipeline.name)
+    answers = ask(folder, task, given)
+    if json:
+        print(json_module.dumps(answers, ensure_ascii=False, indent=2))
+    else:
+        display.print_answers(task, answers)
+    return EXIT_OK
+
+
+def report(name: _Name = None, runs: _Runs = "runs") -> int:
+    """Write the report of the last run anew, and print where it is."""
+    folder = pipeline_folder(runs, name)
+    from pipeline.metadata import RunHistory
+
+    history = RunHistory(folder)
+    run_ids = history.run_ids()
+    if not run_ids:
+        raise ConfigError("no run has been here", where=str(folder))
+    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    from pipeline.reporting import report_run
+    from pipeline.summary import summarize
+
+    print(report_run(config, history, summarize(history, run_ids[-1])))
+    return EXIT_OK
+
+
+def lineage(
+    version: Positional[str] = "latest",
+    name: _Name = None,
+    runs: _Runs = "runs",
+    json: FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Show what a pushed version was made of, back to the text, the configuration and the code.
+
+    Args:
+        version: A pushed version's folder, or a version of --name, or `latest`.
+        json: Print it as JSON.
+    """
+    from pipeline.lineage import find_pipeline, lineage_of
+    from pipeline.metadata import RunHistory
+
+    path = pathlib.Path(version).expanduser()
+    if path.is_dir():
+        folder, version = find_pipeline(path), path.absolute().name
+    else:
+        folder = pipeline_folder(runs, name)
+    found = lineage_of(RunHistory(folder), version)
+    if json:
+        print(json_module.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2))
+    else:
+        display.print_lineage(found)
+    return EXIT_OK
+
+
+_COMMANDS: Mapping[str, Callable[..., int]] = {
+    "run": run,
+    "recipes": recipes,
+    "corpus": corpus,
+    "predict": predict,
+    "report": report,
+    "lineage": lineage,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses a command and carries it out.
+
+    Args:
+        arguments: without the program's name; those of the process if None.
+
+    Returns:
+        The exit code. A usage error leaves by SystemExit with code 2, from the parser.
+    """
+    command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+        {name: _parsed(function) for name, function in _COMMANDS.items()},
+        prog="python -m pipeline",
+        description=_DESCRIPTION,
+        args=arguments,
+    )
+    try:
+        return command()
+    except PolysemeError as error:
+        display.print_error(error)
+        return error_code(error)
+    except KeyboardInterrupt:
+        print("interrupted; give the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a run's end means to a shell."""
+    if outcome.error:
+        return error_code(outcome.error)
+    if outcome.summary is None or not outcome.summary.complete:
+        return EXIT_FAILED
+    return EXIT_OK if outcome.summary.version else EXIT_NOT_BLESSED
+
+
+def error_code(error: PolysemeError) -> int:
+    """What an error means to a shell."""
+    if isinstance(error, DataRefused):
+        return EXIT_DATA_REFUSED
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+
+
+def resolve_recipe(name: str) -> PipelineConfig:
+    """A recipe's configuration.
+
+    Raises:
+        ConfigError: no such recipe, with the nearest name.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, list(RECIPES), n=1, cutoff=0.5)
+        known = ", ".join(RECIPES)
+        raise ConfigError(
+            f"there is no recipe {name!r}",
+            remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
+        )
+    return dataclasses.replace(RECIPES[name](), recipe=name)
+
+
+def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
+    """A pipeline's folder, absolute; the one that ran last if no name is given.
+
+    Raises:
+        ConfigError: no pipeline has run there.
+    """
+    root = pathlib.Path(runs).expanduser().absolute()
+    found = [file for file in root.glob("*/config.json") if name in (None, file.parent.name)]
+    if not found:
+        raise ConfigError(
+            f"there is no pipeline {name!r}" if name else "no pipeline has run",
+            where=str(root),
+            remedy="check --runs and --name, or run one: python -m pipeline run RECIPE",
+        )
+    return max(found, key=lambda file: file.stat().st_mtime).parent
+
+
+def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """The function, to be called once parsing is over: its errors are not the parser's."""
+
+    @functools.wraps(function)
+    def parse(*positional: object, **named: object) -> Callable[[], int]:
+        return functools.partial(function, *positional, **named)
+
+    return parse

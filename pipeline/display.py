@@ -1,0 +1,151 @@
+"""What commands print: the end of a run, answers, lineage, recipes, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from models.errors import PolysemeError
+
+if TYPE_CHECKING:
+    from pipeline.corpus import Corpus
+    from pipeline.lineage import Lineage
+    from pipeline.run import Outcome
+    from pipeline.summary import Summary
+
+_STATE_STYLES = {"done": "green", "cached": "cyan", "failed": "red", "interrupted": "red"}
+_SHOWN_TOKENS = 12
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """The table of components, blessed or not and why, and where everything lies."""
+    console = Console(highlight=False)
+    if outcome.summary:
+        console.print(_table(outcome.summary))
+        for line in _verdict(outcome.summary):
+            console.print(line, soft_wrap=True)
+    if outcome.error:
+        print_error(outcome.error)
+    if outcome.summary and outcome.summary.destination:
+        console.print(f"model   {outcome.summary.destination}", soft_wrap=True, markup=False)
+    if outcome.report:
+        console.print(f"report  {outcome.report}", soft_wrap=True, markup=False)
+    console.print(f"log     {outcome.log}", soft_wrap=True, markup=False)
+
+
+def print_error(error: PolysemeError) -> None:
+    """One screen on standard error: what, where, what to do."""
+    console = Console(stderr=True, highlight=False)
+    first, _, rest = str(error).partition("\n")
+    console.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
+    if rest:
+        console.print(rest, markup=False, soft_wrap=True)
+
+
+def print_recipe(name: str, text: str) -> None:
+    """A recipe's name, its docstring's first line and its command."""
+    console = Console(highlight=False)
+    first, _, rest = text.partition("\n")
+    console.print(Text.assemble((name, "bold"), f"  {first}"), soft_wrap=True)
+    for line in rest.splitlines():
+        if "python -m" in line:
+            console.print(f"    {line.strip()}", markup=False, soft_wrap=True)
+
+
+def print_corpus(corpus: Corpus) -> None:
+    """The spans that were fetched and how to use them."""
+    console = Console(highlight=False)
+    for span in corpus.spans:
+        console.print(
+            f"span {span['span']}: {span['documents']:,} documents, "
+            f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
+        )
+    console.print(f"use it: --input '{corpus.pattern}'", markup=False, soft_wrap=True)
+
+
+def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Predictions for a reader; the numbers in full are for --json."""
+    console = Console(highlight=False)
+    for answer in answers:
+        if task == "fill-mask":
+            console.print(Text(answer["text"], "bold"), soft_wrap=True)
+            for choices in answer["masks"]:
+                shown = "  ".join(f"{c['word']} {c['probability']:.3f}" for c in choices)
+                console.print(f"    {shown}", markup=False, soft_wrap=True)
+        elif task == "next-sentence":
+            console.print(Text(f"{answer['first']} / {answer['second']}", "bold"), soft_wrap=True)
+            console.print(f"    follows with probability {answer['probability']:.3f}")
+        else:
+            width = len(answer["vectors"][0])
+            console.print(Text(answer["text"], "bold"), soft_wrap=True)
+            console.print(f"    {len(answer['tokens'])} tokens, vectors of width {width}")
+            for token, vector in list(zip(answer["tokens"], answer["vectors"]))[:_SHOWN_TOKENS]:
+                start = " ".join(f"{value:+.2f}" for value in vector[:6])
+                console.print(f"    {token:16} {start} …", markup=False, soft_wrap=True)
+            if len(answer["tokens"]) > _SHOWN_TOKENS:
+                console.print("    …")
+
+
+def print_lineage(lineage: Lineage) -> None:
+    """A tree from the pushed version down to the text, and on to the model it started from."""
+    Console(highlight=False).print(_lineage_tree(lineage), soft_wrap=True)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("component")
+    table.add_column("state")
+    table.add_column("seconds", justify="right")
+    table.add_column("key figures", overflow="fold")
+    for step in summary.steps:
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        state = Text(step.state, _STATE_STYLES.get(step.state, "dim"))
+        table.add_row(step.component, state, seconds, Text(step.figures))
+    return table
+
+
+def _verdict(summary: Summary) -> list[Text]:
+    if summary.blessed is None:
+        return []
+    if not summary.blessed:
+        lines = [Text.assemble(("not blessed", "bold yellow"), ", so not pushed:")]
+        return lines + [Text(f"  {reason}") for reason in summary.reasons]
+    pushed = f" and pushed as version {summary.version}" if summary.version else ", but not pushed"
+    return [Text.assemble(("blessed", "bold green"), pushed)]
+
+
+def _lineage_tree(lineage: Lineage) -> Tree:
+    name = f"version {lineage.version}" if lineage.version else "a model that was never pushed"
+    tree = Tree(Text(name, "bold"))
+    if lineage.destination:
+        tree.add(Text(f"served from  {lineage.destination}"))
+    model = tree.add(Text(f"model  {lineage.model}"))
+    model.add(Text(f"recipe  {lineage.recipe}, fingerprint {lineage.fingerprint}"))
+    model.add(Text(f"code  {lineage.code}"))
+    configuration = model.add(Text("configuration"))
+    for section, fields in sorted(lineage.config.items()):
+        configuration.add(Text(f"{section}  {_flat(fields)}"))
+    examples = model.add(Text(f"examples  {lineage.examples}"))
+    size = f", {lineage.vocabulary_size:,} entries" if lineage.vocabulary_size else ""
+    examples.add(Text(f"vocabulary  {lineage.vocabulary}{size}"))
+    documents = examples.add(Text(f"documents  {lineage.documents}"))
+    documents.add(Text(f"span {lineage.span} of {lineage.pattern}"))
+    documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
+    if lineage.base:
+        base = model.add(Text("training started from"))
+        base.add(_lineage_tree(lineage.base))
+    return tree
+
+
+def _flat(fields: Any, prefix: str = "") -> str:
+    if not isinstance(fields, dict):
+        return str(fields)
+    return " ".join(
+        _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else f"{prefix}{name}={value}"
+        for name, value in fields.items()
+    )

@@ -1,0 +1,147 @@
+"""From a pushed version back to the text: what made it, out of what, by which code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from models.errors import ConfigError
+from pipeline.metadata import ArtifactRecord, NodeRecord, RunHistory
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineage:
+    """One model's chain.
+
+    Attributes:
+        version: the version it was pushed as, None if it was not.
+        destination: the folder it was pushed to.
+        model: the Model artifact's folder.
+        recipe: the recipe it started from.
+        config: the resolved configuration, by section.
+        code: version of the code.
+        fingerprint: of everything that the weights depend on.
+        examples: the training examples' folder.
+        vocabulary: the vocabulary's folder.
+        vocabulary_size: its entries.
+        documents: the ingested documents' folder.
+        span: number of the span.
+        pattern: where its text lay.
+        corpus: fingerprint of its text.
+        base: the model that training started from, None for a fresh start.
+    """
+
+    version: str | None
+    destination: str | None
+    model: str
+    recipe: str
+    config: Mapping[str, Any]
+    code: str
+    fingerprint: str
+    examples: str
+    vocabulary: str
+    vocabulary_size: int | None
+    documents: str
+    span: int
+    pattern: str
+    corpus: str
+    base: Lineage | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, to be written as JSON."""
+        return dataclasses.asdict(self)
+
+
+def find_pipeline(version_folder: pathlib.Path) -> pathlib.Path:
+    """The pipeline's folder that a pushed version's folder lies in.
+
+    Raises:
+        ConfigError: it lies in none.
+    """
+    folder = version_folder.absolute()
+    if len(folder.parents) > 2 and folder.parents[1].name == "serving":
+        return folder.parents[2]
+    raise ConfigError(
+        "not a version that was pushed",
+        where=str(version_folder),
+        remedy="give <runs>/<name>/serving/<name>/<version>, or the version and --name",
+    )
+
+
+def lineage_of(history: RunHistory, version: str) -> Lineage:
+    """The chain of a pushed version.
+
+    Args:
+        history: the pipeline's runs.
+        version: a version, or "latest".
+
+    Raises:
+        ConfigError: no such version was pushed; names those that were.
+    """
+    pushed = {artifact.properties["pushed_version"]: artifact for artifact in history.pushed()}
+    if version == "latest" and pushed:
+        version = list(pushed)[-1]
+    if version not in pushed:
+        raise ConfigError(
+            f"version {version} was not pushed",
+            where=str(history.folder),
+            remedy=f"versions: {', '.join(pushed) or 'none yet'}",
+        )
+    model = history.producer(pushed[version]).input("model")
+    return _lineage(history, _required(model, "model", pushed[version]), _versions(history))
+
+
+def _versions(history: RunHistory) -> dict[int, ArtifactRecord]:
+    """What was pushed, by number of the Model artifact."""
+    found = {}
+    for artifact in history.pushed():
+        model = history.producer(artifact).input("model")
+        if model:
+            found[model.id] = artifact
+    return found
+
+
+def _lineage(
+    history: RunHistory, model: ArtifactRecord, versions: Mapping[int, ArtifactRecord]
+) -> Lineage:
+    trainer = history.producer(model)
+    given = json.loads(trainer.parameters["custom_config"])
+    provenance = json.loads(given["provenance"])
+    examples = _required(trainer.input("examples"), "examples", model)
+    builder = history.producer(examples)
+    vocabulary = _required(builder.input("vocabulary"), "vocabulary", examples)
+    documents = _required(builder.input("documents"), "documents", examples)
+    ingestion: NodeRecord = history.producer(documents)
+    base = trainer.input("base_model")
+    pushed = versions.get(model.id)
+    return Lineage(
+        version=pushed.properties["pushed_version"] if pushed else None,
+        destination=pushed.properties["pushed_destination"] if pushed else None,
+        model=model.uri,
+        recipe=provenance["recipe"],
+        config=json.loads(given["config"]),
+        code=provenance["code"],
+        fingerprint=provenance["fingerprint"],
+        examples=examples.uri,
+        vocabulary=vocabulary.uri,
+        vocabulary_size=vocabulary.properties.get("size"),
+        documents=documents.uri,
+        span=ingestion.parameters["span"],
+        pattern=ingestion.parameters["pattern"],
+        corpus=ingestion.parameters["fingerprint"],
+        base=_lineage(history, base, versions) if base else None,
+    )
+
+
+def _required(
+    artifact: ArtifactRecord | None, name: str, downstream: ArtifactRecord
+) -> ArtifactRecord:
+    if artifact is None:
+        raise ConfigError(
+            f"the metadata do not say which {name} artifact {downstream.id} was made from",
+            where=downstream.uri,
+        )
+    return artifact

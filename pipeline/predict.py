@@ -1,0 +1,105 @@
+"""Questions to the newest pushed model. Needs tensorflow and tensorflow_text only, as a server does."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from models.errors import ConfigError
+
+Task = Literal["fill-mask", "next-sentence", "embed"]
+SAVED_MODEL = "saved_model.pb"
+"""The file that Pusher copies last: a version without it is not whole."""
+
+
+def newest_version(serving: pathlib.Path) -> pathlib.Path:
+    """The folder of the newest whole version below `<serving>/`.
+
+    Raises:
+        ConfigError: nothing was pushed yet.
+    """
+    versions = [
+        folder
+        for folder in serving.glob("*")
+        if folder.name.isdecimal() and (folder / SAVED_MODEL).is_file()
+    ]
+    if not versions:
+        raise ConfigError(
+            "no model has been pushed yet",
+            where=str(serving),
+            remedy="check --runs and --name, or run the pipeline first",
+        )
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+def predict(folder: pathlib.Path, task: Task, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Answers about raw texts.
+
+    Args:
+        folder: a SavedModel.
+        task: `fill-mask`: words for each [MASK]; `next-sentence`: of each two texts, whether the
+            second follows the first; `embed`: tokens, and the last layer's vectors.
+        texts: raw texts.
+
+    Returns:
+        An answer a text (a pair), of plain values.
+
+    Raises:
+        ConfigError: no texts, an odd number of texts for pairs, a text without [MASK].
+    """
+    check_texts(task, texts)
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the tokenizer's ops
+
+    signatures = tf.saved_model.load(str(folder)).signatures
+    name = task.replace("-", "_")
+    if name not in signatures:
+        raise ConfigError(f"the model does not answer {task}", where=str(folder))
+    if task == "next-sentence":
+        outputs = signatures[name](first=tf.constant(texts[::2]), second=tf.constant(texts[1::2]))
+        shares = outputs["probability"].numpy()
+        return [
+            {"first": first, "second": second, "probability": float(share)}
+            for first, second, share in zip(texts[::2], texts[1::2], shares)
+        ]
+    outputs = {key: value.numpy() for key, value in signatures[name](texts=tf.constant(texts)).items()}
+    if task == "fill-mask":
+        return [_filled(text, outputs, row) for row, text in enumerate(texts)]
+    return [_embedded(text, outputs, row) for row, text in enumerate(texts)]
+
+
+def check_texts(task: Task, texts: Sequence[str]) -> None:
+    """Raises ConfigError if the texts are none that the task can answer."""
+    if not texts:
+        raise ConfigError("no text was given", remedy="give texts, or lines on standard input")
+    if task == "next-sentence" and len(texts) % 2:
+        raise ConfigError("next-sentence needs pairs", remedy="give an even number of texts")
+    if task == "fill-mask":
+        for text in texts:
+            if "[MASK]" not in text:
+                raise ConfigError(
+                    "there is no [MASK] to fill", where=text[:80], remedy="write [MASK] for a word"
+                )
+
+
+def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
+    masks = [
+        [
+            {"word": word.decode(), "probability": float(share)}
+            for word, share in zip(words, shares)
+        ]
+        for words, shares in zip(
+            outputs["words"][row][: outputs["mask_count"][row]], outputs["probabilities"][row]
+        )
+    ]
+    return {"text": text, "masks": masks}
+
+
+def _embedded(text: str, outputs: Any, row: int) -> dict[str, Any]:
+    real = int(outputs["padding_mask"][row].sum())
+    return {
+        "text": text,
+        "tokens": [token.decode() for token in outputs["tokens"][row][:real]],
+        "vectors": outputs["hidden_states"][row, -1, :real].tolist(),
+    }

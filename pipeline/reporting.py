@@ -1,0 +1,144 @@
+"""Gathers what a report shows out of ML Metadata and the artifacts of a run."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from components.corpus_statistics import SplitStatistics, corpus_statistics
+from components.evaluator import Evaluation, read_evaluation
+from components.report_inputs import (
+    Prediction,
+    ReportInputs,
+    StepState,
+    TrainingPoint,
+    Version,
+    example_predictions,
+    read_quarantined,
+    read_training_log,
+)
+from components.reporter import write_report
+from components.word_senses import WordVectors, bank_vectors
+from models.errors import PolysemeError
+from models.registry import FAMILIES
+from pipeline.config import PipelineConfig
+from pipeline.metadata import NodeRecord, RunHistory
+from pipeline.summary import Summary, blessing_of
+
+REPORT = "report.html"
+
+
+def report_run(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path:
+    """Writes `report.html` into the pipeline's folder, about one run and those before it."""
+    path = config.folder / REPORT
+    write_report(gather(config, history, summary), path)
+    return path
+
+
+def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> ReportInputs:
+    """Everything the report shows; what a run did not come to is left out."""
+    nodes = {
+        name: node for name, node in history.nodes(summary.run_id).items() if node.succeeded
+    }
+    ingestion = nodes.get("TextExampleGen")
+    provenance = _provenance(nodes)
+    evaluation = _evaluation(nodes)
+    slices = evaluation.slices if evaluation else ()
+    predictions, bank = _answers(nodes)
+    return ReportInputs(
+        name=config.name,
+        recipe=config.recipe,
+        span=ingestion.parameters["span"] if ingestion else None,
+        fingerprint=ingestion.parameters["fingerprint"] if ingestion else "",
+        code_version=provenance.get("code", ""),
+        version=summary.version,
+        blessed=summary.blessed,
+        reasons=summary.reasons,
+        steps=[StepState(step.component, step.state, step.seconds) for step in summary.steps],
+        corpus=_corpus(nodes),
+        quarantined=_quarantined(nodes),
+        training=_training(nodes),
+        metrics=FAMILIES[config.model.family].metrics(config.model.objective),
+        evaluation={figures.name: figures.candidate for figures in slices},
+        previous={figures.name: figures.baseline for figures in slices if figures.baseline},
+        history=_history(history, summary.run_id),
+        predictions=predictions,
+        bank=bank,
+    )
+
+
+def _uri(nodes: Mapping[str, NodeRecord], component: str, output: str) -> pathlib.Path | None:
+    artifact = nodes[component].output(output) if component in nodes else None
+    return pathlib.Path(artifact.uri) if artifact else None
+
+
+def _provenance(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
+    if "Trainer" not in nodes:
+        return {}
+    return json.loads(json.loads(nodes["Trainer"].parameters["custom_config"])["provenance"])
+
+
+def _corpus(nodes: Mapping[str, NodeRecord]) -> Mapping[str, SplitStatistics]:
+    folder = _uri(nodes, "StatisticsGen", "statistics")
+    return corpus_statistics(str(folder)).splits if folder else {}
+
+
+def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
+    folder = _uri(nodes, "TextExampleGen", "examples")
+    return read_quarantined(folder / "ingestion.json") if folder else {}
+
+
+def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:
+    folder = _uri(nodes, "Trainer", "model_run")
+    return read_training_log(folder / "training.jsonl") if folder else []
+
+
+def _evaluation(nodes: Mapping[str, NodeRecord]) -> Evaluation | None:
+    folder = _uri(nodes, "Evaluator", "evaluation")
+    return read_evaluation(str(folder)) if folder else None
+
+
+def _history(history: RunHistory, last: str) -> list[Version]:
+    """The evaluations up to a run, oldest first; a cached one is the run's that computed it."""
+    versions: dict[int, Version] = {}
+    for run_id in history.run_ids():
+        nodes = {name: node for name, node in history.nodes(run_id).items() if node.succeeded}
+        artifact = nodes["Evaluator"].output("evaluation") if "Evaluator" in nodes else None
+        if artifact is not None and artifact.id not in versions:
+            figures = read_evaluation(artifact.uri).overall.candidate
+            span = nodes["TextExampleGen"].parameters["span"]
+            label = f"span {span}, run {len(versions) + 1}"
+            versions[artifact.id] = Version(label, figures, blessing_of(nodes))
+        if run_id == last:
+            break
+    return list(versions.values())
+
+
+def _answers(nodes: Mapping[str, NodeRecord]) -> tuple[list[Prediction], WordVectors | None]:
+    """What the exported model says to prompts of ours, and its vectors of an ambiguous word."""
+    folder = _uri(nodes, "Trainer", "model")
+    if folder is None:
+        return [], None
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the tokenizer's ops
+
+    model = tf.saved_model.load(str(folder / "Format-Serving"))
+
+    def ask(name: str) -> Any:
+        if name not in model.signatures:
+            return None
+        signature = model.signatures[name]
+
+        def call(**texts: list[str]) -> dict[str, Any]:
+            given = {key: tf.constant(value) for key, value in texts.items()}
+            return {key: value.numpy() for key, value in signature(**given).items()}
+
+        return call
+
+    predictions = example_predictions(ask("fill_mask"), ask("next_sentence"))
+    try:
+        return predictions, bank_vectors(ask("embed"))
+    except PolysemeError:  # a vocabulary, of another language perhaps, that cannot read the word
+        return predictions, None

@@ -1,0 +1,178 @@
+"""One run of a pipeline, from the lock on its folder to the summary of how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from components.input_files import input_fingerprint
+from models.errors import ConfigError, PolysemeError
+from pipeline.config import PipelineConfig
+from pipeline.console import quiet_libraries
+from pipeline.failures import explain
+from pipeline.metadata import DATABASE, RunHistory
+from pipeline.predict import SAVED_MODEL
+from pipeline.provenance import Provenance, code_version, file_fingerprint
+from pipeline.spans import Span, choose_span
+from pipeline.summary import Summary, summarize
+
+_log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        summary: what ML Metadata says, None if the run never came to write there.
+        error: why it failed, in words for its reader; None if it didn't.
+        log: the libraries' messages and every traceback.
+        report: the report, None if there is none.
+    """
+
+    summary: Summary | None
+    error: PolysemeError | None
+    log: pathlib.Path
+    report: pathlib.Path | None
+
+
+def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
+    """Runs the pipeline on one span; what earlier runs finished is taken from the cache.
+
+    Args:
+        config: the resolved configuration.
+        wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
+
+    Raises:
+        ConfigError: the folder is in use, or a given file cannot be read.
+        DataRefused: the span or its files do not exist.
+    """
+    folder = config.folder
+    done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
+    span = choose_span(config.ingestion.input, wanted_span, done)
+    provenance = _provenance(config, span)
+    with locked(folder):
+        _write(folder / "config.json", config.to_json())
+        remove_partial_versions(folder / "serving" / config.name)
+        run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S.%f")
+        log = folder / "logs" / f"{run_id}.log"
+        log.parent.mkdir(exist_ok=True)
+        with quiet_libraries(log) as console:
+            console.print(
+                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of {span.pattern}"
+            )
+            error = _execute(config, provenance, run_id, console)
+            summary, report = None, None
+            try:
+                history = RunHistory(folder)
+                summary = summarize(history, run_id)
+                report = _report(config, history, summary)
+            except Exception as failure:  # a full disk, most likely; the first error counts
+                _log.exception("the run's end cannot be told")
+                error = error or explain(failure) or _unforeseen(failure, log)
+        return Outcome(summary, error, log, report)
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other runs out of a pipeline's folder; the lock ends with the process, however it ends.
+
+    Raises:
+        ConfigError: another process is at work there, named by its number, or the folder cannot
+            be written.
+    """
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise explain(error) or ConfigError(
+            f"the folder cannot be written: {error.strerror}",
+            where=str(folder),
+            remedy="choose another one with --runs",
+        ) from error
+    with file:
+        try:
+            # POSIX locks belong to the process: a worker it forked cannot keep the folder locked.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise ConfigError(
+                f"the folder is already in use by process {file.read().strip() or 'unknown'}",
+                where=str(folder),
+                remedy="wait for its end, or choose another --name or --runs",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def remove_partial_versions(serving: pathlib.Path) -> None:
+    """Removes versions that a killed Pusher left half-copied: a server would try to load them."""
+    for version in serving.glob("*"):
+        if version.name.isdecimal() and not (version / SAVED_MODEL).exists():
+            shutil.rmtree(version)
+
+
+def _provenance(config: PipelineConfig, span: Span) -> Provenance:
+    pattern = str(pathlib.Path(span.pattern).absolute())
+    return Provenance(
+        name=config.name,
+        recipe=config.recipe,
+        span=span.number,
+        pattern=pattern,
+        corpus=input_fingerprint(pattern),
+        config=config.fingerprint(),
+        vocabulary=file_fingerprint(config.vocabulary.file),
+        code=code_version(),
+    )
+
+
+def _execute(
+    config: PipelineConfig, provenance: Provenance, run_id: str, console: Console
+) -> PolysemeError | None:
+    """Runs the graph; returns what stopped it."""
+    try:
+        console.print("[dim]loading TensorFlow, Beam and TFX[/]")
+        from pipeline.dag import create_pretraining_pipeline
+        from pipeline.runners import run_locally
+
+        run_locally(create_pretraining_pipeline(config, provenance), run_id)
+    except Exception as error:
+        _log.exception("the run failed")
+        return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")
+    return None
+
+
+def _report(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path | None:
+    from pipeline.reporting import REPORT, report_run
+
+    existing = config.folder / REPORT
+    if summary.cached and existing.exists():
+        return existing  # it shows what is there already
+    return report_run(config, history, summary)
+
+
+def _unforeseen(error: BaseException, log: pathlib.Path) -> PolysemeError:
+    text = str(error).strip().splitlines() or [""]
+    return PolysemeError(
+        f"{type(error).__name__}: {text[0][:300]}",
+        where=f"the traceback is in {log}",
+        remedy="give the same command again to go on from the last finished step",
+    )
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,224 @@
+"""How a run ended: each component's state and key figures, blessed or not and why, what was pushed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.metadata import NodeRecord, RunHistory
+
+COMPONENTS: Sequence[str] = (
+    "TextExampleGen",
+    "StatisticsGen",
+    "TextSchema",
+    "ExampleValidator",
+    "LastApprovedStatistics",
+    "DataGate",
+    "LastBlessedModel",
+    "VocabularyTrainer",
+    "ExampleBuilder",
+    "Trainer",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+)
+"""The components in the order they run; a test holds pipeline/dag.py to it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A row of the table: `state` is `done`, `cached`, `failed`, `interrupted` or `not run`."""
+
+    component: str
+    state: str
+    seconds: float | None
+    figures: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        run_id: the run.
+        steps: every component of the pipeline, those that never started included.
+        blessed: whether the evaluation blessed the model; None if the run did not come that far.
+        reasons: why it did not, in sentences.
+        version: the pushed version, None if nothing was pushed.
+        destination: the pushed version's folder.
+    """
+
+    run_id: str
+    steps: Sequence[Step]
+    blessed: bool | None
+    reasons: Sequence[str]
+    version: str | None
+    destination: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every component ended well."""
+        return all(step.state in ("done", "cached") for step in self.steps)
+
+    @property
+    def cached(self) -> bool:
+        """Whether nothing was computed: every component took its result from an earlier run."""
+        return all(
+            step.state == "cached" for step in self.steps if not step.component.startswith("Last")
+        )
+
+
+def summarize(history: RunHistory, run_id: str) -> Summary:
+    """Reads a run's end from ML Metadata and from its artifacts."""
+    nodes = history.nodes(run_id)
+    steps = []
+    for component in COMPONENTS:
+        node = nodes.get(component)
+        if node is None:
+            steps.append(Step(component, "not run", None, ""))
+        else:
+            figures = key_figures(node) if node.succeeded else ""
+            steps.append(Step(component, _state(node), node.seconds, figures))
+    blessed = blessing_of(nodes)
+    pushed = _pushed(nodes)
+    return Summary(
+        run_id=run_id,
+        steps=steps,
+        blessed=blessed,
+        reasons=_reasons(nodes["Evaluator"]) if blessed is False else (),
+        version=pushed.get("pushed_version"),
+        destination=pushed.get("pushed_destination"),
+    )
+
+
+def blessing_of(nodes: Mapping[str, NodeRecord]) -> bool | None:
+    """Whether a run's evaluation blessed its model, None if there was no evaluation."""
+    evaluator = nodes.get("Evaluator")
+    if evaluator is None or not evaluator.succeeded:
+        return None
+    blessing = evaluator.output("blessing")
+    return blessing is not None and blessing.properties.get("blessed") == 1
+
+
+def key_figures(node: NodeRecord) -> str:
+    """A component's key figures in a few words; empty where its files are gone."""
+    describe = _DESCRIBE.get(node.component)
+    if describe is None:
+        return ""
+    try:
+        return describe(node)
+    except (OSError, ValueError, KeyError):  # a run of old code, or artifacts removed since
+        return ""
+
+
+def _state(node: NodeRecord) -> str:
+    # ML Metadata calls every resolver's execution cached; it looks things up anew each time.
+    return "done" if node.state == "cached" and node.component.startswith("Last") else node.state
+
+
+def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
+    pusher = nodes.get("Pusher")
+    artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
+    if artifact is None or artifact.properties.get("pushed") != 1:
+        return {}
+    return artifact.properties
+
+
+def _reasons(evaluator: NodeRecord) -> list[str]:
+    from components.evaluator import read_evaluation  # TFMA
+
+    evaluation = evaluator.output("evaluation")
+    if evaluation is None:
+        return []
+    return [str(failure) for failure in read_evaluation(evaluation.uri).failures]
+
+
+def _file(node: NodeRecord, output: str, name: str) -> pathlib.Path:
+    artifact = node.output(output)
+    if artifact is None:
+        raise KeyError(output)
+    return pathlib.Path(artifact.uri) / name
+
+
+def _load(node: NodeRecord, output: str, name: str) -> Any:
+    return json.loads(_file(node, output, name).read_text(encoding="utf-8"))
+
+
+def _documents(node: NodeRecord) -> str:
+    found = _load(node, "examples", "ingestion.json")
+    train, held_out = found["splits"]["train"], found["splits"]["eval"]
+    text = f"{train['documents']:,} + {held_out['documents']:,} documents"
+    return f"{text}, {found['quarantined']:,} quarantined" if found["quarantined"] else text
+
+
+def _checks(node: NodeRecord) -> str:
+    return f"{len(_load(node, 'approval', 'checks.json'))} checks passed"
+
+
+def _vocabulary(node: NodeRecord) -> str:
+    artifact = node.output("vocabulary")
+    return f"{artifact.properties['size']:,} entries" if artifact else ""
+
+
+def _examples(node: NodeRecord) -> str:
+    splits = _load(node, "examples", "examples.json")["splits"]
+    return (
+        f"{splits['train']['examples']:,} + {splits['eval']['examples']:,} examples, "
+        f"{splits['train']['padding_share']:.0%} padding"
+    )
+
+
+def _training(node: NodeRecord) -> str:
+    lines = _file(node, "model_run", "training.jsonl").read_text(encoding="utf-8").splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    return f"{last['step']:,} steps, loss {first['loss']:.2f} → {last['loss']:.2f}"
+
+
+def _evaluation(node: NodeRecord) -> str:
+    from components.evaluator import read_evaluation  # TFMA
+
+    artifact = node.output("evaluation")
+    if artifact is None:
+        return ""
+    figures = read_evaluation(artifact.uri).overall.candidate
+    shown = [name for name in figures if name.endswith("_accuracy") and "majority" not in name]
+    return ", ".join(f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in sorted(shown))
+
+
+def _served(node: NodeRecord) -> str:
+    seconds = _load(node, "blessing", "serving_check.json")["seconds"]
+    return f"{len(seconds)} signatures answered"
+
+
+def _push(node: NodeRecord) -> str:
+    artifact = node.output("pushed_model")
+    if artifact is None or artifact.properties.get("pushed") != 1:
+        return "not pushed"
+    return f"version {artifact.properties['pushed_version']}"
+
+
+def _model(node: NodeRecord) -> str:
+    artifact = node.output("model")
+    return f"model {artifact.id}" if artifact else "none yet"
+
+
+def _statistics(node: NodeRecord) -> str:
+    artifact = node.output("statistics")
+    return f"of span {artifact.properties.get('span')}" if artifact else "none yet"
+
+
+_DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {
+    "TextExampleGen": _documents,
+    "LastApprovedStatistics": _statistics,
+    "DataGate": _checks,
+    "LastBlessedModel": _model,
+    "VocabularyTrainer": _vocabulary,
+    "ExampleBuilder": _examples,
+    "Trainer": _training,
+    "Evaluator": _evaluation,
+    "ServingCheck": _served,
+    "Pusher": _push,
+}
