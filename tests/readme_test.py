@@ -1,0 +1,96 @@
+"""The README's commands run as they stand there."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# `make demo` trains for minutes. Here its own commands run with a smaller recipe, and nothing else
+# is changed; .ci/run runs the other targets.
+DEMO_RECIPE, SMALL_RECIPE = "bert_demo", "bert_tiny"
+
+WORDS = "the sea was calm and a small boat with two sails came home to its harbour".split()
+
+
+def commands() -> list[str]:
+    """The lines of the README's shell blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def make_targets() -> list[str]:
+    return [line.split()[1] for line in commands() if line.startswith("make ")]
+
+
+def demo_commands() -> list[str]:
+    """What `make demo` would run, set-up apart."""
+    printed = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "demo"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.replace("\\\n", " ")  # fmt: skip
+    return [line for line in printed.splitlines() if line.startswith("python ")]
+
+
+def shell(script: list[str], folder: pathlib.Path) -> str:
+    """Runs commands in one shell, as a reader would type them, and gives what they printed."""
+    environment = os.environ | {
+        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(script)],
+        cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8000:]
+    return done.stdout
+
+
+def test_make_targets_are_run_by_ci() -> None:
+    assert make_targets() == ["demo", "test"]
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"^make test$", ci, re.M)
+    assert re.search(r"^in_root make .* test$", ci, re.M)
+
+
+def test_demo_prints_three_predictions_and_the_report() -> None:
+    *_, predict = demo_commands()
+    assert len([word for word in shlex.split(predict) if "[MASK]" in word]) == 3
+    assert any(DEMO_RECIPE in line for line in demo_commands())
+
+
+@pytest.mark.e2e
+def test_demo_with_a_smaller_recipe(tmp_path: pathlib.Path) -> None:
+    small = [line.replace(DEMO_RECIPE, SMALL_RECIPE) for line in demo_commands()]
+    printed = shell(small, tmp_path)
+    assert "pushed as version 1" in printed or "blessed" in printed
+    assert (tmp_path / "runs" / SMALL_RECIPE / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.e2e
+def test_commands_on_the_readers_own_text(tmp_path: pathlib.Path) -> None:
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    lines = [
+        f'{{"id": "{number}", "text": "{text(number)}"}}\n' for number in range(60)
+    ]  # the README says that text is all a record needs; ids keep the split the same
+    (tmp_path / "mine.jsonl").write_text("".join(lines))
+    printed = shell([line for line in commands() if not line.startswith("make ")], tmp_path)
+    assert "bert_demo" in printed  # of recipes
+    assert "Call me [MASK]." in printed
+    assert "corpus fingerprint" in printed
+    assert "usage: python -m pipeline" in printed
+
+
+def text(number: int) -> str:
+    """Some sentences, others for each number."""
+    sentences = []
+    for start in range(4):
+        turn = (number * 5 + start * 3) % len(WORDS)
+        sentences.append(" ".join(WORDS[turn:] + WORDS[:turn]).capitalize() + ".")
+    return " ".join(sentences)
