@@ -70,8 +70,11 @@ class Serializer:
         """One feature of all examples, `[examples, values]`."""
         feature = self._spec[name]
         try:
-            column = np.stack([example[name] for example in examples])
-            fits = column.shape[1:] == feature.shape and column.dtype.kind in _KINDS[feature.dtype]
+            values = [example[name] for example in examples]
+            column = np.stack(values)
+            fits = column.shape[1:] == feature.shape and all(
+                value.dtype.kind in _KINDS[feature.dtype] for value in values
+            )
         except (KeyError, ValueError):
             fits = False
         if not fits or any(len(example) != len(self._spec) for example in examples):

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from models.errors import DataRefused
+from models.examples import Serializer, parse, parse_spec, serialize
+from models.objective import Feature
+
+SPEC = {
+    "ids": Feature((3,), "int64", "ids"),
+    "grid": Feature((2, 2), "int64", "a table"),
+    "weights": Feature((2,), "float32", "weights"),
+    "source": Feature((1,), "string", "where from"),
+}
+
+
+def example(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "ids": np.array([1, 300, 70_000]),
+        "grid": np.array([[0, 127], [128, 5]]),
+        "weights": np.array([1.0, 0.25], np.float32),
+        "source": np.array([b"paper"], object),
+        **changes,
+    }
+
+
+def by_protobuf(values: dict[str, np.ndarray]) -> bytes:
+    def feature(value: np.ndarray) -> tf.train.Feature:
+        flat = value.ravel().tolist()
+        if value.dtype.kind == "i":
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=flat))
+        if value.dtype.kind == "f":
+            return tf.train.Feature(float_list=tf.train.FloatList(value=flat))
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=flat))
+
+    features = {name: feature(value) for name, value in values.items()}
+    message = tf.train.Example(features=tf.train.Features(feature=features))
+    return message.SerializeToString(deterministic=True)
+
+
+@given(
+    st.lists(
+        st.builds(
+            example,
+            ids=hnp.arrays(np.int64, 3),
+            grid=hnp.arrays(np.int64, (2, 2), elements=st.integers(0, 200)),
+            weights=hnp.arrays(np.float32, 2),
+            source=st.binary(max_size=300).map(lambda value: np.array([value], object)),
+        ),
+        max_size=4,
+    )
+)
+def test_the_bytes_are_those_of_protocol_buffers(examples: list[dict[str, np.ndarray]]) -> None:
+    assert Serializer(SPEC).serialize(examples) == [by_protobuf(values) for values in examples]
+
+
+def test_what_was_serialized_is_parsed_with_int32_ids() -> None:
+    other = example(ids=np.array([7, 8, 9], np.int32), source=np.array([b""], object))
+    batch = parse(tf.constant([serialize(example(), SPEC), serialize(other, SPEC)]), SPEC)
+    assert batch["ids"].dtype == tf.int32
+    assert batch["ids"].numpy().tolist() == [[1, 300, 70_000], [7, 8, 9]]
+    assert batch["grid"].numpy().tolist() == [[[0, 127], [128, 5]]] * 2
+    assert batch["weights"].numpy().tolist() == [[1.0, 0.25]] * 2
+    assert batch["source"].numpy().tolist() == [[b"paper"], [b""]]
+
+
+def test_the_parse_spec_has_fixed_lengths() -> None:
+    assert parse_spec(SPEC)["grid"] == tf.io.FixedLenFeature((2, 2), tf.int64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "where"),
+    [
+        ({"ids": np.array([1, 2])}, "int64 [2]; the spec says int64 [3]", "feature ids"),
+        ({"ids": np.array([1.0, 2.0, 3.0])}, "float64 [3]", "feature ids"),
+        ({"weights": np.array([1, 2])}, "the spec says float32 [2]", "feature weights"),
+        ({"grid": np.array([0, 1, 2, 3])}, "the spec says int64 [2, 2]", "feature grid"),
+        ({"extra": np.array([0])}, "beyond its spec", "feature extra"),
+    ],
+)
+def test_an_example_that_does_not_fit_is_named(
+    changes: dict[str, np.ndarray], what: str, where: str
+) -> None:
+    with pytest.raises(DataRefused) as refused:
+        Serializer(SPEC).serialize([example(), example(**changes)])
+    assert what in refused.value.what
+    assert refused.value.where == where
+
+
+def test_a_missing_feature_is_named() -> None:
+    short = example()
+    del short["source"]
+    with pytest.raises(DataRefused, match="lacks"):
+        serialize(short, SPEC)

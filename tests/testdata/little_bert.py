@@ -1,0 +1,62 @@
+"""A BERT small enough for a fast test, its words, and text to make examples of."""
+
+import numpy as np
+
+from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
+from models.objective import TokenizedDocument
+from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.wordpiece import WordPieceTokenizer
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = (
+    "the", "a", "river", "bank", "rose", "fell", "ship", "##s", "sail", "##ed", "past", "our",
+    "we", "count", "money", "at", "of", "in", "spring", "rain", "and", "wind", ".", ",", "not",
+)  # fmt: skip
+
+CONFIG = BertConfig(
+    backbone=BertBackboneConfig(
+        layers=2, width=16, heads=2, intermediate=32, dropout=0.1, max_length=32
+    ),
+    objective=BertObjectiveConfig(sequence_length=24, max_predictions=4, dupe_factor=3),
+    tokenizer=WordPieceConfig(vocabulary_size=len(SPECIAL) + len(WORDS)),
+)
+
+SENTENCES = (
+    "The river rose in spring.",
+    "Rain and wind fell at the bank.",
+    "Our ships sailed past.",
+    "We count the money of a bank, not of a river.",
+    "The wind fell.",
+    "A ship sailed in the rain and we not.",
+    "Spring rose past the ships.",
+)
+
+
+def tokenizer() -> WordPieceTokenizer:
+    """WordPiece over thirty entries."""
+    return WordPieceTokenizer([*SPECIAL, *WORDS], CONFIG.tokenizer)
+
+
+def text(number: int) -> str:
+    """A text of three to nine sentences, another one for every number."""
+    rng = np.random.default_rng(number)
+    return " ".join(rng.choice(SENTENCES, size=rng.integers(3, 10)))
+
+
+def documents(
+    count: int, *, seed: int = 0, pieces: int = 12, longest: int = 9
+) -> list[TokenizedDocument]:
+    """Documents of 1 to `pieces` pieces of 1 to `longest` ordinary ids."""
+    rng = np.random.default_rng(seed)
+    return [
+        TokenizedDocument(
+            id=f"document {number}",
+            source=("paper", "letters")[number % 2],
+            lang="en",
+            pieces=[
+                rng.integers(len(SPECIAL), len(SPECIAL) + len(WORDS), length, np.int32)
+                for length in rng.integers(1, longest + 1, rng.integers(1, pieces + 1))
+            ],
+        )
+        for number in range(count)
+    ]
