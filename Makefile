@@ -58,7 +58,8 @@ bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the a
 
 .PHONY: bench
 bench: setup  ## Runs the benchmarks
-	@set -x; for file in benchmarks/*.py; do python "$$file"; done
+	python -m pipeline corpus sotu
+	@for file in benchmarks/*_benchmark.py; do python -m "benchmarks.$$(basename "$$file" .py)"; done
 
 .PHONY: lock
 lock: setup  ## Resolves pyproject.toml's dependencies anew into requirements.lock

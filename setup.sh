@@ -69,7 +69,7 @@ find_uv() {
 # lacks PYTHON INCLUDE: what a Python lacks to make the environment from, nothing if it has all.
 lacks() {
   if [[ ! -f $2/Python.h ]]; then echo headers
-  elif [[ -z $(find_uv) ]] && ! "$1" -I -c 'import ensurepip, venv' 2>/dev/null; then echo venv
+  elif [[ -z $(find_uv) ]] && ! "$1" -I -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null; then echo venv
   fi
 }
 
@@ -140,11 +140,11 @@ check_compiler() {
     "$(install_hint "g++ libc6-dev" "a complete C++ compiler"), then run the same command again"
 }
 
-# attempt WHAT COMMAND…: runs it (the list of installed packages left out), and explains its failure.
+# attempt WHAT COMMAND…: runs it (the list of packages and single retries left out), and explains its failure.
 attempt() {
   local what=$1
   shift
-  if "$@" 2> >(tee "$log" | grep -vE '^ [+~-] ' >&2 || true); then return; fi
+  if "$@" 2> >(tee "$log" | grep -vE '^ [+~-] |WARNING: Retrying' >&2 || true); then return; fi
   wait # for what is still being written
   if grep -qiE 'dns error|name resolution|getaddrinfo|connect|connection|timed out|error sending request|network is unreachable|NewConnectionError' "$log"; then
     fail "$what: the package index could not be reached." \
@@ -160,8 +160,10 @@ attempt() {
 
 # make_venv: an environment of the chosen Python in .venv; leaves a sound one alone.
 make_venv() {
-  local uv
-  if [[ $("$venv/bin/python" -I -c 'import platform; print(platform.python_version())' 2>/dev/null) == "$version" ]]; then
+  local uv present
+  present=$("$venv/bin/python" -I -c 'import platform; print(platform.python_version())' 2>/dev/null || true)
+  if [[ $present == "$version" ]] &&
+    { [[ -n $(find_uv) ]] || "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; }; then
     return
   fi
   rm -rf "$venv"
@@ -188,7 +190,7 @@ make_venv
 rm -f "$stamp"
 uv=$(find_uv)
 if [[ -z $uv ]]; then
-  attempt "installing uv" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+  attempt "installing uv" "$venv/bin/python" -m pip install --quiet --retries 2 --disable-pip-version-check uv
   uv=$venv/bin/uv
 fi
 say "installing from requirements.lock and compiling bytecode (the first time takes minutes) …"
