@@ -1,0 +1,44 @@
+"""The text that the benchmarks read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+
+from components.documents import Document
+from models.errors import ConfigError
+
+DEFAULT = "corpora/sotu/sotu-1.jsonl"
+
+
+def arguments(description: str, megabytes: float) -> argparse.Namespace:
+    """The options that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
+    parser.add_argument("--megabytes", type=float, default=megabytes, help="of text, UTF-8")
+    parser.add_argument("--vocabulary-size", type=int, default=8_192)
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest one counts")
+    return parser.parse_args()
+
+
+def read_documents(path: pathlib.Path, megabytes: float) -> list[Document]:
+    """The first documents of a .jsonl file, as many as hold the given amount of text.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            "the benchmark has no text to read",
+            where=str(path),
+            remedy="fetch the sample corpus: python -m pipeline corpus sotu",
+        )
+    documents, size = [], 0
+    with path.open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            documents.append(Document(record["id"], record["text"], "benchmark", "en", 0))
+            size += len(record["text"].encode())
+            if size >= megabytes * 1e6:
+                break
+    return documents
