@@ -9,6 +9,8 @@ from models.bert.config import BertConfig
 from models.bert.metrics import metrics as bert_metrics
 from models.bert.objective import BertObjective
 from models.objective import Family
+from models.tokenizers.vocabulary import import_vocabulary as import_wordpiece_vocabulary
+from models.tokenizers.vocabulary import learn as learn_wordpiece
 from models.tokenizers.wordpiece import WordPieceTokenizer
 
 FAMILIES: Mapping[str, Family] = {
@@ -16,8 +18,8 @@ FAMILIES: Mapping[str, Family] = {
         name="bert",
         config=BertConfig,
         tokenizer=WordPieceTokenizer,
-        learn=WordPieceTokenizer.learn,
-        import_vocabulary=WordPieceTokenizer.import_vocabulary,
+        learn=learn_wordpiece,
+        import_vocabulary=import_wordpiece_vocabulary,
         build_backbone=build_bert_backbone,
         build_objective=BertObjective,
         metrics=bert_metrics,

@@ -5,8 +5,19 @@ from __future__ import annotations
 import abc
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import tensorflow as tf
+
+
+class WordSplitter(Protocol):
+    """Cuts texts into the words that a vocabulary is learned from, as the tokenizer cuts them."""
+
+    def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Normalized words of texts: string `[batch]` → string `[batch, (words)]`."""
+
+    def count(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distinct words of texts `[batch]`: string `[words]`, and their counts int64 `[words]`."""
 
 
 class Tokenizer(tf.Module, abc.ABC):
@@ -14,7 +25,12 @@ class Tokenizer(tf.Module, abc.ABC):
 
     A tokenizer is rebuilt from the files that `save` wrote and nothing else. Special tokens never
     come out of `tokenize`: text that spells one is text.
+
+    Attributes:
+        config_class: the dataclass that configures it.
     """
+
+    config_class: ClassVar[type]
 
     @property
     @abc.abstractmethod
@@ -46,6 +62,21 @@ class Tokenizer(tf.Module, abc.ABC):
         Returns:
             Three `[batch, (tokens)]`: ids int32, starts int64, limits int64.
         """
+
+    def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """As `tokenize`, but where a text spells the mask's token, there is the mask's id.
+
+        A tokenizer without a mask has nothing to add to `tokenize`.
+
+        Returns:
+            int32 `[batch, (tokens)]`.
+        """
+        return self.tokenize(texts)
+
+    @classmethod
+    @abc.abstractmethod
+    def word_splitter(cls, config: Any) -> WordSplitter:
+        """Cuts texts into words as every tokenizer of this configuration does."""
 
     @abc.abstractmethod
     def tokens(self, ids: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,101 @@
+"""Sentence splitting for English and Chinese, by rule.
+
+One regular expression finds the candidates; what stands around a candidate decides. A text is cut
+in linear time, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BREAKS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_WIDE = "。！？｡"
+_OPENING = "\"'“‘«(\\[{—–-"
+_CLOSING = "\"'”’»)\\]}」』）】》〉"
+_CANDIDATE = re.compile(f"[.!?…；{_WIDE}{_BREAKS}]+[{_CLOSING}]*")
+_ENDS = re.compile(f"[{_WIDE}{_BREAKS}]")
+_ENDS_CHINESE = re.compile(f"[…；{_WIDE}{_BREAKS}]")
+_FOLLOWING = re.compile(rf"\s*[{_OPENING}]*(\w?)([\w'’]*)")
+_DOTTED = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
+
+_TITLES = frozenset(
+    "mr mrs ms messrs mme mlle dr prof rev fr hon gov gen col maj capt cpt lt sgt cmdr adm brig pres "
+    "sen rep supt st ste mt ft vs viz cf e.g i.e al".split()
+)
+"""Abbreviations that what they belong to follows: never the end of a sentence."""
+
+_NUMBERED = frozenset(
+    "no nos art sec vol vols ch chap fig figs p pp par pt ed op cit approx ca c "
+    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
+)
+"""Abbreviations that a number follows: an end of a sentence only where none does."""
+
+_AMBIGUOUS = frozenset(
+    "etc inc ltd co corp bros jr sr esq ph.d m.d b.a m.a d.d ll.d a.m p.m a.d b.c u.s u.s.a u.k u.n "
+    "d.c dept univ assn ave blvd rd".split()
+)
+"""Abbreviations that may close a sentence: an end only before a word that opens many sentences."""
+
+_OPENERS = frozenset(
+    "the a an this that these those it its he his she her we our they their you your i my there here "
+    "in on at of for from with by to as if when while where since after before until under although "
+    "though because but and or so yet nor now then thus however moreover nevertheless therefore all "
+    "some many most no not such what who how why let each every both one two".split()
+)
+
+
+def split_sentences(text: str, lang: str) -> list[str]:
+    """Cuts a text into sentences.
+
+    A line break always ends a sentence. So do 。！？ with the quotes and brackets that close after
+    them, in any language, and in Chinese also ； and …. A full stop, question or exclamation mark
+    ends one if white space and no small letter follows it, and a full stop only if it belongs to no
+    abbreviation, initial or number of a list item.
+
+    Args:
+        text: any text.
+        lang: language code; "zh" and its variants ("zh-TW") are Chinese, all others English.
+
+    Returns:
+        The sentences in order, without the white space around them; none is empty. Nothing but
+        white space is lost.
+    """
+    always = _ENDS_CHINESE if lang.lower().partition("-")[0] == "zh" else _ENDS
+    sentences = []
+    start = 0
+    for candidate in _CANDIDATE.finditer(text):
+        if always.search(candidate.group()) or _latin_end(text, start, candidate):
+            end = candidate.end()
+            sentences.append(text[start:end].strip())
+            start = end
+    sentences.append(text[start:].strip())
+    return [sentence for sentence in sentences if sentence]
+
+
+def _latin_end(text: str, start: int, candidate: re.Match[str]) -> bool:
+    """Whether a mark that also has other uses ends the sentence that begins at `start`."""
+    begin, end = candidate.span()
+    if end < len(text) and not text[end].isspace():
+        return False
+    following = _FOLLOWING.match(text, end, end + 80)
+    assert following is not None  # every part of the expression may be empty
+    first, rest = following.groups()
+    if first.islower():
+        return False
+    marks = candidate.group()
+    if marks != ".":  # another mark, several, or one that a quotation closes after
+        return "；" not in marks
+    before = text[max(start, begin - 24) : begin].rsplit(None, 1)
+    last = before[-1].lstrip(_OPENING) if before else ""
+    if last.isdigit() and not text[start : begin - len(last)].strip():
+        return False  # "1. " opens a list item
+    if len(last) == 1 and last.isupper() and last != "I":
+        return False  # an initial
+    key = last.lower()
+    if key in _TITLES:
+        return False
+    if key in _NUMBERED:
+        return not first.isdigit()
+    if key in _AMBIGUOUS or _DOTTED.fullmatch(last):
+        return (first + rest).lower() in _OPENERS
+    return True

@@ -1,0 +1,169 @@
+"""WordPiece vocabularies: learned from word counts or imported from a file."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tokenizers
+
+from models.errors import ConfigError, DataRefused
+from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.wordpiece import (
+    CONTINUATION,
+    SPECIAL_TOKENS,
+    WordPieceTokenizer,
+    matches_nothing,
+    read_vocabulary,
+)
+
+_LOG = logging.getLogger("polyseme.vocabulary")
+
+_MOST_OCCURRENCES = 4_000_000
+"""The library learns from running text: of more words than this, as many are sampled."""
+
+_INITIAL = 0xF0000
+_CONTINUING = 0x100000
+"""Private-use planes: a character stands there by its place in the alphabet, as the first letter of
+a word or as a later one."""
+
+
+def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceTokenizer:
+    """Learns a vocabulary by byte-pair merges of the most frequent neighbours.
+
+    As in Hugging Face's `WordPieceTrainer`, but reproducible: that one numbers its "##" characters
+    in the order of a randomly seeded hash map, and breaks ties by number. Here first and later
+    letters are symbols of their own, in a fixed order, so the same counts give the same vocabulary
+    in every process.
+
+    The entries are the special tokens, the characters by code point (as first and, "##", as later
+    letters of words), and the merges, best first. Characters take half of the room at most, the
+    frequent ones first; what merges leave over goes to the other characters.
+
+    Args:
+        word_counts: occurrences of words, as `WordSplitter.words` gives them.
+        config: `vocabulary_size` is the number of entries to learn; a small text gives fewer.
+
+    Raises:
+        DataRefused: there is no word to learn from.
+        ConfigError: `vocabulary_size` leaves no room.
+    """
+    room = config.vocabulary_size - len(SPECIAL_TOKENS)
+    if room < 2:
+        raise ConfigError(
+            f"a vocabulary of {config.vocabulary_size} entries has no room beside the special tokens",
+            where="tokenizer.vocabulary_size",
+            remedy=f"set it to at least {len(SPECIAL_TOKENS) + 2}, better to thousands",
+        )
+    counts = {
+        word: count
+        for word, count in sorted(word_counts.items())
+        if 0 < len(word.encode()) <= config.max_word_bytes and not matches_nothing(word)
+    }
+    if not counts:
+        raise DataRefused(
+            "the vocabulary has no word to learn from",
+            where="vocabulary trainer",
+            remedy="give more text or lower vocabulary.min_count",
+        )
+    characters = _characters(counts)
+    alphabet = _fitting(characters, max(room // 2, 2))
+    entries = _forms(alphabet)
+    entries += _merges(counts, alphabet, room)
+    rest = {character: forms for character, forms in characters.items() if character not in alphabet}
+    entries += _forms(_fitting(rest, room - len(entries)))
+    return WordPieceTokenizer([*SPECIAL_TOKENS.values(), *entries], config)
+
+
+def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
+    """A tokenizer of a given vocabulary file, an entry a line, as BERT's are published.
+
+    Entries that no text can match keep their ids and are logged.
+
+    Raises:
+        ConfigError: the file cannot be used; names file and line.
+    """
+    entries = read_vocabulary(path)
+    dead = [number for number, entry in enumerate(entries, 1) if matches_nothing(entry)]
+    if dead:
+        _LOG.warning(
+            "%s: entries on lines %s can match no text (NUL, U+0011 or too long)",
+            path,
+            ", ".join(map(str, dead[:10])) + (", …" if len(dead) > 10 else ""),
+        )
+    special = set(SPECIAL_TOKENS.values())
+    capitals = sum(entry != entry.lower() for entry in entries if entry not in special)
+    if config.lowercase and capitals > len(entries) // 10:
+        _LOG.warning(
+            "%s: %d entries hold capitals and match nothing, as tokenizer.lowercase is set",
+            path,
+            capitals,
+        )
+    return WordPieceTokenizer(entries, config)
+
+
+def _characters(counts: Mapping[str, int]) -> dict[str, int]:
+    """The characters of words, most frequent first, and the forms each needs: 1, or 2 with "##".
+
+    Only characters of words of several need the second one: Chinese ones and punctuation never do.
+    """
+    letters = np.frombuffer("".join(counts).encode("utf-32-le"), np.uint32)
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    occurrences = np.fromiter(counts.values(), np.int64, len(counts))
+    codes, where = np.unique(letters, return_inverse=True)
+    totals = np.zeros(len(codes), np.int64)
+    np.add.at(totals, where.ravel(), np.repeat(occurrences, lengths))
+    joined = np.zeros(len(codes), bool)
+    joined[where.ravel()[np.repeat(lengths, lengths) > 1]] = True
+    order = np.lexsort((codes, -totals))
+    return {chr(codes[i]): 1 + int(joined[i]) for i in order}
+
+
+def _fitting(characters: Mapping[str, int], room: int) -> dict[str, int]:
+    """The first characters whose forms together fit the room."""
+    needed = np.cumsum(np.fromiter(characters.values(), np.int64, len(characters)))
+    return dict(list(characters.items())[: int(np.searchsorted(needed, room, side="right"))])
+
+
+def _forms(characters: Mapping[str, int]) -> list[str]:
+    """The entries of characters: as first letters, then those that need it as later ones."""
+    ordered = sorted(characters)
+    return ordered + [CONTINUATION + c for c in ordered if characters[c] > 1]
+
+
+def _merges(counts: Mapping[str, int], alphabet: Mapping[str, int], room: int) -> list[str]:
+    """The entries of the best merges, best first; with the alphabet's forms they fit the room."""
+    letters = sorted(alphabet)
+    first = {ord(c): chr(_INITIAL + i) for i, c in enumerate(letters)}
+    later = {ord(c): chr(_CONTINUING + i) for i, c in enumerate(letters)}
+    words = [word for word in counts if alphabet.keys() >= set(word)]
+    if not words:
+        return []
+    symbols = [*first.values(), *(later[ord(c)] for c in letters if alphabet[c] > 1)]
+    total = np.cumsum([counts[word] for word in words], dtype=np.float64)
+    # A systematic sample: what is drawn of any group of words is in proportion, rare ones included.
+    drawn = np.floor(total * min(1.0, _MOST_OCCURRENCES / total[-1]) + 1e-6)
+    repeats = np.diff(drawn, prepend=0.0).astype(int).tolist()
+
+    def lines() -> Iterator[str]:
+        for word, repeat in zip(words, repeats, strict=True):
+            symbol = word[0].translate(first) + word[1:].translate(later)
+            yield " ".join([symbol] * repeat)
+
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=room, min_frequency=2, initial_alphabet=symbols, show_progress=False
+    )
+    model.train_from_iterator(lines(), trainer)
+    learned = model.get_vocab()
+    merged = sorted((s for s in learned if len(s) > 1), key=learned.__getitem__)
+    return [_entry(symbols, letters) for symbols in merged]
+
+
+def _entry(symbols: str, letters: list[str]) -> str:
+    """The vocabulary entry of a string of private-use symbols."""
+    prefix = CONTINUATION if ord(symbols[0]) >= _CONTINUING else ""
+    return prefix + "".join(letters[ord(symbol) & 0xFFFF] for symbol in symbols)

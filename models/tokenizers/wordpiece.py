@@ -1,0 +1,226 @@
+"""WordPiece as in BERT (Devlin et al., 2019), by tensorflow-text's linear-time tokenizer.
+
+Song et al., 2021, "Fast WordPiece Tokenization". A word, cut out by `words.WordSplitter`'s rules, is
+taken apart greedily, longest entry first; a word that cannot be, or that is too long, is [UNK].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from models.config import from_json
+from models.errors import ConfigError
+from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.words import Normalizer, WordSplitter
+
+SPECIAL_TOKENS: Mapping[str, str] = {
+    "padding": "[PAD]",
+    "unknown": "[UNK]",
+    "start": "[CLS]",
+    "end": "[SEP]",
+    "mask": "[MASK]",
+}
+"""Special tokens by role."""
+
+CONTINUATION = "##"
+"""Opens the entries that do not begin a word."""
+
+VOCABULARY_FILE = "vocab.txt"
+CONFIG_FILE = "tokenizer.json"
+
+_LONGEST_WORD = 256  # bytes; the longest entry that tensorflow-text's trie can hold
+_TEXTS = tf.TensorSpec([None], tf.string, "texts")
+
+
+def matches_nothing(entry: str) -> bool:
+    """Whether tensorflow-text cannot take an entry, which then no text could match either.
+
+    A NUL ends its trie's keys (an entry that begins with one gives `zero-length key`, one with it
+    inside `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and longer entries do
+    not fit. The control characters never reach the trie: normalization makes them spaces.
+    """
+    letters = entry.removeprefix(CONTINUATION)
+    return "\0" in entry or entry == "\x11" or len(letters.encode()) > _LONGEST_WORD
+
+
+class WordPieceTokenizer(Tokenizer):
+    """Text → WordPiece ids in graph.
+
+    Any bytes are a text: what is not UTF-8, and control characters with NUL among them, gives
+    unknown or no tokens. Trackable: a `tf.Module` that holds it can be saved and served.
+
+    Args:
+        vocabulary: entries in the order of their ids, distinct, with all of `SPECIAL_TOKENS`.
+        config: normalization and limits; `vocabulary_size` is not looked at.
+
+    Raises:
+        ConfigError: a value of the configuration cannot work; names the field.
+    """
+
+    config_class = WordPieceConfig
+
+    def __init__(self, vocabulary: Sequence[str], config: WordPieceConfig) -> None:
+        super().__init__()
+        if not 1 <= config.max_word_bytes <= _LONGEST_WORD:
+            raise ConfigError(
+                f"a longest word of {config.max_word_bytes} bytes is out of bounds",
+                where="tokenizer.max_word_bytes",
+                remedy=f"set it between 1 and {_LONGEST_WORD}",
+            )
+        self.config = config
+        self._joined = "\n".join(vocabulary)  # as one string: tf.Module would wrap a list
+        self._entries = tf.constant(list(vocabulary), tf.string)
+        self._normalizer = Normalizer(config.lowercase)
+        self._pieces = tf_text.FastWordpieceTokenizer(
+            # A stand-in keeps the ids of the entries after it. The space keeps it from matching.
+            vocab=[f"[{i} ]" if matches_nothing(e) else e for i, e in enumerate(vocabulary)],
+            suffix_indicator=CONTINUATION,
+            max_bytes_per_word=config.max_word_bytes,
+            unknown_token=SPECIAL_TOKENS["unknown"],
+            token_out_type=tf.int32,
+            support_detokenization=True,
+        )
+
+    @functools.cached_property
+    def vocabulary(self) -> Sequence[str]:  # type: ignore[override]  # cached, still read-only
+        """The entries in the order of their ids."""
+        return self._joined.split("\n")
+
+    @functools.cached_property
+    def special_ids(self) -> Mapping[str, int]:  # type: ignore[override]
+        """Ids by role: `padding`, `unknown`, `start`, `end`, `mask`."""
+        return {role: self.vocabulary.index(token) for role, token in SPECIAL_TOKENS.items()}
+
+    @classmethod
+    def word_splitter(cls, config: WordPieceConfig) -> WordSplitter:
+        """Cuts texts into words as every tokenizer of this configuration does."""
+        return WordSplitter(config)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """See `Tokenizer.tokenize`."""
+        return self._pieces.tokenize(self._normalizer.normalize(texts))
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def tokenize_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """See `Tokenizer.tokenize_with_offsets`.
+
+        Offsets refer to the text as given, whatever normalization did to it. An accent belongs to
+        the token of its letter; the parts of a character that became several share its offsets.
+        """
+        normalized, source = self._normalizer.normalize_with_offsets(texts)
+        ids, starts, limits = self._pieces.tokenize_with_offsets(normalized)
+        return ids, source.starts(starts), source.limits(limits)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """As `tokenize`, but "[MASK]" written in a text becomes the mask's id.
+
+        Args:
+            texts: string `[batch]`, UTF-8.
+
+        Returns:
+            int32 `[batch, (tokens)]`.
+        """
+        parts = tf.strings.split(texts, SPECIAL_TOKENS["mask"])
+        ids = self.tokenize(parts.flat_values)
+        masks = tf.fill([ids.nrows(), 1], self.special_ids["mask"])
+        # A mask before every part, and the first one of each text taken off again.
+        return parts.with_flat_values(tf.concat([masks, ids], axis=1)).merge_dims(1, 2)[:, 1:]
+
+    def tokens(self, ids: tf.Tensor) -> tf.Tensor:
+        """See `Tokenizer.tokens`."""
+        return tf.gather(self._entries, ids)
+
+    def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """Words joined by single spaces, as text cannot be restored from BERT's normalization."""
+        return self._pieces.detokenize(ids)
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes `vocab.txt`, an entry a line, and `tokenizer.json`."""
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / VOCABULARY_FILE).write_bytes((self._joined + "\n").encode())
+        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
+        (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: pathlib.Path) -> WordPieceTokenizer:
+        """See `Tokenizer.load`."""
+        path = pathlib.Path(folder) / CONFIG_FILE
+        try:
+            config = from_json(WordPieceConfig, path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"a tokenizer's configuration cannot be read: {error.strerror}",
+                where=str(path),
+                remedy="give a folder that Tokenizer.save wrote",
+            ) from error
+        return cls(read_vocabulary(path.with_name(VOCABULARY_FILE)), config)
+
+
+def read_vocabulary(path: pathlib.Path) -> list[str]:
+    """The entries of a vocabulary file, an entry a line, UTF-8.
+
+    Args:
+        path: the file, in the layout that google-research/bert and Hugging Face publish.
+
+    Raises:
+        ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty, repeated
+            or missing; names file and line.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the vocabulary cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="give a readable text file with one entry on each line",
+        ) from error
+    if not content.strip():
+        raise ConfigError(
+            "the vocabulary is empty", where=str(path), remedy="give one entry on each line"
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the vocabulary is not UTF-8: byte 0x{content[error.start]:02x}",
+            where=f"{path}:{content.count(10, 0, error.start) + 1}",
+            remedy="convert the file to UTF-8",
+        ) from error
+    # Not splitlines: U+2028 and its like are entries of some published vocabularies.
+    entries = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    lines: dict[str, int] = {}
+    for number, entry in enumerate(entries, 1):
+        if not entry:
+            raise ConfigError(
+                "an entry of the vocabulary is empty",
+                where=f"{path}:{number}",
+                remedy="remove the empty line; the ids of the entries after it move up by one",
+            )
+        if entry in lines:
+            raise ConfigError(
+                f"the entry {entry!r} of the vocabulary is repeated",
+                where=f"{path}:{number} (first on line {lines[entry]})",
+                remedy="keep one of the two lines",
+            )
+        lines[entry] = number
+    missing = [token for token in SPECIAL_TOKENS.values() if token not in lines]
+    if missing:
+        raise ConfigError(
+            f"the vocabulary lacks {', '.join(missing)}",
+            where=f"{path} ({len(entries)} lines)",
+            remedy="add a line for each; which line decides its id",
+        )
+    return entries
