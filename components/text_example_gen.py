@@ -27,7 +27,7 @@ _LOG = logging.getLogger("polyseme.text_example_gen")
 
 
 @component(use_beam=True)
-def TextExampleGen(  # noqa: N802, a component is named as TFX names them
+def TextExampleGen(
     examples: OutputArtifact[standard_artifacts.Examples],
     pattern: Parameter[str],
     span: Parameter[int],
@@ -54,8 +54,8 @@ def TextExampleGen(  # noqa: N802, a component is named as TFX names them
     """
     settings = IngestionConfig(**json.loads(config))
     files = expand(pattern)
-    megabytes = sum(os.path.getsize(file) for file in files) / 1e6
-    _LOG.info("span %d: reading %d file(s), %.1f MB", span, len(files), megabytes)
+    size = sum(os.path.getsize(file) for file in files)
+    _LOG.info("span %d: reading %s bytes in %d file(s)", span, f"{size:,}", len(files))
     with beam_pipeline as pipeline:
         ingest(pipeline, files, examples.uri, settings)
     shutil.rmtree(os.path.join(examples.uri, "scratch"))
@@ -71,11 +71,11 @@ def TextExampleGen(  # noqa: N802, a component is named as TFX names them
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     splits = summary["splits"]
     _LOG.info(
-        "span %d: %d documents to train on, %d held out, %.1f million characters; %d quarantined%s",
+        "span %d: %d documents to train on, %d held out, %s characters; %d quarantined%s",
         span,
         splits["train"]["documents"],
         splits["eval"]["documents"],
-        sum(split["characters"] for split in splits.values()) / 1e6,
+        f"{sum(split['characters'] for split in splits.values()):,}",
         summary["quarantined"],
         f": see {quarantine}" if summary["quarantined"] else "",
     )

@@ -29,6 +29,7 @@ _FIELDS = ("id", "text", "source", "lang", "timestamp")
 _SKIP_BYTES = 1 << 20
 _START_CHARACTERS = 80
 _PARQUET_ROWS = 64
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _ISO = re.compile(  # what Python 3.10 and 3.13 both read, fractions of a second apart
     r"(?P<date>\d{4}-\d\d-\d\d)"
     r"([T ](?P<time>\d\d:\d\d(:\d\d)?)(\.\d+)?(?P<zone>Z|[+-]\d\d:\d\d)?)?"
@@ -295,13 +296,16 @@ def _json(line: _Line) -> dict[str, Any]:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """Yields a batch's rows; strings as bytes, since a Parquet file's need not be UTF-8."""
-    columns = {}
+    columns: dict[str, list[Any]] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.cast(pa.large_binary())
-        elif pa.types.is_timestamp(column.type):  # nanoseconds would want pandas
-            column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-        columns[name] = column.to_pylist()
+            columns[name] = column.cast(pa.large_binary()).to_pylist()
+        elif pa.types.is_timestamp(column.type):  # pyarrow's nanoseconds would want pandas
+            ticks = _TICKS[column.type.unit]
+            values = column.cast(pa.int64()).to_pylist()
+            columns[name] = [None if value is None else value // ticks for value in values]
+        else:
+            columns[name] = column.to_pylist()
     for index in range(batch.num_rows):
         yield {name: values[index] for name, values in columns.items()}
 

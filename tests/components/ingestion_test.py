@@ -1,0 +1,157 @@
+"""Beam's part of ingestion: what is written, and that it depends on the text alone."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.config import IngestionConfig
+from components.documents import place_of
+from components.ingestion import final_ids, ingest
+from components.input_files import expand
+
+CONFIG = IngestionConfig(eval_share=0.3, shards=2)
+
+
+def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, bytes]:
+    """Ingests a folder; returns the bytes of what was written, by path."""
+    target.mkdir()
+    options = PipelineOptions(["--runner=DirectRunner", *flags])
+    with beam.Pipeline(options=options) as pipeline:
+        ingest(pipeline, expand(str(source)), str(target), CONFIG)
+    assert not list((target / "scratch").iterdir())
+    files = (path for path in sorted(target.rglob("*")) if path.is_file())
+    return {str(path.relative_to(target)): path.read_bytes() for path in files}
+
+
+def examples(target: pathlib.Path, split: str) -> dict[str, list[dict[str, Any]]]:
+    """Returns id, text and duplicate of each shard's documents, in order."""
+    shards = {}
+    for path in sorted((target / f"Split-{split}").iterdir()):
+        rows = []
+        for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            rows.append(
+                {
+                    "id": feature["id"].bytes_list.value[0].decode(),
+                    "text": feature["text"].bytes_list.value[0].decode(),
+                    "duplicate": feature["duplicate"].int64_list.value[0],
+                }
+            )
+        shards[path.name] = rows
+    return shards
+
+
+def write_corpus(folder: pathlib.Path) -> None:
+    """60 documents in three formats, one of them twice by id, two twice by text, two bad."""
+    folder.mkdir()
+    lines = [json.dumps({"id": f"d{n}", "text": f"Text {n}."}) for n in range(40)]
+    lines += [
+        json.dumps({"id": "d3", "text": "Another text under a taken id."}),
+        json.dumps({"id": "e0", "text": "Text 5."}),
+        "{cut sh",
+    ]
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    texts = [f"Block {n}\nof two lines." for n in range(18)] + ["* * *", "* * *"]
+    (folder / "b.txt").write_bytes("\n\n".join(texts).encode() + b"\n\n\xff")
+
+
+def test_every_record_is_written_or_quarantined(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    files = run(tmp_path / "in", tmp_path / "out")
+    found = {}
+    for split in ("train", "eval"):
+        for name, rows in examples(tmp_path / "out", split).items():
+            assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+            for row in rows:
+                found[row["id"]] = row
+                place = place_of(row["id"].removesuffix(".2"), eval_share=0.3, shards=2)
+                assert (split, name) == (
+                    place.split,
+                    f"documents-{place.shard:05d}-of-00002.tfrecord.gz",
+                )
+    assert len(found) == 40 + 1 + 20
+    assert found["d3"]["text"] == "Text 3."
+    repeated = {row["id"] for row in found.values() if row["duplicate"]}
+    (star,) = (i for i in found if found[i]["text"] == "* * *" and not i.endswith(".2"))
+    assert repeated == {"e0", f"{star}.2"}
+    a, b = tmp_path / "in" / "a.jsonl", tmp_path / "in" / "b.txt"
+    assert [json.loads(line) for line in files["quarantine.jsonl"].splitlines()] == [
+        {
+            "file": str(a),
+            "line": 41,
+            "reason": f"duplicate id: 'd3' is first at {a}:4",
+            "start": "Another text under a taken id.",
+        },
+        {
+            "file": str(a),
+            "line": 43,
+            "reason": "not JSON: Expecting property name enclosed in double quotes, column 2",
+            "start": "{cut sh",
+        },
+        {"file": str(b), "line": 59, "reason": "not UTF-8: byte 0xff at 0", "start": "\ufffd"},
+    ]
+    summary = json.loads(files["ingestion.json"])
+    assert summary["quarantined"] == 3
+    assert summary["quarantined_by_reason"] == {"duplicate id": 1, "not JSON": 1, "not UTF-8": 1}
+    splits = summary["splits"].values()
+    assert sum(split["documents"] for split in splits) == 61
+    assert sum(split["duplicates"] for split in splits) == 2
+    assert sum(split["characters"] for split in splits) == sum(
+        len(row["text"]) for row in found.values()
+    )
+    assert sum(split["sources"]["a"] for split in splits) == 41
+    assert sum(split["sources"]["b"] for split in splits) == 20
+    assert sum(split["langs"]["en"] for split in splits) == 61
+
+
+def test_the_same_bytes_on_threads(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    assert {name.split("/")[0] for name in once} == {
+        "Split-train",
+        "Split-eval",
+        "ingestion.json",
+        "quarantine.jsonl",
+    }
+    flags = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
+    assert run(tmp_path / "in", tmp_path / "threads", *flags) == once
+
+
+@pytest.mark.e2e
+def test_the_same_bytes_with_two_processes(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    flags = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    assert run(tmp_path / "in", tmp_path / "processes", *flags) == once
+
+
+def test_final_ids() -> None:
+    assert final_ids("x", [False]) == ["x"]
+    assert final_ids("x", [True, True, True]) == ["x", "x.2", "x.3"]
+    assert final_ids("x", [False, False, True]) == ["x", None, "x.3"]
+
+
+def test_a_document_dropped_for_its_id_makes_no_other_a_duplicate(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    records = [("a", "One."), ("a", "Two."), ("b", "Two.")]
+    (tmp_path / "in" / "a.jsonl").write_text(
+        "\n".join(json.dumps({"id": i, "text": t}) for i, t in records)
+    )
+    run(tmp_path / "in", tmp_path / "out")
+    rows = [
+        row
+        for split in ("train", "eval")
+        for shard in examples(tmp_path / "out", split).values()
+        for row in shard
+    ]
+    assert sorted((row["id"], row["text"], row["duplicate"]) for row in rows) == [
+        ("a", "One.", 0),
+        ("b", "Two.", 0),
+    ]

@@ -1,0 +1,145 @@
+"""Patterns into files: what is found, and each refusal as the user reads it."""
+
+from __future__ import annotations
+
+import builtins
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from components.input_files import expand, input_fingerprint, suffix_of
+from models.errors import DataRefused
+
+
+def refusal(pattern: pathlib.Path | str) -> str:
+    with pytest.raises(DataRefused) as caught:
+        expand(str(pattern))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("a.jsonl", ".jsonl"),
+        ("a.JSONL.GZ", ".jsonl.gz"),
+        ("a.b.txt", ".txt"),
+        ("a.parquet", ".parquet"),
+        ("a.txt.gz", None),
+        ("a.json", None),
+    ],
+)
+def test_suffixes(name: str, suffix: str | None) -> None:
+    assert suffix_of(name) == suffix
+
+
+def test_a_file_a_folder_and_a_glob(tmp_path: pathlib.Path) -> None:
+    for name in ("b.txt", "a.jsonl", "deep/c.txt", ".hidden/d.txt", "notes.md"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("words")
+    assert expand(str(tmp_path / "b.txt")) == [str(tmp_path / "b.txt")]
+    assert expand(str(tmp_path)) == [
+        str(tmp_path / name) for name in ("a.jsonl", "b.txt", "deep/c.txt")
+    ]
+    assert expand(str(tmp_path / "*")) == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.txt")]
+    assert expand(str(tmp_path / "**" / "c.*")) == [str(tmp_path / "deep/c.txt")]
+
+
+def test_a_file_whose_name_looks_like_a_glob(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a[1].txt").write_text("words")
+    assert expand(str(tmp_path / "a[1].txt")) == [str(tmp_path / "a[1].txt")]
+
+
+def test_refuses_a_missing_path(tmp_path: pathlib.Path) -> None:
+    assert refusal(tmp_path / "absent.jsonl") == (
+        "The input does not exist.\n"
+        f"  where: {tmp_path}/absent.jsonl\n"
+        "  to do: Check the path, or fetch a corpus first: python -m pipeline corpus sotu"
+    )
+    assert refusal(tmp_path / "*.txt").startswith("No file matches.\n")
+
+
+def test_refuses_a_folder_without_supported_files(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.csv").write_text("words")
+    assert refusal(tmp_path) == (
+        "The input folder holds no file of a supported format.\n"
+        f"  where: {tmp_path}\n"
+        "  to do: Give it files that are .jsonl, .jsonl.gz, .txt (documents parted by blank lines)"
+        " or .parquet."
+    )
+    assert refusal(tmp_path / "*").startswith(
+        "None of the 1 matches is a file of a supported format.\n"
+    )
+    assert refusal(tmp_path / "a.csv").startswith("The input file's format is not supported.\n")
+
+
+def test_refuses_an_empty_file_even_among_others(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "b.txt").touch()
+    assert refusal(tmp_path) == (
+        "The input file is empty.\n"
+        f"  where: {tmp_path}/b.txt\n"
+        "  to do: Fill it or remove it from the input."
+    )
+
+
+def test_refuses_a_file_that_cannot_be_opened(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("words")
+
+    def denied(*_: object, **__: object) -> None:  # permissions would not stop root
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(builtins, "open", denied)
+    message = refusal(tmp_path / "a.txt")
+    monkeypatch.undo()
+    assert message == (
+        "The input file cannot be read: Permission denied.\n"
+        f"  where: {tmp_path}/a.txt\n"
+        "  to do: Check its permissions and the disk it is on."
+    )
+
+
+def test_refuses_a_broken_link(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "absent")
+    assert refusal(tmp_path).startswith("The input is not a regular file.\n")
+
+
+def test_refuses_what_is_not_its_format(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_text('{"text": "plain"}')
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 cut")
+    assert refusal(tmp_path / "a.jsonl.gz").startswith(
+        "The input file is named .gz but is not gzip.\n"
+    )
+    assert refusal(tmp_path / "b.parquet").startswith(
+        "The input file is named .parquet but is not a whole Parquet file.\n"
+    )
+
+
+def test_refuses_a_span_left_in_the_pattern() -> None:
+    assert refusal("news-{SPAN}.txt").startswith("The input's {SPAN} was not replaced by a span.\n")
+
+
+def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("words")
+        (tmp_path / folder / "b.txt").write_text("more")
+    first = input_fingerprint(str(tmp_path / "one"))
+    assert len(first) == 64
+    assert input_fingerprint(str(tmp_path / "two")) == first  # a corpus may move
+    (tmp_path / "two" / "b.txt").write_text("More")
+    assert input_fingerprint(str(tmp_path / "two")) != first
+    (tmp_path / "one" / "b.txt").rename(tmp_path / "one" / "c.txt")
+    assert input_fingerprint(str(tmp_path / "one")) != first
+
+
+def test_imports_neither_tensorflow_nor_beam() -> None:
+    code = (
+        "import sys, components.input_files;print({'tensorflow', 'apache_beam'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,116 @@
+"""The component: the artifact it fills, and each refusal as the user reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import apache_beam as beam
+import pytest
+from tfx.types import standard_artifacts
+
+from components.config import IngestionConfig
+from components.input_files import input_fingerprint
+from components.text_example_gen import TextExampleGen
+from models.errors import DataRefused
+
+GOOD = [json.dumps({"id": str(n), "text": f"Text {n}."}) for n in range(30)]
+
+
+def generate(
+    folder: pathlib.Path, pattern: pathlib.Path, config: IngestionConfig | None = None
+) -> standard_artifacts.Examples:
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder / "artifact")
+    TextExampleGen.test_call(
+        examples=artifact,
+        pattern=str(pattern),
+        span=2,
+        fingerprint=input_fingerprint(str(pattern)),
+        config=json.dumps(dataclasses.asdict(config or IngestionConfig())),
+        quarantine_dir=str(folder / "quarantine"),
+        beam_pipeline=beam.Pipeline(),
+    )
+    return artifact
+
+
+def refusal(folder: pathlib.Path, lines: list[str], **config: float) -> DataRefused:
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataRefused) as caught:
+        generate(folder, folder / "a.jsonl", IngestionConfig(**config))  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_fills_an_artifact_that_tfx_understands(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join([*GOOD, '{"id": "x"}']))
+    with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
+        artifact = generate(
+            tmp_path, tmp_path / "a.jsonl", IngestionConfig(max_quarantine_share=0.05)
+        )
+    assert artifact.split_names == '["train", "eval"]'
+    assert artifact.span == 2
+    assert artifact.get_string_custom_property("span") == "2"
+    assert artifact.get_string_custom_property("fingerprint") == input_fingerprint(
+        str(tmp_path / "a.jsonl")
+    )
+    folder = pathlib.Path(artifact.uri)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Split-eval",
+        "Split-train",
+        "ingestion.json",
+        "quarantine.jsonl",
+    ]
+    kept = tmp_path / "quarantine" / "span-2.jsonl"
+    assert kept.read_bytes() == (folder / "quarantine.jsonl").read_bytes()
+    assert json.loads(kept.read_text())["reason"] == "no text"
+    size = (tmp_path / "a.jsonl").stat().st_size
+    assert caplog.messages == [
+        f"span 2: reading {size:,} bytes in 1 file(s)",
+        f"span 2: 29 documents to train on, 1 held out, 230 characters; 1 quarantined: see {kept}",
+    ]
+
+
+def test_refuses_too_many_malformed_records_and_keeps_them(tmp_path: pathlib.Path) -> None:
+    error = refusal(tmp_path, [*GOOD, "{", '{"id": "x"}', "[]", '{"text": ""}'])
+    path = tmp_path / "a.jsonl"
+    kept = tmp_path / "quarantine" / "span-2.jsonl"
+    assert str(error) == (
+        "4 of 34 records are malformed: 11.76%, and ingestion.max_quarantine_share is 1.00%.\n"
+        f"  {path}:31 not JSON: Expecting property name enclosed in double quotes, column 2\n"
+        f"  {path}:32 no text\n"
+        f"  {path}:33 not a JSON object: list\n"
+        f"  and 1 more in {kept}\n"
+        f"  where: {path}\n"
+        "  to do: Repair the records, or raise ingestion.max_quarantine_share."
+    )
+    assert len(kept.read_text().splitlines()) == 4
+
+
+def test_refuses_a_corpus_of_one_document(tmp_path: pathlib.Path) -> None:
+    error = refusal(tmp_path, GOOD[:1])
+    assert str(error) == (
+        "Too few documents: 1 to train on and 0 held out; at least 2 and 1 are needed.\n"
+        f"  where: {tmp_path}/a.jsonl\n"
+        "  to do: Add documents, or change ingestion.eval_share (0.1)."
+    )
+
+
+def test_refuses_an_empty_eval_split(tmp_path: pathlib.Path) -> None:
+    assert refusal(tmp_path, GOOD, eval_share=0.0).what == (
+        "Too few documents: 30 to train on and 0 held out; at least 2 and 1 are needed."
+    )
+
+
+def test_refuses_an_input_without_any_document(tmp_path: pathlib.Path) -> None:
+    assert refusal(tmp_path, ["", " "]).what == (
+        f"The input holds no document.\n  {tmp_path}/a.jsonl:1 no record in the file"
+    )
+
+
+def test_refuses_before_beam_starts_what_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DataRefused, match="The input does not exist"):
+        generate(tmp_path, tmp_path / "absent.jsonl")

@@ -1,0 +1,281 @@
+"""Reading records: every format, and every way a record can be bad, with its exact reason."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+import pathlib
+import tracemalloc
+import unicodedata
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.documents import Document
+from components.text_records import Malformed, Record, RecordReader, seconds
+
+READER = RecordReader(lang="en", max_record_bytes=100)
+
+
+def read(path: pathlib.Path, content: bytes | str) -> list[Record | Malformed]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(READER.read(str(path)))
+
+
+def faults(records: list[Record | Malformed]) -> list[tuple[int, str]]:
+    return [(item.line, item.reason) for item in records if isinstance(item, Malformed)]
+
+
+def texts(records: list[Record | Malformed]) -> list[tuple[int, str]]:
+    return [(item.line, item.document.text) for item in records if isinstance(item, Record)]
+
+
+def test_json_lines(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "news-2020.jsonl"
+    lines = [
+        '{"id": "x", "text": "Cafe\\u0301", "source": "s", "lang": "fr", "timestamp": -86400}',
+        "",
+        '{"id": 7, "text": "two", "more": [1]}\r',
+        '{"text": "three\\u0000", "id": ""}',
+    ]
+    derived = "text-0cc4ff216bb3231e4ab6d451a4728e93"
+    assert read(path, "\ufeff" + "\n".join(lines)) == [
+        Record(str(path), 1, Document("x", "Café", "s", "fr", -86400), False),
+        Record(str(path), 3, Document("7", "two", "news", "en", 0), False),
+        Record(str(path), 4, Document(derived, "three\x00", "news", "en", 0), True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"text": "cut sh', "not JSON: Unterminated string starting at, column 10"),
+        (b'{"text": "cut"', "not JSON: Expecting ',' delimiter, column 15"),
+        (b'{"text": "\xff"}', "not UTF-8: byte 0xff at 10"),
+        (b'["text"]', "not a JSON object: list"),
+        (b'{"id": "a"}', "no text"),
+        (b'{"text": null}', "no text"),
+        (b'{"text": 3}', "text is not a string: int"),
+        (b'{"text": " \\n"}', "text is empty"),
+        (b'{"text": "\\ud800 x"}', "lone surrogate: in text"),
+        (b'{"text": "x", "id": "\\udc00"}', "lone surrogate: in id"),
+        (b'{"text": "x", "id": true}', "id is neither string nor integer: bool"),
+        (b'{"text": "x", "lang": 1}', "lang is not a string: int"),
+        (b'{"text": "x", "source": {}}', "source is not a string: dict"),
+        (b'{"text": "x", "timestamp": "soon"}', "bad timestamp: 'soon'"),
+        (b'{"text": "x", "timestamp": [1]}', "bad timestamp: [1]"),
+        (b'{"text": "' + b"x" * 100 + b'"}', "too long: more than 100 bytes"),
+    ],
+)
+def test_a_bad_line_is_told_and_the_others_kept(
+    tmp_path: pathlib.Path, line: bytes, reason: str
+) -> None:
+    good = b'{"text": "good"}'
+    found = read(tmp_path / "a.jsonl", b"\n".join([good, line, good]))
+    assert faults(found) == [(2, reason)]
+    assert texts(found) == [(1, "good"), (3, "good")]
+
+
+def test_deep_nesting_is_malformed(tmp_path: pathlib.Path) -> None:
+    reader = RecordReader(lang="en", max_record_bytes=1_000_000)
+    path = tmp_path / "a.jsonl"
+    path.write_text("[" * 200_000)
+    (item,) = reader.read(str(path))
+    assert isinstance(item, Malformed)
+    assert item.kind == "not JSON"
+
+
+def test_a_record_as_long_as_allowed_is_kept(tmp_path: pathlib.Path) -> None:
+    line = json.dumps({"text": "x" * 88})
+    assert len(line) == 100
+    assert texts(read(tmp_path / "a.jsonl", f"{line}\r\n{line}")) == [(1, "x" * 88), (2, "x" * 88)]
+    assert faults(read(tmp_path / "b.jsonl", f"{line} \n{line} ")) == [
+        (1, "too long: more than 100 bytes"),
+        (2, "too long: more than 100 bytes"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
+def test_a_line_of_50_megabytes_is_not_held_in_memory(tmp_path: pathlib.Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with open(path, "wb") as stream:
+        stream.write(b'{"text": "first"}\n\n')
+        for _ in range(50):
+            stream.write(b"x" * 1_000_000)
+        stream.write(b'\n\n{"text": "last"}\n')
+    tracemalloc.start()
+    found = list(READER.read(str(path)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [type(item) for item in found] == [Record, Malformed, Record]
+    assert found[1] == Malformed(str(path), 3, "too long: more than 100 bytes", "x" * 80)
+    assert found[2].line == 5
+    assert peak < 8_000_000
+
+
+def test_text_documents_are_parted_by_blank_lines(tmp_path: pathlib.Path) -> None:
+    content = "\n\none\nstill one\r\n \t\n\n\ntwo\n"
+    found = read(tmp_path / "a.txt", content)
+    assert texts(found) == [(3, "one\nstill one"), (8, "two")]
+    assert all(isinstance(item, Record) and item.derived for item in found)
+
+
+def test_a_bad_text_document_is_told_and_the_others_kept(tmp_path: pathlib.Path) -> None:
+    long = b"\n".join([b"y" * 40] * 3)
+    found = read(tmp_path / "a.txt", b"one\n\ntwo\n\xff\n\nthree\n\n" + long + b"\n\nfour")
+    assert faults(found) == [(3, "not UTF-8: byte 0xff at 4"), (8, "too long: more than 100 bytes")]
+    assert texts(found) == [(1, "one"), (6, "three"), (12, "four")]
+
+
+def test_gzip(tmp_path: pathlib.Path) -> None:
+    found = read(tmp_path / "part-00001.jsonl.gz", gzip.compress(b'{"text": "one"}\n'))
+    assert texts(found) == [(1, "one")]
+    assert isinstance(found[0], Record)
+    assert found[0].document.source == "part"
+
+
+def test_a_gzip_cut_short_keeps_the_lines_before(tmp_path: pathlib.Path) -> None:
+    lines = [json.dumps({"text": f"{n} {hash((n, 'x'))}"}) for n in range(5000)]
+    whole = gzip.compress("\n".join(lines).encode())
+    found = read(tmp_path / "a.jsonl.gz", whole[: len(whole) // 2])
+    kept = texts(found)
+    assert len(kept) > 1000
+    assert [json.dumps({"text": text}) for _, text in kept] == lines[: len(kept)]
+    assert faults(found) == [
+        (
+            len(kept) + 1,
+            "damaged file: lost from here on, Compressed file ended before the end-of-stream"
+            " marker was reached",
+        )
+    ]
+
+
+def test_a_gzip_with_a_flipped_bit_ends_in_a_fault(tmp_path: pathlib.Path) -> None:
+    whole = bytearray(gzip.compress(b'{"text": "one"}\n'))
+    whole[-6] ^= 1  # the checksum
+    found = read(tmp_path / "a.jsonl.gz", bytes(whole))
+    assert [item.kind for item in found if isinstance(item, Malformed)] == ["damaged file"]
+
+
+def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
+    assert faults(read(tmp_path / "a.jsonl", "\n \n")) == [(1, "no record in the file")]
+    assert faults(read(tmp_path / "a.txt", "\n \n")) == [(1, "no record in the file")]
+
+
+def parquet(path: pathlib.Path, columns: dict[str, Any]) -> list[Record | Malformed]:
+    pa.parquet.write_table(pa.table(columns), path)
+    return list(READER.read(str(path)))
+
+
+def test_parquet(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.parquet"
+    moment = datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000)  # noqa: DTZ001, as Parquet's
+    found = parquet(
+        path,
+        {
+            "id": [1, 2, 3],
+            "text": ["one", None, "x" * 101],
+            "timestamp": pa.array([moment, None, None], pa.timestamp("ns")),
+            "other": [[1], [2], [3]],
+        },
+    )
+    assert found == [
+        Record(str(path), 1, Document("1", "one", "a", "en", -1), False),
+        Malformed(str(path), 2, "no text", found[1].start),  # type: ignore[union-attr]
+        Malformed(str(path), 3, "too long: more than 100 bytes", "x" * 80),
+    ]
+
+
+def test_parquet_strings_need_not_be_utf_8(tmp_path: pathlib.Path) -> None:
+    bad = pa.array([b"good", b"\xffbad"]).cast(pa.binary()).view(pa.string())
+    found = parquet(tmp_path / "a.parquet", {"text": bad})
+    assert texts(found) == [(1, "good")]
+    assert faults(found) == [(2, "not UTF-8: byte 0xff at 0")]
+
+
+def test_parquet_dates_and_dictionaries(tmp_path: pathlib.Path) -> None:
+    day = datetime.date(2001, 2, 27)
+    (found,) = parquet(
+        tmp_path / "a.parquet",
+        {"text": ["one"], "timestamp": [day], "source": pa.array(["s"]).dictionary_encode()},
+    )
+    assert isinstance(found, Record)
+    assert (found.document.timestamp, found.document.source) == (983232000, "s")
+
+
+def test_a_damaged_parquet_file_is_told(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 nothing behind it PAR1")
+    (item,) = READER.read(str(path))
+    assert isinstance(item, Malformed)
+    assert (item.line, item.kind) == (1, "damaged file")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, 0),
+        ("", 0),
+        (0, 0),
+        (-5679590400, -5679590400),
+        (1.9, 1),
+        (-0.5, -1),
+        ("2001-02-27", 983232000),
+        ("1790-01-08", -5679590400),
+        ("2001-02-27T00:00:01Z", 983232001),
+        ("2001-02-27 02:00:01.999+02:00", 983232001),
+        ("2001-02-27T00:01", 983232060),
+        (datetime.date(1970, 1, 2), 86400),
+    ],
+)
+def test_seconds(value: Any, expected: int) -> None:
+    assert seconds(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "20010227", "2001-02-30", "2001-W09-2", "983232000", True, 2**63, 10**400, float("nan"),
+        float("inf"), {},
+    ],
+)  # fmt: skip
+def test_bad_timestamps(tmp_path: pathlib.Path, value: Any) -> None:
+    (item,) = RecordReader(lang="en", max_record_bytes=10_000).read(
+        _write(tmp_path / "a.jsonl", json.dumps({"text": "x", "timestamp": value}))
+    )
+    assert isinstance(item, Malformed)
+    assert item.kind == "bad timestamp"
+
+
+def _write(path: pathlib.Path, content: str) -> str:
+    path.write_text(content)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".txt"])
+@settings(deadline=None)
+@given(content=st.binary(max_size=400))
+def test_any_bytes_are_read_or_told(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / f"a{suffix}"
+    found = read(path, content)
+    assert found
+    for item in found:
+        item_text = item.document.text if isinstance(item, Record) else item.reason + item.start
+        item_text.encode()
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])).filter(lambda t: t.strip()))
+def test_any_json_text_arrives(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("text") / "a.jsonl"
+    path.write_text(json.dumps({"text": text}))
+    (item,) = RecordReader(lang="en", max_record_bytes=100_000).read(str(path))
+    assert isinstance(item, Record)
+    assert item.document.text == unicodedata.normalize("NFC", text)
