@@ -80,7 +80,7 @@ def make_signatures(
         count = tf.reduce_sum(tf.cast(masked, tf.int32), axis=1)
         # A stable sort on "not masked" brings the masked positions to the front, in order.
         first = tf.argsort(tf.cast(~masked, tf.int32), axis=1, stable=True)
-        positions = first[:, : tf.reduce_max(count, initial_value=0)]
+        positions = first[:, : tf.maximum(tf.reduce_max(count), 0)]  # 0: an empty batch
         logits = model.masked_lm_head(encoded["sequence_output"], positions)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
         best = tf.math.top_k(probabilities, k=FILL_MASK_CHOICES)
@@ -124,7 +124,8 @@ def _longest_first(
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """Cuts tokens from the end of the longer side until both fit, row by row."""
     a_length, b_length = a.row_lengths(), b.row_lengths()
-    a_left = tf.minimum(a_length, tf.maximum((max_tokens + 1) // 2, max_tokens - b_length))
+    half = tf.constant((max_tokens + 1) // 2, a_length.dtype)
+    a_left = tf.minimum(a_length, tf.maximum(half, max_tokens - b_length))
     b_left = tf.minimum(b_length, max_tokens - a_left)
     return _first_tokens(a, a_left), _first_tokens(b, b_left)
 

@@ -1,0 +1,104 @@
+import keras
+import numpy as np
+import pytest
+
+from models.bert.backbone import BertEncoder, build_backbone
+from models.bert.config import SIZES, BertBackboneConfig
+from models.errors import ConfigError
+from tests.testdata.little_bert import CONFIG, tokenizer
+
+
+@pytest.fixture(scope="module")
+def encoder() -> BertEncoder:
+    keras.utils.set_random_seed(0)
+    return build_backbone(CONFIG.backbone, tokenizer())
+
+
+def features(lengths: list[int], time: int) -> dict[str, np.ndarray]:
+    real = np.arange(time) < np.array(lengths)[:, None]
+    ids = np.random.default_rng(0).integers(5, 30, real.shape)
+    return {
+        "token_ids": np.where(real, ids, 0).astype(np.int32),
+        "segment_ids": (real & (np.arange(time) > 3)).astype(np.int32),
+        "padding_mask": real.astype(np.int32),
+    }
+
+
+class Sized:
+    """Stands for a tokenizer where only the number of entries counts."""
+
+    def __init__(self, size: int) -> None:
+        self.vocabulary = range(size)
+
+
+@pytest.mark.parametrize(("size", "parameters"), [("base", 109_482_240), ("large", 335_141_888)])
+def test_parameters_are_those_published(size: str, parameters: int) -> None:
+    with keras.StatelessScope(initialize_variables=False):  # shapes alone, no memory
+        assert build_backbone(SIZES[size], Sized(30_522)).count_params() == parameters
+
+
+@pytest.mark.parametrize("time", [1, 7, 32])
+def test_every_layer_is_seen_at_any_length(encoder: BertEncoder, time: int) -> None:
+    given = features([time, 1], time)
+    out = encoder(given)
+    assert out["hidden_states"].shape == (2, 3, time, 16)
+    assert out["pooled"].shape == (2, 16)
+    assert np.array_equal(out["padding_mask"], given["padding_mask"])
+    assert np.array_equal(out["hidden_states"][:, -1], out["sequence_output"])
+
+
+def test_layers_are_those_of_the_published_formula(encoder: BertEncoder) -> None:
+    given = features([6, 4], 6)
+    states = np.asarray(encoder(given)["hidden_states"])
+    inner = encoder.encoder
+
+    def normed(x: np.ndarray, norm: keras.layers.LayerNormalization) -> np.ndarray:
+        gamma, beta = map(np.asarray, norm.weights)
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * (
+            gamma
+        ) + beta
+
+    words = np.asarray(inner.token_embedding.embeddings)[given["token_ids"]]
+    positions = np.asarray(inner.position_embedding.position_embeddings)[:6]
+    segments = np.asarray(inner.segment_embedding.embeddings)[given["segment_ids"]]
+    x = normed(words + positions + segments, inner.embeddings_layer_norm)
+    np.testing.assert_allclose(states[:, 0], x, atol=1e-5)
+
+    for depth, layer in enumerate(inner.transformer_layers, 1):
+        attention = layer._self_attention_layer
+
+        def projected(dense: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
+            kernel, bias = map(np.asarray, dense.weights)
+            return np.einsum("btd,dhk->bhtk", x, kernel) + bias[:, None, :]
+
+        query, key, value = (
+            projected(dense, x)
+            for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
+        )
+        scores = np.einsum("bhtk,bhsk->bhts", query, key) / np.sqrt(query.shape[-1])
+        scores = np.where(given["padding_mask"][:, None, None, :] == 1, scores, -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        kernel, bias = map(np.asarray, attention._output_dense.weights)
+        heads = np.einsum("bhts,bhsk->bthk", weights, value)
+        x = normed(
+            x + np.einsum("bthk,hkd->btd", heads, kernel) + bias, layer._self_attention_layer_norm
+        )
+        up, up_bias = map(np.asarray, layer._feedforward_intermediate_dense.weights)
+        down, down_bias = map(np.asarray, layer._feedforward_output_dense.weights)
+        inside = x @ up + up_bias
+        inside *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inside + 0.044715 * inside**3)))
+        x = normed(x + inside @ down + down_bias, layer._feedforward_layer_norm)
+        real = given["padding_mask"] == 1
+        np.testing.assert_allclose(states[:, depth][real], x[real], atol=1e-5)
+
+    kernel, bias = map(np.asarray, inner.pooled_dense.weights)
+    np.testing.assert_allclose(
+        encoder(given)["pooled"], np.tanh(x[:, 0] @ kernel + bias), atol=1e-5
+    )
+
+
+def test_a_width_that_the_heads_do_not_share_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not a multiple") as refused:
+        build_backbone(BertBackboneConfig(width=10, heads=3), Sized(30))
+    assert refused.value.where == "model.backbone.width"

@@ -1,0 +1,107 @@
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.bert.config import BertObjectiveConfig
+from models.bert.examples import feature_spec, make_examples
+from models.examples import check
+from models.objective import Example, TokenizedDocument
+from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, documents
+
+ROLES = {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
+
+
+def made(
+    of: list[TokenizedDocument], *, seed: int = 0, config: BertObjectiveConfig = CONFIG.objective
+) -> tuple[list[Example], collections.Counter[str]]:
+    tally: collections.Counter[str] = collections.Counter()
+    examples = make_examples(
+        of, config, ROLES, len(SPECIAL) + len(WORDS), np.random.default_rng(seed), tally
+    )
+    return list(examples), tally
+
+
+def test_the_layout_of_one_example() -> None:
+    alone = TokenizedDocument("a", "paper", "en", [np.array([10, 11]), np.array([12, 13, 14])])
+    config = BertObjectiveConfig(
+        sequence_length=10, max_predictions=4, dupe_factor=1, short_sequence_share=0.0
+    )
+    (example,), tally = made([alone], config=config)
+    token_ids = example["token_ids"].copy()
+    (masked,) = np.flatnonzero(example["mask_weights"])
+    position = example["mask_positions"][masked]
+    token_ids[position] = example["mask_ids"][masked]
+    assert token_ids.tolist() == [2, 10, 11, 3, 12, 13, 14, 3, 0, 0]
+    assert example["segment_ids"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]
+    assert example["padding_mask"].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert position in (1, 2, 4, 5, 6)
+    assert example["mask_weights"].tolist() == [1, 0, 0, 0]
+    assert example["next_sentence_label"].tolist() == [1]
+    assert example["source"].tolist() == [b"paper"]
+    assert example["length"].tolist() == [b"001-032"]
+    assert tally["pairs_without_partner"] == 1
+
+
+def test_every_example_fits_the_spec() -> None:
+    examples, _ = made(documents(9))
+    assert len(examples) > 30
+    for example in examples:
+        check(example, feature_spec(CONFIG.objective))
+        real = example["padding_mask"].sum()
+        assert example["padding_mask"].tolist() == [1] * real + [0] * (24 - real)
+        assert not example["token_ids"][real:].any()
+        assert np.sum(example["token_ids"] == ROLES["end"]) == 2
+        assert example["token_ids"][0] == ROLES["start"]
+        assert example["segment_ids"].sum() > 1
+
+
+def test_the_same_generator_gives_the_same_examples() -> None:
+    first, second, other = (
+        made(documents(5))[0],
+        made(documents(5))[0],
+        made(documents(5), seed=1)[0],
+    )
+    as_lists = [
+        [{name: value.tolist() for name, value in example.items()} for example in examples]
+        for examples in (first, second, other)
+    ]
+    assert as_lists[0] == as_lists[1]
+    assert as_lists[0] != as_lists[2]
+
+
+def test_examples_of_a_document_do_not_stand_together() -> None:
+    examples, _ = made(documents(9))
+    sources = [example["source"][0] for example in examples]
+    changes = sum(left != right for left, right in zip(sources, sources[1:], strict=False))
+    assert changes > len(sources) / 4
+
+
+def test_a_sentence_longer_than_an_example_is_cut_and_counted() -> None:
+    long = [
+        TokenizedDocument(name, "paper", "en", [np.full(50, 10, np.int32)]) for name in ("a", "b")
+    ]
+    config = dataclasses.replace(CONFIG.objective, dupe_factor=1, short_sequence_share=0.0)
+    examples, tally = made(long, config=config)
+    assert [example["padding_mask"].sum() for example in examples] == [24, 24]
+    assert tally["truncated_tokens"] == 2 * (100 - 21)
+
+
+def test_documents_without_text_are_counted() -> None:
+    empty = [TokenizedDocument("a", "paper", "en", []), TokenizedDocument("b", "paper", "en", [])]
+    examples, tally = made(empty)
+    assert examples == []
+    assert tally["documents_without_text"] == 2
+
+
+@pytest.mark.parametrize(
+    ("time", "tokens", "bucket"),
+    [(128, 61, b"033-064"), (128, 62, b"065-128"), (128, 125, b"065-128"), (512, 200, b"129-256")],
+)
+def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
+    config = BertObjectiveConfig(sequence_length=time, dupe_factor=1, short_sequence_share=0.0)
+    pieces = [np.full(1, 10, np.int32), np.full(tokens - 1, 10, np.int32)]
+    (example,), _ = made([TokenizedDocument("a", "paper", "en", pieces)], config=config)
+    assert example["padding_mask"].sum() == tokens + 3
+    assert example["length"].tolist() == [bucket]

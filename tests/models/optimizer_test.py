@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+
+from models.config import OptimizerConfig
+from models.optimizer import WarmupLinearDecay, build_optimizer
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.0), (5, 0.5), (9, 0.9), (10, 0.9), (50, 0.5), (100, 0.0), (150, 0.0)],
+)
+def test_warmup_grows_linearly_then_follows_the_line_of_the_whole_run(step, rate):
+    schedule = WarmupLinearDecay(peak=1.0, warmup=10, steps=100)
+    assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
+
+
+def test_the_decay_ends_at_the_final_rate():
+    assert float(WarmupLinearDecay(1.0, 0, 100, final=0.1)(100)) == pytest.approx(0.1)
+
+
+def _numpy_adam_weight_decay(weight, gradients, rates, *, decay, beta_1=0.9, beta_2=0.999):
+    """google-research/bert's AdamWeightDecayOptimizer, from its formula."""
+    m = v = 0.0
+    for gradient, rate in zip(gradients, rates, strict=True):
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient**2
+        weight = weight - rate * (m / (np.sqrt(v) + 1e-6) + decay * weight)
+    return weight
+
+
+def test_three_steps_equal_the_published_update():
+    kernel = keras.Variable(np.array([[0.5, -1.0]], np.float32), name="kernel")
+    bias = keras.Variable(np.array([0.5, -1.0], np.float32), name="bias")
+    gamma = keras.Variable(np.array([1.0, 2.0], np.float32), name="gamma")
+    config = OptimizerConfig(learning_rate=0.1, warmup_steps=2, weight_decay=0.3)
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([kernel, bias, gamma])
+    gradients = [np.array([0.2, -0.4]), np.array([-0.1, 0.3]), np.array([0.05, 0.6])]
+    for gradient in gradients:
+        as_tensor = keras.ops.convert_to_tensor(gradient.astype(np.float32))
+        optimizer.apply([as_tensor[None], as_tensor, as_tensor], [kernel, bias, gamma])
+    rates = [0.0, 0.05, 0.1 * 0.8]
+    expected = _numpy_adam_weight_decay(np.array([0.5, -1.0]), gradients, rates, decay=0.3)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(kernel)[0], expected, rtol=1e-5)
+    expected = _numpy_adam_weight_decay(np.array([0.5, -1.0]), gradients, rates, decay=0.0)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(bias), expected, rtol=1e-5)
+    expected = _numpy_adam_weight_decay(np.array([1.0, 2.0]), gradients, rates, decay=0.0)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(gamma), expected, rtol=1e-5)
+
+
+def test_bias_correction_makes_the_first_step_as_long_as_the_rate():
+    weight = keras.Variable(np.array([1.0], np.float32), name="kernel")
+    config = OptimizerConfig(
+        learning_rate=0.1, warmup_steps=0, weight_decay=0.0, bias_correction=True
+    )
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.convert_to_tensor([0.001])], [weight])
+    assert float(weight[0]) == pytest.approx(0.9, abs=1e-3)

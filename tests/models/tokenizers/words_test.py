@@ -1,0 +1,95 @@
+import collections
+import unicodedata
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.words import WordSplitter, nfc
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@pytest.fixture(scope="module")
+def uncased() -> WordSplitter:
+    return WordSplitter(WordPieceConfig(lowercase=True))
+
+
+@pytest.fixture(scope="module")
+def cased() -> WordSplitter:
+    return WordSplitter(WordPieceConfig(lowercase=False))
+
+
+def words(splitter: WordSplitter, text: str | bytes) -> list[str]:
+    return [word.decode() for word in splitter.words(tf.constant([text]))[0].numpy()]
+
+
+def test_words_are_lower_case_without_accents_and_punctuation_stands_alone(uncased):
+    assert words(uncased, "The Café, in 1990: $3.50!") == (
+        ["the", "cafe", ",", "in", "1990", ":", "$", "3", ".", "50", "!"]
+    )
+
+
+def test_cased_words_keep_case_and_accents(cased):
+    assert words(cased, "The Cafe\u0301") == ["The", "Caf\u00e9"]
+
+
+def test_chinese_is_cut_by_character(uncased):
+    assert words(uncased, "银行bank在河边。") == ["银", "行", "bank", "在", "河", "边", "。"]
+
+
+def test_control_characters_part_words(uncased):
+    assert words(uncased, "a\x00b\x01c\u3000d\u2028e") == ["a", "b", "c", "d", "e"]
+
+
+def test_a_word_is_not_cut_at_any_length(uncased):
+    assert words(uncased, "a" * 300 + " b") == ["a" * 300, "b"]
+
+
+def test_empty_texts_and_an_empty_batch_have_no_words(uncased):
+    assert uncased.words(tf.constant(["", " \n"])).to_list() == [[], []]
+    assert uncased.words(tf.constant([], tf.string)).to_list() == []
+    distinct, counts = uncased.count(tf.constant([], tf.string))
+    assert (distinct.shape, counts.shape) == ((0,), (0,))
+
+
+def test_rows_keep_their_words(uncased):
+    rows = uncased.words(tf.constant(["é b", "", "银 c"])).to_list()
+    assert [[word.decode() for word in row] for row in rows] == [["e", "b"], [], ["银", "c"]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=st.lists(TEXT, max_size=4))
+def test_count_counts_the_words(uncased, texts):
+    batch = tf.constant(texts, tf.string)
+    distinct, counts = uncased.count(batch)
+    expected = collections.Counter(uncased.words(batch).flat_values.numpy().tolist())
+    assert dict(zip(distinct.numpy().tolist(), counts.numpy().tolist(), strict=True)) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXT)
+def test_words_are_never_empty_and_never_hold_white_space(uncased, cased, text):
+    for splitter in (uncased, cased):
+        for word in words(splitter, text):
+            assert word
+            assert word.split() == [word]
+
+
+@settings(max_examples=200, deadline=None)
+@given(raw=st.binary(max_size=40))
+def test_any_bytes_can_be_cut(uncased, raw):
+    assert uncased.words(tf.constant([raw])).nrows() == 1
+
+
+def test_nfc_composes():
+    assert nfc(tf.constant(["e\u0301"])).numpy()[0].decode() == "\u00e9"
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn"])))
+def test_nfc_agrees_with_python_on_characters_both_know(text):
+    known = "".join(c for c in text if not 0x1AB0 <= ord(c) <= 0x1AFF)  # marks of Unicode 13 and on
+    assert nfc(tf.constant([known])).numpy()[0].decode() == unicodedata.normalize("NFC", known)
