@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from models.errors import ConfigError, PolysemeError
 
 SUMMARY = "corpus.json"
 _TIMEOUT_SECONDS = 600
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 _LOG = logging.getLogger("polyseme.corpus")
 
 
@@ -255,7 +257,7 @@ def _unpack(package: Package, folder: str) -> None:
         if ("hash" in said.lower() and "mismatch" in said.lower()) or "DO NOT MATCH" in said:
             raise PolysemeError(
                 f"The package {package.name} {package.version} is not the one recorded here.",
-                where=said.splitlines()[-1].strip(),
+                where=f"SHA-256 {_SHA256.findall(said)[-1]}, expected {package.sha256}",
                 remedy="Use the index that has the original file; do not trust this one.",
             )
         failures.append("\n".join(f"    {line}" for line in said.splitlines()[-4:]))

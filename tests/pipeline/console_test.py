@@ -1,0 +1,87 @@
+"""What reaches the console while a pipeline runs, and what only the log file."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+def speak(tmp_path: pathlib.Path, body: str) -> tuple[str, str, int]:
+    """Runs `body` in a process of its own, inside `quiet_libraries`: console, log, exit code."""
+    program = (
+        "import logging, os, subprocess, sys, pathlib\n"
+        "import absl.logging\n"
+        "from pipeline.console import quiet_libraries\n"
+        f"with quiet_libraries(pathlib.Path({str(tmp_path / 'run.log')!r})) as console:\n"
+        + textwrap.indent(textwrap.dedent(body), "    ")
+        + "print('after')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout, (tmp_path / "run.log").read_text(), done.returncode
+
+
+def test_only_our_own_progress_is_seen(tmp_path: pathlib.Path) -> None:
+    seen, log, code = speak(
+        tmp_path,
+        """
+        print("python chatter")
+        os.write(2, b"C++ chatter\\n")
+        subprocess.run(["echo", "child chatter"])
+        absl.logging.info("library news")
+        logging.getLogger("polyseme.trainer").info("step 1")
+        logging.getLogger("pipeline.run").error("details")
+        console.print("hello")
+        """,
+    )
+    assert code == 0
+    assert seen.splitlines() == ["    step 1", "hello", "after"]
+    for text in ("python chatter", "C++ chatter", "child chatter", "library news", "step 1"):
+        assert text in log
+    assert "details" in log
+
+
+def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -> None:
+    seen, _, _ = speak(
+        tmp_path,
+        """
+        say = absl.logging.info
+        say("Component %s is running.", "Trainer")
+        say("Component %s is finished.", "Trainer")
+        say("Component %s is running.", "Evaluator")
+        say("A cached execution %d is used.", 4)
+        say("Component %s is finished.", "Evaluator")
+        say("Component %s is running.", "Pusher")
+        absl.logging.error("Execution %d failed.", 5)
+        """,
+    )
+    lines = seen.splitlines()
+    assert lines[0] == "▸ Trainer "
+    assert lines[1].startswith("✓ Trainer 0.") and lines[1].endswith(" s")
+    assert lines[3].startswith("✓ Evaluator") and lines[3].endswith(" s, cached")
+    assert lines[5].startswith("✗ Pusher failed after")
+
+
+def test_tfx_still_says_what_we_listen_for() -> None:
+    """Our lines are TFX's own messages; a TFX that words them differently must be noticed."""
+    from pipeline import console
+
+    said = ""
+    for module in ("local/local_dag_runner.py", "portable/launcher.py"):
+        for folder in map(pathlib.Path, sys.path):
+            file = folder / "tfx/orchestration" / module
+            if file.is_file():
+                said += file.read_text()
+                break
+    for message in (console._STARTED, console._ENDED, console._CACHED, console._FAILED):
+        assert f"'{message}'" in said
+
+
+def test_an_error_passes_and_leaves_its_traceback_in_the_log(tmp_path: pathlib.Path) -> None:
+    seen, log, code = speak(tmp_path, "raise ValueError('broken')\n")
+    assert code == 1
+    assert seen == ""
+    assert "ValueError: broken" in log

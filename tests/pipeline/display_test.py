@@ -1,0 +1,106 @@
+"""What people read: every fact there, no traceback, nothing eaten by markup."""
+
+import pathlib
+
+import pytest
+
+from models.errors import DataRefused
+from pipeline import display
+from pipeline.lineage import Lineage
+from pipeline.run import Outcome
+from pipeline.summary import Step, Summary
+
+
+def test_the_end_of_a_run_that_was_not_blessed(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary(
+        run_id="a",
+        steps=[
+            Step("Trainer", "done", 12.34, "20 steps, loss 7 → 6"),
+            Step("Pusher", "cached", 0.1, "not pushed"),
+        ],
+        blessed=False,
+        reasons=["masked_lm_accuracy is 0.1, below its lower bound 0.2"],
+        version=None,
+        destination=None,
+    )
+    report, log = pathlib.Path("/r/report.html"), pathlib.Path("/r/a.log")
+    display.print_outcome(Outcome(summary, None, log, report))
+    printed = capsys.readouterr().out
+    for text in (
+        "Trainer",
+        "12.3",
+        "20 steps, loss 7 → 6",
+        "cached",
+        "not blessed",
+        "masked_lm_accuracy is 0.1, below its lower bound 0.2",
+        "/r/report.html",
+        "/r/a.log",
+    ):
+        assert text in printed
+
+
+def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary("a", [Step("Pusher", "done", 1.0, "")], True, (), "17", "/s/17")
+    display.print_outcome(Outcome(summary, None, pathlib.Path("a.log"), None))
+    printed = capsys.readouterr().out
+    assert "blessed and pushed as version 17" in printed
+    assert "model   /s/17" in printed
+    assert "report" not in printed
+
+
+def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    display.print_error(DataRefused("no [MASK]\n  second line", where="[a].txt:3", remedy="mend it"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "error: no [MASK]",
+        "  second line",
+        "  where: [a].txt:3",
+        "  to do: mend it",
+    ]
+
+
+def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
+    choices = [{"word": "bank", "probability": 0.75}, {"word": "[UNK]", "probability": 0.125}]
+    display.print_answers("fill-mask", [{"text": "A [MASK] here.", "masks": [choices]}])
+    assert capsys.readouterr().out.splitlines() == [
+        "A [MASK] here.",
+        "    bank 0.750  [UNK] 0.125",
+    ]
+    display.print_answers("next-sentence", [{"first": "a", "second": "b", "probability": 0.5}])
+    assert "0.500" in capsys.readouterr().out
+    answer = {"text": "a", "tokens": ["[CLS]", "a"], "vectors": [[0.25, 1.0], [-1.0, 0.0]]}
+    display.print_answers("embed", [answer])
+    printed = capsys.readouterr().out
+    assert "2 tokens, vectors of width 2" in printed
+    assert "+0.25 +1.00" in printed
+
+
+def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def made(version: str | None, span: int, base: Lineage | None) -> Lineage:
+        return Lineage(
+            version=version,
+            destination=f"/s/{version}" if version else None,
+            model=f"/model/{span}",
+            recipe="bert_tiny",
+            config={"training": {"steps": 7, "optimizer": {"beta_1": 0.9}}},
+            code="git 1",
+            fingerprint=f"all-{span}",
+            examples=f"/examples/{span}",
+            vocabulary="/vocabulary",
+            vocabulary_size=1234,
+            documents=f"/documents/{span}",
+            span=span,
+            pattern=f"a-{span}.jsonl",
+            corpus=f"text-{span}",
+            base=base,
+        )
+
+    display.print_lineage(made("18", 2, made(None, 1, None)))
+    printed = capsys.readouterr().out
+    order = ["version 18", "/model/2", "steps=7 optimizer.beta_1=0.9", "1,234", "text-2", "text-1"]
+    positions = [printed.index(text) for text in order]
+    assert positions == sorted(positions)
+    assert "never pushed" in printed

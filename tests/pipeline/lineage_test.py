@@ -1,0 +1,99 @@
+"""From a pushed version back to the text, over two spans and a warm start."""
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from models.errors import ConfigError
+from pipeline.lineage import find_pipeline, lineage_of
+from pipeline.metadata import RunHistory
+
+
+def train(recorder: Any, run: str, span: int, base: int | None, version: str | None) -> int:
+    """One run's steps, as TFX records them; returns the model."""
+    documents = recorder.artifact("Examples", span=str(span))
+    recorder.execution(
+        run,
+        "TextExampleGen",
+        parameters={"span": span, "pattern": f"a-{span}.jsonl", "fingerprint": f"text-{span}"},
+        outputs={"examples": documents},
+    )
+    vocabulary = recorder.artifact("PolysemeVocabulary", size=99)
+    recorder.execution(run, "VocabularyTrainer", outputs={"vocabulary": vocabulary})
+    examples = recorder.artifact("Examples")
+    recorder.execution(
+        run,
+        "ExampleBuilder",
+        inputs={"documents": documents, "vocabulary": vocabulary},
+        outputs={"examples": examples},
+    )
+    provenance = {"recipe": "bert_tiny", "code": "git 1", "fingerprint": f"all-{span}"}
+    given = {
+        "config": json.dumps({"training": {"steps": 7}}),
+        "provenance": json.dumps(provenance),
+    }
+    model = recorder.artifact("Model")
+    recorder.execution(
+        run,
+        "Trainer",
+        parameters={"custom_config": json.dumps(given)},
+        inputs={"examples": examples} | ({"base_model": base} if base else {}),
+        outputs={"model": model},
+    )
+    if version:
+        pushed = recorder.artifact(
+            "PushedModel", pushed=1, pushed_version=version, pushed_destination=f"/s/{version}"
+        )
+        recorder.execution(run, "Pusher", inputs={"model": model}, outputs={"pushed_model": pushed})
+        recorder.execution(
+            f"{run}-again",
+            "Pusher",
+            mlmd.Execution.CACHED,
+            inputs={"model": model},
+            outputs={"pushed_model": pushed},
+        )
+    return model
+
+
+def test_the_chain_of_a_warm_started_version(recorder: Any) -> None:
+    first = train(recorder, "a", 1, None, "17")
+    train(recorder, "b", 2, first, "18")
+    found = lineage_of(RunHistory(recorder.folder), "18")
+    assert (found.version, found.destination, found.span) == ("18", "/s/18", 2)
+    assert (found.pattern, found.corpus) == ("a-2.jsonl", "text-2")
+    assert (found.recipe, found.code, found.fingerprint) == ("bert_tiny", "git 1", "all-2")
+    assert found.config == {"training": {"steps": 7}}
+    assert found.vocabulary_size == 99
+    assert found.base is not None
+    assert (found.base.version, found.base.span, found.base.corpus) == ("17", 1, "text-1")
+    assert found.base.base is None
+    assert len({found.model, found.examples, found.documents, found.vocabulary}) == 4
+
+
+def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Any) -> None:
+    first = train(recorder, "a", 1, None, None)
+    train(recorder, "b", 2, first, "18")
+    found = lineage_of(RunHistory(recorder.folder), "latest")
+    assert found.version == "18"
+    assert found.base is not None and found.base.version is None
+
+
+def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Any) -> None:
+    train(recorder, "a", 1, None, "17")
+    with pytest.raises(ConfigError, match="version 16 was not pushed") as error:
+        lineage_of(RunHistory(recorder.folder), "16")
+    assert "versions: 17" in str(error.value)
+
+
+def test_before_the_first_push_there_is_no_latest(recorder: Any) -> None:
+    with pytest.raises(ConfigError, match="none yet"):
+        lineage_of(RunHistory(recorder.folder), "latest")
+
+
+def test_a_versions_folder_tells_its_pipeline(tmp_path: pathlib.Path) -> None:
+    assert find_pipeline(tmp_path / "mine/serving/mine/17") == tmp_path / "mine"
+    with pytest.raises(ConfigError, match="not a version"):
+        find_pipeline(tmp_path / "mine/17")

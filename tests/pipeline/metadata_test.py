@@ -1,0 +1,85 @@
+"""Reading runs back out of ML Metadata."""
+
+import pathlib
+from typing import Any
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from models.errors import ConfigError
+from pipeline.metadata import RunHistory
+
+Execution = mlmd.Execution
+
+
+def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Any) -> None:
+    documents = recorder.artifact("Examples", span=4)
+    recorder.execution(
+        "run-1", "TextExampleGen", parameters={"span": 4}, outputs={"examples": documents}
+    )
+    recorder.execution("run-1", "StatisticsGen", Execution.CACHED, inputs={"examples": documents})
+    recorder.execution("run-1", "DataGate", Execution.FAILED)
+    recorder.execution("run-1", "Trainer", Execution.RUNNING)
+    recorder.execution("run-2", "Pusher")
+
+    history = RunHistory(recorder.folder)
+    assert history.run_ids() == ["run-1", "run-2"]
+    nodes = history.nodes("run-1")
+    assert {name: node.state for name, node in nodes.items()} == {
+        "TextExampleGen": "done",
+        "StatisticsGen": "cached",
+        "DataGate": "failed",
+        "Trainer": "interrupted",
+    }
+    assert [node.succeeded for node in nodes.values()] == [True, True, False, False]
+    made = nodes["TextExampleGen"].output("examples")
+    assert made is not None
+    assert (made.id, made.type, made.properties) == (documents, "Examples", {"span": 4})
+    assert nodes["TextExampleGen"].parameters == {"span": 4}
+    assert nodes["StatisticsGen"].input("examples") == made
+    assert nodes["StatisticsGen"].output("statistics") is None
+    assert nodes["StatisticsGen"].seconds >= 0
+    assert history.nodes("run-3") == {}
+
+
+def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Any) -> None:
+    for run, span, state in [
+        ("a", 1, Execution.COMPLETE),
+        ("b", 2, Execution.CACHED),
+        ("c", 3, Execution.FAILED),
+        ("d", 4, Execution.RUNNING),
+    ]:
+        recorder.execution(run, "TextExampleGen", parameters={"span": span})
+        recorder.execution(run, "Pusher", state)
+    recorder.execution("e", "TextExampleGen", parameters={"span": 5})
+    assert RunHistory(recorder.folder).spans_done() == {1, 2}
+
+
+def test_pushed_are_those_that_pusher_pushed(recorder: Any) -> None:
+    history = RunHistory(recorder.folder)
+    assert history.pushed() == []
+    first = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
+    recorder.artifact("PushedModel", pushed=0)
+    last = recorder.artifact("PushedModel", pushed=1, pushed_version="18")
+    assert [artifact.id for artifact in RunHistory(recorder.folder).pushed()] == [first, last]
+
+
+def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Any) -> None:
+    model = recorder.artifact("Model")
+    made = recorder.execution("a", "Trainer", outputs={"model": model})
+    recorder.execution("b", "Trainer", Execution.CACHED, outputs={"model": model})
+    history = RunHistory(recorder.folder)
+    record = history.nodes("b")["Trainer"].output("model")
+    assert record is not None
+    assert history.producer(record).id == made
+
+
+def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="no run has been here"):
+        RunHistory(tmp_path)
+
+
+def test_an_empty_database_has_no_runs(recorder: Any) -> None:
+    history = RunHistory(recorder.folder)
+    assert history.run_ids() == []
+    assert history.spans_done() == set()

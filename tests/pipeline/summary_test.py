@@ -1,0 +1,103 @@
+"""How a run's end is told."""
+
+import json
+import pathlib
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline.metadata import RunHistory
+from pipeline.summary import COMPONENTS, summarize
+
+Execution = mlmd.Execution
+
+
+def write(folder: str, name: str, content: Any) -> None:
+    path = pathlib.Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_a_run_that_failed_in_the_middle(recorder: Any) -> None:
+    documents = recorder.artifact("Examples")
+    recorder.execution("a", "TextExampleGen", outputs={"examples": documents})
+    recorder.execution("a", "DataGate", Execution.FAILED)
+    history = RunHistory(recorder.folder)
+    write(
+        history.nodes("a")["TextExampleGen"].output("examples").uri,  # type: ignore[union-attr]
+        "ingestion.json",
+        {"splits": {"train": {"documents": 1200}, "eval": {"documents": 30}}, "quarantined": 2},
+    )
+    summary = summarize(history, "a")
+    steps = {step.component: step for step in summary.steps}
+    assert list(steps) == list(COMPONENTS)
+    assert steps["TextExampleGen"].figures == "1,200 + 30 documents, 2 quarantined"
+    assert steps["DataGate"].state == "failed"
+    assert steps["Trainer"].state == "not run"
+    assert steps["Trainer"].seconds is None
+    assert not summary.complete
+    assert summary.blessed is None
+    assert summary.version is None
+
+
+def finish(recorder: Any, run: str, state: int, *, blessed: int = 1) -> None:
+    blessing = recorder.artifact("ModelBlessing", blessed=blessed)
+    properties: dict[str, Any] = {"pushed": blessed}
+    if blessed:
+        properties |= {"pushed_version": "17", "pushed_destination": "/s/17"}
+    pushed = recorder.artifact("PushedModel", **properties)
+    outputs = {"Evaluator": {"blessing": blessing}, "Pusher": {"pushed_model": pushed}}
+    for component in COMPONENTS:
+        of = Execution.CACHED if component.startswith("Last") else state
+        recorder.execution(run, component, of, outputs=outputs.get(component))
+
+
+def test_a_run_that_pushed(recorder: Any) -> None:
+    finish(recorder, "a", Execution.COMPLETE)
+    summary = summarize(RunHistory(recorder.folder), "a")
+    assert summary.complete and not summary.cached
+    assert summary.blessed is True
+    assert (summary.version, summary.destination) == ("17", "/s/17")
+    assert {step.state for step in summary.steps} == {"done"}
+    figures = {step.component: step.figures for step in summary.steps}
+    assert figures["Pusher"] == "version 17"
+    assert figures["LastBlessedModel"] == "none yet"
+    assert figures["TextExampleGen"] == ""  # its files are gone
+
+
+def test_a_run_that_computed_nothing(recorder: Any) -> None:
+    finish(recorder, "a", Execution.CACHED)
+    summary = summarize(RunHistory(recorder.folder), "a")
+    assert summary.complete and summary.cached
+    assert summary.version == "17"
+
+
+def test_a_run_that_was_not_blessed(recorder: Any) -> None:
+    finish(recorder, "a", Execution.COMPLETE, blessed=0)
+    summary = summarize(RunHistory(recorder.folder), "a")
+    assert summary.complete
+    assert summary.blessed is False
+    assert summary.version is None
+    assert summary.steps[-1].figures == "not pushed"
+
+
+def test_key_figures_of_training_and_examples(recorder: Any) -> None:
+    model_run, examples = recorder.artifact("ModelRun"), recorder.artifact("Examples")
+    recorder.execution("a", "ExampleBuilder", outputs={"examples": examples})
+    recorder.execution("a", "Trainer", outputs={"model_run": model_run})
+    history = RunHistory(recorder.folder)
+    nodes = history.nodes("a")
+    write(
+        nodes["Trainer"].output("model_run").uri,  # type: ignore[union-attr]
+        "training.jsonl",
+        '{"step": 10, "loss": 7.25}\n{"step": 1200, "loss": 3.5}\n',
+    )
+    split = {"examples": 5000, "padding_share": 0.125}
+    write(
+        nodes["ExampleBuilder"].output("examples").uri,  # type: ignore[union-attr]
+        "examples.json",
+        {"splits": {"train": split, "eval": {"examples": 7}}},
+    )
+    figures = {step.component: step.figures for step in summarize(history, "a").steps}
+    assert figures["Trainer"] == "1,200 steps, loss 7.25 → 3.50"
+    assert figures["ExampleBuilder"] == "5,000 + 7 examples, 12% padding"
