@@ -9,6 +9,7 @@ import json
 import logging
 import pathlib
 import shutil
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -38,7 +39,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     given = fn_args.custom_config
     family = FAMILIES[given["family"]]
-    config = from_json(family.config, given["model"])
+    config: Any = from_json(family.config, given["model"])
     training = from_json(TrainingConfig, given["training"])
     files = sorted(name for pattern in fn_args.train_files for name in tf.io.gfile.glob(pattern))
     examples = pathlib.Path(files[0]).parent.parent

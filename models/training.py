@@ -87,7 +87,7 @@ def train(
     config: TrainingConfig,
     folder: pathlib.Path,
 ) -> TrainingResult:
-    """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if there is one.
+    """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if any.
 
     Args:
         model: from `objective.build_model`, with its initial weights.
@@ -233,7 +233,9 @@ class _Record:
         if resumed_from and self._path.exists():  # lines past the checkpoint are made again
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [
-                line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= resumed_from
+                line
+                for line in lines
+                if line.endswith("\n") and json.loads(line)["step"] <= resumed_from
             ]
         self._path.write_text("".join(kept), encoding="utf-8")
         self._board = tf.summary.create_file_writer(str(folder))

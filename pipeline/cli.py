@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from models.errors import ConfigError, DataRefused, PolysemeError
@@ -34,18 +33,16 @@ _DESCRIPTION = """Contextual language models, from raw text to a served model.
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed."""
 
 _Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
-_Name = Annotated[
-    str | None, arg(help="Name of the pipeline; the one that ran last if not given.")
-]
+_Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
 
 
 def run(
     recipe: Positional[str],
-    input: str | None = None,  # noqa: A002  the option's name
+    input: str | None = None,
     span: str = "next",
     runs: _Runs = "runs",
     name: str | None = None,
-    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),  # noqa: A002
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
 ) -> int:
     """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
 

@@ -16,7 +16,9 @@ from rich.text import Text
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
-_STARTED = "Component %s is running."  # what TFX's local runner and its launcher say, on both stacks
+_STARTED = (
+    "Component %s is running."  # what TFX's local runner and its launcher say, on both stacks
+)
 _ENDED = "Component %s is finished."
 _FAILED = "Execution %d failed."
 _CACHED = "A cached execution %d is used."

@@ -26,9 +26,7 @@ from pipeline.provenance import Provenance
 RUN_FN = "components.trainer.run_fn"
 
 
-def create_pretraining_pipeline(
-    config: PipelineConfig, provenance: Provenance
-) -> tfx.dsl.Pipeline:
+def create_pretraining_pipeline(config: PipelineConfig, provenance: Provenance) -> tfx.dsl.Pipeline:
     """From a span of raw text to a blessed and pushed model.
 
     Args:
@@ -50,9 +48,7 @@ def create_pretraining_pipeline(
     )
     documents = example_gen.outputs["examples"]
 
-    statistics_gen = tfx.components.StatisticsGen(
-        examples=documents, stats_options=stats_options()
-    )
+    statistics_gen = tfx.components.StatisticsGen(examples=documents, stats_options=stats_options())
     statistics = statistics_gen.outputs["statistics"]
     schema = TextSchema(config=_json(config.validation))
     validator = tfx.components.ExampleValidator(

@@ -84,7 +84,9 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
             width = len(answer["vectors"][0])
             console.print(Text(answer["text"], "bold"), soft_wrap=True)
             console.print(f"    {len(answer['tokens'])} tokens, vectors of width {width}")
-            for token, vector in list(zip(answer["tokens"], answer["vectors"]))[:_SHOWN_TOKENS]:
+            for token, vector in list(zip(answer["tokens"], answer["vectors"], strict=True))[
+                :_SHOWN_TOKENS
+            ]:
                 start = " ".join(f"{value:+.2f}" for value in vector[:6])
                 console.print(f"    {token:16} {start} …", markup=False, soft_wrap=True)
             if len(answer["tokens"]) > _SHOWN_TOKENS:

@@ -38,7 +38,10 @@ def explain(error: BaseException) -> PolysemeError | None:
     if any(_is_disk_full(link) for link in chain):
         return DiskFull(
             "the disk is full",
-            where=next((link.filename for link in chain if _names_file(link)), None),
+            where=next(
+                (link.filename for link in chain if isinstance(link, OSError) and link.filename),
+                None,
+            ),
             remedy="free some space and give the same command again: what was done is kept",
         )
     return None
@@ -78,7 +81,3 @@ def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(text in str(error) for text in _FULL_DISK)
-
-
-def _names_file(error: BaseException) -> bool:
-    return isinstance(error, OSError) and bool(error.filename)

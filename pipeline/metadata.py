@@ -1,4 +1,4 @@
-"""What ML Metadata knows about a pipeline's runs. Reads the database itself: no TFX, no TensorFlow."""
+"""What ML Metadata knows about a pipeline's runs, read from the database without TFX."""
 
 from __future__ import annotations
 
@@ -187,9 +187,7 @@ class RunHistory:
             id=execution.id,
             component=_node(self._context_of(execution, "node")),
             state=_STATES.get(execution.last_known_state, "failed"),
-            seconds=(
-                execution.last_update_time_since_epoch - execution.create_time_since_epoch
-            )
+            seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch)
             / 1000,
             parameters=_values(execution),
             inputs=linked[_EVENT.INPUT],

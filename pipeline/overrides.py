@@ -13,7 +13,6 @@ from typing import Any
 from models.errors import ConfigError
 from pipeline.config import PipelineConfig
 
-
 _OPTIONS = {"name": "--name", "runs": "--runs", "recipe": "RECIPE", "ingestion.input": "--input"}
 """Fields that the command line has an option for."""
 

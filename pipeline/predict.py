@@ -1,4 +1,4 @@
-"""Questions to the newest pushed model. Needs tensorflow and tensorflow_text only, as a server does."""
+"""Questions to the newest pushed model; needs tensorflow and tensorflow_text, as a server does."""
 
 from __future__ import annotations
 
@@ -61,9 +61,11 @@ def predict(folder: pathlib.Path, task: Task, texts: Sequence[str]) -> list[dict
         shares = outputs["probability"].numpy()
         return [
             {"first": first, "second": second, "probability": float(share)}
-            for first, second, share in zip(texts[::2], texts[1::2], shares)
+            for first, second, share in zip(texts[::2], texts[1::2], shares, strict=True)
         ]
-    outputs = {key: value.numpy() for key, value in signatures[name](texts=tf.constant(texts)).items()}
+    outputs = {
+        key: value.numpy() for key, value in signatures[name](texts=tf.constant(texts)).items()
+    }
     if task == "fill-mask":
         return [_filled(text, outputs, row) for row, text in enumerate(texts)]
     return [_embedded(text, outputs, row) for row, text in enumerate(texts)]
@@ -84,13 +86,14 @@ def check_texts(task: Task, texts: Sequence[str]) -> None:
 
 
 def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
+    count = outputs["mask_count"][row]
     masks = [
         [
             {"word": word.decode(), "probability": float(share)}
-            for word, share in zip(words, shares)
+            for word, share in zip(words, shares, strict=True)
         ]
         for words, shares in zip(
-            outputs["words"][row][: outputs["mask_count"][row]], outputs["probabilities"][row]
+            outputs["words"][row][:count], outputs["probabilities"][row][:count], strict=True
         )
     ]
     return {"text": text, "masks": masks}

@@ -39,9 +39,7 @@ def report_run(config: PipelineConfig, history: RunHistory, summary: Summary) ->
 
 def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> ReportInputs:
     """Everything the report shows; what a run did not come to is left out."""
-    nodes = {
-        name: node for name, node in history.nodes(summary.run_id).items() if node.succeeded
-    }
+    nodes = {name: node for name, node in history.nodes(summary.run_id).items() if node.succeeded}
     ingestion = nodes.get("TextExampleGen")
     provenance = _provenance(nodes)
     evaluation = _evaluation(nodes)

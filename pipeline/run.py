@@ -63,7 +63,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
     with locked(folder):
         _write(folder / "config.json", config.to_json())
         remove_partial_versions(folder / "serving" / config.name)
-        run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S.%f")
+        run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
         log = folder / "logs" / f"{run_id}.log"
         log.parent.mkdir(exist_ok=True)
         with quiet_libraries(log) as console:

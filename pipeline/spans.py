@@ -43,7 +43,7 @@ def span_number(label: str) -> int:
     try:
         if label.isdecimal():
             return int(label)
-        return datetime.datetime.strptime(label, "%Y-%m-%d").toordinal()
+        return datetime.date.fromisoformat(label).toordinal()
     except ValueError:
         raise ConfigError(
             f"{label!r} is no span", remedy="give a number, a date as 2024-05-01, next or latest"
@@ -77,9 +77,7 @@ def available_spans(pattern: str) -> list[Span]:
         except ConfigError:
             continue  # digits as of a date, but no day of the calendar: some other file
         if number in spans:
-            raise ConfigError(
-                f"{spans[number].label} and {label} are the same span", where=pattern
-            )
+            raise ConfigError(f"{spans[number].label} and {label} are the same span", where=pattern)
         spans[number] = Span(number, label, pattern.replace(PLACEHOLDER, label))
     return [spans[number] for number in sorted(spans)]
 

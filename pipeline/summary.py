@@ -1,4 +1,4 @@
-"""How a run ended: each component's state and key figures, blessed or not and why, what was pushed."""
+"""How a run ended: each component's state and figures, blessed or not and why, what was pushed."""
 
 from __future__ import annotations
 

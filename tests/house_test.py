@@ -25,7 +25,7 @@ NO_TEST_OF_THEIR_OWN = {
     "pipeline/__main__.py": "calls cli.main; readme_test.py runs it",
 }
 
-# Libraries that only some files of a floor may import, and those that a floor may not import at all.
+# Libraries that only some files of a floor may import, and those that a floor may not at all.
 ONLY_IN = {
     "matplotlib": {"components/reporter.py"},
     "airflow": {"pipeline/runners.py"},
@@ -53,9 +53,7 @@ def files() -> tuple[str, ...]:
 
 
 def sources() -> list[str]:
-    return [
-        name for name in files() if name.endswith(".py") and name.split("/", 1)[0] in FLOORS
-    ]
+    return [name for name in files() if name.endswith(".py") and name.split("/", 1)[0] in FLOORS]
 
 
 def suite() -> list[str]:

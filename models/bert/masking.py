@@ -74,7 +74,7 @@ def mask_words(
     masked[row, positions[row, slot]] = replaced[row, slot]
 
     def padded(values: np.ndarray, dtype: type) -> np.ndarray:
-        out = np.zeros((examples, max_predictions), dtype)
+        out: np.ndarray = np.zeros((examples, max_predictions), dtype)
         out[:, :slots] = values
         return out
 

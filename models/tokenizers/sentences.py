@@ -19,28 +19,28 @@ _FOLLOWING = re.compile(rf"\s*[{_OPENING}]*(\w?)([\w'’]*)")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
 
 _TITLES = frozenset(
-    "mr mrs ms messrs mme mlle dr prof rev fr hon gov gen col maj capt cpt lt sgt cmdr adm brig pres "
-    "sen rep supt st ste mt ft vs viz cf e.g i.e al".split()
+    "mr mrs ms messrs mme mlle dr prof rev fr hon gov gen col maj capt cpt lt sgt cmdr adm brig "
+    "pres sen rep supt st ste mt ft vs viz cf e.g i.e al".split()
 )
 """Abbreviations that what they belong to follows: never the end of a sentence."""
 
 _NUMBERED = frozenset(
-    "no nos art sec vol vols ch chap fig figs p pp par pt ed op cit approx ca c "
-    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    "no nos art sec vol vols ch chap fig figs p pp par pt ed op cit approx ca c jan feb mar apr "
+    "jun jul aug sep sept oct nov dec".split()
 )
 """Abbreviations that a number follows: an end of a sentence only where none does."""
 
 _AMBIGUOUS = frozenset(
-    "etc inc ltd co corp bros jr sr esq ph.d m.d b.a m.a d.d ll.d a.m p.m a.d b.c u.s u.s.a u.k u.n "
-    "d.c dept univ assn ave blvd rd".split()
+    "etc inc ltd co corp bros jr sr esq ph.d m.d b.a m.a d.d ll.d a.m p.m a.d b.c u.s u.s.a u.k "
+    "u.n d.c dept univ assn ave blvd rd".split()
 )
 """Abbreviations that may close a sentence: an end only before a word that opens many sentences."""
 
 _OPENERS = frozenset(
-    "the a an this that these those it its he his she her we our they their you your i my there here "
-    "in on at of for from with by to as if when while where since after before until under although "
-    "though because but and or so yet nor now then thus however moreover nevertheless therefore all "
-    "some many most no not such what who how why let each every both one two".split()
+    "the a an this that these those it its he his she her we our they their you your i my there "
+    "here in on at of for from with by to as if when while where since after before until under "
+    "although though because but and or so yet nor now then thus however moreover nevertheless "
+    "therefore all some many most no not such what who how why let each every both one two".split()
 )
 
 

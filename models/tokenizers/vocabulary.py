@@ -53,7 +53,7 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
     room = config.vocabulary_size - len(SPECIAL_TOKENS)
     if room < 2:
         raise ConfigError(
-            f"a vocabulary of {config.vocabulary_size} entries has no room beside the special tokens",
+            f"a vocabulary of {config.vocabulary_size} entries has no room for words",
             where="tokenizer.vocabulary_size",
             remedy=f"set it to at least {len(SPECIAL_TOKENS) + 2}, better to thousands",
         )
@@ -72,7 +72,9 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
     alphabet = _fitting(characters, max(room // 2, 2))
     entries = _forms(alphabet)
     entries += _merges(counts, alphabet, room)
-    rest = {character: forms for character, forms in characters.items() if character not in alphabet}
+    rest = {
+        character: forms for character, forms in characters.items() if character not in alphabet
+    }
     entries += _forms(_fitting(rest, room - len(entries)))
     return WordPieceTokenizer([*SPECIAL_TOKENS.values(), *entries], config)
 

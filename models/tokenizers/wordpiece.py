@@ -1,7 +1,8 @@
 """WordPiece as in BERT (Devlin et al., 2019), by tensorflow-text's linear-time tokenizer.
 
-Song et al., 2021, "Fast WordPiece Tokenization". A word, cut out by `words.WordSplitter`'s rules, is
-taken apart greedily, longest entry first; a word that cannot be, or that is too long, is [UNK].
+Song et al., 2021, "Fast WordPiece Tokenization". A word, cut out by the rules of
+`words.WordSplitter`, is taken apart greedily, longest entry first; a word that cannot be, or that
+is too long, is [UNK].
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def test_json_there_and_back(name: str) -> None:
 def test_an_unknown_field_is_named() -> None:
     fields = json.loads(RECIPES["bert_tiny"]().to_json())
     fields["training"]["stepps"] = 3
-    with pytest.raises(ConfigError, match="training.stepps"):
+    with pytest.raises(ConfigError, match=r"training\.stepps"):
         PipelineConfig.from_json(json.dumps(fields))
 
 

@@ -60,8 +60,10 @@ def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -
     )
     lines = seen.splitlines()
     assert lines[0] == "▸ Trainer "
-    assert lines[1].startswith("✓ Trainer 0.") and lines[1].endswith(" s")
-    assert lines[3].startswith("✓ Evaluator") and lines[3].endswith(" s, cached")
+    assert lines[1].startswith("✓ Trainer 0.")
+    assert lines[1].endswith(" s")
+    assert lines[3].startswith("✓ Evaluator")
+    assert lines[3].endswith(" s, cached")
     assert lines[5].startswith("✗ Pusher failed after")
 
 

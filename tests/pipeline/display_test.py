@@ -49,7 +49,9 @@ def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    display.print_error(DataRefused("no [MASK]\n  second line", where="[a].txt:3", remedy="mend it"))
+    display.print_error(
+        DataRefused("no [MASK]\n  second line", where="[a].txt:3", remedy="mend it")
+    )
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [

@@ -31,7 +31,7 @@ def test_an_error_behind_a_cause_and_a_context_is_found() -> None:
             except ConfigError as error:
                 raise ValueError("wrapped") from error
         except ValueError:
-            raise RuntimeError("while handling")
+            raise RuntimeError("while handling")  # noqa: B904  implicitly chained on purpose
 
     assert explain(raised(fail)) is inner
 

@@ -78,7 +78,8 @@ def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Any) -> 
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "latest")
     assert found.version == "18"
-    assert found.base is not None and found.base.version is None
+    assert found.base is not None
+    assert found.base.version is None
 
 
 def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Any) -> None:

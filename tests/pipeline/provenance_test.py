@@ -60,7 +60,8 @@ def test_with_git_the_code_is_the_last_commit_that_touched_it(source: pathlib.Pa
     git(source, "add", ".")
     git(source, "commit", "-q", "-m", "first")
     before = code_version(source)
-    assert before.startswith("git ") and len(before) == 44
+    assert before.startswith("git ")
+    assert len(before) == 44
     (source / "docs/a.py").write_text("A = 2\n")
     git(source, "commit", "-q", "-a", "-m", "a page")
     assert code_version(source) == before
@@ -68,7 +69,8 @@ def test_with_git_the_code_is_the_last_commit_that_touched_it(source: pathlib.Pa
     assert code_version(source).startswith("source ")
     git(source, "commit", "-q", "-a", "-m", "code")
     after = code_version(source)
-    assert after.startswith("git ") and after != before
+    assert after.startswith("git ")
+    assert after != before
 
 
 def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:

@@ -60,7 +60,10 @@ def test_a_forked_worker_does_not_keep_the_lock(tmp_path: pathlib.Path) -> None:
         worker = context.Process(target=ended.wait)
         worker.start()
     try:
-        probe = f"import pathlib\nfrom pipeline.run import locked\nwith locked(pathlib.Path({str(tmp_path)!r})): pass"
+        probe = (
+            "import pathlib\nfrom pipeline.run import locked\n"
+            f"with locked(pathlib.Path({str(tmp_path)!r})): pass"
+        )
         done = subprocess.run([sys.executable, "-c", probe], cwd=_ROOT, capture_output=True)
         assert done.returncode == 0, done.stderr
     finally:

@@ -55,7 +55,8 @@ def finish(recorder: Any, run: str, state: int, *, blessed: int = 1) -> None:
 def test_a_run_that_pushed(recorder: Any) -> None:
     finish(recorder, "a", Execution.COMPLETE)
     summary = summarize(RunHistory(recorder.folder), "a")
-    assert summary.complete and not summary.cached
+    assert summary.complete
+    assert not summary.cached
     assert summary.blessed is True
     assert (summary.version, summary.destination) == ("17", "/s/17")
     assert {step.state for step in summary.steps} == {"done"}
@@ -68,7 +69,8 @@ def test_a_run_that_pushed(recorder: Any) -> None:
 def test_a_run_that_computed_nothing(recorder: Any) -> None:
     finish(recorder, "a", Execution.CACHED)
     summary = summarize(RunHistory(recorder.folder), "a")
-    assert summary.complete and summary.cached
+    assert summary.complete
+    assert summary.cached
     assert summary.version == "17"
 
 

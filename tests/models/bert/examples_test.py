@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_the_same_generator_gives_the_same_examples() -> None:
 def test_examples_of_a_document_do_not_stand_together() -> None:
     examples, _ = made(documents(9))
     sources = [example["source"][0] for example in examples]
-    changes = sum(left != right for left, right in zip(sources, sources[1:], strict=False))
+    changes = sum(left != right for left, right in itertools.pairwise(sources))
     assert changes > len(sources) / 4
 
 

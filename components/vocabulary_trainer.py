@@ -1,0 +1,240 @@
+"""VocabularyTrainer: the words of a span's documents in, a tokenizer out.
+
+Three sources, in this order: the model that training will start from, whose ids its weights are
+tied to; a vocabulary file; the training documents, whose words Beam counts as the tokenizer cuts
+them, in batches across documents. The held-out split is not looked at.
+"""
+
+import collections
+import dataclasses
+import functools
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+from components.artifacts import Vocabulary
+from components.config import VocabularyConfig
+from components.documents import ReadDocuments
+from components.exporter import TOKENIZER
+from components.resolvers import PROVENANCE_FILE
+from models.config import from_json
+from models.errors import ConfigError
+from models.objective import Family
+from models.registry import FAMILIES
+from models.tokenizers.tokenizer import Tokenizer
+
+WORDS_FILE = "words.json"
+"""Where the vocabulary comes from: `origin`, and for a learned one `words`, `occurrences`,
+`learned_words` and `learned_occurrences`, the latter two after `min_count` and `max_words`."""
+
+_COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
+_BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
+_LOG = logging.getLogger("polyseme.vocabulary_trainer")
+
+
+@component(use_beam=True)
+def VocabularyTrainer(
+    examples: InputArtifact[standard_artifacts.Examples],
+    vocabulary: OutputArtifact[Vocabulary],
+    family: Parameter[str],
+    tokenizer: Parameter[str],
+    config: Parameter[str],
+    file_fingerprint: Parameter[str],
+    base_model: InputArtifact[standard_artifacts.Model] = None,
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
+) -> None:
+    """Gives a family its tokenizer.
+
+    Args:
+        examples: documents, as TextExampleGen wrote them.
+        vocabulary: receives the tokenizer's files and `words.json`.
+        family: a name of the registry.
+        tokenizer: the tokenizer's configuration as JSON.
+        config: a `VocabularyConfig` as JSON.
+        file_fingerprint: SHA-256 of the given file, so that a changed one is no cache hit.
+        base_model: where training starts, if anywhere: its tokenizer is taken as it is.
+        beam_pipeline: given by TFX.
+
+    Raises:
+        ConfigError: the file or the configuration cannot be used, or is not the base model's.
+        DataRefused: there is no word to learn from.
+    """
+    row = FAMILIES[family]
+    wanted: Any = from_json(row.tokenizer.config_class, tokenizer)
+    settings = from_json(VocabularyConfig, config)
+    folder = pathlib.Path(vocabulary.uri)
+    if base_model:
+        made = _of_base_model(row, base_model.uri, wanted, settings)
+        words: dict[str, Any] = {"origin": "base model", "base_model": base_model.uri}
+    elif settings.file:
+        made = row.import_vocabulary(pathlib.Path(settings.file), wanted)
+        words = {"origin": "file", "file": settings.file, "sha256": file_fingerprint}
+    else:
+        with beam_pipeline as pipeline:
+            count(pipeline, examples.uri, str(folder), row.name, tokenizer, settings)
+        file = folder / _COUNTS_FILE
+        counted = json.loads(file.read_text(encoding="utf-8"))
+        file.unlink()
+        made = row.learn(counted.pop("counts"), wanted)
+        words = {"origin": "learned", **counted}
+    made.save(folder)
+    (folder / WORDS_FILE).write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
+    vocabulary.size = len(made.vocabulary)
+    _LOG.info("%d entries, %s", vocabulary.size, _origin(words))
+
+
+def count(
+    pipeline: beam.Pipeline,
+    documents: str,
+    folder: str,
+    family: str,
+    tokenizer: str,
+    config: VocabularyConfig,
+) -> None:
+    """Adds to a Beam pipeline what counts the words of the training documents.
+
+    Args:
+        pipeline: the pipeline.
+        documents: the folder that TextExampleGen wrote.
+        folder: receives `counts.json`: the words to learn from, most frequent first, and figures.
+        family: a name of the registry.
+        tokenizer: the tokenizer's configuration as JSON: it decides what a word is.
+        config: which words are learned from.
+    """
+    counts = (
+        pipeline
+        | "Read" >> ReadDocuments(documents, "train")
+        | "Cut" >> beam.ParDo(_CountWords(family, tokenizer))
+        | "Add" >> beam.CombinePerKey(sum)
+    )
+    figures = (
+        counts
+        | "One" >> beam.Map(lambda counted: (1, counted[1]))
+        | "Total" >> beam.CombineGlobally(_add_pairs)
+    )
+    _ = (
+        counts
+        | "Frequent" >> beam.Filter(lambda counted: counted[1] >= config.min_count)
+        # Words are distinct, so this is one order whatever the runner.
+        | "Most" >> beam.combiners.Top.Of(config.max_words, key=_rank)
+        | "Write" >> beam.Map(_write, beam.pvalue.AsSingleton(figures), folder)
+    )
+
+
+class _CountWords(beam.DoFn):
+    """Counts words over many documents before it yields them: one call cuts a batch of texts."""
+
+    def __init__(self, family: str, tokenizer: str) -> None:
+        self._family = family
+        self._tokenizer = tokenizer
+
+    def start_bundle(self) -> None:
+        self._texts: list[str] = []
+        self._size = 0
+        self._counts: collections.Counter[bytes] = collections.Counter()
+
+    def process(self, document: Any) -> None:
+        self._texts.append(document.text)
+        self._size += len(document.text)
+        if self._size >= _BATCH_CHARACTERS:
+            self._cut()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        self._cut()
+        for word, number in self._counts.items():
+            yield beam.utils.windowed_value.WindowedValue(
+                (word.decode(), number), MIN_TIMESTAMP, [GlobalWindow()]
+            )
+
+    def _cut(self) -> None:
+        if self._texts:
+            splitter = _splitter(self._family, self._tokenizer)
+            words, numbers = splitter.count(tf.constant(self._texts, tf.string))
+            self._counts.update(
+                dict(zip(words.numpy().tolist(), numbers.numpy().tolist(), strict=True))
+            )
+        self._texts, self._size = [], 0
+
+
+@functools.lru_cache(maxsize=1)
+def _splitter(family: str, tokenizer: str) -> Any:
+    """What cuts words, made once in a worker process."""
+    kind = FAMILIES[family].tokenizer
+    return kind.word_splitter(from_json(kind.config_class, tokenizer))
+
+
+def _add_pairs(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    words = occurrences = 0
+    for more_words, more_occurrences in pairs:
+        words, occurrences = words + more_words, occurrences + more_occurrences
+    return words, occurrences
+
+
+def _rank(counted: tuple[str, int]) -> tuple[int, str]:
+    return counted[1], counted[0]
+
+
+def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: str) -> None:
+    content = {
+        "words": figures[0],
+        "occurrences": figures[1],
+        "learned_words": len(counts),
+        "learned_occurrences": sum(number for _, number in counts),
+        "counts": dict(counts),
+    }
+    path = os.path.join(folder, _COUNTS_FILE)
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{path}.partial", "w", encoding="utf-8") as stream:
+        json.dump(content, stream, ensure_ascii=False)
+    os.replace(f"{path}.partial", path)
+
+
+def _of_base_model(
+    row: Family, base_model: str, wanted: Any, settings: VocabularyConfig
+) -> Tokenizer:
+    """The base model's tokenizer, if it is what the configuration asks for."""
+    made = row.tokenizer.load((pathlib.Path(base_model) / PROVENANCE_FILE).parent / TOKENIZER)
+    remedy = "Keep the blessed model's settings, or give the run another name to start afresh."
+    for field in dataclasses.fields(wanted):
+        had, wants = getattr(made.config, field.name), getattr(wanted, field.name)
+        if had != wants:
+            raise ConfigError(
+                f"{field.name} is {wants}; the model that training starts from has {had}, and its"
+                " weights are tied to its ids.",
+                where=f"model.tokenizer.{field.name}",
+                remedy=remedy,
+            )
+    if settings.file:
+        given = row.import_vocabulary(pathlib.Path(settings.file), wanted)
+        if list(given.vocabulary) != list(made.vocabulary):
+            raise ConfigError(
+                "The given vocabulary is not the one of the model that training starts from.",
+                where=f"vocabulary.file: {settings.file}",
+                remedy=remedy,
+            )
+    return made
+
+
+def _origin(words: dict[str, Any]) -> str:
+    if words["origin"] == "learned":
+        return (
+            f"learned from {words['learned_words']:,} of {words['words']:,} words that occur"
+            f" {words['occurrences']:,} times"
+        )
+    return f"taken from the {words['origin']} {words.get('file') or words['base_model']}"
