@@ -308,14 +308,9 @@ class _Record:
             for name, value in self._losses.items()
             if name != "gradient_norm"
         )
-        _log.info(
-            "step %d/%d  %s  %s tokens/s  %s left",
-            step,
-            self._steps,
-            terms,
-            f"{self._rate:,.0f}",
-            _duration((self._steps - step) * per_step),
-        )
+        pace = f"  {self._rate:,.0f} tokens/s" if self._rate else ""
+        left = f"  {_duration((self._steps - step) * per_step)} left" if step > warm_step else ""
+        _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left)
         self._shown = now
 
 

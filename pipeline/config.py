@@ -35,6 +35,8 @@ class PipelineConfig:
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    serve_in_container: bool = True
+    """Before a push, load the model with TF Serving in a container, where Docker can start one."""
 
     @property
     def folder(self) -> pathlib.Path:
@@ -55,13 +57,13 @@ class PipelineConfig:
         return from_json(cls, text)
 
     def content(self) -> str:
-        """JSON of what the weights depend on: no name, no place and no Beam runner.
+        """JSON of what the weights depend on: no name, no place and nothing of the machine.
 
         Where the input lies is left out too: the input's fingerprint stands for its bytes. It is
         what gets exported with the model, so that the same content gives the same bytes.
         """
         fields = dataclasses.asdict(self)
-        for name in ("name", "recipe", "runs", "beam"):
+        for name in ("name", "recipe", "runs", "beam", "serve_in_container"):
             del fields[name]
         del fields["ingestion"]["input"]
         return _dumps(fields)

@@ -82,7 +82,7 @@ class _ProgressHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == PROGRESS or record.name.startswith(f"{PROGRESS}."):
             style = "yellow" if record.levelno >= logging.WARNING else ""
-            self._console.print(Text(f"    {record.getMessage()}", style))
+            self._console.print(Text(f"    {record.getMessage()}", style), soft_wrap=True)
         elif record.msg == _STARTED and isinstance(record.args, tuple):
             self._component = str(record.args[0])
             self._started, self._cached = time.monotonic(), False

@@ -15,7 +15,7 @@ from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
 from components.resolvers import LastApprovedStatistics, LastBlessedModel
-from components.serving_check import ServingCheck
+from components.serving_check import serving_gate
 from components.text_example_gen import TextExampleGen
 from components.vocabulary_trainer import VocabularyTrainer
 from models.registry import FAMILIES
@@ -26,13 +26,16 @@ from pipeline.provenance import Provenance
 RUN_FN = "components.trainer.run_fn"
 
 
-def create_pretraining_pipeline(config: PipelineConfig, provenance: Provenance) -> tfx.dsl.Pipeline:
+def create_pretraining_pipeline(
+    config: PipelineConfig, provenance: Provenance, *, docker: bool = False
+) -> tfx.dsl.Pipeline:
     """From a span of raw text to a blessed and pushed model.
 
     Args:
         config: the run's configuration.
         provenance: which text, span and code; goes into the model, and with it into the cache's
             keys.
+        docker: whether TFX's InfraValidator can start TF Serving in a container here.
     """
     folder = config.folder
     span = provenance.span
@@ -121,11 +124,11 @@ def create_pretraining_pipeline(config: PipelineConfig, provenance: Provenance) 
         example_splits=["eval"],
         eval_config=eval_config(family.metrics(config.model.objective)),
     )
-    serving_check = ServingCheck(model=model)
+    serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
     pusher = tfx.components.Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=serving_check.outputs["blessing"],
+        infra_blessing=infra_blessing,
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
                 base_directory=str(folder / "serving" / config.name)
@@ -147,7 +150,7 @@ def create_pretraining_pipeline(config: PipelineConfig, provenance: Provenance) 
             example_builder,
             trainer,
             evaluator,
-            serving_check,
+            *serving_checks,
             pusher,
         ],
         enable_cache=True,

@@ -144,10 +144,12 @@ def _execute(
     """Runs the graph; returns what stopped it."""
     try:
         console.print("[dim]loading TensorFlow, Beam and TFX[/]")
+        from components.serving_check import docker_available
         from pipeline.dag import create_pretraining_pipeline
         from pipeline.runners import run_locally
 
-        run_locally(create_pretraining_pipeline(config, provenance), run_id)
+        docker = config.serve_in_container and docker_available()
+        run_locally(create_pretraining_pipeline(config, provenance, docker=docker), run_id)
     except Exception as error:
         _log.exception("the run failed")
         return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")

@@ -50,8 +50,10 @@ class Normalizer(tf.Module):
 
     def normalize_with_offsets(self, texts: tf.Tensor) -> tuple[tf.Tensor, SourceOffsets]:
         """Normalized texts, string `[batch]`, and the way back to the given ones."""
+        # A text more, for `SourceOffsets`: its operation cannot take an empty batch.
+        texts = tf.concat([texts, [""]], axis=0)
         composed, edits = tf_text.normalize_utf8_with_offsets_map(texts, "NFC")
-        normalized, offsets = self._normalizer.normalize_with_offsets(composed)
+        normalized, offsets = self._normalizer.normalize_with_offsets(composed[:-1])
         return normalized, SourceOffsets(edits, offsets)
 
 
@@ -59,7 +61,7 @@ class SourceOffsets:
     """Maps byte offsets in normalized texts back to the texts they came from.
 
     Args:
-        edits: what NFC changed, variant `[batch]`.
+        edits: what NFC changed, variant `[batch + 1]`, the last of an empty text.
         offsets: int64 `[batch, (bytes + 1)]`: where each byte of the normalized text, and its end,
             came from in the NFC text.
     """
@@ -70,8 +72,7 @@ class SourceOffsets:
 
     def starts(self, starts: tf.RaggedTensor) -> tf.RaggedTensor:
         """Where the characters at `starts` `[batch, (tokens)]` begin in the source, int64."""
-        composed = tf.gather(self._offsets, starts, batch_dims=1)
-        return tf_text.find_source_offsets(self._edits, composed)
+        return self._source(tf.gather(self._offsets, starts, batch_dims=1))
 
     def limits(self, limits: tf.RaggedTensor) -> tf.RaggedTensor:
         """Where the characters before `limits` `[batch, (tokens)]` end in the source, int64.
@@ -85,8 +86,15 @@ class SourceOffsets:
         ends = self._offsets.flat_values + tf.gather(bases, self._offsets.value_rowids())
         wanted = last.flat_values + tf.gather(bases, last.value_rowids())
         found = tf.searchsorted(ends, wanted, side="right", out_type=tf.int64)
-        composed = last.with_flat_values(tf.gather(self._offsets.flat_values, found))
-        return tf_text.find_source_offsets(self._edits, composed)
+        return self._source(last.with_flat_values(tf.gather(self._offsets.flat_values, found)))
+
+    def _source(self, composed: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Offsets in the source of offsets in the NFC text, `[batch, (tokens)]`."""
+        # tensorflow-text's operation fails if the last rows are empty, and ends the process if there
+        # is no row: so here is a row more, and an offset more in every row.
+        rows = tf.concat([composed, tf.RaggedTensor.from_tensor(tf.zeros([1, 0], tf.int64))], axis=0)
+        padded = tf.concat([rows, tf.zeros([rows.nrows(), 1], tf.int64)], axis=1)
+        return tf_text.find_source_offsets(self._edits, padded)[:-1, :-1]
 
 
 class WordSplitter(tf.Module):
