@@ -46,7 +46,7 @@ def matches_nothing(entry: str) -> bool:
 
     A NUL ends its trie's keys (an entry that begins with one gives `zero-length key`, one with it
     inside `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and longer entries do
-    not fit. The control characters never reach the trie: normalization makes them spaces.
+    not fit. The control characters never reach the trie: normalization takes them out.
     """
     letters = entry.removeprefix(CONTINUATION)
     return "\0" in entry or entry == "\x11" or len(letters.encode()) > _LONGEST_WORD
@@ -121,7 +121,7 @@ class WordPieceTokenizer(Tokenizer):
         """
         normalized, source = self._normalizer.normalize_with_offsets(texts)
         ids, starts, limits = self._pieces.tokenize_with_offsets(normalized)
-        return ids, source.starts(starts), source.limits(limits)
+        return ids, *source.spans(starts, limits)
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:

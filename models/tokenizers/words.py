@@ -12,29 +12,19 @@ from models.tokenizers.config import WordPieceConfig
 
 _TEXTS = tf.TensorSpec([None], tf.string)
 _UNKNOWN = "[UNK]"
-_NO_WORD = "\x01"  # a trie cannot be empty; normalization leaves no control character in texts
-
-
-def nfc(texts: tf.Tensor) -> tf.Tensor:
-    """Texts in Unicode's normalization form C, by the tables that the tokenizers use.
-
-    Python's `unicodedata` knows characters that tensorflow-text's ICU does not, and orders their
-    combining marks differently.
-
-    Args:
-        texts: string, any shape, UTF-8.
-
-    Returns:
-        string, the same shape.
-    """
-    return tf_text.normalize_utf8(texts, "NFC")
+_CONTROL = r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\p{Cf}\x{FFFD}]+"
+"""Control characters that are no white space, and what stands for bytes that are no UTF-8."""
+_NO_WORD = "\x01"  # a trie cannot be empty; no text keeps this character
 
 
 class Normalizer(tf.Module):
-    """BERT's normalization by tensorflow-text's `FastBertNormalizer`, after NFC.
+    """BERT's normalization, after Unicode's normalization form C.
 
-    Control characters become spaces; uncased, compatibility characters are folded, letters
-    lower-cased and accents stripped. Because of NFC, two spellings of one text are one text.
+    As google-research/bert: control characters, if they are no white space, and U+FFFD go; uncased,
+    canonical decomposition, lower case and accents stripped; white space becomes spaces. tensorflow-text's own normalization
+    does not serve for more than the last: it folds compatibility characters, and with them the
+    Chinese "，" into ",", and makes spaces of invisible characters. Because of form C, two spellings
+    of one text are one text.
 
     Args:
         lowercase: fold case and strip accents.
@@ -42,59 +32,104 @@ class Normalizer(tf.Module):
 
     def __init__(self, lowercase: bool) -> None:
         super().__init__()
-        self._normalizer = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=lowercase)
+        self._lowercase = lowercase
+        self._spaces = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=False)
 
     def normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Normalized texts, string `[batch]`."""
-        return self._normalizer.normalize(nfc(texts))
+        return self._spaces.normalize(self._fold(tf_text.normalize_utf8(texts, "NFC")))
 
     def normalize_with_offsets(self, texts: tf.Tensor) -> tuple[tf.Tensor, SourceOffsets]:
         """Normalized texts, string `[batch]`, and the way back to the given ones."""
-        # A text more, for `SourceOffsets`: its operation cannot take an empty batch.
-        texts = tf.concat([texts, [""]], axis=0)
-        composed, edits = tf_text.normalize_utf8_with_offsets_map(texts, "NFC")
-        normalized, offsets = self._normalizer.normalize_with_offsets(composed[:-1])
-        return normalized, SourceOffsets(edits, offsets)
+        # A text more: the operation that finds the way back ends the process on an empty batch.
+        more = tf.concat([texts, [""]], axis=0)
+        composed, edits = tf_text.normalize_utf8_with_offsets_map(more, "NFC")
+        places = tf.ragged.range(tf.cast(tf.strings.length(composed), tf.int64) + 1)
+        sources = tf_text.find_source_offsets(edits, places)[:-1]
+        composed = composed[:-1]
+        normalized, offsets = self._spaces.normalize_with_offsets(self._fold(composed))
+        offsets = tf.gather(self._fold_offsets(composed), offsets, batch_dims=1)
+        return normalized, SourceOffsets(sources, offsets)
+
+    def _fold(self, texts: tf.Tensor) -> tf.Tensor:
+        """Folded texts, string in the shape of `texts`."""
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")  # bad bytes become U+FFFD
+        texts = tf.strings.regex_replace(texts, _CONTROL, "")  # with NUL, where `lower` would end
+        if not self._lowercase:
+            return texts
+        lower = tf.strings.lower(tf_text.normalize_utf8(texts, "NFD"), "utf-8")
+        return tf.strings.regex_replace(lower, r"\p{Mn}+", "")
+
+    def _fold_offsets(self, composed: tf.Tensor) -> tf.RaggedTensor:
+        """Where each byte of folded texts, and their end, came from: int64 `[batch, (bytes + 1)]`.
+
+        Folding takes one character at a time, but for marks that change places and the Greek sigma,
+        whose two small forms are of one length.
+        """
+        characters = tf.strings.unicode_split(composed, "UTF-8")
+        _, places = tf.strings.unicode_decode_with_offsets(composed, "UTF-8")
+        lengths = tf.strings.length(self._fold(characters.flat_values))
+        folded = tf.RaggedTensor.from_value_rowids(
+            tf.repeat(places.flat_values, lengths),
+            tf.repeat(places.value_rowids(), lengths),
+            places.nrows(),
+        )
+        ends = tf.cast(tf.strings.length(composed), tf.int64)[:, tf.newaxis]
+        return tf.concat([folded, ends], axis=1)
 
 
 class SourceOffsets:
-    """Maps byte offsets in normalized texts back to the texts they came from.
+    """Maps spans of bytes in normalized texts back to the texts they came from.
+
+    Both arguments are int64, in bytes, and do not decrease along a row.
 
     Args:
-        edits: what NFC changed, variant `[batch + 1]`, the last of an empty text.
-        offsets: int64 `[batch, (bytes + 1)]`: where each byte of the normalized text, and its end,
-            came from in the NFC text.
+        sources: `[batch, (bytes + 1)]`, where each byte of the text in form C, and its end, came
+            from. Inside of a stretch that form C changed it is the stretch's end.
+        offsets: `[batch, (bytes + 1)]`, where each byte of the normalized text, and its end, came
+            from in the text in form C.
     """
 
-    def __init__(self, edits: tf.Tensor, offsets: tf.RaggedTensor) -> None:
-        self._edits = edits
+    def __init__(self, sources: tf.RaggedTensor, offsets: tf.RaggedTensor) -> None:
+        self._sources = sources
         self._offsets = offsets
 
-    def starts(self, starts: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Where the characters at `starts` `[batch, (tokens)]` begin in the source, int64."""
-        return self._source(tf.gather(self._offsets, starts, batch_dims=1))
+    def spans(
+        self, starts: tf.RaggedTensor, limits: tf.RaggedTensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Where the characters of `[starts, limits)` begin and end in the source, int64.
 
-    def limits(self, limits: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Where the characters before `limits` `[batch, (tokens)]` end in the source, int64.
+        A character that became several ("½", "1⁄2") begins and ends for all of them where it does
+        itself, and so does a stretch that form C changed.
 
-        A character that became several ("½", "1⁄2") ends for all of them where it ends itself.
+        Args:
+            starts: `[batch, (tokens)]`.
+            limits: likewise; no span is empty.
         """
+        first = tf.gather(self._offsets, starts, batch_dims=1)
         last = tf.gather(self._offsets, limits - 1, batch_dims=1)
-        # One non-decreasing sequence over the batch, so that one binary search serves all rows.
-        sizes = self._offsets[:, -1:].flat_values + 1
-        bases = tf.cumsum(sizes, exclusive=True)
-        ends = self._offsets.flat_values + tf.gather(bases, self._offsets.value_rowids())
-        wanted = last.flat_values + tf.gather(bases, last.value_rowids())
-        found = tf.searchsorted(ends, wanted, side="right", out_type=tf.int64)
-        return self._source(last.with_flat_values(tf.gather(self._offsets.flat_values, found)))
+        after = last.with_flat_values(_neighbour(self._offsets, last, side="right"))
+        begin = tf.gather(self._sources, first, batch_dims=1)
+        inside = begin == tf.gather(self._sources, first + 1, batch_dims=1)
+        below = begin.with_flat_values(_neighbour(self._sources, begin, side="left"))
+        end = tf.gather(self._sources, after, batch_dims=1)
+        return tf.where(inside, below, begin), end
 
-    def _source(self, composed: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Offsets in the source of offsets in the NFC text, `[batch, (tokens)]`."""
-        # tensorflow-text's operation fails if the last rows are empty, and ends the process if there
-        # is no row: so here is a row more, and an offset more in every row.
-        rows = tf.concat([composed, tf.RaggedTensor.from_tensor(tf.zeros([1, 0], tf.int64))], axis=0)
-        padded = tf.concat([rows, tf.zeros([rows.nrows(), 1], tf.int64)], axis=1)
-        return tf_text.find_source_offsets(self._edits, padded)[:-1, :-1]
+
+def _neighbour(rows: tf.RaggedTensor, wanted: tf.RaggedTensor, side: str) -> tf.Tensor:
+    """For each wanted value its row's least value above it ("right"), or the greatest below it.
+
+    Where there is none below, the value is of no use.
+
+    Returns:
+        int64 `[values]`, in the order of `wanted`'s flat values.
+    """
+    # One non-decreasing sequence over the batch, so that one binary search serves all rows.
+    bases = tf.cumsum(rows[:, -1:].flat_values + 1, exclusive=True)
+    ordered = rows.flat_values + tf.gather(bases, rows.value_rowids())
+    values = wanted.flat_values + tf.gather(bases, wanted.value_rowids())
+    found = tf.searchsorted(ordered, values, side=side, out_type=tf.int64)
+    return tf.gather(rows.flat_values, found if side == "right" else tf.maximum(found - 1, 0))
 
 
 class WordSplitter(tf.Module):
