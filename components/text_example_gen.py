@@ -33,6 +33,7 @@ def TextExampleGen(
     span: Parameter[int],
     fingerprint: Parameter[str],
     config: Parameter[str],
+    code: Parameter[str],
     quarantine_dir: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
@@ -46,6 +47,8 @@ def TextExampleGen(
         fingerprint: `components.input_files.input_fingerprint(pattern)`, so that changed text is no
             cache hit.
         config: an `IngestionConfig` as JSON.
+        code: version of the code, so that no step takes what other code made from the cache: all
+            that follow depend on this one's output.
         quarantine_dir: receives a copy of the quarantine, which outlives a refusal.
         beam_pipeline: given by TFX.
 

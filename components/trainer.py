@@ -96,7 +96,7 @@ def warm_start(model: keras.Model, saved_model: str) -> None:
     saved = tf.train.Checkpoint(model=model)
     try:
         # read, not restore: that would ask a SavedModel for a checkpoint's save_counter
-        saved.read(f"{saved_model}/variables/variables").assert_existing_objects_matched()
+        saved.read(f"{saved_model}/variables/variables").assert_consumed()
     except (AssertionError, ValueError) as error:
         raise ConfigError(
             f"the weights of the base model do not fit this configuration: {error}",

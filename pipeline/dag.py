@@ -47,13 +47,14 @@ def create_pretraining_pipeline(
         span=span,
         fingerprint=provenance.corpus,
         config=_json(config.ingestion),
+        code=provenance.code,
         quarantine_dir=str(folder / "quarantine"),
     )
     documents = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(examples=documents, stats_options=stats_options())
     statistics = statistics_gen.outputs["statistics"]
-    schema = TextSchema(config=_json(config.validation))
+    schema = TextSchema(config=_json(config.validation), code=provenance.code)
     validator = tfx.components.ExampleValidator(
         statistics=statistics, schema=schema.outputs["schema"]
     )

@@ -21,10 +21,10 @@ class Normalizer(tf.Module):
     """BERT's normalization, after Unicode's normalization form C.
 
     As google-research/bert: control characters, if they are no white space, and U+FFFD go; uncased,
-    canonical decomposition, lower case and accents stripped; white space becomes spaces. tensorflow-text's own normalization
-    does not serve for more than the last: it folds compatibility characters, and with them the
-    Chinese "，" into ",", and makes spaces of invisible characters. Because of form C, two spellings
-    of one text are one text.
+    canonical decomposition, lower case and accents stripped; white space becomes spaces.
+    tensorflow-text's own normalization serves for the last only: it folds compatibility characters,
+    and with them the Chinese "，" into ",", and makes spaces of invisible characters. Because of
+    form C, two spellings of one text are one text.
 
     Args:
         lowercase: fold case and strip accents.

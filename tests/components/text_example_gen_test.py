@@ -30,6 +30,7 @@ def generate(
         span=2,
         fingerprint=input_fingerprint(str(pattern)),
         config=json.dumps(dataclasses.asdict(config or IngestionConfig())),
+        code="git 0",
         quarantine_dir=str(folder / "quarantine"),
         beam_pipeline=beam.Pipeline(),
     )

@@ -29,18 +29,11 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_the_commands_in_less_than_a_second() -> None:
-    seconds = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        done = command("--help")
-        seconds.append(time.perf_counter() - begun)
-        if seconds[-1] < 1.0:  # the best counts: the machine may be busy with other tests
-            break
+def test_help_lists_the_commands() -> None:
+    done = command("--help")
     assert done.returncode == 0
-    for name in ("run", "recipes", "corpus", "predict", "report", "lineage"):
+    for name in cli._COMMANDS:
         assert name in done.stdout
-    assert min(seconds) < 1.0
 
 
 @pytest.mark.parametrize(
@@ -61,7 +54,8 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         "    main(sys.argv[1:])\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'matplotlib', 'numpy', 'pyarrow'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from typing import Any
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -10,9 +9,15 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from models.errors import ConfigError
 from pipeline.lineage import find_pipeline, lineage_of
 from pipeline.metadata import RunHistory
+from tests.testdata.recorded_runs import Recorder
 
 
-def train(recorder: Any, run: str, span: int, base: int | None, version: str | None) -> int:
+@pytest.fixture
+def recorder(tmp_path: pathlib.Path) -> Recorder:
+    return Recorder(tmp_path)
+
+
+def train(recorder: Recorder, run: str, span: int, base: int | None, version: str | None) -> int:
     """One run's steps, as TFX records them; returns the model."""
     documents = recorder.artifact("Examples", span=str(span))
     recorder.execution(
@@ -58,7 +63,7 @@ def train(recorder: Any, run: str, span: int, base: int | None, version: str | N
     return model
 
 
-def test_the_chain_of_a_warm_started_version(recorder: Any) -> None:
+def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     first = train(recorder, "a", 1, None, "17")
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "18")
@@ -73,7 +78,7 @@ def test_the_chain_of_a_warm_started_version(recorder: Any) -> None:
     assert len({found.model, found.examples, found.documents, found.vocabulary}) == 4
 
 
-def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Any) -> None:
+def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Recorder) -> None:
     first = train(recorder, "a", 1, None, None)
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "latest")
@@ -82,14 +87,14 @@ def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Any) -> 
     assert found.base.version is None
 
 
-def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Any) -> None:
+def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Recorder) -> None:
     train(recorder, "a", 1, None, "17")
     with pytest.raises(ConfigError, match="version 16 was not pushed") as error:
         lineage_of(RunHistory(recorder.folder), "16")
     assert "versions: 17" in str(error.value)
 
 
-def test_before_the_first_push_there_is_no_latest(recorder: Any) -> None:
+def test_before_the_first_push_there_is_no_latest(recorder: Recorder) -> None:
     with pytest.raises(ConfigError, match="none yet"):
         lineage_of(RunHistory(recorder.folder), "latest")
 

@@ -1,18 +1,23 @@
 """Reading runs back out of ML Metadata."""
 
 import pathlib
-from typing import Any
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from models.errors import ConfigError
 from pipeline.metadata import RunHistory
+from tests.testdata.recorded_runs import Recorder
 
 Execution = mlmd.Execution
 
 
-def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Any) -> None:
+@pytest.fixture
+def recorder(tmp_path: pathlib.Path) -> Recorder:
+    return Recorder(tmp_path)
+
+
+def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Recorder) -> None:
     documents = recorder.artifact("Examples", span=4)
     recorder.execution(
         "run-1", "TextExampleGen", parameters={"span": 4}, outputs={"examples": documents}
@@ -42,7 +47,7 @@ def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Any) -> N
     assert history.nodes("run-3") == {}
 
 
-def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Any) -> None:
+def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Recorder) -> None:
     for run, span, state in [
         ("a", 1, Execution.COMPLETE),
         ("b", 2, Execution.CACHED),
@@ -55,7 +60,7 @@ def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Any) -> None:
     assert RunHistory(recorder.folder).spans_done() == {1, 2}
 
 
-def test_pushed_are_those_that_pusher_pushed(recorder: Any) -> None:
+def test_pushed_are_those_that_pusher_pushed(recorder: Recorder) -> None:
     history = RunHistory(recorder.folder)
     assert history.pushed() == []
     first = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
@@ -64,7 +69,7 @@ def test_pushed_are_those_that_pusher_pushed(recorder: Any) -> None:
     assert [artifact.id for artifact in RunHistory(recorder.folder).pushed()] == [first, last]
 
 
-def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Any) -> None:
+def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Recorder) -> None:
     model = recorder.artifact("Model")
     made = recorder.execution("a", "Trainer", outputs={"model": model})
     recorder.execution("b", "Trainer", Execution.CACHED, outputs={"model": model})
@@ -79,7 +84,7 @@ def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
         RunHistory(tmp_path)
 
 
-def test_an_empty_database_has_no_runs(recorder: Any) -> None:
+def test_an_empty_database_has_no_runs(recorder: Recorder) -> None:
     history = RunHistory(recorder.folder)
     assert history.run_ids() == []
     assert history.spans_done() == set()

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_metadata
-import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.metadata import DATABASE
@@ -16,6 +15,7 @@ class Recorder:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         connection = mlmd.ConnectionConfig()
         connection.sqlite.filename_uri = str(folder / DATABASE)
         self._store = ml_metadata.MetadataStore(connection)
@@ -76,8 +76,3 @@ def _set(properties: Any, values: Mapping[str, Any]) -> None:
             properties[name].int_value = value
         else:
             properties[name].string_value = value
-
-
-@pytest.fixture
-def recorder(tmp_path: pathlib.Path) -> Recorder:
-    return Recorder(tmp_path)

@@ -1,0 +1,350 @@
+"""The component: the same bytes wherever it runs, ids of the tokenizer's own, nothing lost."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+from tfx.types import standard_artifacts
+
+from components import example_builder
+from components.artifacts import Vocabulary
+from components.config import ExamplesConfig
+from components.documents import Document, serialize
+from components.example_builder import ExampleBuilder, build, group_of, tokenize_documents
+from models.bert.config import BertConfig
+from models.bert.objective import BertObjective
+from models.errors import ConfigError, DataRefused
+from models.examples import check
+from models.tokenizers.sentences import split_sentences
+from tests.testdata import little_bert
+
+EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
+"""A document that gives no token: control characters are white space to the tokenizer."""
+TRAIN = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in range(24)] + [EMPTY]
+EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for n in range(6)]
+SETTINGS = ExamplesConfig(groups=3, eval_groups=2)
+MODEL = json.dumps(dataclasses.asdict(little_bert.CONFIG))
+DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}
+FILES = [
+    *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),
+    *(f"Split-train/examples-0000{n}-of-00003.tfrecord.gz" for n in range(3)),
+    "examples.json",
+]
+
+
+def write_documents(
+    folder: pathlib.Path,
+    train: Sequence[Sequence[Document]] = (TRAIN,),
+    held_out: Sequence[Sequence[Document]] = (EVAL,),
+) -> pathlib.Path:
+    """Writes shards of documents as TextExampleGen does."""
+    for split, shards in (("train", train), ("eval", held_out)):
+        (folder / f"Split-{split}").mkdir(parents=True)
+        for shard, documents in enumerate(shards):
+            name = f"documents-{shard:05d}-of-{len(shards):05d}.tfrecord.gz"
+            path = str(folder / f"Split-{split}" / name)
+            with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+                for document in documents:
+                    writer.write(serialize(document, duplicate=False))
+    return folder
+
+
+def make(
+    folder: pathlib.Path,
+    documents: pathlib.Path,
+    *flags: str,
+    span: int = 1,
+    config: ExamplesConfig = SETTINGS,
+    model: BertConfig = little_bert.CONFIG,
+) -> standard_artifacts.Examples:
+    """Runs the component; writes into `folder / "examples"`."""
+    little_bert.tokenizer().save(folder / "vocabulary")
+    given, vocabulary = standard_artifacts.Examples(), Vocabulary()
+    given.uri, vocabulary.uri = str(documents), str(folder / "vocabulary")
+    examples = standard_artifacts.Examples()
+    examples.uri = str(folder / "examples")
+    ExampleBuilder.test_call(
+        documents=given,
+        vocabulary=vocabulary,
+        examples=examples,
+        family="bert",
+        model=json.dumps(dataclasses.asdict(model)),
+        config=json.dumps(dataclasses.asdict(config)),
+        span=span,
+        beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
+    )
+    return examples
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    """The bytes of all that was made, by path; the tokenizer's copy apart."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {name: data for name, data in found.items() if not name.startswith("tokenizer/")}
+
+
+def examples_in(folder: pathlib.Path, split: str) -> Iterator[dict[str, np.ndarray]]:
+    """The examples of a split as a reader without our code has them."""
+    for path in sorted((folder / f"Split-{split}").iterdir()):
+        for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            kinds = {name: value.WhichOneof("kind") for name, value in feature.items()}
+            yield {
+                name: np.array(list(getattr(feature[name], kind).value), DTYPES[kind])
+                for name, kind in kinds.items()
+            }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Documents, and what became of them inside one process."""
+    folder = tmp_path_factory.mktemp("made")
+    documents = write_documents(folder / "documents")
+    make(folder, documents)
+    found = contents(folder / "examples")
+    return {
+        "documents": documents,
+        "examples": folder / "examples",
+        "contents": found,
+        "splits": json.loads(found["examples.json"])["splits"],
+    }
+
+
+def test_fills_an_artifact_that_tfx_understands(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    documents = write_documents(tmp_path / "documents")
+    with caplog.at_level(logging.INFO, "polyseme.example_builder"):
+        artifact = make(tmp_path, documents, span=7)
+    assert artifact.split_names == '["train", "eval"]'
+    assert artifact.span == 7
+    assert artifact.get_string_custom_property("span") == "7"
+    assert artifact.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
+    assert artifact.get_string_custom_property("file_format") == "tfrecords_gzip"
+    folder = pathlib.Path(artifact.uri)
+    assert sorted(contents(folder)) == FILES
+    assert not (folder / "scratch").exists()
+    for path in (tmp_path / "vocabulary").iterdir():
+        assert (folder / "tokenizer" / path.name).read_bytes() == path.read_bytes()
+    splits = json.loads((folder / "examples.json").read_text())["splits"]
+    (line,) = [record.message for record in caplog.records if record.name.startswith("polyseme")]
+    assert line == (
+        f"span 7: {splits['train']['examples']} examples to train on,"
+        f" {splits['eval']['examples']} held out;"
+        f" {100 * splits['train']['padding_share']:.0f}% of the positions are padding"
+    )
+
+
+def test_the_figures_are_those_of_the_files(made: dict[str, Any]) -> None:
+    for split, documents in (("train", TRAIN), ("eval", EVAL)):
+        summary = made["splits"][split]
+        masks = [example["padding_mask"] for example in examples_in(made["examples"], split)]
+        assert summary["examples"] == len(masks) > len(documents)
+        assert summary["positions"] == 24 * len(masks)
+        assert summary["real_positions"] == np.sum(masks)
+        assert summary["padding_share"] == pytest.approx(1 - np.mean(masks))
+        assert summary["documents"] == len(documents)
+        assert summary["pieces"] == sum(
+            len(split_sentences(document.text, "en")) for document in documents if document != EMPTY
+        )
+        assert summary["files"] == {
+            name.partition("/")[2]: hashlib.sha256(data).hexdigest()
+            for name, data in made["contents"].items()
+            if name.startswith(f"Split-{split}/")
+        }
+
+
+def test_a_document_without_a_token_is_tallied(made: dict[str, Any]) -> None:
+    for split, lost in (("train", 1), ("eval", 0)):
+        tally = made["splits"][split]["tally"]
+        assert tally["documents_without_text"] == tally["pieces_without_token"] == lost
+
+
+def test_every_example_is_as_the_spec_says(made: dict[str, Any]) -> None:
+    spec = BertObjective(little_bert.CONFIG.objective, little_bert.tokenizer()).feature_spec()
+    for split, source in (("train", b"paper"), ("eval", b"letters")):
+        for example in examples_in(made["examples"], split):
+            check(example, spec)
+            assert example["source"] == [source]
+            assert 0 <= example["token_ids"].min() <= example["token_ids"].max() < 30
+
+
+def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) -> None:
+    tokenizer = little_bert.tokenizer()
+    runs = set()
+    for document in TRAIN:
+        sentences = split_sentences(document.text, "en")
+        ids = [tokenizer.tokenize(tf.constant([sentence]))[0].numpy() for sentence in sentences]
+        text = " ".join(map(str, np.concatenate(ids)))
+        runs.add(f" {text} ")
+    for example in examples_in(made["examples"], "train"):
+        ids = example["token_ids"].copy()
+        real = example["mask_weights"] > 0
+        ids[example["mask_positions"][real]] = example["mask_ids"][real]
+        for segment in (0, 1):
+            inside = (example["segment_ids"] == segment) & (example["padding_mask"] > 0)
+            words = [str(token) for token in ids[inside] if token not in (2, 3)]  # [CLS], [SEP]
+            assert words
+            assert any(f" {' '.join(words)} " in run for run in runs)
+
+
+def test_the_same_bytes_in_any_order_and_shards(
+    made: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    assert sorted(made["contents"]) == FILES
+    mixed = [TRAIN[n] for n in np.random.default_rng(0).permutation(len(TRAIN))]
+    documents = write_documents(
+        tmp_path / "documents",
+        train=[mixed[:2], mixed[2:17], mixed[17:]],
+        held_out=[EVAL[3:], EVAL[2::-1]],
+    )
+    make(tmp_path, documents)
+    assert contents(tmp_path / "examples") == made["contents"]
+
+
+def test_the_same_bytes_on_threads(made: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    flags = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
+    make(tmp_path, made["documents"], *flags)
+    assert contents(tmp_path / "examples") == made["contents"]
+
+
+@pytest.mark.e2e
+def test_the_same_bytes_with_two_processes(made: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    flags = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    make(tmp_path, made["documents"], *flags)
+    assert contents(tmp_path / "examples") == made["contents"]
+
+
+def test_the_same_bytes_after_a_retry_that_writes_in_smaller_batches(
+    made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little_bert.tokenizer().save(tmp_path / "tokenizer")
+    options = {"family": "bert", "model": MODEL, "config": SETTINGS, "span": 1}
+    for batch in (1_024, 7):
+        monkeypatch.setattr(example_builder, "_EXAMPLES", batch)
+        with beam.Pipeline() as pipeline:  # the second finds the first one's files
+            build(pipeline, str(made["documents"]), str(tmp_path), **options)
+        assert not list((tmp_path / "scratch").iterdir())
+        assert contents(tmp_path) == made["contents"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"span": 2}, {"config": dataclasses.replace(SETTINGS, seed=1)}], ids=["span", "seed"]
+)
+def test_every_file_depends_on_span_and_seed(
+    made: dict[str, Any], tmp_path: pathlib.Path, other: dict[str, Any]
+) -> None:
+    make(tmp_path, made["documents"], **other)
+    found = contents(tmp_path / "examples")
+    assert sorted(found) == FILES
+    assert not {name for name in FILES if found[name] == made["contents"][name]}
+
+
+def test_every_draw_is_keyed_by_seed_span_split_and_group(
+    made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, rng = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda key: keys.append(key) or rng(key))
+    make(tmp_path, made["documents"], span=7, config=dataclasses.replace(SETTINGS, seed=5))
+    assert sorted(keys) == [(5, 7, 0, 0), (5, 7, 0, 1), (5, 7, 0, 2), (5, 7, 1, 0), (5, 7, 1, 1)]
+
+
+def test_a_documents_group_never_changes() -> None:
+    assert [group_of(f"sotu/{year}", 8) for year in range(1990, 1998)] == [5, 2, 4, 6, 1, 6, 1, 7]
+    assert group_of("Ünï", 1_000_000) == 783290
+    assert group_of("", 8) == 5
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7])
+def test_batches_across_documents_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    tokenizer = little_bert.tokenizer()
+    objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
+    documents = [
+        *TRAIN[:3],
+        EMPTY,
+        *TRAIN[3:6],
+        Document("z", "\x01\nWe sail.\n\x02", "b", "en", 0),
+    ]
+    sizes, tally = [], collections.Counter[str]()
+
+    def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sizes.append(len(texts))
+        ids = tokenizer.tokenize(texts)
+        return ids.values, ids.row_splits
+
+    monkeypatch.setattr(example_builder, "_PIECES", pieces)
+    found = tokenize_documents(documents, objective, tokenize, tally)
+    expected = [
+        [
+            ids.tolist()
+            for sentence in split_sentences(document.text, "en")
+            if len(ids := tokenizer.tokenize(tf.constant([sentence]))[0].numpy())
+        ]
+        for document in documents
+    ]
+    assert [[ids.tolist() for ids in document.pieces] for document in found] == expected
+    assert [(d.id, d.source, d.lang) for d in found] == [
+        (d.id, d.source, d.lang) for d in documents
+    ]
+    assert tally == {"pieces_without_token": 3}
+    assert set(sizes[:-1]) == {pieces}
+    assert sum(sizes) == sum(map(len, expected)) + 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences", "lost"),
+    [
+        ("The river rose.", 1, "{'chunks_without_partner': 3}"),
+        ("\x01", 0, "{'documents_without_text': 1, 'pieces_without_token': 1}"),
+    ],
+)
+def test_a_split_without_an_example_is_refused_with_the_tally(
+    tmp_path: pathlib.Path, text: str, sentences: int, lost: str
+) -> None:
+    held_out = [[Document("x", text, "a", "en", 0)]]
+    documents = write_documents(tmp_path / "documents", held_out=held_out)
+    with pytest.raises(DataRefused) as caught:
+        make(tmp_path, documents)
+    assert str(caught.value) == (
+        "The split 'eval' gave no training example out of 1 document(s) with"
+        f" {sentences} sentence(s); dropped or cut: {lost}.\n"
+        f"  where: {documents}\n"
+        "  to do: Add documents, or lower examples.groups so that documents find partners."
+    )
+
+
+def test_a_bad_configuration_is_refused_before_beam_starts(tmp_path: pathlib.Path) -> None:
+    objective = dataclasses.replace(little_bert.CONFIG.objective, sequence_length=4)
+    model = dataclasses.replace(little_bert.CONFIG, objective=objective)
+    with pytest.raises(ConfigError) as caught:
+        make(tmp_path, tmp_path / "not read", model=model)
+    assert caught.value.where == "model.objective.sequence_length"
+
+
+def test_a_writer_that_dies_leaves_no_file(
+    made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = example_builder._write
+
+    def die(path: str, *arguments: Any) -> None:
+        write(path, *arguments)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(example_builder, "_write", die)
+    with pytest.raises(OSError, match="No space left on device"):
+        make(tmp_path, made["documents"])
+    assert {pathlib.Path(name).parts[0] for name in contents(tmp_path / "examples")} == {"scratch"}

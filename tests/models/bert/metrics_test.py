@@ -1,0 +1,99 @@
+import dataclasses
+import math
+
+import pytest
+
+from models.bert.config import BertObjectiveConfig
+from models.bert.metrics import metrics
+from models.objective import Metric
+
+FIGURES = {metric.name: metric for metric in metrics(BertObjectiveConfig())}
+SUMS = {
+    "masked_lm_nll_sum": 8.0,
+    "masked_lm_token_count": 4.0,
+    "masked_lm_correct_count": 3.0,
+    "unigram_nll_sum": 12.0,
+    "unigram_correct_count": 2.0,
+    "next_sentence_nll_sum": 1.0,
+    "next_sentence_count": 10.0,
+    "next_sentence_correct_count": 9.0,
+    "next_sentence_majority_correct_count": 6.0,
+}
+
+
+def figure(metric: Metric) -> float:
+    ratio = SUMS[metric.numerator] / SUMS[metric.denominator]
+    return math.exp(ratio) if metric.exponentiate else ratio
+
+
+def test_figures_of_given_sums() -> None:
+    assert {name: figure(metric) for name, metric in FIGURES.items()} == {
+        "masked_lm_loss": 2.0,
+        "masked_lm_perplexity": math.exp(2.0),
+        "masked_lm_accuracy": 0.75,
+        "accuracy_over_unigram": 1.5,
+        "next_sentence_accuracy": 0.9,
+        "unigram_loss": 3.0,
+        "unigram_perplexity": math.exp(3.0),
+        "unigram_accuracy": 0.5,
+        "next_sentence_majority_accuracy": 0.6,
+    }
+
+
+def test_names_are_used_once() -> None:
+    assert len(FIGURES) == len(metrics(BertObjectiveConfig()))
+
+
+def test_losses_and_perplexities_are_better_low_and_shares_high() -> None:
+    low = {name for name, metric in FIGURES.items() if not metric.higher_is_better}
+    assert low == {
+        "masked_lm_loss", "masked_lm_perplexity", "unigram_loss", "unigram_perplexity",
+    }  # fmt: skip
+
+
+def test_every_baseline_is_the_same_figure_of_something_simpler() -> None:
+    beside = {name: metric.baseline for name, metric in FIGURES.items() if metric.baseline}
+    assert beside == {
+        "masked_lm_loss": "unigram_loss",
+        "masked_lm_perplexity": "unigram_perplexity",
+        "masked_lm_accuracy": "unigram_accuracy",
+        "next_sentence_accuracy": "next_sentence_majority_accuracy",
+    }
+    for name, baseline in beside.items():
+        ours, theirs = FIGURES[name], FIGURES[baseline]
+        assert ours.denominator == theirs.denominator
+        assert ours.exponentiate == theirs.exponentiate
+        assert ours.higher_is_better == theirs.higher_is_better
+
+
+def bounds(config: BertObjectiveConfig) -> dict[str, tuple[float | None, ...]]:
+    """Lower bound, upper bound and largest loss of the figures that have any."""
+    found = {m.name: (m.lower_bound, m.upper_bound, m.max_regression) for m in metrics(config)}
+    return {name: values for name, values in found.items() if values != (None, None, None)}
+
+
+def test_thresholds_are_the_configurations() -> None:
+    config = BertObjectiveConfig(
+        min_masked_lm_accuracy=0.1,
+        min_next_sentence_accuracy=0.2,
+        min_accuracy_over_unigram=3.0,
+        max_regression=0.4,
+    )
+    assert bounds(config) == {
+        "masked_lm_accuracy": (0.1, None, 0.4),
+        "accuracy_over_unigram": (3.0, None, None),
+        "next_sentence_accuracy": (0.2, None, None),
+    }
+
+
+def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:
+    assert bounds(BertObjectiveConfig())["accuracy_over_unigram"] == (1.0, None, None)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["sequence_length", "max_predictions", "masked_share", "short_sequence_share", "dupe_factor"],
+)
+def test_lengths_and_shares_change_no_figure(field: str) -> None:
+    config = dataclasses.replace(BertObjectiveConfig(), **{field: 1})
+    assert metrics(config) == metrics(BertObjectiveConfig())

@@ -1,0 +1,149 @@
+import collections
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.bert.backbone import build_backbone
+from models.bert.metrics import metrics
+from models.bert.objective import BertObjective
+from models.bert.pretraining import BertPretraining
+from models.errors import ConfigError
+from models.examples import check
+from models.objective import Loss
+from models.tokenizers.wordpiece import WordPieceTokenizer
+from tests.testdata.little_bert import CONFIG, documents, tokenizer
+
+
+@pytest.fixture(scope="module")
+def words() -> WordPieceTokenizer:
+    return tokenizer()
+
+
+@pytest.fixture(scope="module")
+def objective(words: WordPieceTokenizer) -> BertObjective:
+    return BertObjective(CONFIG.objective, words)
+
+
+@pytest.fixture(scope="module")
+def model(words: WordPieceTokenizer, objective: BertObjective) -> BertPretraining:
+    return objective.build_model(build_backbone(CONFIG.backbone, words))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("sequence_length", 4, "Raise it."),
+        ("sequence_length", -1, "Raise it."),
+        ("max_predictions", 0, "Raise it."),
+        ("dupe_factor", 0, "Raise it."),
+        ("masked_share", -0.01, "Give a number from 0 to 1."),
+        ("masked_share", 1.01, "Give a number from 0 to 1."),
+        ("masked_share", float("nan"), "Give a number from 0 to 1."),
+        ("short_sequence_share", -1.0, "Give a number from 0 to 1."),
+        ("short_sequence_share", 15.0, "Give a number from 0 to 1."),
+    ],
+)
+def test_a_value_that_cannot_work_is_named(words, field: str, value: float, remedy: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        BertObjective(dataclasses.replace(CONFIG.objective, **{field: value}), words)
+    assert refused.value.what.startswith(f"{field} is {value}; ")
+    assert refused.value.where == f"model.objective.{field}"
+    assert refused.value.remedy == remedy
+
+
+@pytest.mark.parametrize(("masked", "short"), itertools.product([0.0, 1.0], repeat=2))
+def test_the_least_values_that_are_allowed_work(words, masked: float, short: float) -> None:
+    objective = BertObjective(
+        dataclasses.replace(
+            CONFIG.objective,
+            sequence_length=5,
+            max_predictions=1,
+            dupe_factor=1,
+            masked_share=masked,
+            short_sequence_share=short,
+        ),
+        words,
+    )
+    rng, tally = np.random.default_rng(0), collections.Counter()
+    made = list(objective.make_examples(documents(3), rng, tally))
+    assert made
+    for example in made:
+        check(example, objective.feature_spec())
+        assert example["padding_mask"].sum() == 5
+        assert example["mask_weights"].sum() == 1
+
+
+def test_a_document_is_split_into_sentences_of_its_language(objective) -> None:
+    assert objective.split("It rose. Mr. Li；fell.", "en") == ["It rose.", "Mr. Li；fell."]
+    assert objective.split("河涨了；船沉了。", "zh") == ["河涨了；", "船沉了。"]
+
+
+def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chance(
+    objective,
+) -> None:
+    rng, tally = np.random.default_rng(0), collections.Counter()
+    made = list(objective.make_examples(documents(9), rng, tally))
+    ids = np.stack([example["token_ids"] for example in made])
+    assert set(np.unique(ids)) == {0, 2, 3, 4, *range(5, 30)}
+
+
+def test_examples_longer_than_the_encoder_are_refused(words) -> None:
+    backbone = build_backbone(CONFIG.backbone, words)
+    fits = dataclasses.replace(CONFIG.objective, sequence_length=32)
+    assert BertObjective(fits, words).build_model(backbone).backbone is backbone
+    long = dataclasses.replace(CONFIG.objective, sequence_length=33)
+    with pytest.raises(ConfigError, match=r"33 tokens .* 32 positions") as refused:
+        BertObjective(long, words).build_model(backbone)
+    assert refused.value.where == "model.objective.sequence_length"
+    assert "model.backbone.max_length" in str(refused.value.remedy)
+
+
+def test_both_losses_weigh_the_same(objective) -> None:
+    assert objective.losses() == (
+        Loss("masked_lm_nll_sum", "masked_lm_token_count", 1.0),
+        Loss("next_sentence_nll_sum", "next_sentence_count", 1.0),
+    )
+
+
+def test_denominators_count_masked_words_and_pairs(objective) -> None:
+    weights = tf.constant([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    counts = objective.denominators({"mask_weights": weights})
+    assert {name: (value.dtype, value.numpy().tolist()) for name, value in counts.items()} == {
+        "masked_lm_token_count": (tf.float32, [2.0, 0.0, 4.0]),
+        "next_sentence_count": (tf.float32, [1.0, 1.0, 1.0]),
+    }
+
+
+def test_the_baseline_is_the_frequency_of_masked_words(objective, model) -> None:
+    ids = [[[7, 7, 9, 0], [8, 7, 0, 0]], [[9, 7, 7, 29], [0, 0, 0, 0]]]
+    weights = [[[1, 1, 1, 0], [1, 1, 0, 0]], [[1, 1, 1, 1], [0, 0, 0, 0]]]
+    batches = tf.data.Dataset.from_tensor_slices(
+        {"mask_ids": np.array(ids, np.int32), "mask_weights": np.array(weights, np.float32)}
+    )
+    objective.set_baseline(model, batches)
+    counts = np.ones(30)  # one of each, then what is masked
+    counts[[7, 8, 9, 29]] += [5, 1, 2, 1]
+    np.testing.assert_allclose(model.unigram.log_probabilities, np.log(counts / 39.0), rtol=1e-6)
+    nll, correct = model.unigram(tf.constant([7, 9, 0]))
+    np.testing.assert_allclose(nll, -np.log(np.array([6, 3, 1]) / 39), rtol=1e-6)
+    assert correct.numpy().tolist() == [1.0, 0.0, 0.0]
+
+
+def test_a_baseline_set_again_forgets_the_first(objective, model) -> None:
+    batch = {"mask_ids": [[[7, 7]]], "mask_weights": [[[1.0, 1.0]]]}
+    for _ in range(2):
+        objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch))
+    np.testing.assert_allclose(model.unigram.log_probabilities[7], np.log(3 / 32), rtol=1e-6)
+
+
+def test_figures_are_those_known_before_there_is_a_model(objective) -> None:
+    assert objective.metrics() == metrics(CONFIG.objective)
+
+
+def test_serving_cuts_texts_to_the_trained_length(words, objective, model) -> None:
+    fill_mask = objective.signatures(model, words)["fill_mask"]
+    counts = fill_mask(tf.constant(["[MASK] " * 99, "[MASK] " * 22, "the"]))["mask_count"]
+    assert counts.numpy().tolist() == [22, 22, 0]

@@ -1,0 +1,116 @@
+import dataclasses
+import json
+
+import pytest
+
+from models.bert.config import BertBackboneConfig, BertConfig
+from models.config import OptimizerConfig, TrainingConfig, from_json
+from models.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Bank:
+    name: str
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class River:
+    banks: tuple[Bank, ...]
+    length: float | None = None
+
+
+def refusal(kind: type, text: str | bytes) -> ConfigError:
+    with pytest.raises(ConfigError) as refused:
+        from_json(kind, text)
+    return refused.value
+
+
+def test_fields_that_are_not_given_keep_their_defaults() -> None:
+    assert from_json(TrainingConfig, "{}") == TrainingConfig()
+    assert from_json(TrainingConfig, '{"steps": 7}') == TrainingConfig(steps=7)
+    assert from_json(TrainingConfig, b'{"seed": 1}') == TrainingConfig(seed=1)
+
+
+def test_dataclasses_inside_are_read() -> None:
+    text = '{"optimizer": {"learning_rate": 1, "bias_correction": true}, "jit_compile": false}'
+    config = from_json(TrainingConfig, text)
+    assert config == TrainingConfig(
+        jit_compile=False, optimizer=OptimizerConfig(learning_rate=1.0, bias_correction=True)
+    )
+    assert isinstance(config.optimizer.learning_rate, float)
+    river = from_json(River, '{"banks": [{"name": "left", "notes": {"a": 1}}, {"name": "右"}]}')
+    assert river == River((Bank("left", {"a": 1}), Bank("右")))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainingConfig(steps=3, checkpoint_seconds=0.1, optimizer=OptimizerConfig(epsilon=1e-12)),
+        BertConfig(backbone=BertBackboneConfig(layers=1)),
+        River((Bank("left"),), length=6.3),
+    ],
+)
+def test_what_was_written_is_read_again(config: object) -> None:
+    assert from_json(type(config), json.dumps(dataclasses.asdict(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "where", "value"),
+    [
+        (TrainingConfig, '{"step": 7}', "TrainingConfig.step", "7"),
+        (TrainingConfig, '{"optimizer": {"rate": 1}}', "TrainingConfig.optimizer.rate", "1"),
+        (River, '{"banks": [{"name": "a"}, {"name": "b", "c": 0}]}', "River.banks.1.c", "0"),
+    ],
+)
+def test_an_unknown_field_is_named(kind: type, text: str, where: str, value: str) -> None:
+    error = refusal(kind, text)
+    assert error.where == where
+    assert error.what.startswith("Unexpected")
+    assert error.what.endswith(f", got {value}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "where", "expected", "value"),
+    [
+        (TrainingConfig, '{"steps": "many"}', "TrainingConfig.steps", "integer", "'many'"),
+        (TrainingConfig, '{"steps": 7.5}', "TrainingConfig.steps", "integer", "7.5"),
+        (TrainingConfig, '{"steps": null}', "TrainingConfig.steps", "integer", "None"),
+        (TrainingConfig, '{"jit_compile": 2}', "TrainingConfig.jit_compile", "boolean", "2"),
+        (
+            TrainingConfig,
+            '{"optimizer": {"beta_1": []}}',
+            "TrainingConfig.optimizer.beta_1",
+            "number",
+            "[]",
+        ),
+        (TrainingConfig, '{"optimizer": 1}', "TrainingConfig.optimizer", "object", "1"),
+        (TrainingConfig, "[]", "TrainingConfig", "object", "[]"),
+        (BertConfig, '{"family": "gpt"}', "BertConfig.family", "'bert'", "'gpt'"),
+        (River, '{"banks": [{"name": 1}]}', "River.banks.0.name", "string", "1"),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_value(
+    kind: type, text: str, where: str, expected: str, value: str
+) -> None:
+    error = refusal(kind, text)
+    assert error.where == where
+    assert expected in error.what
+    assert error.what.endswith(f", got {value}")
+
+
+def test_a_missing_field_is_named() -> None:
+    assert refusal(River, "{}").where == "River.banks"
+    assert refusal(River, '{"banks": [{}]}').where == "River.banks.0.name"
+
+
+@pytest.mark.parametrize("text", ["", "{", "steps: 7", '{"steps": 7,}', b"\xff"])
+def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+    error = refusal(TrainingConfig, text)
+    assert error.where == "TrainingConfig"
+    assert error.what.startswith("Invalid JSON")
+
+
+def test_a_long_value_is_cut() -> None:
+    error = refusal(TrainingConfig, json.dumps({"steps": "x" * 500}))
+    assert error.what.endswith(", got '" + "x" * 79)

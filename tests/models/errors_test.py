@@ -1,0 +1,69 @@
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from models import errors
+from models.errors import (
+    ConfigError,
+    DataRefused,
+    PolysemeError,
+    ServingCheckFailed,
+    TrainingDiverged,
+)
+
+KINDS = [PolysemeError, ConfigError, DataRefused, ServingCheckFailed, TrainingDiverged]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (DataRefused("Too few."), "Too few."),
+        (
+            DataRefused("Too few.", where="a.jsonl:3"),
+            "Too few.\n  where: a.jsonl:3",
+        ),
+        (
+            ConfigError("The width is odd.", remedy="Give an even one."),
+            "The width is odd.\n  to do: Give an even one.",
+        ),
+        (
+            TrainingDiverged("The loss is nan.", where="step 7", remedy="Lower the rate."),
+            "The loss is nan.\n  where: step 7\n  to do: Lower the rate.",
+        ),
+        (PolysemeError("Two\nlines.", where="", remedy=""), "Two\nlines."),
+    ],
+)
+def test_an_error_says_what_where_and_what_to_do(error: PolysemeError, text: str) -> None:
+    assert str(error) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("where", "remedy"), [("a.txt:1", "Do it."), ("b", None), (None, None)])
+def test_an_error_comes_back_whole_from_another_process(
+    kind: type[PolysemeError], where: str | None, remedy: str | None
+) -> None:
+    error = kind("Wrong.", where=where, remedy=remedy)
+    for again in (
+        pickle.loads(pickle.dumps(error)),  # noqa: S301  our own bytes
+        copy.deepcopy(error),
+    ):
+        assert type(again) is kind
+        assert (again.what, again.where, again.remedy) == ("Wrong.", where, remedy)
+        assert str(again) == str(error)
+
+
+def test_every_error_of_the_house_is_one_to_be_shown() -> None:
+    of_the_house = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, BaseException)
+    ]
+    assert set(of_the_house) == set(KINDS)
+    assert all(issubclass(kind, PolysemeError) for kind in KINDS)
+
+
+def test_a_place_and_a_remedy_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        DataRefused("Too few.", "a.jsonl:3")  # type: ignore[misc]

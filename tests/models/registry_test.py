@@ -1,0 +1,325 @@
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.examples import Serializer, check, parse
+from models.objective import Example, Family, Objective, TokenizedDocument
+from models.registry import FAMILIES
+from models.training import numeric_features
+from tests.testdata import little_bert
+
+LITTLE: dict[str, ModuleType] = {"bert": little_bert}
+"""By family: CONFIG, so small that a test is fast; tokenizer(); text(number)."""
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Newcomer:
+    """All that a family has to bring."""
+
+    family: Family
+    config: Any
+    tokenizer: Any
+    objective: Objective
+    model: Any
+    signatures: Mapping[str, Any]
+    examples: list[Example]
+    batch: Batch
+
+
+def build_model(family: Family, config: Any, tokenizer: Any, *, seed: int) -> Any:
+    keras.utils.set_random_seed(seed)
+    objective = family.build_objective(config.objective, tokenizer)
+    return objective.build_model(family.build_backbone(config.backbone, tokenizer))
+
+
+def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> list[Example]:
+    """As ExampleBuilder does, out of six texts."""
+    documents = []
+    for number in range(6):
+        pieces = objective.split(little.text(number), "en")
+        ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
+        documents.append(TokenizedDocument(f"{number}", "paper", "en", ids))
+    return list(objective.make_examples(documents, np.random.default_rng(0), collections.Counter()))
+
+
+def numpy(tensors: Mapping[str, tf.Tensor]) -> Batch:
+    return {name: np.asarray(value) for name, value in tensors.items()}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def given(request: pytest.FixtureRequest) -> Newcomer:
+    family, little = FAMILIES[request.param], LITTLE[request.param]
+    config, tokenizer = little.CONFIG, little.tokenizer()
+    objective = family.build_objective(config.objective, tokenizer)
+    examples = make_examples(little, objective, tokenizer)
+    spec = objective.feature_spec()
+    by_length = sorted(examples, key=lambda example: example["padding_mask"].sum())
+    serialized = Serializer(spec).serialize(by_length[:4] + by_length[-4:])
+    batch = parse(tf.constant(serialized), numeric_features(spec))
+    model = build_model(family, config, tokenizer, seed=0)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_variables:  # so large that no two inputs are answered alike
+        weight.assign(weight + rng.normal(scale=0.3, size=weight.shape))
+    return Newcomer(
+        family,
+        config,
+        tokenizer,
+        objective,
+        model,
+        objective.signatures(model, tokenizer),
+        examples,
+        numpy(batch),
+    )
+
+
+def read_by_backbone(given: Newcomer) -> Batch:
+    """The features that the backbone reads, `[batch, time, …]`."""
+    return {name: given.batch[name] for name in given.model.backbone.input}
+
+
+def layers(given: Newcomer, features: Batch) -> np.ndarray:
+    return np.asarray(given.model.backbone(features, training=False)["hidden_states"])
+
+
+def test_every_family_has_a_little_one_to_be_tested_by() -> None:
+    assert LITTLE.keys() == FAMILIES.keys()
+
+
+def test_a_row_holds_what_belongs_together(given: Newcomer) -> None:
+    family = given.family
+    assert FAMILIES[family.name] is family
+    assert family.config().family == family.name
+    assert isinstance(given.config, family.config)
+    assert isinstance(given.tokenizer, family.tokenizer)
+    assert isinstance(given.config.tokenizer, family.tokenizer.config_class)
+    assert family.metrics(given.config.objective) == given.objective.metrics()
+
+
+def test_a_learned_tokenizer_is_read_from_what_it_saved(
+    given: Newcomer, tmp_path: pathlib.Path
+) -> None:
+    texts = tf.constant([LITTLE[given.family.name].text(number) for number in range(3)])
+    splitter = given.family.tokenizer.word_splitter(given.config.tokenizer)
+    words, counts = (tensor.numpy().tolist() for tensor in splitter.count(texts))
+    learned = given.family.learn(
+        {word.decode(): count for word, count in zip(words, counts, strict=True)},
+        given.config.tokenizer,
+    )
+    learned.save(tmp_path)
+    loaded = given.family.tokenizer.load(tmp_path)
+    assert list(loaded.vocabulary) == list(learned.vocabulary)
+    assert loaded.special_ids == learned.special_ids
+    ids = learned.tokenize(texts)
+    assert ids.dtype == tf.int32
+    assert loaded.tokenize(texts).to_list() == ids.to_list()
+    assert {"padding", "unknown"} <= learned.special_ids.keys()
+    never = {number for role, number in learned.special_ids.items() if role != "unknown"}
+    assert not never & {*ids.flat_values.numpy().tolist()}
+
+
+def test_the_spec_is_what_the_examples_have(given: Newcomer) -> None:
+    spec = given.objective.feature_spec()
+    assert len(given.examples) >= 8
+    for example in given.examples:
+        check(example, spec)
+
+
+def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: Newcomer) -> None:
+    spec = given.objective.feature_spec()
+    assert [spec[name].dtype for name in ("source", "length", "padding_mask")] == (
+        ["string", "string", "int64"]
+    )
+    assert spec["source"].shape == spec["length"].shape == (1,)
+    assert len(spec["padding_mask"].shape) == 1
+
+
+def test_the_same_chance_makes_the_same_examples(given: Newcomer) -> None:
+    again = make_examples(LITTLE[given.family.name], given.objective, given.tokenizer)
+    serializer = Serializer(given.objective.feature_spec())
+    assert serializer.serialize(again) == serializer.serialize(given.examples)
+
+
+def test_a_backbone_gives_every_layer_and_the_mask(given: Newcomer) -> None:
+    features = read_by_backbone(given)
+    out = given.model.backbone(features, training=False)
+    batch, time = features["padding_mask"].shape
+    assert out["hidden_states"].shape[:3] == (batch, given.config.backbone.layers + 1, time)
+    assert out["hidden_states"].shape.rank == 4
+    assert np.isfinite(out["hidden_states"]).all()
+    assert np.array_equal(out["padding_mask"], features["padding_mask"])
+
+
+def test_index_0_knows_the_token_and_not_its_context(given: Newcomer) -> None:
+    features = read_by_backbone(given)
+    place = int(features["padding_mask"].sum(axis=1).min()) // 2
+    mixed = {name: value.copy() for name, value in features.items()}
+    for value in mixed.values():
+        value[:, place] = value[0, place]  # one token among the contexts of all
+    before, after = layers(given, features)[:, :, place], layers(given, mixed)[:, :, place]
+    np.testing.assert_allclose(after[:, 0], np.broadcast_to(after[0, 0], after[:, 0].shape))
+    assert np.ptp(before[:, 0], axis=0).max() > 1e-2  # other tokens, other vectors
+    assert np.ptp(after[:, -1], axis=0).max() > 1e-2  # and later layers know the context
+
+
+def with_junk(features: Batch) -> Batch:
+    """The features with the first position's values where there is padding."""
+    padding = features["padding_mask"] == 0
+    junk = {name: value.copy() for name, value in features.items()}
+    for name in junk.keys() - {"padding_mask"}:
+        rows, columns = np.nonzero(padding)
+        assert junk[name].shape[1] == padding.shape[1]
+        junk[name][rows, columns] = junk[name][rows, 0]
+    return junk
+
+
+def test_padding_changes_no_real_position(given: Newcomer) -> None:
+    features = read_by_backbone(given)
+    lengths = features["padding_mask"].sum(axis=1)
+    assert lengths.min() < features["padding_mask"].shape[1]
+    padded, junk = layers(given, features), layers(given, with_junk(features))
+    for row, length in enumerate(lengths):
+        short = {name: value[row : row + 1, :length] for name, value in features.items()}
+        alone = layers(given, short)[0]
+        np.testing.assert_allclose(padded[row, :, :length], alone, atol=1e-5)
+        np.testing.assert_allclose(junk[row, :, :length], alone, atol=1e-5)
+
+
+def test_padding_changes_no_sum(given: Newcomer) -> None:
+    junk = given.batch | with_junk(read_by_backbone(given))
+    assert any(not np.array_equal(junk[name], given.batch[name]) for name in junk)
+    expected = numpy(given.model(given.batch, training=False))
+    for name, value in numpy(given.model(junk, training=False)).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_all_that_is_divided_is_a_sum_for_each_example(given: Newcomer) -> None:
+    sums = given.model(given.batch, training=False)
+    ratios = [*given.objective.losses(), *given.objective.metrics()]
+    assert given.objective.losses()
+    for ratio in ratios:
+        for name in (ratio.numerator, ratio.denominator):
+            assert sums[name].shape == (8,)
+            assert sums[name].dtype == tf.float32
+            assert np.isfinite(sums[name]).all()
+
+
+def test_denominators_known_beforehand_are_the_models(given: Newcomer) -> None:
+    sums = numpy(given.model(given.batch, training=False))
+    denominators = numpy(given.objective.denominators(given.batch))
+    assert denominators.keys() == {loss.denominator for loss in given.objective.losses()}
+    for name, value in denominators.items():
+        assert value.dtype == np.float32
+        assert np.array_equal(value, sums[name])
+        assert value.sum() > 0
+
+
+def test_an_examples_sums_are_its_own_whatever_shares_the_batch(given: Newcomer) -> None:
+    together = numpy(given.model(given.batch, training=False))
+    order = [5, 2, 7]
+    for rows in (order, [3], [0, *range(8)]):
+        part = {name: value[rows] for name, value in given.batch.items()}
+        for name, value in numpy(given.model(part, training=False)).items():
+            np.testing.assert_allclose(
+                value, together[name][rows], rtol=1e-4, atol=1e-5, err_msg=name
+            )
+
+
+def test_gradients_of_every_loss_are_finite_and_reach_every_weight(given: Newcomer) -> None:
+    weights = [weight.value for weight in given.model.trainable_variables]
+    reached = np.zeros(len(weights), bool)
+    for loss in given.objective.losses():
+        with tf.GradientTape() as tape:
+            sums = given.model(given.batch, training=True)
+            value = tf.reduce_sum(sums[loss.numerator]) / tf.reduce_sum(sums[loss.denominator])
+        found = {
+            place: tf.convert_to_tensor(gradient).numpy()
+            for place, gradient in enumerate(tape.gradient(value, weights))
+            if gradient is not None
+        }
+        assert all(np.isfinite(gradient).all() for gradient in found.values())
+        assert any(gradient.any() for gradient in found.values())
+        reached[list(found)] = True
+    assert reached.all()
+
+
+def test_at_least_one_figure_gates_the_blessing(given: Newcomer) -> None:
+    figures = given.objective.metrics()
+    bounds = {
+        bound
+        for figure in figures
+        for bound in (figure.lower_bound, figure.upper_bound, figure.max_regression)
+    }
+    assert bounds != {None}
+    names = [figure.name for figure in figures]
+    assert len(set(names)) == len(names)
+    assert {figure.baseline for figure in figures} <= {None, *names}
+
+
+def test_the_baseline_is_no_weight_that_is_trained(given: Newcomer) -> None:
+    model = build_model(given.family, given.config, given.tokenizer, seed=0)
+    before = [weight.numpy() for weight in model.trainable_variables]
+    batches = tf.data.Dataset.from_tensor_slices(given.batch).batch(3)
+    given.objective.set_baseline(model, batches)
+    after = [weight.numpy() for weight in model.trainable_variables]
+    assert all(map(np.array_equal, before, after))
+
+
+def test_saved_weights_come_back_with_the_baseline(given: Newcomer, tmp_path: pathlib.Path) -> None:
+    first, second = (
+        build_model(given.family, given.config, given.tokenizer, seed=seed) for seed in (1, 2)
+    )
+    batches = tf.data.Dataset.from_tensor_slices(given.batch).batch(8)
+    given.objective.set_baseline(first, batches)
+    expected, other = numpy(first(given.batch)), numpy(second(given.batch))
+    assert any(not np.array_equal(expected[name], other[name]) for name in expected)
+    path = tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
+    tf.train.Checkpoint(model=second).read(path).assert_existing_objects_matched()
+    for name, value in numpy(second(given.batch)).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_signatures_take_raw_strings(given: Newcomer) -> None:
+    assert {"serving_default", "embed"} <= given.signatures.keys()
+    for signature in given.signatures.values():
+        for spec in signature.input_signature:
+            assert (spec.dtype, spec.shape.as_list()) == (tf.string, [None])
+
+
+def test_requests_that_warm_up_are_answered_batch_first(given: Newcomer) -> None:
+    requests = given.objective.warmup_requests()
+    assert {"serving_default", "embed"} <= requests.keys() <= given.signatures.keys()
+    for name, many in requests.items():
+        assert many
+        for request in many:
+            arguments = {key: tf.constant(values) for key, values in request.items()}
+            (batch,) = {len(values) for values in request.values()}
+            for output, value in given.signatures[name](**arguments).items():
+                assert value.shape[0] == batch, (name, output)
+                if value.dtype.is_floating:
+                    assert np.isfinite(value).all(), (name, output)
+
+
+def test_a_texts_vectors_are_its_own_whatever_shares_the_batch(given: Newcomer) -> None:
+    embed = given.signatures["embed"]
+    texts = ["The river rose.", "", "Our ships sailed past the bank of the river and rose."]
+    together = numpy(embed(tf.constant(texts)))
+    assert together["padding_mask"].sum(axis=1).tolist() != [together["padding_mask"].shape[1]] * 3
+    for row, text in enumerate(texts):
+        alone = numpy(embed(tf.constant([text])))
+        time = alone["padding_mask"].shape[1]
+        assert together["padding_mask"][row].sum() == time
+        np.testing.assert_allclose(
+            together["hidden_states"][row, :, :time], alone["hidden_states"][0], atol=1e-5
+        )
+        for name in ("tokens", "starts", "limits"):
+            assert together[name][row, :time].tolist() == alone[name][0].tolist()

@@ -1,0 +1,170 @@
+"""`kill -9` in each component in turn, then the same command; and the bytes, however they came."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import ml_metadata
+import numpy as np
+import pytest
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline.metadata import DATABASE, RunHistory
+from tests.testdata.small_corpus import arguments, files_below, finish, start, states, write_corpus
+
+pytestmark = pytest.mark.e2e
+
+# In the order they run; resolvers only look things up.
+COMPONENTS = (
+    "TextExampleGen",
+    "TextSchema",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "VocabularyTrainer",
+    "ExampleBuilder",
+    "Trainer",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+)
+STEPS = {"training__steps": 150, "training__log_steps": 10}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("interruption")
+    write_corpus(folder / "corpus.jsonl", range(150))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: pathlib.Path) -> pathlib.Path:
+    """A pipeline's folder after one run that nothing disturbed."""
+    printed = finish(arguments(folder / "corpus.jsonl", folder / "undisturbed", **STEPS))
+    assert set(states(printed).values()) == {"done"}
+    return folder / "undisturbed" / "bert_tiny"
+
+
+def output(pipeline: pathlib.Path, component: str, name: str) -> pathlib.Path:
+    """An output's folder in the last run."""
+    history = RunHistory(pipeline)
+    artifact = history.nodes(history.run_ids()[-1])[component].output(name)
+    assert artifact is not None
+    return pathlib.Path(artifact.uri)
+
+
+def examples(pipeline: pathlib.Path) -> dict[str, bytes]:
+    return dict(files_below(output(pipeline, "ExampleBuilder", "examples")))
+
+
+def weights(pipeline: pathlib.Path) -> dict[str, np.ndarray]:
+    model = output(pipeline, "Trainer", "model") / "Format-Serving"
+    reader = tf.train.load_checkpoint(str(model / "variables" / "variables"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.endswith("VARIABLE_VALUE")
+    }
+
+
+def kill_in(process: subprocess.Popen[str], component: str, wait_for: str, seconds: float) -> str:
+    """Kills a run and all its processes some time after a line; gives what it had printed."""
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if re.search(wait_for, line):
+            break
+    else:
+        process.wait()
+        raise AssertionError(f"{component} was never reached:\n{printed[-4000:]}")
+    time.sleep(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    printed += process.stdout.read()
+    process.wait()
+    return printed
+
+
+def half_written_inputs(pipeline: pathlib.Path) -> list[str]:
+    """Inputs of executions whose producer did not end well."""
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(pipeline / DATABASE)
+    store = ml_metadata.MetadataStore(connection)
+    ended = {
+        execution.id: execution.last_known_state == mlmd.Execution.COMPLETE
+        for execution in store.get_executions()
+    }
+    events = store.get_events_by_execution_ids(list(ended))
+    whole = {
+        event.artifact_id
+        for event in events
+        if event.type == mlmd.Event.OUTPUT and ended[event.execution_id]
+    }
+    return [
+        f"execution {event.execution_id} read artifact {event.artifact_id}"
+        for event in events
+        if event.type == mlmd.Event.INPUT and event.artifact_id not in whole
+    ]
+
+
+def test_killed_in_each_component_the_same_command_completes(
+    folder: pathlib.Path, undisturbed: pathlib.Path
+) -> None:
+    command = arguments(folder / "corpus.jsonl", folder / "killed", **STEPS)
+    pipeline = folder / "killed" / "bert_tiny"
+    history = RunHistory(undisturbed)
+    took = {name: node.seconds for name, node in history.nodes(history.run_ids()[-1]).items()}
+    late = []
+    for component in COMPONENTS:
+        # In the middle of the work, or at once where it is short; the Trainer once it has had time
+        # to write a checkpoint.
+        seconds = took[component] / 2 if took[component] > 1 else 0.0
+        wait_for = rf"▸ {component} *$"
+        if component == "Trainer":
+            wait_for, seconds = r"step 1/150 ", 2.0
+        printed = kill_in(start(command), component, wait_for, seconds)
+        if f"✓ {component} " in printed:
+            late.append(component)
+    assert not [component for component in late if took[component] > 1]
+    assert len(late) < 3
+
+    printed = finish(command)
+    assert "blessed and pushed as version" in printed
+    assert states(printed)["Trainer"] == "cached"
+    assert half_written_inputs(pipeline) == []
+    (version,) = (pipeline / "serving" / "bert_tiny").iterdir()
+    assert (version / "saved_model.pb").is_file()
+
+    log = "".join(path.read_text(errors="replace") for path in (pipeline / "logs").iterdir())
+    resumed = re.findall(r"resumed from step (\d+) of 150", log)
+    assert len(resumed) == 1
+    assert 0 < int(resumed[0]) < 150
+    assert examples(pipeline) == examples(undisturbed)
+    expected, found = weights(undisturbed), weights(pipeline)
+    assert expected.keys() == found.keys()
+    assert len(expected) > 20
+    different = [name for name in expected if not np.array_equal(expected[name], found[name])]
+    assert not different
+
+
+def test_with_two_beam_workers_the_examples_are_the_same_bytes(
+    folder: pathlib.Path, undisturbed: pathlib.Path
+) -> None:
+    source, runs = folder / "corpus.jsonl", folder / "workers"
+    # Worse on purpose than allowed, so that the run ends after the evaluation of one step's model.
+    one_step = {"training__steps": 1, "model__objective__min_accuracy_over_unigram": 99}
+    printed = finish(arguments(source, runs, beam__workers=2, **one_step), code=4)
+    assert "not blessed, so not pushed" in printed
+    assert "accuracy_over_unigram is" in printed
+    same = examples(runs / "bert_tiny")
+    assert same.keys() == examples(undisturbed).keys()
+    assert same == examples(undisturbed)

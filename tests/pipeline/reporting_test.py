@@ -1,0 +1,110 @@
+"""What the report is told about a run: what it did, and nothing of what it did not come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from components.report_inputs import TrainingPoint
+from models.registry import FAMILIES
+from pipeline.config import PipelineConfig
+from pipeline.metadata import RunHistory
+from pipeline.recipes import bert_tiny
+from pipeline.reporting import REPORT, gather, report_run
+from pipeline.summary import summarize
+from tests.testdata.recorded_runs import Recorder
+
+
+@pytest.fixture
+def recorder(tmp_path: pathlib.Path) -> Recorder:
+    return Recorder(tmp_path / "mine")
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> PipelineConfig:
+    return dataclasses.replace(bert_tiny(), name="mine", recipe="bert_tiny", runs=str(tmp_path))
+
+
+def write(history: RunHistory, component: str, output: str, name: str, content: Any) -> None:
+    artifact = history.nodes("a")[component].output(output)
+    assert artifact is not None
+    path = pathlib.Path(artifact.uri) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in content))
+
+
+def record(recorder: Recorder) -> RunHistory:
+    """A run that was trained, but never evaluated and whose model is gone."""
+    documents, run = recorder.artifact("Examples"), recorder.artifact("ModelRun")
+    recorder.execution(
+        "a",
+        "TextExampleGen",
+        parameters={"span": 3, "fingerprint": "c0ffee"},
+        outputs={"examples": documents},
+    )
+    custom = json.dumps({"provenance": json.dumps({"code": "git 0"})})
+    recorder.execution(
+        "a", "Trainer", parameters={"custom_config": custom}, outputs={"model_run": run}
+    )
+    history = RunHistory(recorder.folder)
+    ingestion = {"quarantined": 2, "quarantined_by_reason": {"no text": 2}}
+    write(history, "TextExampleGen", "examples", "ingestion.json", [ingestion])
+    line = {
+        "step": 20,
+        "loss": 3.5,
+        "masked_lm_nll_sum": 2.8,
+        "next_sentence_nll_sum": 0.7,
+        "learning_rate": 0.001,
+        "tokens_per_second": 900.0,
+        "gradient_norm": 1.5,
+        "seconds": 4.0,
+    }
+    write(history, "Trainer", "model_run", "training.jsonl", [line])
+    return history
+
+
+def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
+    history = record(recorder)
+    found = gather(config, history, summarize(history, "a"))
+    assert (found.name, found.recipe, found.span) == ("mine", "bert_tiny", 3)
+    assert (found.fingerprint, found.code_version) == ("c0ffee", "git 0")
+    assert found.quarantined == {"no text": 2}
+    assert found.training == [
+        TrainingPoint(
+            step=20,
+            loss=3.5,
+            terms={"masked_lm_nll_sum": 2.8, "next_sentence_nll_sum": 0.7},
+            learning_rate=0.001,
+            tokens_per_second=900.0,
+            gradient_norm=1.5,
+            seconds=4.0,
+        )
+    ]
+    assert [step.state for step in found.steps].count("done") == 2
+    assert found.metrics == FAMILIES["bert"].metrics(config.model.objective)
+
+
+def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig) -> None:
+    history = record(recorder)
+    found = gather(config, history, summarize(history, "a"))
+    assert found.evaluation == {}
+    assert found.history == []
+    assert found.predictions == []
+    assert found.bank is None
+    assert found.version is None
+    assert found.blessed is None
+
+
+def test_the_report_lies_in_the_pipelines_folder(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    history = record(recorder)
+    path = report_run(config, history, summarize(history, "a"))
+    assert path == recorder.folder / REPORT
+    page = path.read_text(encoding="utf-8")
+    assert "c0ffee" in page
+    assert "no text" in page

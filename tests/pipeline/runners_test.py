@@ -1,0 +1,58 @@
+"""The local runner: components in order, under the run's own id, deaf to the command line."""
+
+import pathlib
+import sys
+
+import pytest
+from tfx import v1 as tfx
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+from models.errors import DataRefused
+from pipeline.metadata import DATABASE, RunHistory
+from pipeline.runners import run_locally
+
+
+@component
+def Speak(model: OutputArtifact[standard_artifacts.Model], refuse: Parameter[int]) -> None:
+    if refuse:
+        raise DataRefused("not this text", where="a.txt:3")
+    (pathlib.Path(model.uri) / "arguments").write_text("\n".join(sys.argv))
+
+
+def pipeline(folder: pathlib.Path, *, refuse: int) -> tfx.dsl.Pipeline:
+    return tfx.dsl.Pipeline(
+        pipeline_name="spoken",
+        pipeline_root=str(folder / "artifacts"),
+        components=[Speak(refuse=refuse)],
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(folder / DATABASE)
+        ),
+    )
+
+
+def test_a_run_has_its_id_and_its_components_do_not_see_the_command_line(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["python", "run", "bert_tiny", "--name", "spoken"]
+    monkeypatch.setattr(sys, "argv", given)
+    run_locally(pipeline(tmp_path, refuse=0), "20261125-1")
+    assert sys.argv == given
+    history = RunHistory(tmp_path)
+    assert history.run_ids() == ["20261125-1"]
+    node = history.nodes("20261125-1")["Speak"]
+    assert node.state == "done"
+    model = node.output("model")
+    assert model is not None
+    assert (pathlib.Path(model.uri) / "arguments").read_text() == "python"
+
+
+def test_what_a_component_raises_comes_out(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["python", "run"])
+    with pytest.raises(Exception, match="not this text"):
+        run_locally(pipeline(tmp_path, refuse=1), "1")
+    assert sys.argv == ["python", "run"]
+    assert RunHistory(tmp_path).nodes("1")["Speak"].state == "failed"

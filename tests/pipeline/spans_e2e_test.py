@@ -1,0 +1,122 @@
+"""Spans after one another: warm start, comparison, second version, refusal, and a rerun."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from pipeline.metadata import RunHistory
+from tests.testdata.small_corpus import arguments, finish, states, write_corpus
+
+pytestmark = pytest.mark.e2e
+
+LEARNS = {"training__steps": 300, "model__objective__min_accuracy_over_unigram": 1.2}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("spans")
+    for span in (1, 2):
+        write_corpus(folder / f"corpus-{span}.jsonl", range(200 * span, 200 * span + 150))
+    return folder
+
+
+def run(corpus: pathlib.Path, code: int = 0, *more: str, **settings: object) -> str:
+    command = arguments(corpus / "corpus-{SPAN}.jsonl", corpus / "runs", *more, **settings)
+    return finish(command, code)
+
+
+def versions(corpus: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in (corpus / "runs/bert_tiny/serving/bert_tiny").iterdir())
+
+
+def lineage(corpus: pathlib.Path, version: str) -> dict:
+    folder = corpus / "runs/bert_tiny/serving/bert_tiny" / version
+    return json.loads(finish(["lineage", str(folder), "--json"]))
+
+
+@pytest.fixture(scope="module")
+def first(corpus: pathlib.Path) -> str:
+    return run(corpus, **LEARNS)
+
+
+@pytest.fixture(scope="module")
+def worse(corpus: pathlib.Path, first: str) -> str:
+    """The next span with a learning rate that undoes what was learned."""
+    ruin = {"training__optimizer__learning_rate": 3.0, "training__steps": 30}
+    bounds = {
+        "model__objective__max_regression": 0.02,
+        "model__objective__min_accuracy_over_unigram": 0.0,
+    }
+    return run(corpus, 4, **ruin, **bounds)
+
+
+@pytest.fixture(scope="module")
+def second(corpus: pathlib.Path, worse: str) -> str:
+    return run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
+
+
+def test_the_first_span_starts_afresh_and_is_pushed(corpus: pathlib.Path, first: str) -> None:
+    assert "span 1 of" in first
+    assert re.search(r"LastBlessedModel +done +\S+ +none yet", first)
+    assert "blessed and pushed as version" in first
+
+
+def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
+    corpus: pathlib.Path, worse: str
+) -> None:
+    assert "span 2 of" in worse  # `next` is the first span that no run has been through
+    assert "not blessed, so not pushed" in worse
+    assert re.search(r"masked_lm_accuracy is \S+, the last blessed model's \S+: \S+ worse", worse)
+    assert "at most 0.02 is allowed" in worse
+    assert states(worse)["Pusher"] == "done"
+
+
+def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_it(
+    corpus: pathlib.Path, first: str, second: str
+) -> None:
+    assert re.search(r"LastBlessedModel +done +\S+ +model \d+", second)
+    assert re.search(r"LastApprovedStatistics +done +\S+ +of span 1", second)
+    assert "taken from the base model" in second
+    assert "warm start from" in second
+    old, new = versions(corpus)
+    found = lineage(corpus, new)
+    assert found["version"] == new
+    assert found["span"] == 2
+    assert found["base"]["version"] == old  # not the one that was not blessed
+    assert found["base"]["span"] == 1
+    assert found["base"]["base"] is None
+    assert found["corpus"] != found["base"]["corpus"]
+    assert found["code"] == found["base"]["code"]
+    assert found["config"]["training"]["steps"] == 300
+    shown = finish(["lineage", new, "--runs", str(corpus / "runs"), "--name", "bert_tiny"])
+    for part in (found["corpus"], found["base"]["corpus"], found["fingerprint"], "span 2 of"):
+        assert part in shown
+    history = RunHistory(corpus / "runs" / "bert_tiny")
+    evaluator = history.nodes(history.run_ids()[-1])["Evaluator"]
+    assert evaluator.input("baseline_model") is not None
+
+
+def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, second: str) -> None:
+    before = versions(corpus)
+    again = run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
+    found = states(again)
+    assert {found.pop(name) for name in ("LastApprovedStatistics", "LastBlessedModel")} == {"done"}
+    assert set(found.values()) == {"cached"}
+    assert versions(corpus) == before
+    assert f"blessed and pushed as version {before[-1]}" in again
+
+
+def test_changed_text_under_the_same_name_is_no_cache_hit(
+    corpus: pathlib.Path, second: str
+) -> None:
+    with (corpus / "corpus-2.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"id": "new", "text": "One more text. It has two sentences."}\n')
+    again = run(
+        corpus, 4, "--span", "2", **LEARNS, model__objective__min_next_sentence_accuracy=1.1
+    )
+    assert states(again)["TextExampleGen"] == "done"
+    assert states(again)["Trainer"] == "done"

@@ -1,0 +1,104 @@
+"""A corpus that a tiny model learns something of in seconds, and the command line run on it.
+
+Documents keep to one subject, so that a sentence of another one does not follow; words repeat, so
+that masked ones can be guessed.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+SUBJECTS = (
+    ("captain", "ship", "storm", "harbour", "sailed"),
+    ("farmer", "field", "rain", "barn", "ploughed"),
+    ("banker", "bank", "debt", "market", "lent"),
+    ("teacher", "school", "lesson", "town", "taught"),
+)
+SENTENCES = (
+    "The {0} of the {1} saw the {2} over the {3}.",
+    "In the {3} the {0} {4} before the {2} came.",
+    "No {1} in the {3} was lost in the {2}.",
+    "Then the {0} {4} with the {1} near the {3}.",
+    "All the {3} knew that the {0} {4} well.",
+)
+SETTINGS = {
+    "training.steps": 60,
+    "training.batch_size": 16,
+    "training.log_steps": 20,
+    "training.optimizer.learning_rate": 0.005,
+    "training.checkpoint_seconds": 0.5,
+}
+"""What the tests change in bert_tiny: it learns, and it leaves a checkpoint to resume from."""
+
+
+def text(number: int) -> str:
+    """Six to twelve sentences on one subject, another text for every number."""
+    rng = np.random.default_rng(number)
+    words = SUBJECTS[number % len(SUBJECTS)]
+    return " ".join(s.format(*words) for s in rng.choice(SENTENCES, rng.integers(6, 13)))
+
+
+def record(number: int) -> str:
+    """A line of JSON Lines."""
+    return json.dumps(
+        {"id": f"d{number}", "text": text(number), "source": ("logs", "letters")[number % 2]}
+    )
+
+
+def write_corpus(path: pathlib.Path, numbers: range) -> pathlib.Path:
+    """Writes a document for each number; returns the path."""
+    path.write_text("".join(f"{record(number)}\n" for number in numbers), encoding="utf-8")
+    return path
+
+
+def arguments(
+    source: pathlib.Path | str, runs: pathlib.Path, *more: str, **settings: object
+) -> list[str]:
+    """`run bert_tiny` on a corpus; in settings' names `__` stands for the point."""
+    chosen = SETTINGS | {name.replace("__", "."): value for name, value in settings.items()}
+    sets = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+    return ["run", "bert_tiny", "--input", str(source), "--runs", str(runs), *more, *sets]
+
+
+def start(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Starts `python -m pipeline` in a process group of its own; its outputs are one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *command],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(command: Sequence[str], code: int = 0) -> str:
+    """Runs `python -m pipeline` to its end, which must have this exit code; gives its output."""
+    process = start(command)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == code, output[-6000:]
+    assert "Traceback" not in output, output[-6000:]
+    return output
+
+
+def states(output: str) -> dict[str, str]:
+    """Component → state, of the table that a run ends with."""
+    rows = re.findall(r"^(\w+) +(done|cached|failed|interrupted|not run)\b", output, re.M)
+    return dict(rows)
+
+
+def files_below(folder: pathlib.Path) -> Iterator[tuple[str, bytes]]:
+    """Every file's path below a folder and its bytes, in order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(folder)), path.read_bytes()
