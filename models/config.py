@@ -19,7 +19,7 @@ def from_json(kind: type[T], text: str | bytes) -> T:
     import pydantic  # 0.1 s that only readers of a configuration pay
 
     try:
-        return pydantic.TypeAdapter(kind).validate_json(text, extra="forbid")
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(

@@ -35,6 +35,9 @@ def make_signatures(
             "segment_ids": segments.to_tensor(),
             "padding_mask": tf.ones_like(ids).to_tensor(),
         }
+        # An empty batch has no longest text, but the pooler needs a first position.
+        room = [[0, 0], [0, tf.cast(tf.equal(ids.nrows(), 0), tf.int32)]]
+        features = {name: tf.pad(value, room) for name, value in features.items()}
         return features | model.backbone(features, training=False)
 
     def framed(ids: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:

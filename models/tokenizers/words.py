@@ -48,8 +48,10 @@ class Normalizer(tf.Module):
         sources = tf_text.find_source_offsets(edits, places)[:-1]
         composed = composed[:-1]
         normalized, offsets = self._spaces.normalize_with_offsets(self._fold(composed))
-        offsets = tf.gather(self._fold_offsets(composed), offsets, batch_dims=1)
-        return normalized, SourceOffsets(sources, offsets)
+        folded = self._fold_offsets(composed)
+        return normalized, SourceOffsets(
+            sources, offsets.with_flat_values(_look_up(folded, offsets))
+        )
 
     def _fold(self, texts: tf.Tensor) -> tf.Tensor:
         """Folded texts, string in the shape of `texts`."""
@@ -106,14 +108,24 @@ class SourceOffsets:
             starts: `[batch, (tokens)]`.
             limits: likewise; no span is empty.
         """
-        first = tf.gather(self._offsets, starts, batch_dims=1)
-        last = tf.gather(self._offsets, limits - 1, batch_dims=1)
-        after = last.with_flat_values(_neighbour(self._offsets, last, side="right"))
-        begin = tf.gather(self._sources, first, batch_dims=1)
-        inside = begin == tf.gather(self._sources, first + 1, batch_dims=1)
-        below = begin.with_flat_values(_neighbour(self._sources, begin, side="left"))
-        end = tf.gather(self._sources, after, batch_dims=1)
-        return tf.where(inside, below, begin), end
+        first = starts.with_flat_values(_look_up(self._offsets, starts))
+        last = limits.with_flat_values(_look_up(self._offsets, limits - 1))
+        after = limits.with_flat_values(_neighbour(self._offsets, last, side="right"))
+        begin = starts.with_flat_values(_look_up(self._sources, first))
+        below = _neighbour(self._sources, begin, side="left")
+        inside = begin.flat_values == _look_up(self._sources, first + 1)
+        end = limits.with_flat_values(_look_up(self._sources, after))
+        return begin.with_flat_values(tf.where(inside, below, begin.flat_values)), end
+
+
+# The two below are tf.gather and tf.searchsorted row by row. On flat values they are a handful of
+# operations; the ragged ones trace to thousands, which every export and every server would pay for.
+
+
+def _look_up(rows: tf.RaggedTensor, places: tf.RaggedTensor) -> tf.Tensor:
+    """The values of `rows` at `places` in the same row, int64 `[places]`."""
+    starts = tf.gather(rows.row_starts(), places.value_rowids())
+    return tf.gather(rows.flat_values, starts + places.flat_values)
 
 
 def _neighbour(rows: tf.RaggedTensor, wanted: tf.RaggedTensor, side: str) -> tf.Tensor:
@@ -121,11 +133,15 @@ def _neighbour(rows: tf.RaggedTensor, wanted: tf.RaggedTensor, side: str) -> tf.
 
     Where there is none below, the value is of no use.
 
+    Args:
+        rows: no row is empty or decreases.
+
     Returns:
         int64 `[values]`, in the order of `wanted`'s flat values.
     """
     # One non-decreasing sequence over the batch, so that one binary search serves all rows.
-    bases = tf.cumsum(rows[:, -1:].flat_values + 1, exclusive=True)
+    ends = tf.gather(rows.flat_values, rows.row_limits() - 1)
+    bases = tf.cumsum(ends + 1, exclusive=True)
     ordered = rows.flat_values + tf.gather(bases, rows.value_rowids())
     values = wanted.flat_values + tf.gather(bases, wanted.value_rowids())
     found = tf.searchsorted(ordered, values, side=side, out_type=tf.int64)

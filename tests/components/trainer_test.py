@@ -319,6 +319,7 @@ def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
     assert len({first, *others}) == 7
 
 
+@pytest.mark.e2e
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     run: dict[str, Any],
     examples: pathlib.Path,
