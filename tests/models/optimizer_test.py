@@ -56,5 +56,5 @@ def test_bias_correction_makes_the_first_step_as_long_as_the_rate():
     )
     optimizer = build_optimizer(config, steps=10)
     optimizer.build([weight])
-    optimizer.apply([keras.ops.convert_to_tensor([0.001])], [weight])
+    optimizer.apply([keras.ops.convert_to_tensor([0.5])], [weight])
     assert float(weight[0]) == pytest.approx(0.9, abs=1e-3)
