@@ -90,7 +90,7 @@ def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
                     queue.extend(bodies[name])
 
     found: dict[str, list[str]] = {}
-    for name, signature in graph.signature_def.items():
+    for name, signature in sorted(graph.signature_def.items()):
         if name == "__saved_model_init_op":
             continue
         starts = [nodes[out.name.split(":")[0]] for out in signature.outputs.values()]
@@ -143,6 +143,9 @@ def _answer(folder: pathlib.Path, seconds: dict[str, float]) -> Iterator[tuple[s
         signature = loaded.signatures[name]
         specs = signature.structured_input_signature[1]
         for request, answers in zip(requests[name], at_export["answers"][name], strict=True):
+            if request.keys() != specs.keys():
+                yield name, f"takes {', '.join(specs)}; its warmup request has {', '.join(request)}"
+                continue
             inputs = {
                 key: tf.constant([_plain(value) for value in values], specs[key].dtype)
                 for key, values in request.items()
@@ -155,6 +158,8 @@ def _answer(folder: pathlib.Path, seconds: dict[str, float]) -> Iterator[tuple[s
                 yield name, f"fails on its warmup request: {str(error).splitlines()[0]}"
                 continue
             seconds[name] = seconds.get(name, 0.0) + time.monotonic() - started
+            for key in sorted(answers.keys() - outputs.keys()):
+                yield name, f"output {key} was there at export and is not now"
             for key, tensor in sorted(outputs.items()):
                 value = tensor.numpy()
                 if not value.shape or value.shape[0] not in batch:

@@ -99,7 +99,8 @@ def warm_start(model: keras.Model, saved_model: str) -> None:
         saved.read(f"{saved_model}/variables/variables").assert_consumed()
     except (AssertionError, ValueError) as error:
         raise ConfigError(
-            f"the weights of the base model do not fit this configuration: {error}",
+            "the weights of the base model do not fit this configuration: "
+            f"{str(error).splitlines()[0]:.300}",
             where=saved_model,
             remedy="keep the sizes of the blessed model, or give the run another name",
         ) from error

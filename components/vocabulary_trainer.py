@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import pathlib
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -149,11 +150,12 @@ class _CountWords(beam.DoFn):
         self._size = 0
         self._counts: collections.Counter[bytes] = collections.Counter()
 
-    def process(self, document: Any) -> None:
+    def process(self, document: Any) -> Iterator[Any]:
         self._texts.append(document.text)
         self._size += len(document.text)
         if self._size >= _BATCH_CHARACTERS:
             self._cut()
+        return iter(())  # all is yielded at the end
 
     def finish_bundle(self) -> Iterator[Any]:
         self._cut()
@@ -200,9 +202,10 @@ def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: 
     }
     path = os.path.join(folder, _COUNTS_FILE)
     os.makedirs(folder, exist_ok=True)
-    with open(f"{path}.partial", "w", encoding="utf-8") as stream:
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    with open(temporary, "w", encoding="utf-8") as stream:
         json.dump(content, stream, ensure_ascii=False)
-    os.replace(f"{path}.partial", path)
+    os.replace(temporary, path)
 
 
 def _of_base_model(

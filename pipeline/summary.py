@@ -27,7 +27,9 @@ COMPONENTS: Sequence[str] = (
     "Pusher",
 )
 """The components in the order they run; a test holds pipeline/dag.py to it."""
-_WHERE_POSSIBLE = {"InfraValidator"}  # needs Docker; Pusher does not start where it did not end well
+_WHERE_POSSIBLE = {
+    "InfraValidator"
+}  # needs Docker; Pusher does not start where it did not end well
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from models.objective import Metric
 
 
 def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
-    """Masked words beside the unigram baseline, next sentence beside "always follows"."""
+    """Masked words beside the unigram baseline, next sentence beside the majority's label."""
     return (
         Metric(
             "masked_lm_loss",

@@ -89,16 +89,20 @@ class BertObjective:
         }
 
     def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
-        """Fills the unigram table from the masked words of batches of training features.
+        """Fills the baselines from batches of training features: masked words, pairs' labels.
 
         Add-one smoothing: every word of the vocabulary keeps some probability.
         """
         counts = np.ones(self.vocabulary_size, np.float64)
+        pairs = follow = 0
         for batch in examples:
             real = np.asarray(batch["mask_weights"]) > 0
             labels = np.asarray(batch["mask_ids"])[real]
             counts += np.bincount(labels, minlength=self.vocabulary_size)
+            pairs += len(real)
+            follow += int(np.asarray(batch["next_sentence_label"]).sum())
         model.unigram.log_probabilities.assign(np.log(counts / counts.sum()).astype(np.float32))
+        model.majority.label.assign(float(2 * follow > pairs))
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.bert.metrics.metrics`."""

@@ -43,6 +43,26 @@ class UnigramBaseline(keras.layers.Layer):
         )
 
 
+class MajorityBaseline(keras.layers.Layer):
+    """Answers every pair with the training pairs' more frequent label: what a model must beat.
+
+    The label is a weight, as `UnigramBaseline`'s table is; 0 until `BertObjective.set_baseline`
+    fills it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="majority", dtype="float32", trainable=False)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the label, a scalar."""
+        self.label = self.add_weight(name="label", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, labels: keras.KerasTensor) -> keras.KerasTensor:
+        """Correctness (0 or 1) of labels, float32 in their shape."""
+        answer = keras.ops.convert_to_tensor(self.label)
+        return keras.ops.cast(keras.ops.equal(keras.ops.cast(labels, "float32"), answer), "float32")
+
+
 class BertPretraining(keras.Model):
     """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
 
@@ -56,7 +76,8 @@ class BertPretraining(keras.Model):
         masked_lm_head: (sequence `[batch, time, width]`, positions `[batch, masks]`) → logits
             `[batch, masks, vocabulary]`.
         next_sentence_head: pooled `[batch, width]` → logits `[batch, 2]`; class 1 is "B follows A".
-        unigram: the baseline's table.
+        unigram: the masked words' baseline.
+        majority: the next sentence's baseline.
     """
 
     def __init__(self, backbone: BertEncoder, sequence_length: int, max_predictions: int) -> None:
@@ -73,7 +94,7 @@ class BertPretraining(keras.Model):
         next_sentence_head = keras.layers.Dense(
             2, kernel_initializer=initializer, name="next_sentence_head"
         )
-        unigram = UnigramBaseline(embedding.input_dim)
+        unigram, majority = UnigramBaseline(embedding.input_dim), MajorityBaseline()
 
         def feature(name: str, length: int, dtype: str = "int32") -> keras.KerasTensor:
             return keras.Input((length,), dtype=dtype, name=name)
@@ -94,9 +115,9 @@ class BertPretraining(keras.Model):
         nll, correct = unigram(labels)
         outputs["unigram_nll_sum"] = keras.ops.sum(nll * weights, axis=-1)
         outputs["unigram_correct_count"] = keras.ops.sum(correct * weights, axis=-1)
-        outputs |= _next_sentence_sums(
-            next_sentence_head(encoded["pooled"]), keras.ops.squeeze(follows, axis=-1)
-        )
+        label = keras.ops.squeeze(follows, axis=-1)
+        outputs |= _next_sentence_sums(next_sentence_head(encoded["pooled"]), label)
+        outputs["next_sentence_majority_correct_count"] = majority(label)
         super().__init__(
             inputs=tokens
             | {
@@ -112,6 +133,7 @@ class BertPretraining(keras.Model):
         self.masked_lm_head = masked_lm_head
         self.next_sentence_head = next_sentence_head
         self.unigram = unigram
+        self.majority = majority
 
     def __call__(
         self, features: Mapping[str, keras.KerasTensor], **options: Any
@@ -143,12 +165,10 @@ def _next_sentence_sums(
 ) -> Mapping[str, keras.KerasTensor]:
     logits = keras.ops.cast(logits, "float32")
     best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), follows.dtype)
-    label = keras.ops.cast(follows, "float32")
     return {
         "next_sentence_nll_sum": keras.ops.sparse_categorical_crossentropy(
             follows, logits, from_logits=True
         ),
         "next_sentence_correct_count": keras.ops.cast(keras.ops.equal(best, follows), "float32"),
-        "next_sentence_count": keras.ops.ones_like(label),
-        "next_sentence_majority_correct_count": label,
+        "next_sentence_count": keras.ops.ones_like(follows, dtype="float32"),
     }

@@ -7,8 +7,6 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.metadata import DATABASE
-
 
 class Recorder:
     """Writes runs into `<folder>/metadata.sqlite` with TFX's types of contexts and events."""
@@ -17,7 +15,7 @@ class Recorder:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(folder / DATABASE)
+        connection.sqlite.filename_uri = str(folder / "metadata.sqlite")
         self._store = ml_metadata.MetadataStore(connection)
 
     def artifact(self, kind: str, **properties: Any) -> int:

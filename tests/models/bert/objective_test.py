@@ -117,13 +117,21 @@ def test_denominators_count_masked_words_and_pairs(objective) -> None:
     }
 
 
-def test_the_baseline_is_the_frequency_of_masked_words(objective, model) -> None:
+def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label(
+    objective, model
+) -> None:
     ids = [[[7, 7, 9, 0], [8, 7, 0, 0]], [[9, 7, 7, 29], [0, 0, 0, 0]]]
     weights = [[[1, 1, 1, 0], [1, 1, 0, 0]], [[1, 1, 1, 1], [0, 0, 0, 0]]]
+    follows = [[[1], [0]], [[1], [1]]]
     batches = tf.data.Dataset.from_tensor_slices(
-        {"mask_ids": np.array(ids, np.int32), "mask_weights": np.array(weights, np.float32)}
+        {
+            "mask_ids": np.array(ids, np.int32),
+            "mask_weights": np.array(weights, np.float32),
+            "next_sentence_label": np.array(follows, np.int32),
+        }
     )
     objective.set_baseline(model, batches)
+    assert model.majority(tf.constant([1, 0])).numpy().tolist() == [1.0, 0.0]
     counts = np.ones(30)  # one of each, then what is masked
     counts[[7, 8, 9, 29]] += [5, 1, 2, 1]
     np.testing.assert_allclose(model.unigram.log_probabilities, np.log(counts / 39.0), rtol=1e-6)
@@ -133,10 +141,15 @@ def test_the_baseline_is_the_frequency_of_masked_words(objective, model) -> None
 
 
 def test_a_baseline_set_again_forgets_the_first(objective, model) -> None:
-    batch = {"mask_ids": [[[7, 7]]], "mask_weights": [[[1.0, 1.0]]]}
+    batch = {
+        "mask_ids": [[[7, 7]]],
+        "mask_weights": [[[1.0, 1.0]]],
+        "next_sentence_label": [[[0]]],
+    }
     for _ in range(2):
         objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch))
     np.testing.assert_allclose(model.unigram.log_probabilities[7], np.log(3 / 32), rtol=1e-6)
+    assert float(model.majority.label) == 0.0
 
 
 def test_figures_are_those_known_before_there_is_a_model(objective) -> None:

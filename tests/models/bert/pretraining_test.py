@@ -74,7 +74,7 @@ def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) ->
         "next_sentence_nll_sum": -log_softmax(pairs)[np.arange(16), follows],
         "next_sentence_correct_count": pairs.argmax(-1) == follows,
         "next_sentence_count": np.ones(16),
-        "next_sentence_majority_correct_count": follows,
+        "next_sentence_majority_correct_count": 1 - follows,  # until set_baseline knows better
         "unigram_nll_sum": (-table[labels] * weights).sum(-1),
         "unigram_correct_count": ((labels == table.argmax()) * weights).sum(-1),
     }

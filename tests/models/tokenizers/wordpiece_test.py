@@ -55,7 +55,7 @@ def spans(tokenizer: WordPieceTokenizer, text: str) -> list[tuple[str, str]]:
     return [
         (token.decode(), raw[start:limit].decode())
         for token, start, limit in zip(
-            tokenizer.tokens(ids)[0].numpy(), starts[0].numpy(), limits[0].numpy(), strict=True
+            *(row[0].numpy() for row in (tokenizer.tokens(ids), starts, limits)), strict=True
         )
     ]
 
@@ -205,9 +205,8 @@ def test_offsets_are_in_order_and_inside_any_text_and_ids_are_the_same(tokenizer
 def test_a_tokens_slice_is_valid_utf8_and_gives_the_token_again(uncased, text):
     raw = text.encode()
     ids, starts, limits = uncased.tokenize_with_offsets(tf.constant([raw]))
-    for token, start, limit in zip(
-        ids[0].numpy(), starts[0].numpy(), limits[0].numpy(), strict=True
-    ):
+    rows = (row[0].numpy() for row in (ids, starts, limits))
+    for token, start, limit in zip(*rows, strict=True):
         piece = raw[start:limit].decode()  # raises inside a character
         entry = VOCABULARY[token].removeprefix("##")
         if token != uncased.special_ids["unknown"]:
@@ -254,11 +253,8 @@ def test_a_saved_module_tokenizes_in_a_process_without_this_project(tokenizer, t
     texts = ["The Cafe\u0301, riverbanks 银行", "", "\x00"]
     answer = subprocess.run(
         [sys.executable, "-c", SERVE, str(tmp_path / "model"), json.dumps(texts)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
     ids, starts, limits = tokenizer.tokenize_with_offsets(tf.constant(texts))
     assert json.loads(answer.stdout.splitlines()[-1]) == [
         *[ids.to_list(), starts.to_list(), limits.to_list()],
