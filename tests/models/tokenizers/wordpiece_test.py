@@ -128,7 +128,6 @@ def test_detokenize_joins_pieces_to_words(uncased):
         ("caf\u00e9.", [("cafe", "caf\u00e9"), (".", ".")]),
         ("银行", [("银", "银"), ("行", "行")]),
         ("zzz bank", [("[UNK]", "zzz"), ("bank", "bank")]),
-        # NFC joins what decomposition parts again
         (
             "\u1112\u1161\u11ab.",
             [(c, "\u1112\u1161\u11ab") for c in ("ᄒ", "##ᅡ", "##ᆫ")] + [(".", ".")],
