@@ -13,6 +13,8 @@ from models.bert.config import BertBackboneConfig
 from models.errors import ConfigError
 from models.tokenizers.tokenizer import Tokenizer
 
+_KERASHUBS_RANGE = 0.02  # the encoder's initializers are no argument of its constructor
+
 
 class BertEncoder(keras.Model):
     """KerasHub's encoder with all of its layers visible.
@@ -30,9 +32,10 @@ class BertEncoder(keras.Model):
     Attributes:
         encoder: the KerasHub backbone, which owns the weights.
         max_length: positions that have an embedding, in tokens.
+        initializer_range: standard deviation that its kernels and embeddings started with.
     """
 
-    def __init__(self, encoder: keras_hub.models.BertBackbone) -> None:
+    def __init__(self, encoder: keras_hub.models.BertBackbone, initializer_range: float) -> None:
         layers = [encoder.embeddings_dropout, *encoder.transformer_layers]
         super().__init__(
             inputs=encoder.input,
@@ -47,6 +50,7 @@ class BertEncoder(keras.Model):
         )
         self.encoder = encoder
         self.max_length = encoder.max_sequence_length
+        self.initializer_range = initializer_range
 
 
 def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEncoder:
@@ -65,15 +69,18 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
             where="model.backbone.width",
             remedy="Give a width that the number of heads divides.",
         )
-    return BertEncoder(
-        keras_hub.models.BertBackbone(
-            vocabulary_size=len(tokenizer.vocabulary),
-            num_layers=config.layers,
-            num_heads=config.heads,
-            hidden_dim=config.width,
-            intermediate_dim=config.intermediate,
-            dropout=config.dropout,
-            max_sequence_length=config.max_length,
-            name="encoder",
-        )
+    encoder = keras_hub.models.BertBackbone(
+        vocabulary_size=len(tokenizer.vocabulary),
+        num_layers=config.layers,
+        num_heads=config.heads,
+        hidden_dim=config.width,
+        intermediate_dim=config.intermediate,
+        dropout=config.dropout,
+        max_sequence_length=config.max_length,
+        name="encoder",
     )
+    if config.initializer_range != _KERASHUBS_RANGE:
+        for weight in encoder.trainable_variables:
+            if weight.name in ("kernel", "embeddings"):
+                weight.assign(weight * (config.initializer_range / _KERASHUBS_RANGE))
+    return BertEncoder(encoder, config.initializer_range)

@@ -81,7 +81,7 @@ class BertPretraining(keras.Model):
     """
 
     def __init__(self, backbone: BertEncoder, sequence_length: int, max_predictions: int) -> None:
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        initializer = keras.initializers.TruncatedNormal(stddev=backbone.initializer_range)
         embedding = backbone.encoder.token_embedding
         masked_lm_head = keras_hub.layers.MaskedLMHead(
             token_embedding=embedding,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -35,6 +37,19 @@ class Sized:
 def test_parameters_are_those_published(size: str, parameters: int) -> None:
     with keras.StatelessScope(initialize_variables=False):  # shapes alone, no memory
         assert build_backbone(SIZES[size], Sized(30_522)).count_params() == parameters
+
+
+def test_first_weights_have_the_range_that_is_wanted() -> None:
+    config = dataclasses.replace(CONFIG.backbone, width=64, initializer_range=0.1)
+    keras.utils.set_random_seed(0)
+    encoder = build_backbone(config, Sized(500))  # type: ignore[arg-type]
+    for weight in encoder.trainable_variables:
+        if weight.name in ("kernel", "embeddings") and np.prod(weight.shape) > 1_000:
+            # a normal distribution cut at two standard deviations has 0.88 of its spread
+            assert np.std(weight) == pytest.approx(0.088, rel=0.1)
+            assert np.abs(weight).max() <= 0.2 + 1e-6
+        elif weight.name in ("bias", "beta"):
+            assert not np.any(weight)
 
 
 @pytest.mark.parametrize("time", [1, 7, 32])
