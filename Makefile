@@ -36,7 +36,7 @@ test-fast: setup  ## Runs the fast tests
 
 .PHONY: e2e
 e2e: setup  ## Runs the end-to-end tests
-	python -m pytest -m e2e
+	python -m pytest -n 2 -m e2e
 
 .PHONY: format
 format: setup  ## Formats the code

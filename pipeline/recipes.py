@@ -23,7 +23,7 @@ def bert_tiny() -> PipelineConfig:
     """
     return PipelineConfig(
         model=BertConfig(
-            backbone=BertBackboneConfig(2, 32, 2, 64, max_length=64),
+            backbone=BertBackboneConfig(2, 32, 2, 64, initializer_range=0.1, max_length=64),
             objective=BertObjectiveConfig(
                 sequence_length=64,
                 max_predictions=10,
@@ -42,7 +42,7 @@ def bert_tiny() -> PipelineConfig:
             batch_size=8,
             jit_compile=False,
             log_steps=10,
-            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5),
+            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5, bias_correction=True),
         ),
     )
 

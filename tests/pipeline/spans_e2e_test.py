@@ -13,14 +13,14 @@ from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
 pytestmark = pytest.mark.e2e
 
-LEARNS = {"training__steps": 300, "model__objective__min_accuracy_over_unigram": 1.2}
+LEARNS = {"training__steps": 400, "model__objective__min_accuracy_over_unigram": 1.05}
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("spans")
     for span in (1, 2):
-        write_corpus(folder / f"corpus-{span}.jsonl", range(200 * span, 200 * span + 150))
+        write_corpus(folder / f"corpus-{span}.jsonl", range(400 * span, 400 * span + 400))
     return folder
 
 
@@ -91,7 +91,7 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
     assert found["base"]["base"] is None
     assert found["corpus"] != found["base"]["corpus"]
     assert found["code"] == found["base"]["code"]
-    assert found["config"]["training"]["steps"] == 300
+    assert found["config"]["training"]["steps"] == 400
     shown = finish(["lineage", new, "--runs", str(corpus / "runs"), "--name", "bert_tiny"])
     for part in (found["corpus"], found["base"]["corpus"], found["fingerprint"], "span 2 of"):
         assert part in shown

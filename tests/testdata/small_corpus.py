@@ -33,7 +33,7 @@ SETTINGS = {
     "training.steps": 60,
     "training.batch_size": 16,
     "training.log_steps": 20,
-    "training.optimizer.learning_rate": 0.005,
+    "training.optimizer.learning_rate": 0.003,
     "training.checkpoint_seconds": 0.5,
 }
 """What the tests change in bert_tiny: it learns, and it leaves a checkpoint to resume from."""
