@@ -35,8 +35,10 @@ def make_signatures(
             "segment_ids": segments.to_tensor(),
             "padding_mask": tf.ones_like(ids).to_tensor(),
         }
-        # An empty batch has no longest text, but the pooler needs a first position.
-        room = [[0, 0], [0, tf.cast(tf.equal(ids.nrows(), 0), tf.int32)]]
+        # For an empty batch a text of padding, which callers cut off again: the pooler needs a first
+        # position, and Keras's take_along_axis a row.
+        empty = tf.cast(tf.equal(ids.nrows(), 0), tf.int32)
+        room = [[0, empty], [0, empty]]
         features = {name: tf.pad(value, room) for name, value in features.items()}
         return features | model.backbone(features, training=False)
 
@@ -59,13 +61,14 @@ def make_signatures(
         ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
         ids = framed(ids, start, end)
         encoded = encode(ids, tf.zeros_like(ids))
+        batch = tf.size(texts)
         return {
-            "hidden_states": encoded["hidden_states"],
-            "pooled": encoded["pooled"],
+            "hidden_states": encoded["hidden_states"][:batch],
+            "pooled": encoded["pooled"][:batch],
             "tokens": tokenizer.tokens(ids).to_tensor(""),
             "starts": framed(starts, 0, 0).to_tensor(),
             "limits": framed(limits, 0, 0).to_tensor(),
-            "padding_mask": encoded["padding_mask"],
+            "padding_mask": encoded["padding_mask"][:batch],
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
@@ -83,15 +86,16 @@ def make_signatures(
         count = tf.reduce_sum(tf.cast(masked, tf.int32), axis=1)
         # A stable sort on "not masked" brings the masked positions to the front, in order.
         first = tf.argsort(tf.cast(~masked, tf.int32), axis=1, stable=True)
-        positions = first[:, : tf.maximum(tf.reduce_max(count), 0)]  # 0: an empty batch
+        positions = first[:, : tf.reduce_max(count)]
         logits = model.masked_lm_head(encoded["sequence_output"], positions)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
         best = tf.math.top_k(probabilities, k=FILL_MASK_CHOICES)
         real = tf.sequence_mask(count, tf.shape(positions)[1])[:, :, tf.newaxis]
+        batch = tf.size(texts)
         return {
-            "words": tf.where(real, tokenizer.tokens(best.indices), ""),
-            "probabilities": tf.where(real, best.values, 0.0),
-            "mask_count": count,
+            "words": tf.where(real, tokenizer.tokens(best.indices), "")[:batch],
+            "probabilities": tf.where(real, best.values, 0.0)[:batch],
+            "mask_count": count[:batch],
         }
 
     @tf.function(
@@ -112,7 +116,8 @@ def make_signatures(
         ids = tf.concat([edge * start, a, edge * end, b, edge * end], axis=1)
         segments = tf.concat([edge * 0, tf.zeros_like(a), edge * 0, tf.ones_like(b), edge], axis=1)
         logits = model.next_sentence_head(encode(ids, segments)["pooled"])
-        return {"probability": tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]}
+        probability = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]
+        return {"probability": probability[: tf.size(first)]}
 
     return {
         "serving_default": embed,

@@ -122,7 +122,7 @@ def test_a_corpus_of_one_document_is_refused(tmp_path: pathlib.Path) -> None:
         (
             ["run", "bert_tiny", "--input", "{}/a-1.jsonl", "--set", "training.stepps=3"],
             2,
-            ["did you mean training.steps?"],
+            ["did you mean training.steps"],
         ),
     ],
 )
