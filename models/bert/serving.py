@@ -35,8 +35,8 @@ def make_signatures(
             "segment_ids": segments.to_tensor(),
             "padding_mask": tf.ones_like(ids).to_tensor(),
         }
-        # For an empty batch a text of padding, which callers cut off again: the pooler needs a first
-        # position, and Keras's take_along_axis a row.
+        # For an empty batch a text of padding, which callers cut off again: the pooler needs a
+        # first position, and Keras's take_along_axis a row.
         empty = tf.cast(tf.equal(ids.nrows(), 0), tf.int32)
         room = [[0, empty], [0, empty]]
         features = {name: tf.pad(value, room) for name, value in features.items()}
