@@ -84,7 +84,7 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
         if node is None:
             steps.append(Step(component, "not run", None, ""))
         else:
-            figures = key_figures(node) if node.succeeded else ""
+            figures = _found(component, nodes) or (key_figures(node) if node.succeeded else "")
             steps.append(Step(component, _state(node), node.seconds, figures))
     blessed = blessing_of(nodes)
     pushed = _pushed(nodes)
@@ -204,21 +204,27 @@ def _push(node: NodeRecord) -> str:
     return f"version {artifact.properties['pushed_version']}"
 
 
-def _model(node: NodeRecord) -> str:
-    artifact = node.output("model")
-    return f"model {artifact.id}" if artifact else "none yet"
+def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
+    """What a resolver found, read off the step that got it: ML Metadata keeps no output of it."""
+    reader, name = _READERS.get(resolver, ("", ""))
+    if reader not in nodes:
+        return ""
+    artifact = nodes[reader].input(name)
+    if artifact is None:
+        return "none yet"
+    if resolver == "LastBlessedModel":
+        return f"model {artifact.id}"
+    return f"of span {artifact.properties.get('span')}"
 
 
-def _statistics(node: NodeRecord) -> str:
-    artifact = node.output("statistics")
-    return f"of span {artifact.properties.get('span')}" if artifact else "none yet"
-
+_READERS: Mapping[str, tuple[str, str]] = {
+    "LastApprovedStatistics": ("DataGate", "previous_statistics"),
+    "LastBlessedModel": ("VocabularyTrainer", "base_model"),
+}
 
 _DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {
     "TextExampleGen": _documents,
-    "LastApprovedStatistics": _statistics,
     "DataGate": _checks,
-    "LastBlessedModel": _model,
     "VocabularyTrainer": _vocabulary,
     "ExampleBuilder": _examples,
     "Trainer": _training,

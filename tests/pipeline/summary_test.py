@@ -110,3 +110,21 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
     assert figures["Trainer"] == "1,200 steps, loss 7.25 → 3.50"
     assert figures["ExampleBuilder"] == "5,000 + 7 examples, 12% padding"
+
+
+def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:
+    statistics, model = recorder.artifact("ExampleStatistics", span=4), recorder.artifact("Model")
+    for run, found in (("first", False), ("second", True)):
+        for resolver in ("LastApprovedStatistics", "LastBlessedModel"):
+            recorder.execution(run, resolver, Execution.CACHED)
+        inputs = {"previous_statistics": statistics} if found else {}
+        recorder.execution(run, "DataGate", inputs=inputs)
+        inputs = {"base_model": model} if found else {}
+        recorder.execution(run, "VocabularyTrainer", inputs=inputs)
+    history = RunHistory(recorder.folder)
+    for run, shown in (
+        ("first", ("none yet", "none yet")),
+        ("second", ("of span 4", f"model {model}")),
+    ):
+        steps = {step.component: step for step in summarize(history, run).steps}
+        assert (steps["LastApprovedStatistics"].figures, steps["LastBlessedModel"].figures) == shown
