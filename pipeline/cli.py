@@ -121,11 +121,13 @@ def predict(
         model: A SavedModel's folder, instead of the newest version of --name.
         json: Print a JSON list with everything the model answered.
     """
+    from pipeline.console import quiet_imports
     from pipeline.predict import check_texts, newest_version
     from pipeline.predict import predict as ask
 
     given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
     check_texts(task, given)
+    quiet_imports()
     if model:
         folder = pathlib.Path(model).expanduser()
     else:
@@ -142,8 +144,10 @@ def predict(
 def report(name: _Name = None, runs: _Runs = "runs") -> int:
     """Write the report of the last run anew, and print where it is."""
     folder = pipeline_folder(runs, name)
+    from pipeline.console import quiet_imports
     from pipeline.metadata import RunHistory
 
+    quiet_imports()
     history = RunHistory(folder)
     run_ids = history.run_ids()
     if not run_ids:

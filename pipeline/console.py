@@ -9,6 +9,7 @@ import pathlib
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -22,6 +23,15 @@ _STARTED = (
 _ENDED = "Component %s is finished."
 _FAILED = "Execution %d failed."
 _CACHED = "A cached execution %d is used."
+
+
+def quiet_imports() -> None:
+    """Keeps what TensorFlow and its libraries say when they are imported off the terminal.
+
+    For commands that answer a question and have no log file; call it before the import.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 @contextlib.contextmanager

