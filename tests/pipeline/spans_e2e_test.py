@@ -76,11 +76,11 @@ def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
 
 
 def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_it(
-    corpus: pathlib.Path, first: str, second: str
+    corpus: pathlib.Path, worse: str, second: str
 ) -> None:
     assert re.search(r"LastBlessedModel +done +\S+ +model \d+", second)
     assert re.search(r"LastApprovedStatistics +done +\S+ +of span 1", second)
-    assert "taken from the base model" in second
+    assert "taken from the base model" in worse  # and from the cache in `second`
     assert "warm start from" in second
     old, new = versions(corpus)
     found = lineage(corpus, new)
