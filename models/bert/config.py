@@ -28,7 +28,7 @@ class BertBackboneConfig:
 
 SIZES: Mapping[str, BertBackboneConfig] = {
     "tiny": BertBackboneConfig(2, 128, 2, 512, initializer_range=0.05),
-    "mini": BertBackboneConfig(4, 256, 4, 1024, initializer_range=0.035),
+    "mini": BertBackboneConfig(4, 256, 4, 1024),
     "small": BertBackboneConfig(4, 512, 8, 2048),
     "medium": BertBackboneConfig(8, 512, 8, 2048),
     "base": BertBackboneConfig(12, 768, 12, 3072),

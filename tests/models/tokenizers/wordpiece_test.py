@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
+import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -326,7 +327,6 @@ needs_data = pytest.mark.skipif(
     ],
 )
 def test_ids_are_hugging_faces_but_for_long_words(vocabulary, corpus, lines):
-    tokenizers = pytest.importorskip("tokenizers")
     data = pathlib.Path(os.environ["POLYSEME_DATA"])
     path = data / "vocabularies" / vocabulary
     theirs = tokenizers.BertWordPieceTokenizer(str(path), lowercase=True)
