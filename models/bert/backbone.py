@@ -32,7 +32,7 @@ class BertEncoder(keras.Model):
     Attributes:
         encoder: the KerasHub backbone, which owns the weights.
         max_length: positions that have an embedding, in tokens.
-        initializer_range: standard deviation that its kernels and embeddings started with.
+        initializer_range: standard deviation that its kernels started with.
     """
 
     def __init__(self, encoder: keras_hub.models.BertBackbone, initializer_range: float) -> None:
@@ -81,6 +81,6 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
     )
     if config.initializer_range != _KERASHUBS_RANGE:
         for weight in encoder.trainable_variables:
-            if weight.name in ("kernel", "embeddings"):
+            if weight.name == "kernel":
                 weight.assign(weight * (config.initializer_range / _KERASHUBS_RANGE))
     return BertEncoder(encoder, config.initializer_range)

@@ -20,8 +20,9 @@ class BertBackboneConfig:
     """Width of the feed-forward layer."""
     dropout: float = 0.1
     initializer_range: float = 0.02
-    """Standard deviation of the first weights. The published value suits a width of 768; a narrow
-    encoder that starts so near to zero learns word frequencies and then no more."""
+    """Standard deviation of the first kernels. The published value suits a width of 768; a narrow
+    encoder that starts so near to zero learns word frequencies and then no more, so give about
+    1/sqrt(width). Embeddings, which a normalization follows, start at 0.02 whatever the width."""
     max_length: int = 512
     """Positions that have an embedding, in tokens."""
 
