@@ -81,8 +81,8 @@ ol li { margin: .15rem 0; }
 <h2>Figures</h2>
 {% if overall %}
 <p>On the held-out documents, all examples together. The trivial baseline sees no context: it
-answers masked words from the unigram distribution of the training text, and always “follows” for
-the next sentence.</p>
+answers masked words from the unigram distribution of the training text, and every pair with the
+label that is more frequent among the training pairs.</p>
 <div class="scroll"><table>
 <tr><th>Figure</th><th class="n">This model</th><th class="n">Trivial baseline</th>
 <th class="n">Last blessed</th><th>Needed for the blessing</th></tr>
