@@ -90,7 +90,7 @@ def bert_demo() -> PipelineConfig:
             tokenizer=WordPieceConfig(vocabulary_size=4_000),
         ),
         training=TrainingConfig(
-            steps=3_600,
+            steps=4_200,
             batch_size=32,
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=100, bias_correction=True),
         ),
