@@ -240,7 +240,8 @@ def test_an_accumulation_that_does_not_divide_the_batch_is_refused(files, tmp_pa
         train(_fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)
 
 
-def test_progress_says_step_loss_rate_and_time_left(files, tmp_path, caplog):
+def test_progress_says_step_loss_rate_and_time_left(files, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("models.training._PROGRESS_SECONDS", 1e9)  # a slow machine says more
     with caplog.at_level(logging.INFO, logger="polyseme.training"):
         train(_fresh_model(), SummingObjective(), example_batches(files, CONFIG), CONFIG, tmp_path)
     (line,) = caplog.messages
