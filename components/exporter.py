@@ -27,8 +27,8 @@ WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's own name for the requests it sends to itself when it loads a version."""
 EVALUATE = "evaluate"
 
-_EVALUATION_CHUNK = 64
-"""Examples that `evaluate` computes at once: bounds its memory whatever the caller's batch."""
+_EVALUATION_TOKENS = 8_192
+"""Tokens that `evaluate` computes at once: bounds its memory whatever the caller's batch."""
 
 
 class _Servable(tf.Module):
@@ -108,6 +108,7 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
     memory.
     """
     spec = numeric_features(objective.feature_spec())
+    chunk = max(1, _EVALUATION_TOKENS // spec["padding_mask"].shape[0])
     names = sorted(
         {name for metric in objective.metrics() for name in (metric.numerator, metric.denominator)}
         | {name for loss in objective.losses() for name in (loss.numerator, loss.denominator)}
@@ -115,11 +116,11 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        parts = tf.maximum(1, -(-tf.size(examples) // _EVALUATION_CHUNK))
+        parts = tf.maximum(1, -(-tf.size(examples) // chunk))
 
         def compute(part: tf.Tensor, sums: dict[str, tf.TensorArray]) -> Any:
-            start = part * _EVALUATION_CHUNK
-            features = parse(examples[start : start + _EVALUATION_CHUNK], spec)
+            start = part * chunk
+            features = parse(examples[start : start + chunk], spec)
             outputs = model(features, training=False)
             return part + 1, {
                 name: array.write(part, tf.cast(outputs[name], tf.float32))

@@ -69,7 +69,8 @@ def run_fn(fn_args: FnArgs) -> None:
     ):
         key.update(hashlib.sha256(part.encode()).digest())
     folder = pathlib.Path(given["checkpoints"]) / key.hexdigest()[:16]
-    result = train(model, objective, example_batches(files, training), training, folder)
+    batches = example_batches(files, training, objective.streams)
+    result = train(model, objective, batches, training, folder)
     export(
         model,
         objective,

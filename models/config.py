@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from models.errors import ConfigError
 
@@ -30,14 +30,17 @@ def from_json(kind: type[T], text: str | bytes) -> T:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW as google-research/bert has it; see models/optimizer.py."""
+    """By default AdamW as google-research/bert has it; see models/optimizer.py."""
 
+    kind: Literal["adamw", "adagrad"] = "adamw"
     learning_rate: float = 1e-4
     """Peak learning rate, after warmup."""
     warmup_steps: int = 10_000
     """Steps over which the rate grows linearly from 0 to its peak."""
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate goes from its peak to `final_learning_rate`, if it does."""
     final_learning_rate: float = 0.0
-    """The rate at the last step; the decay is linear."""
+    """The rate at the last step."""
     weight_decay: float = 0.01
     """Decoupled weight decay; LayerNorm and bias are excluded."""
     beta_1: float = 0.9
@@ -47,6 +50,8 @@ class OptimizerConfig:
     """Global gradient norm above which gradients are scaled down."""
     bias_correction: bool = False
     """google-research/bert leaves Adam's bias correction out."""
+    initial_accumulator: float = 1.0
+    """What Adagrad's sums of squared gradients start from."""
 
 
 @dataclasses.dataclass(frozen=True)

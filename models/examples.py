@@ -180,3 +180,20 @@ def parse(serialized: tf.Tensor, spec: FeatureSpec) -> Mapping[str, tf.Tensor]:
         name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
         for name, value in parsed.items()
     }
+
+
+def length_buckets(time: int) -> np.ndarray:
+    """Names of buckets of lengths, by which figures are also shown; bounds double from 32.
+
+    Args:
+        time: the longest length.
+
+    Returns:
+        Bytes `[time + 1]`: for every length its bucket's name, as `033-064`.
+    """
+    names = np.empty(time + 1, object)
+    low, high = 0, 32
+    while low <= time:
+        names[low : high + 1] = f"{max(low, 1):03d}-{high:03d}".encode()
+        low, high = high + 1, high * 2
+    return names

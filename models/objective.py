@@ -81,6 +81,14 @@ class Metric:
 class Objective(Protocol):
     """What is learned: examples, heads, losses, figures and signatures."""
 
+    @property
+    def streams(self) -> int | None:
+        """How many streams a file's examples are windows of; None where each is for itself.
+
+        Where there are streams, examples come in rounds, a window of each stream in turn, and each
+        goes on where the stream's last one ended: training reads a file in its order.
+        """
+
     def feature_spec(self) -> FeatureSpec:
         """The example schema."""
 
@@ -105,7 +113,8 @@ class Objective(Protocol):
         """Backbone plus heads: features `{name: [batch, *shape]}` → sums `{name: [batch]}`.
 
         The model keeps the backbone as `model.backbone`. Its outputs hold every numerator and
-        denominator that `losses` and `metrics` name, float32.
+        denominator that `losses` and `metrics` name, float32; in training those of `losses` will
+        do.
         """
 
     def losses(self) -> Sequence[Loss]:

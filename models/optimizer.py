@@ -1,6 +1,8 @@
-"""The optimizer and schedule of google-research/bert, as Keras classes."""
+"""The optimizers and schedules of google-research/bert, nanoGPT and bilm-tf, as Keras classes."""
 
 from __future__ import annotations
+
+import math
 
 import keras
 import tensorflow as tf
@@ -10,34 +12,48 @@ from models.config import OptimizerConfig
 _NOT_DECAYED = ("bias", "gamma", "beta")  # biases and LayerNorm's two, by Keras's names
 
 
-class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear growth from 0 to `peak` over `warmup` steps, then a straight line to `final`.
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear growth from 0 to `peak` over `warmup` steps, then down to `final` at step `steps`.
 
-    Follows google-research/bert: at step s after warmup the rate is the polynomial decay (power 1)
-    of the whole run, so it does not start again at `peak` when warmup ends.
+    "linear" follows google-research/bert: at step s after warmup the rate is on the straight line
+    of the whole run, so it does not start again at `peak` when warmup ends. "cosine" follows
+    nanoGPT: half a wave from `peak` when warmup ends (Loshchilov and Hutter, 2017). "constant"
+    stays at `peak`.
     """
 
-    def __init__(self, peak: float, warmup: int, steps: int, final: float = 0.0) -> None:
+    def __init__(
+        self, peak: float, warmup: int, steps: int, final: float = 0.0, decay: str = "linear"
+    ) -> None:
         self.peak = peak
         self.warmup = warmup
         self.steps = steps
         self.final = final
+        self.decay = decay
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The rate of a step, float32 scalar; `step` counts from 0."""
         step = tf.cast(step, tf.float32)
         grown = self.peak * step / max(self.warmup, 1)
-        left = 1.0 - tf.minimum(step / self.steps, 1.0)
-        decayed = self.final + (self.peak - self.final) * left
-        return tf.where(step < self.warmup, grown, decayed)
+        return tf.where(step < self.warmup, grown, self._after_warmup(step))
 
-    def get_config(self) -> dict[str, float | int]:
+    def _after_warmup(self, step: tf.Tensor) -> tf.Tensor:
+        if self.decay == "constant":
+            return tf.fill(tf.shape(step), self.peak)
+        if self.decay == "linear":
+            left = 1.0 - tf.minimum(step / self.steps, 1.0)
+        else:
+            done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+            left = 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(done, 1.0)))
+        return self.final + (self.peak - self.final) * left
+
+    def get_config(self) -> dict[str, float | int | str]:
         """The constructor's arguments."""
         return {
             "peak": self.peak,
             "warmup": self.warmup,
             "steps": self.steps,
             "final": self.final,
+            "decay": self.decay,
         }
 
 
@@ -62,9 +78,19 @@ class AdamWeightDecay(keras.optimizers.Adam):
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
     """The optimizer of a run of `steps` steps. Gradients are clipped by the training loop."""
-    schedule = WarmupLinearDecay(
-        config.learning_rate, config.warmup_steps, steps, config.final_learning_rate
+    schedule = WarmupDecay(
+        config.learning_rate,
+        config.warmup_steps,
+        steps,
+        config.final_learning_rate,
+        config.decay,
     )
+    if config.kind == "adagrad":  # as bilm-tf trains: no decay of weights
+        return keras.optimizers.Adagrad(
+            schedule,
+            initial_accumulator_value=config.initial_accumulator,
+            epsilon=0.0,
+        )
     kind = keras.optimizers.Adam if config.bias_correction else AdamWeightDecay
     optimizer = kind(
         schedule,

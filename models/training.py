@@ -51,26 +51,42 @@ class TrainingResult:
     losses: Mapping[str, float]
 
 
-def example_batches(files: Sequence[str], config: TrainingConfig) -> Batches:
+def example_batches(
+    files: Sequence[str], config: TrainingConfig, streams: int | None = None
+) -> Batches:
     """Batches in an order drawn from (seed, epoch), whatever the machine.
 
     Args:
         files: gzip TFRecord files of serialized examples.
+        streams: see `Objective.streams`; with it only the order of the files is drawn.
 
     Returns:
         A function of the epoch; the last, smaller batch of an epoch is left out, another one's
         turn comes in the next epoch's order.
+
+    Raises:
+        ConfigError: a batch would not hold windows of different streams.
     """
+    if streams is not None and streams % config.batch_size:
+        raise ConfigError(
+            f"a batch of {config.batch_size} does not divide the {streams} streams, so that it "
+            "would hold two windows of one",
+            where="training.batch_size",
+            remedy="make it and model.objective.streams the same, or one a multiple of it",
+        )
     names = sorted(files)
 
     def batches(epoch: int) -> tf.data.Dataset:
         rng = np.random.default_rng([config.seed, epoch])
         order = [names[i] for i in rng.permutation(len(names))]
         records = tf.data.TFRecordDataset(order, compression_type="GZIP")
-        shuffled = records.shuffle(
-            config.shuffle_buffer, seed=int(rng.integers(2**31)), reshuffle_each_iteration=False
-        )
-        return shuffled.batch(config.batch_size, drop_remainder=True)
+        if streams is None:
+            records = records.shuffle(
+                config.shuffle_buffer,
+                seed=int(rng.integers(2**31)),
+                reshuffle_each_iteration=False,
+            )
+        return records.batch(config.batch_size, drop_remainder=True)
 
     return batches
 

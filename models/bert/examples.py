@@ -10,6 +10,7 @@ import numpy as np
 from models.bert.config import BertObjectiveConfig
 from models.bert.masking import mask_words
 from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
+from models.examples import length_buckets
 from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
 
 SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]
@@ -58,7 +59,7 @@ def make_examples(
     )
     pairs = truncate_pairs(pairs.take(rng.permutation(len(pairs))), max_tokens, rng, tally)
     words = np.setdiff1d(np.arange(vocabulary_size), list(special_ids.values()))
-    buckets = _length_buckets(config.sequence_length)
+    buckets = length_buckets(config.sequence_length)
     for begin in range(0, len(pairs), _BLOCK):
         block = pairs.take(np.arange(begin, min(begin + _BLOCK, len(pairs))))
         yield from _block_examples(corpus, block, config, special_ids, words, buckets, rng)
@@ -122,13 +123,3 @@ def _lay_out(
     token_ids[rows, a_end[:, 0]] = special_ids["end"]
     token_ids[rows, b_end[:, 0]] = special_ids["end"]
     return token_ids, in_a, in_b
-
-
-def _length_buckets(time: int) -> np.ndarray:
-    """The bucket's name for every length from 0 to `time`: bounds double from 32."""
-    names = np.empty(time + 1, object)
-    low, high = 0, 32
-    while low <= time:
-        names[low : high + 1] = f"{max(low, 1):03d}-{high:03d}".encode()
-        low, high = high + 1, high * 2
-    return names

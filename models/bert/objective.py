@@ -39,6 +39,10 @@ class BertObjective:
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
 
+    @property
+    def streams(self) -> None:
+        """None: each example is for itself."""
+
     def feature_spec(self) -> FeatureSpec:
         """See `models.bert.examples.feature_spec`."""
         return examples.feature_spec(self.config)
@@ -89,11 +93,8 @@ class BertObjective:
         }
 
     def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
-        """Fills the baselines from batches of training features: masked words, pairs' labels.
-
-        Add-one smoothing: every word of the vocabulary keeps some probability.
-        """
-        counts = np.ones(self.vocabulary_size, np.float64)
+        """Fills the baselines from batches of training features: masked words, pairs' labels."""
+        counts = np.zeros(self.vocabulary_size, np.int64)
         pairs = follow = 0
         for batch in examples:
             real = np.asarray(batch["mask_weights"]) > 0
@@ -101,7 +102,7 @@ class BertObjective:
             counts += np.bincount(labels, minlength=self.vocabulary_size)
             pairs += len(real)
             follow += int(np.asarray(batch["next_sentence_label"]).sum())
-        model.unigram.log_probabilities.assign(np.log(counts / counts.sum()).astype(np.float32))
+        model.unigram.fill(counts)
         model.majority.label.assign(float(2 * follow > pairs))
 
     def metrics(self) -> Sequence[Metric]:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import keras_hub
 
+from models.baselines import UnigramBaseline
 from models.bert.backbone import BertEncoder
-
-
-class UnigramBaseline(keras.layers.Layer):
-    """Predicts every masked word from its frequency alone: what a model must beat.
-
-    The table is a weight, so that it is saved, exported and evaluated in graph with the model.
-    It is uniform until `BertObjective.set_baseline` fills it.
-    """
-
-    def __init__(self, vocabulary_size: int) -> None:
-        super().__init__(name="unigram", dtype="float32", trainable=False)
-        self.vocabulary_size = vocabulary_size
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the table `[vocabulary]` of log-probabilities."""
-        uniform = -math.log(self.vocabulary_size)
-        self.log_probabilities = self.add_weight(
-            name="log_probabilities",
-            shape=(self.vocabulary_size,),
-            initializer=keras.initializers.Constant(uniform),
-            trainable=False,
-        )
-
-    def call(self, labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Negative log-likelihood and correctness (0 or 1) of labels, float32 in their shape."""
-        table = keras.ops.convert_to_tensor(self.log_probabilities)
-        best = keras.ops.cast(keras.ops.argmax(table), labels.dtype)
-        return (
-            -keras.ops.take(table, labels, axis=0),
-            keras.ops.cast(keras.ops.equal(labels, best), "float32"),
-        )
 
 
 class MajorityBaseline(keras.layers.Layer):
     """Answers every pair with the training pairs' more frequent label: what a model must beat.
 
-    The label is a weight, as `UnigramBaseline`'s table is; 0 until `BertObjective.set_baseline`
-    fills it.
+    The label is a weight, as `UnigramBaseline`'s table is; 0 until it is filled.
     """
 
     def __init__(self) -> None:

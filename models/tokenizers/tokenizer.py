@@ -23,6 +23,9 @@ class WordSplitter(Protocol):
 class Tokenizer(tf.Module, abc.ABC):
     """Text → ids in graph; the same object serves Beam, training input and the SavedModel.
 
+    A token is an integer; a tokenizer of characters gives a row of integers for each instead, so
+    that its ids have one more dimension, of a fixed size, at the end.
+
     A tokenizer is rebuilt from the files that `save` wrote and nothing else. Special tokens never
     come out of `tokenize`: text that spells one is text.
 
@@ -40,7 +43,7 @@ class Tokenizer(tf.Module, abc.ABC):
     @property
     @abc.abstractmethod
     def special_ids(self) -> Mapping[str, int]:
-        """Ids of the special tokens by role: `padding`, `unknown`, and what the family needs."""
+        """Ids of the special tokens by role, as `padding` and `unknown`: those that there are."""
 
     @abc.abstractmethod
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:

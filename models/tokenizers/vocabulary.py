@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import tokenizers
 
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.merges import learn_merges
 from models.tokenizers.wordpiece import (
     CONTINUATION,
     SPECIAL_TOKENS,
@@ -20,9 +20,6 @@ from models.tokenizers.wordpiece import (
 )
 
 _LOG = logging.getLogger("polyseme.vocabulary")
-
-_MOST_OCCURRENCES = 4_000_000
-"""The library learns from running text: of more words than this, as many are sampled."""
 
 _INITIAL = 0xF0000
 _CONTINUING = 0x100000
@@ -140,28 +137,13 @@ def _merges(counts: Mapping[str, int], alphabet: Mapping[str, int], room: int) -
     letters = sorted(alphabet)
     first = {ord(c): chr(_INITIAL + i) for i, c in enumerate(letters)}
     later = {ord(c): chr(_CONTINUING + i) for i, c in enumerate(letters)}
-    words = [word for word in counts if alphabet.keys() >= set(word)]
-    if not words:
-        return []
+    words = {
+        word[0].translate(first) + word[1:].translate(later): count
+        for word, count in counts.items()
+        if alphabet.keys() >= set(word)
+    }
     symbols = [*first.values(), *(later[ord(c)] for c in letters if alphabet[c] > 1)]
-    total = np.cumsum([counts[word] for word in words], dtype=np.float64)
-    # A systematic sample: what is drawn of any group of words is in proportion, rare ones included.
-    drawn = np.floor(total * min(1.0, _MOST_OCCURRENCES / total[-1]) + 1e-6)
-    repeats = np.diff(drawn, prepend=0.0).astype(int).tolist()
-
-    def lines() -> Iterator[str]:
-        for word, repeat in zip(words, repeats, strict=True):
-            symbol = word[0].translate(first) + word[1:].translate(later)
-            yield " ".join([symbol] * repeat)
-
-    model = tokenizers.Tokenizer(tokenizers.models.BPE())
-    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=room, min_frequency=2, initial_alphabet=symbols, show_progress=False
-    )
-    model.train_from_iterator(lines(), trainer)
-    learned = model.get_vocab()
-    merged = sorted((s for s in learned if len(s) > 1), key=learned.__getitem__)
+    merged, _ = learn_merges(words, symbols, room)
     return [_entry(symbols, letters) for symbols in merged]
 
 

@@ -19,6 +19,7 @@ import tensorflow_text as tf_text
 from models.config import from_json
 from models.errors import ConfigError
 from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.entries import read_entries
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.words import Normalizer, WordSplitter
 
@@ -180,44 +181,9 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
         ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty, repeated
             or missing; names file and line.
     """
-    try:
-        content = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the vocabulary cannot be read: {error.strerror}",
-            where=str(path),
-            remedy="give a readable text file with one entry on each line",
-        ) from error
-    if not content.strip():
-        raise ConfigError(
-            "the vocabulary is empty", where=str(path), remedy="give one entry on each line"
-        )
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"the vocabulary is not UTF-8: byte 0x{content[error.start]:02x}",
-            where=f"{path}:{content.count(10, 0, error.start) + 1}",
-            remedy="convert the file to UTF-8",
-        ) from error
-    # Not splitlines: U+2028 and its like are entries of some published vocabularies.
-    entries = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    lines: dict[str, int] = {}
-    for number, entry in enumerate(entries, 1):
-        if not entry:
-            raise ConfigError(
-                "an entry of the vocabulary is empty",
-                where=f"{path}:{number}",
-                remedy="remove the empty line; the ids of the entries after it move up by one",
-            )
-        if entry in lines:
-            raise ConfigError(
-                f"the entry {entry!r} of the vocabulary is repeated",
-                where=f"{path}:{number} (first on line {lines[entry]})",
-                remedy="keep one of the two lines",
-            )
-        lines[entry] = number
-    missing = [token for token in SPECIAL_TOKENS.values() if token not in lines]
+    entries = read_entries(path)
+    present = set(entries)
+    missing = [token for token in SPECIAL_TOKENS.values() if token not in present]
     if missing:
         raise ConfigError(
             f"the vocabulary lacks {', '.join(missing)}",

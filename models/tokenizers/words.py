@@ -168,7 +168,36 @@ class WordSplitter(tf.Module):
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Words of texts, normalized: string `[batch]` → string `[batch, (words)]`."""
-        normalized = self._normalizer.normalize(texts)
+        words, _, _ = self._cut(self._normalizer.normalize(texts))
+        return words
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def words_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Words as `words`, with each one's first byte and the byte after its last in the text.
+
+        Returns:
+            Three `[batch, (words)]`: words string, starts int64, limits int64.
+        """
+        normalized, source = self._normalizer.normalize_with_offsets(texts)
+        words, starts, limits = self._cut(normalized)
+        return words, *source.spans(starts, limits)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def count(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distinct words of a batch of texts `[batch]`, string `[words]`, and int64 counts."""
+        # White space always parts words, and most runs between it repeat: cut each only once.
+        runs, _, repeats = tf.unique_with_counts(tf.strings.split(texts).flat_values, tf.int64)
+        words = self.words(runs)
+        distinct, places = tf.unique(words.flat_values)
+        counts = tf.gather(repeats, words.value_rowids())
+        return distinct, tf.math.unsorted_segment_sum(counts, places, tf.size(distinct))
+
+    def _cut(
+        self, normalized: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Words of normalized texts, with their first byte and the byte after their last."""
         _, starts, limits = self._cutter.tokenize_with_offsets(normalized)
         codes, code_starts = tf.strings.unicode_decode_with_offsets(normalized, "UTF-8")
         # Cutting out of code points and not with substr, which would copy a text for every word.
@@ -181,14 +210,5 @@ class WordSplitter(tf.Module):
         first = tf.searchsorted(places, positions(starts), out_type=tf.int64)
         after = tf.searchsorted(places, positions(limits), out_type=tf.int64)
         letters = tf.gather(codes.flat_values, tf.ragged.range(first, after))
-        return starts.with_flat_values(tf.strings.unicode_encode(letters, "UTF-8"))
-
-    @tf.function(input_signature=[_TEXTS], autograph=False)
-    def count(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distinct words of a batch of texts `[batch]`, string `[words]`, and int64 counts."""
-        # White space always parts words, and most runs between it repeat: cut each only once.
-        runs, _, repeats = tf.unique_with_counts(tf.strings.split(texts).flat_values, tf.int64)
-        words = self.words(runs)
-        distinct, places = tf.unique(words.flat_values)
-        counts = tf.gather(repeats, words.value_rowids())
-        return distinct, tf.math.unsorted_segment_sum(counts, places, tf.size(distinct))
+        words = tf.strings.unicode_encode(letters, "UTF-8")
+        return starts.with_flat_values(words), starts, limits

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from models.config import OptimizerConfig
-from models.optimizer import WarmupLinearDecay, build_optimizer
+from models.optimizer import WarmupDecay, build_optimizer
 
 
 @pytest.mark.parametrize(
@@ -11,12 +11,42 @@ from models.optimizer import WarmupLinearDecay, build_optimizer
     [(0, 0.0), (5, 0.5), (9, 0.9), (10, 0.9), (50, 0.5), (100, 0.0), (150, 0.0)],
 )
 def test_warmup_grows_linearly_then_follows_the_line_of_the_whole_run(step, rate):
-    schedule = WarmupLinearDecay(peak=1.0, warmup=10, steps=100)
+    schedule = WarmupDecay(peak=1.0, warmup=10, steps=100)
     assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
 
 
 def test_the_decay_ends_at_the_final_rate():
-    assert float(WarmupLinearDecay(1.0, 0, 100, final=0.1)(100)) == pytest.approx(0.1)
+    assert float(WarmupDecay(1.0, 0, 100, final=0.1)(100)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"), [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.55), (100, 0.1), (150, 0.1)]
+)
+def test_the_cosine_is_half_a_wave_from_the_end_of_the_warmup(step, rate):
+    schedule = WarmupDecay(peak=1.0, warmup=10, steps=100, final=0.1, decay="cosine")
+    assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.0), (1, 0.1), (2, 0.2), (150, 0.2)])
+def test_a_constant_rate_stays_at_its_peak(step, rate):
+    schedule = WarmupDecay(peak=0.2, warmup=2, steps=100, decay="constant")
+    assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
+
+
+def test_adagrad_divides_by_the_root_of_all_squares_so_far():
+    weight = keras.Variable(np.array([1.0, 2.0], np.float32), name="kernel")
+    config = OptimizerConfig(
+        kind="adagrad", learning_rate=0.2, warmup_steps=0, decay="constant", weight_decay=0.5
+    )
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([weight])
+    gradients = [np.array([0.5, -2.0]), np.array([1.0, 0.0])]
+    expected, squares = np.array([1.0, 2.0]), np.ones(2)
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype(np.float32))], [weight])
+        squares += gradient**2
+        expected -= 0.2 * gradient / np.sqrt(squares)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
 
 
 def _numpy_adam_weight_decay(weight, gradients, rates, *, decay, beta_1=0.9, beta_2=0.999):

@@ -1,23 +1,17 @@
-import collections
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.examples import Serializer, check, parse
-from models.objective import Example, Family, Objective, TokenizedDocument
+from models.objective import Example, Family, Objective
 from models.registry import FAMILIES
 from models.training import numeric_features
-from tests.testdata import little_bert
-
-LITTLE: dict[str, ModuleType] = {"bert": little_bert}
-"""By family: CONFIG, so small that a test is fast; tokenizer(); text(number)."""
+from tests.testdata.little_families import LITTLE, build_model, make_examples
 
 Batch = dict[str, np.ndarray]
 
@@ -34,22 +28,6 @@ class Newcomer:
     signatures: Mapping[str, Any]
     examples: list[Example]
     batch: Batch
-
-
-def build_model(family: Family, config: Any, tokenizer: Any, *, seed: int) -> Any:
-    keras.utils.set_random_seed(seed)
-    objective = family.build_objective(config.objective, tokenizer)
-    return objective.build_model(family.build_backbone(config.backbone, tokenizer))
-
-
-def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> list[Example]:
-    """As ExampleBuilder does, out of six texts."""
-    documents = []
-    for number in range(6):
-        pieces = objective.split(little.text(number), "en")
-        ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
-        documents.append(TokenizedDocument(f"{number}", "paper", "en", ids))
-    return list(objective.make_examples(documents, np.random.default_rng(0), collections.Counter()))
 
 
 def numpy(tensors: Mapping[str, tf.Tensor]) -> Batch:
@@ -122,9 +100,9 @@ def test_a_learned_tokenizer_is_read_from_what_it_saved(
     ids = learned.tokenize(texts)
     assert ids.dtype == tf.int32
     assert loaded.tokenize(texts).to_list() == ids.to_list()
-    assert {"padding", "unknown"} <= learned.special_ids.keys()
     never = {number for role, number in learned.special_ids.items() if role != "unknown"}
-    assert not never & {*ids.flat_values.numpy().tolist()}
+    if ids.flat_values.shape.rank == 1:  # else the vocabulary is not what texts become ids of
+        assert not never & {*ids.flat_values.numpy().tolist()}
 
 
 def test_the_spec_is_what_the_examples_have(given: Newcomer) -> None:
@@ -288,11 +266,12 @@ def test_saved_weights_come_back_with_the_baseline(given: Newcomer, tmp_path: pa
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_signatures_take_raw_strings(given: Newcomer) -> None:
+def test_signatures_take_raw_strings_and_batch_all(given: Newcomer) -> None:
     assert {"serving_default", "embed"} <= given.signatures.keys()
     for signature in given.signatures.values():
-        for spec in signature.input_signature:
-            assert (spec.dtype, spec.shape.as_list()) == (tf.string, [None])
+        text, *others = signature.input_signature
+        assert text.dtype == tf.string
+        assert all(spec.shape.as_list() == [None] for spec in (text, *others))
 
 
 def test_requests_that_warm_up_are_answered_batch_first(given: Newcomer) -> None:
@@ -301,9 +280,10 @@ def test_requests_that_warm_up_are_answered_batch_first(given: Newcomer) -> None
     for name, many in requests.items():
         assert many
         for request in many:
-            arguments = {key: tf.constant(values) for key, values in request.items()}
+            specs = given.signatures[name].input_signature
+            arguments = [tf.constant(request[spec.name], spec.dtype) for spec in specs]
             (batch,) = {len(values) for values in request.values()}
-            for output, value in given.signatures[name](**arguments).items():
+            for output, value in given.signatures[name](*arguments).items():
                 assert value.shape[0] == batch, (name, output)
                 if value.dtype.is_floating:
                     assert np.isfinite(value).all(), (name, output)

@@ -11,7 +11,9 @@ from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError, TrainingDiverged
 from models.examples import Serializer
 from models.objective import Feature, Loss
+from models.registry import FAMILIES
 from models.training import example_batches, train
+from tests.testdata.little_families import LITTLE, build_model, make_examples
 
 TIME = 4
 CONFIG = TrainingConfig(
@@ -127,6 +129,54 @@ def test_the_order_is_a_function_of_seed_and_epoch(files):
     assert first != [batch.numpy().tolist() for batch in batches(1)]
     other = example_batches(files, dataclasses.replace(CONFIG, seed=1))
     assert first != [batch.numpy().tolist() for batch in other(0)]
+
+
+def test_streams_keep_the_order_of_their_file(files):
+    records = {
+        name: list(tf.data.TFRecordDataset(name, "GZIP").as_numpy_iterator()) for name in files
+    }
+    config = dataclasses.replace(CONFIG, batch_size=1)
+    orders = set()
+    for epoch in range(8):
+        seen = [batch.numpy()[0] for batch in example_batches(files, config, streams=1)(epoch)]
+        orders.add(tuple(seen))
+        first, second = files if seen[0] == records[files[0]][0] else files[::-1]
+        assert seen == records[first] + records[second]
+    assert len(orders) == 2
+
+
+def test_a_batch_with_two_windows_of_a_stream_is_refused(files):
+    example_batches(files, CONFIG, streams=8)
+    with pytest.raises(ConfigError, match="a batch of 4 does not divide the 6 streams") as error:
+        example_batches(files, CONFIG, streams=6)
+    assert error.value.where == "training.batch_size"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_ends_with_the_same_weights_when_it_was_killed(name, tmp_path):
+    family, little = FAMILIES[name], LITTLE[name]
+    tokenizer = little.tokenizer()
+    objective = family.build_objective(little.CONFIG.objective, tokenizer)
+    serializer = Serializer(objective.feature_spec())
+    for file in ("a", "b"):
+        with tf.io.TFRecordWriter(str(tmp_path / file), tf.io.TFRecordOptions("GZIP")) as writer:
+            for serialized in serializer.serialize(make_examples(little, objective, tokenizer)):
+                writer.write(serialized)
+    config = dataclasses.replace(CONFIG, batch_size=2, checkpoint_seconds=0.0)
+    batches = example_batches([str(tmp_path / "a"), str(tmp_path / "b")], config, objective.streams)
+
+    def run(folder, given):
+        model = build_model(family, little.CONFIG, tokenizer, seed=1)
+        train(model, objective, given, config, tmp_path / folder)
+        return model
+
+    whole = run("whole", batches)
+    with pytest.raises(_Killed):
+        run("killed", _stops_after(batches, 4))
+    resumed = run("killed", batches)
+    assert len(whole.variables) == len(resumed.variables)
+    for expected, found in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(found, expected, err_msg=expected.path)
 
 
 def test_an_epoch_has_every_example_at_most_once(files):

@@ -6,6 +6,9 @@ from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConf
 from models.objective import TokenizedDocument
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.wordpiece import WordPieceTokenizer
+from tests.testdata.little_text import text
+
+__all__ = ["CONFIG", "SPECIAL", "WORDS", "documents", "text", "tokenizer"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = (
@@ -21,26 +24,10 @@ CONFIG = BertConfig(
     tokenizer=WordPieceConfig(vocabulary_size=len(SPECIAL) + len(WORDS)),
 )
 
-SENTENCES = (
-    "The river rose in spring.",
-    "Rain and wind fell at the bank.",
-    "Our ships sailed past.",
-    "We count the money of a bank, not of a river.",
-    "The wind fell.",
-    "A ship sailed in the rain and we not.",
-    "Spring rose past the ships.",
-)
-
 
 def tokenizer() -> WordPieceTokenizer:
     """WordPiece over thirty entries."""
     return WordPieceTokenizer([*SPECIAL, *WORDS], CONFIG.tokenizer)
-
-
-def text(number: int) -> str:
-    """A text of three to nine sentences, another one for every number."""
-    rng = np.random.default_rng(number)
-    return " ".join(rng.choice(SENTENCES, size=rng.integers(3, 10)))
 
 
 def documents(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import ConfigError, DataRefused
-from models.tokenizers import vocabulary
+from models.tokenizers import merges
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.vocabulary import import_vocabulary, learn
 from models.tokenizers.wordpiece import WordPieceTokenizer
@@ -127,10 +127,10 @@ def test_of_too_many_words_a_sample_in_proportion_teaches_the_same(
 ) -> None:
     counts = {"low": 50, "lower": 20, "newest": 60, "widest": 30}
     whole = learned(counts, 50)
-    monkeypatch.setattr(vocabulary, "_MOST_OCCURRENCES", 16)
+    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 16)
     assert learned(counts, 50) == whole
     assert learned({word: 1_000_000 * count for word, count in counts.items()}, 50) == whole
-    monkeypatch.setattr(vocabulary, "_MOST_OCCURRENCES", 5)
+    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 5)
     few = learned(counts, 50)
     assert few != whole
     assert learned(dict(reversed(counts.items())), 50) == few

@@ -60,6 +60,17 @@ def test_rows_keep_their_words(uncased):
     assert [[word.decode() for word in row] for row in rows] == [["e", "b"], [], ["银", "c"]]
 
 
+def test_offsets_slice_the_raw_text(cased):
+    text = "The Cafe\u0301: 银行"
+    found, starts, limits = cased.words_with_offsets(tf.constant([text, ""]))
+    assert [word.decode() for word in found.to_list()[0]] == ["The", "Café", ":", "银", "行"]
+    pairs = zip(starts.to_list()[0], limits.to_list()[0], strict=True)
+    assert [text.encode()[start:limit].decode() for start, limit in pairs] == (
+        ["The", "Cafe\u0301", ":", "银", "行"]
+    )
+    assert [part.to_list()[1] for part in (found, starts, limits)] == [[], [], []]
+
+
 @settings(max_examples=200, deadline=None)
 @given(texts=st.lists(TEXT, max_size=4))
 def test_count_counts_the_words(uncased, texts):

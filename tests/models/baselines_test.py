@@ -1,0 +1,80 @@
+import collections
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.baselines import BigramBaseline, PairCounts, UnigramBaseline
+
+TOKENS = np.array([0, 1, 0, 2, 0, 1, 1, 0, 1])  # pairs: 01 3x, 10 2x, 02, 20, 11 once each
+
+
+def filled(pairs: int, tokens: np.ndarray = TOKENS, size: int = 4) -> BigramBaseline:
+    counts = PairCounts(size)
+    counts.add(tokens[:-1], tokens[1:])
+    layer = BigramBaseline(size, pairs)
+    layer.build((None,))
+    layer.fill(counts)
+    return layer
+
+
+def probabilities(layer: BigramBaseline, size: int = 4) -> np.ndarray:
+    """P(w | v) `[v, w]`."""
+    previous, labels = np.mgrid[:size, :size].astype(np.int32)
+    return np.exp(-np.asarray(layer(previous, labels)))
+
+
+def test_pairs_are_counted_over_batches() -> None:
+    counts = PairCounts(4)
+    counts.add(TOKENS[:5], TOKENS[1:6])
+    assert counts.keys.tolist() == [1, 2, 4, 8]
+    counts.add(TOKENS[5:8], TOKENS[6:9])
+    assert counts.keys.tolist() == [1, 2, 4, 5, 8]
+    assert counts.counts.tolist() == [3, 1, 2, 1, 1]
+    assert PairCounts(4).counts.tolist() == []
+
+
+def test_unigram_frequencies_have_one_added() -> None:
+    layer = UnigramBaseline(4)
+    layer.build((None,))
+    nll, correct = layer(np.array([[0, 3]]))
+    np.testing.assert_allclose(nll, [[math.log(4), math.log(4)]], rtol=1e-6)
+    layer.fill(np.array([2, 5, 0, 1]))
+    nll, correct = layer(np.array([[0, 1], [2, 3]]))
+    np.testing.assert_allclose(nll, -np.log([[3 / 12, 6 / 12], [1 / 12, 2 / 12]]), rtol=1e-6)
+    assert correct.numpy().tolist() == [[0, 1], [0, 0]]
+
+
+def test_bigram_probabilities_by_their_formula() -> None:
+    unigram = (np.array([3, 4, 1, 0]) + 1) / 12  # what follows something
+    seen = np.zeros((4, 4))
+    for (v, w), count in collections.Counter(itertools.pairwise(TOKENS.tolist())).items():
+        seen[v, w] = count - 0.75
+    before = np.array([4, 3, 1, 1])[:, None]
+    left = 1 - (seen / before).sum(axis=1, keepdims=True)
+    expected = seen / before + left * unigram
+    np.testing.assert_allclose(probabilities(filled(8)), expected, rtol=1e-5)
+
+
+def test_of_too_many_pairs_the_frequent_ones_are_kept() -> None:
+    layer = filled(2)
+    assert layer.keys.numpy().tolist() == [1, 4]
+    kept = probabilities(layer)
+    assert kept[0, 1] > 0.5
+    assert kept[1, 1] == pytest.approx((1 - 1.25 / 3) * 5 / 12, rel=1e-5)
+
+
+def test_before_it_is_filled_all_is_alike_and_training_looks_nothing_up() -> None:
+    layer = BigramBaseline(4, 3)
+    np.testing.assert_allclose(probabilities(layer), np.full((4, 4), 0.25), rtol=1e-6)
+    assert not np.asarray(layer(np.ones((2, 3)), np.ones((2, 3)), training=True)).any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 20))
+def test_it_is_a_distribution_whatever_is_kept(tokens: list[int], pairs: int) -> None:
+    layer = filled(pairs, np.array(tokens), size=7)
+    np.testing.assert_allclose(probabilities(layer, size=7).sum(axis=1), np.ones(7), rtol=1e-5)

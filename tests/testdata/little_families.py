@@ -1,0 +1,32 @@
+"""The little models by family, for tests that hold every family to the same."""
+
+import collections
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.objective import Example, Family, Objective, TokenizedDocument
+from tests.testdata import little_bert
+
+LITTLE: dict[str, ModuleType] = {"bert": little_bert}
+"""By family: CONFIG, so small that a test is fast; tokenizer(); text(number)."""
+
+
+def build_model(family: Family, config: Any, tokenizer: Any, *, seed: int) -> Any:
+    """A model with fresh weights."""
+    keras.utils.set_random_seed(seed)
+    objective = family.build_objective(config.objective, tokenizer)
+    return objective.build_model(family.build_backbone(config.backbone, tokenizer))
+
+
+def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> list[Example]:
+    """As ExampleBuilder does, out of six texts."""
+    documents = []
+    for number in range(6):
+        pieces = objective.split(little.text(number), "en")
+        ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
+        documents.append(TokenizedDocument(f"{number}", "paper", "en", ids))
+    return list(objective.make_examples(documents, np.random.default_rng(0), collections.Counter()))
