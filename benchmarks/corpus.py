@@ -12,14 +12,25 @@ from models.errors import ConfigError
 DEFAULT = "corpora/sotu/sotu-1.jsonl"
 
 
-def arguments(description: str, megabytes: float) -> argparse.Namespace:
-    """The options that all benchmarks share."""
+def arguments(description: str, megabytes: float, **paths: str) -> argparse.Namespace:
+    """The options that all benchmarks share, and paths that one of them takes, with their help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
     parser.add_argument("--megabytes", type=float, default=megabytes, help="of text, UTF-8")
     parser.add_argument("--vocabulary-size", type=int, default=8_192)
     parser.add_argument("--repeats", type=int, default=3, help="the fastest one counts")
+    for name, told in paths.items():
+        parser.add_argument(f"--{name}", type=pathlib.Path, help=told)
     return parser.parse_args()
+
+
+def paragraph_batches(options: argparse.Namespace, batch: int) -> tuple[list[list[str]], float]:
+    """The paragraphs of the text in batches, and their size in megabytes of UTF-8."""
+    documents = read_documents(options.input, options.megabytes)
+    lines = (line for document in documents for line in document.text.split("\n"))
+    paragraphs = [line for line in lines if line.strip()]
+    size = sum(len(paragraph.encode()) for paragraph in paragraphs) / 1e6
+    return [paragraphs[i : i + batch] for i in range(0, len(paragraphs), batch)], size
 
 
 def read_documents(path: pathlib.Path, megabytes: float) -> list[Document]:

@@ -11,105 +11,62 @@ from __future__ import annotations
 import os
 import pathlib
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow as tf
 import tokenizers
 
-from benchmarks.corpus import arguments, read_documents
+from benchmarks import tokenizer_race
+from benchmarks.corpus import arguments
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.vocabulary import learn
 from models.tokenizers.wordpiece import VOCABULARY_FILE, WordPieceTokenizer
 
-BATCH = 1_000
-
 
 def main() -> None:
     options = arguments(__doc__, megabytes=8)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    documents = read_documents(options.input, options.megabytes)
-    lines = (line for document in documents for line in document.text.split("\n"))
-    paragraphs = [line for line in lines if line.strip()]
-    batches = [paragraphs[begin : begin + BATCH] for begin in range(0, len(paragraphs), BATCH)]
-    size = sum(len(paragraph.encode()) for paragraph in paragraphs) / 1e6
-    ours, theirs = _tokenizers(batches, options.vocabulary_size)
-    print(f"{size:.1f} MB, {len(paragraphs):,} paragraphs, {len(ours.vocabulary):,} entries")
-
-    candidates: dict[str, Callable[[Sequence[str]], Any]] = {
-        "in graph": lambda batch: ours.tokenize(tf.constant(batch)),
-        "in graph, with offsets": lambda batch: ours.tokenize_with_offsets(tf.constant(batch)),
-        "tokenizers": lambda batch: theirs.encode_batch_fast(batch, add_special_tokens=False),
-        "tokenizers, with offsets": lambda batch: theirs.encode_batch(
-            batch, add_special_tokens=False
-        ),
-    }
-    speeds = {
-        name: size / _fastest(tokenize, batches, options.repeats)
-        for name, tokenize in candidates.items()
-    }
-    for name, speed in speeds.items():
-        print(f"{name:26s} {speed:7.2f} MB/s")
-    print(f"ratio {speeds['in graph'] / speeds['tokenizers']:.1f}")
-    print(f"same ids in {_equal(ours, theirs, batches):,} of {len(paragraphs):,} paragraphs")
-
-
-def _tokenizers(
-    batches: Sequence[Sequence[str]], size: int
-) -> tuple[WordPieceTokenizer, tokenizers.Tokenizer]:
-    """Ours, learned of the text, and theirs of our vocabulary file."""
-    config = WordPieceConfig(vocabulary_size=size)
+    batches, size = tokenizer_race.start(options)
+    config = WordPieceConfig(vocabulary_size=options.vocabulary_size)
     splitter = WordPieceTokenizer.word_splitter(config)
-    counts: Counter[str] = Counter()
-    for batch in batches:
-        words, numbers = splitter.count(tf.constant(batch))
-        for word, number in zip(words.numpy(), numbers.numpy(), strict=True):
-            counts[word.decode()] += int(number)
-    ours = learn(counts, config)
+    ours = learn(tokenizer_race.count_words(splitter, batches), config)
+    theirs = _theirs(ours)
+    print(f"{size:.1f} MB, {sum(map(len, batches)):,} paragraphs, {len(ours.vocabulary):,} entries")
+
+    speeds = tokenizer_race.race(
+        {
+            "in graph": lambda batch: ours.tokenize(tf.constant(batch)),
+            "in graph, with offsets": lambda batch: ours.tokenize_with_offsets(tf.constant(batch)),
+            "tokenizers": lambda batch: theirs.encode_batch_fast(batch, add_special_tokens=False),
+            "tokenizers, with offsets": lambda batch: theirs.encode_batch(
+                batch, add_special_tokens=False
+            ),
+        },
+        batches,
+        size,
+        options.repeats,
+    )
+    print(f"ratio {speeds['in graph'] / speeds['tokenizers']:.1f}")
+    tokenizer_race.print_equal(
+        lambda batch: ours.tokenize(tf.constant(batch)).to_list(),
+        lambda batch: [e.ids for e in theirs.encode_batch(batch, add_special_tokens=False)],
+        batches,
+        "tokenizers",
+    )
+
+
+def _theirs(ours: WordPieceTokenizer) -> tokenizers.Tokenizer:
+    """Hugging Face's, of our vocabulary file."""
     with tempfile.TemporaryDirectory() as folder:
         ours.save(pathlib.Path(folder))
         theirs = tokenizers.Tokenizer(
             tokenizers.models.WordPiece.from_file(
                 os.path.join(folder, VOCABULARY_FILE),
                 unk_token="[UNK]",
-                max_input_chars_per_word=config.max_word_bytes,
+                max_input_chars_per_word=ours.config.max_word_bytes,
             )
         )
     theirs.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
     theirs.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    return ours, theirs
-
-
-def _fastest(
-    tokenize: Callable[[Sequence[str]], Any], batches: Sequence[Sequence[str]], repeats: int
-) -> float:
-    """Seconds for all batches, the least of some repeats after a warm-up."""
-    tokenize(batches[0])
-    seconds = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        for batch in batches:
-            tokenize(batch)
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds)
-
-
-def _equal(
-    ours: WordPieceTokenizer, theirs: tokenizers.Tokenizer, batches: Sequence[Sequence[str]]
-) -> int:
-    """Paragraphs whose ids are the same in both."""
-    return sum(
-        row == encoding.ids
-        for batch in batches
-        for row, encoding in zip(
-            ours.tokenize(tf.constant(batch)).to_list(),
-            theirs.encode_batch(batch, add_special_tokens=False),
-            strict=True,
-        )
-    )
+    return theirs
 
 
 if __name__ == "__main__":

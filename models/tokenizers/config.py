@@ -15,3 +15,20 @@ class WordPieceConfig:
     """Lower-case and strip accents, as the uncased models do."""
     max_word_bytes: int = 100
     """Words longer than this, in UTF-8 bytes, become [UNK]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteBpeConfig:
+    """Byte-level BPE as in GPT-2; see models/tokenizers/byte_bpe.py."""
+
+    vocabulary_size: int = 50_257
+    """Entries to learn, the 256 bytes and end-of-text included; a given vocabulary has its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CharacterConfig:
+    """Words as characters, as in ELMo; see models/tokenizers/character.py."""
+
+    vocabulary_size: int = 793_471
+    """Words that the softmax of pretraining knows, special tokens included; a given vocabulary file
+    has its own size. The default is the 1 Billion Word Benchmark's (Chelba et al., 2013)."""
