@@ -8,7 +8,14 @@ from models.bert.backbone import build_backbone as build_bert_backbone
 from models.bert.config import BertConfig
 from models.bert.metrics import metrics as bert_metrics
 from models.bert.objective import BertObjective
+from models.gpt.backbone import build_backbone as build_gpt_backbone
+from models.gpt.config import GptConfig
+from models.gpt.metrics import metrics as gpt_metrics
+from models.gpt.objective import GptObjective
 from models.objective import Family
+from models.tokenizers.byte_bpe import ByteBpeTokenizer
+from models.tokenizers.byte_bpe_vocabulary import import_vocabulary as import_byte_bpe_vocabulary
+from models.tokenizers.byte_bpe_vocabulary import learn as learn_byte_bpe
 from models.tokenizers.vocabulary import import_vocabulary as import_wordpiece_vocabulary
 from models.tokenizers.vocabulary import learn as learn_wordpiece
 from models.tokenizers.wordpiece import WordPieceTokenizer
@@ -23,5 +30,15 @@ FAMILIES: Mapping[str, Family] = {
         build_backbone=build_bert_backbone,
         build_objective=BertObjective,
         metrics=bert_metrics,
+    ),
+    "gpt": Family(
+        name="gpt",
+        config=GptConfig,
+        tokenizer=ByteBpeTokenizer,
+        learn=learn_byte_bpe,
+        import_vocabulary=import_byte_bpe_vocabulary,
+        build_backbone=build_gpt_backbone,
+        build_objective=GptObjective,
+        metrics=gpt_metrics,
     ),
 }

@@ -6,6 +6,9 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import Annotated
+
+import pydantic
 
 from components.config import (
     BeamConfig,
@@ -16,6 +19,7 @@ from components.config import (
 )
 from models.bert.config import BertConfig
 from models.config import TrainingConfig, from_json
+from models.gpt.config import GptConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,9 @@ class PipelineConfig:
     """The recipe that this configuration started from."""
     runs: str = "runs"
     """Folder that holds a folder per pipeline."""
-    model: BertConfig = dataclasses.field(default_factory=BertConfig)
+    model: Annotated[
+        BertConfig | GptConfig, pydantic.Field(discriminator="family")
+    ] = dataclasses.field(default_factory=BertConfig)
     ingestion: IngestionConfig = dataclasses.field(default_factory=IngestionConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)

@@ -58,6 +58,7 @@ def _apply(config: PipelineConfig, pair: str) -> PipelineConfig:
                 args=[f"--{key}={value}"],
                 default=config,
                 config=(
+                    tyro.conf.AvoidSubcommands,  # the recipe has chosen the family
                     tyro.conf.FlagConversionOff,
                     tyro.conf.UsePythonSyntaxForLiteralCollections,
                 ),

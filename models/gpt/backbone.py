@@ -1,0 +1,166 @@
+"""GPT's decoder: KerasHub's `GPT2Backbone`, opened up to give every layer's hidden state (law 3).
+
+Follows Radford et al., 2019, "Language Models are Unsupervised Multitask Learners": pre-norm
+Transformer, learned positions, GELU by tanh, one more normalization after the last layer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import keras_hub
+import tensorflow as tf
+
+from models.errors import ConfigError
+from models.gpt.config import GptBackboneConfig
+from models.tokenizers.tokenizer import Tokenizer
+
+_RESIDUAL = ("attention_output", "feedforward_output_dense")  # layers that write into the stream
+_KERASHUBS_RANGE, _KERASHUBS_TOKEN_RANGE = 0.02, 0.01
+
+
+class GptDecoder(keras.Model):
+    """KerasHub's decoder with all of its layers visible, and with documents that may share a row.
+
+    Inputs: dict of int32 `[batch, time]`: `token_ids`, `padding_mask` (1 = real, real ones first)
+    and `position_ids`. A token attends to those before it back to the nearest position 0, which
+    begins a document. `time` is free at every call, positions go up to `max_length`.
+
+    Outputs, a dict:
+        hidden_states: `[batch, layers + 1, time, width]`; index 0 is the embedding layer, the last
+            one is normalized.
+        sequence_output: `[batch, time, width]`, the last layer.
+        padding_mask: int32 `[batch, time]`, as it came in.
+
+    Attributes:
+        decoder: the KerasHub backbone, which owns the weights.
+        max_length: positions that have an embedding, in tokens.
+    """
+
+    def __init__(self, decoder: keras_hub.models.GPT2Backbone) -> None:
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "padding_mask", "position_ids")
+        }
+        x = decoder.token_embedding(inputs["token_ids"])
+        x = decoder.embeddings_add(
+            (x, decoder.position_embedding(x, positions=inputs["position_ids"]))
+        )
+        x = decoder.embeddings_dropout(x)
+        same_document = _SameDocument(name="same_document")(inputs["position_ids"])
+        states = [x]
+        for layer in decoder.transformer_layers:
+            x = layer(
+                x,
+                decoder_padding_mask=inputs["padding_mask"],
+                decoder_attention_mask=same_document,
+            )
+            states.append(x)
+        states[-1] = decoder.layer_norm(x)
+        super().__init__(
+            inputs=inputs,
+            outputs={
+                "hidden_states": keras.ops.stack(states, axis=1),
+                "sequence_output": states[-1],
+                # An operation of its own: Keras takes an input that is an output for a cycle.
+                "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
+            },
+            name="gpt_decoder",
+        )
+        self.decoder = decoder
+        self.max_length = decoder.max_sequence_length
+
+    def logits(self, states: tf.Tensor) -> tf.Tensor:
+        """Next-token logits float32 `[..., vocabulary]` of last-layer states `[..., width]`.
+
+        The output matrix is the token embedding.
+        """
+        return keras.ops.cast(self.decoder.token_embedding(states, reverse=True), "float32")
+
+    def empty_cache(self, batch: tf.Tensor, time: tf.Tensor) -> list[tf.Tensor]:
+        """Keys and values of no token yet, a tensor `[batch, 2, time, heads, depth]` a layer."""
+        heads = self.decoder.num_heads
+        shape = [batch, 2, time, heads, self.decoder.hidden_dim // heads]
+        dtype = self.decoder.transformer_layers[0].compute_dtype
+        return [tf.zeros(shape, dtype) for _ in self.decoder.transformer_layers]
+
+    def extend(
+        self, token_ids: tf.Tensor, index: tf.Tensor, cache: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Last-layer states of the next tokens of one document a row, by keys and values cached.
+
+        Args:
+            token_ids: int32 `[batch, new]`.
+            index: the position of the first of them, a scalar.
+            cache: of the positions before, from `empty_cache` or an earlier call.
+
+        Returns:
+            `[batch, new, width]`, and the cache with the new tokens.
+        """
+        decoder = self.decoder
+        x = decoder.token_embedding(token_ids)
+        x = decoder.embeddings_add((x, decoder.position_embedding(x, start_index=index)))
+        extended = []
+        for layer, cached in zip(decoder.transformer_layers, cache, strict=True):
+            x, more = layer(
+                x,
+                self_attention_cache=cached,
+                self_attention_cache_update_index=index,
+                training=False,
+            )
+            extended.append(more)
+        return decoder.layer_norm(x), extended
+
+
+class _SameDocument(keras.layers.Layer):
+    """Which positions lie in one document: int32 `[batch, time]` → bool `[batch, time, time]`."""
+
+    def call(self, position_ids: keras.KerasTensor) -> keras.KerasTensor:
+        begins = keras.ops.cast(keras.ops.equal(position_ids, 0), "int32")
+        document = keras.ops.cumsum(begins, axis=1)
+        return keras.ops.equal(document[:, :, None], document[:, None, :])
+
+
+def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecoder:
+    """A decoder with fresh weights; the caller seeds Keras before.
+
+    Args:
+        config: the shape.
+        tokenizer: decides the number of token embeddings.
+
+    Raises:
+        ConfigError: the width is not a multiple of the heads.
+    """
+    if config.width % config.heads:
+        raise ConfigError(
+            f"The width {config.width} is not a multiple of the {config.heads} attention heads.",
+            where="model.backbone.width",
+            remedy="Give a width that the number of heads divides.",
+        )
+    decoder = keras_hub.models.GPT2Backbone(
+        vocabulary_size=len(tokenizer.vocabulary),
+        num_layers=config.layers,
+        num_heads=config.heads,
+        hidden_dim=config.width,
+        intermediate_dim=4 * config.width,
+        dropout=config.dropout,
+        max_sequence_length=config.max_length,
+        name="decoder",
+    )
+    _initialize(decoder, config)
+    return GptDecoder(decoder)
+
+
+def _initialize(decoder: keras_hub.models.GPT2Backbone, config: GptBackboneConfig) -> None:
+    """Scales KerasHub's first weights, whose spread is no argument of its constructor."""
+    token_scale = config.initializer_range / _KERASHUBS_TOKEN_RANGE
+    scale = config.initializer_range / _KERASHUBS_RANGE
+    for weight in decoder.trainable_variables:
+        if weight is decoder.token_embedding.embeddings:
+            weight.assign(weight * token_scale)
+        elif weight.name == "embeddings":
+            weight.assign(weight * scale)
+        elif weight.name == "kernel":
+            writes = any(f"{name}/" in weight.path for name in _RESIDUAL)
+            weight.assign(weight * (scale / math.sqrt(2 * config.layers) if writes else scale))

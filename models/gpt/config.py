@@ -1,0 +1,66 @@
+"""GPT's configuration: sizes, objective, tokenizer. Free of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from models.tokenizers.config import ByteBpeConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class GptBackboneConfig:
+    """Shape of the decoder (Radford et al., 2019, section 2.3)."""
+
+    layers: int = 12
+    width: int = 768
+    """The feed-forward layers are four times as wide."""
+    heads: int = 12
+    dropout: float = 0.0
+    """0 to pretrain, as nanoGPT has it; GPT-2 had 0.1."""
+    initializer_range: float = 0.02
+    """Standard deviation of the first kernels and embeddings. The kernels that write into the
+    residual stream start smaller by sqrt(2 · layers)."""
+    max_length: int = 1024
+    """Positions that have an embedding, in tokens."""
+
+
+SIZES: Mapping[str, GptBackboneConfig] = {
+    "tiny": GptBackboneConfig(2, 128, 4, max_length=128),
+    "mini": GptBackboneConfig(6, 384, 6, max_length=256),
+    "small": GptBackboneConfig(12, 768, 12),
+    "medium": GptBackboneConfig(24, 1024, 16),
+    "large": GptBackboneConfig(36, 1280, 20),
+    "xl": GptBackboneConfig(48, 1600, 25),
+}
+"""GPT-2's sizes from "small" (124 million parameters) to "xl" (1.5 billion), nanoGPT's for a small
+corpus ("mini"), and one for tests ("tiny")."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GptObjectiveConfig:
+    """The next token, over documents packed to full windows."""
+
+    sequence_length: int = 1024
+    """Tokens of a window, which is also the stride of the evaluation."""
+    separate_documents: bool = False
+    """Whether a document attends only to itself, with positions that start again at 0."""
+    bigram_pairs: int = 262_144
+    """Pairs of neighbours that the bigram baseline keeps, the most frequent ones; 12 bytes each."""
+    max_loss_over_bigram: float = 1.0
+    """Blessing needs a loss of at most this many times the bigram baseline's."""
+    max_loss_over_unigram: float = 1.0
+    """Likewise, of the unigram baseline's."""
+    max_regression: float = 0.05
+    """Largest rise of the loss (nats a token) above the last blessed model's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GptConfig:
+    """Everything that makes a GPT but the data and the training."""
+
+    family: Literal["gpt"] = "gpt"
+    backbone: GptBackboneConfig = dataclasses.field(default_factory=lambda: SIZES["small"])
+    objective: GptObjectiveConfig = dataclasses.field(default_factory=GptObjectiveConfig)
+    tokenizer: ByteBpeConfig = dataclasses.field(default_factory=ByteBpeConfig)

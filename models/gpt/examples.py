@@ -1,0 +1,113 @@
+"""GPT's training examples: documents joined by end-of-text and packed to full windows."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from models.examples import length_buckets
+from models.gpt.config import GptObjectiveConfig
+from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
+
+_BLOCK = 1_024  # windows laid out at a time, which bounds the memory
+
+
+def feature_spec(config: GptObjectiveConfig) -> FeatureSpec:
+    """The schema of a window."""
+    time = (config.sequence_length,)
+    return {
+        "token_ids": Feature(time, "int64", "tokens, end-of-text before each document; padded"),
+        "label_ids": Feature(time, "int64", "the token that follows each"),
+        "padding_mask": Feature(time, "int64", "1 for a real token"),
+        "position_ids": Feature(time, "int64", "position; 0 begins what attention may look at"),
+        "byte_count": Feature((1,), "int64", "UTF-8 bytes of the labels"),
+        "word_count": Feature((1,), "int64", "words, parted by white space, that labels begin"),
+        "source": Feature((1,), "string", "source of the document that the window begins in"),
+        "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),
+    }
+
+
+def make_examples(
+    documents: Sequence[TokenizedDocument],
+    config: GptObjectiveConfig,
+    end_of_text: int,
+    entries: Sequence[bytes],
+    rng: np.random.Generator,
+    tally: collections.Counter[str],
+) -> Iterator[Example]:
+    """Windows of one group, shuffled; a pure function of its arguments.
+
+    The group's documents, in an order drawn at random, are one stream: end-of-text, a document,
+    end-of-text, the next one and so on, end-of-text at the end. Windows cut it without overlap and
+    without a rest: every token but the first is a label once. Only the last window is padded.
+
+    Args:
+        entries: each token's bytes by id, those of end-of-text empty.
+
+    Tallies `documents_without_text` and `padded_windows`.
+    """
+    tally["documents_without_text"] += sum(not document.pieces for document in documents)
+    told = [document for document in documents if document.pieces]
+    if not told:
+        return
+    order = [told[place] for place in rng.permutation(len(told))]
+    edge = np.array([end_of_text], np.int32)
+    stream = np.concatenate([edge, *(p for d in order for p in (*d.pieces, edge))])
+    counts = _Counts(entries)
+    spans = np.array([1 + sum(map(len, document.pieces)) for document in order])
+    sources = np.array([document.source.encode() for document in order], object)
+    time = config.sequence_length
+    windows = -(-(len(stream) - 1) // time)
+    tally["padded_windows"] += int((len(stream) - 1) % time > 0)
+    buckets = length_buckets(time)
+    shuffled = rng.permutation(windows)
+    begins = np.cumsum(spans) - spans
+    for block in np.split(shuffled, range(_BLOCK, windows, _BLOCK)):
+        index = block[:, None] * time + np.arange(time)
+        real = index < len(stream) - 1
+        index = np.minimum(index, len(stream) - 2)
+        token_ids = np.where(real, stream[index], end_of_text)
+        document = np.searchsorted(begins, index, side="right") - 1
+        first = index[:, :1]
+        if config.separate_documents:
+            first = np.maximum(first, begins[document])
+        lengths = real.sum(axis=1)
+        columns = {
+            "token_ids": token_ids.astype(np.int64),
+            "label_ids": np.where(real, stream[index + 1], end_of_text).astype(np.int64),
+            "padding_mask": real.astype(np.int64),
+            "position_ids": np.where(real, index - first, 0),
+            "byte_count": counts.bytes(stream[index + 1], real)[:, None],
+            "word_count": counts.words(stream[index], stream[index + 1], real)[:, None],
+            "source": sources[document[:, 0]][:, None],
+            "length": buckets[lengths][:, None],
+        }
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
+
+
+class _Counts:
+    """Bytes and words of tokens.
+
+    A word begins where a byte that is no white space follows white space or nothing.
+    """
+
+    def __init__(self, entries: Sequence[bytes]) -> None:
+        self._bytes = np.array([len(entry) for entry in entries])
+        self._after_space = np.array([len(entry.split()) for entry in entries])
+        opens = np.array([entry[:1].strip() != b"" for entry in entries])
+        self._after_letter = self._after_space - opens
+        self._ends_word = np.array([entry[-1:].strip() != b"" for entry in entries])
+
+    def bytes(self, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
+        """UTF-8 bytes of each window's labels, int64 `[windows]`."""
+        return (self._bytes[labels] * real).sum(axis=1)
+
+    def words(self, previous: np.ndarray, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
+        """Words that each window's labels begin, int64 `[windows]`."""
+        begun = np.where(
+            self._ends_word[previous], self._after_letter[labels], self._after_space[labels]
+        )
+        return (begun * real).sum(axis=1)

@@ -1,0 +1,116 @@
+"""GPT's objective: the next token (Radford et al., 2018, section 3.1)."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.baselines import PairCounts
+from models.errors import ConfigError
+from models.gpt import examples, serving
+from models.gpt.backbone import GptDecoder
+from models.gpt.config import GptObjectiveConfig
+from models.gpt.metrics import metrics
+from models.gpt.pretraining import GptPretraining
+from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.tokenizers.byte_bpe import ByteBpeTokenizer
+
+
+class GptObjective:
+    """Implements `models.objective.Objective`.
+
+    Args:
+        config: length and thresholds.
+        tokenizer: gives end-of-text and the bytes of every token.
+
+    Raises:
+        ConfigError: a value of the configuration cannot work; names the field.
+    """
+
+    def __init__(self, config: GptObjectiveConfig, tokenizer: ByteBpeTokenizer) -> None:
+        for name in ("sequence_length", "bigram_pairs"):
+            if getattr(config, name) < 1:
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)}; the least that works is 1.",
+                    where=f"model.objective.{name}",
+                    remedy="Raise it.",
+                )
+        self.config = config
+        self.end_of_text = tokenizer.special_ids["end_of_text"]
+        self.entries = tokenizer.token_bytes
+
+    @property
+    def streams(self) -> None:
+        """None: each example is for itself."""
+
+    def feature_spec(self) -> FeatureSpec:
+        """See `models.gpt.examples.feature_spec`."""
+        return examples.feature_spec(self.config)
+
+    def split(self, text: str, lang: str) -> list[str]:
+        """The whole text: nothing of it is lost between pieces."""
+        return [text]
+
+    def make_examples(
+        self,
+        documents: Sequence[TokenizedDocument],
+        rng: np.random.Generator,
+        tally: collections.Counter[str],
+    ) -> Iterator[Example]:
+        """See `models.gpt.examples.make_examples`."""
+        return examples.make_examples(
+            documents, self.config, self.end_of_text, self.entries, rng, tally
+        )
+
+    def build_model(self, backbone: GptDecoder) -> GptPretraining:
+        """The decoder with its head.
+
+        Raises:
+            ConfigError: windows are longer than the decoder has positions.
+        """
+        if self.config.sequence_length > backbone.max_length:
+            raise ConfigError(
+                f"Windows of {self.config.sequence_length} tokens do not fit a decoder with "
+                f"{backbone.max_length} positions.",
+                where="model.objective.sequence_length",
+                remedy="Shorten the windows or raise model.backbone.max_length.",
+            )
+        return GptPretraining(backbone, self.config.sequence_length, self.config.bigram_pairs)
+
+    def losses(self) -> Sequence[Loss]:
+        """One term."""
+        return (Loss("nll_sum", "token_count"),)
+
+    def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """Tokens to predict, per example `[batch]`, float32."""
+        real = tf.cast(features["padding_mask"], tf.float32)
+        return {"token_count": tf.reduce_sum(real, axis=-1)}
+
+    def set_baseline(self, model: GptPretraining, examples: tf.data.Dataset) -> None:
+        """Fills both baselines from batches of training features."""
+        size = model.unigram.vocabulary_size
+        pairs = PairCounts(size)
+        for batch in examples:
+            real = np.asarray(batch["padding_mask"]) > 0
+            tokens, labels = (np.asarray(batch[name])[real] for name in ("token_ids", "label_ids"))
+            pairs.add(tokens, labels)
+        model.unigram.fill(np.bincount(pairs.keys % size, pairs.counts, minlength=size))
+        model.bigram.fill(pairs)
+
+    def metrics(self) -> Sequence[Metric]:
+        """See `models.gpt.metrics.metrics`."""
+        return metrics(self.config)
+
+    def signatures(
+        self, model: GptPretraining, tokenizer: ByteBpeTokenizer
+    ) -> Mapping[str, Callable]:
+        """See `models.gpt.serving.make_signatures`; contexts are as long as in training."""
+        return serving.make_signatures(model, tokenizer, self.config.sequence_length)
+
+    def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """See `models.gpt.serving.warmup_requests`."""
+        return serving.warmup_requests()

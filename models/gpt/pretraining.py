@@ -1,0 +1,73 @@
+"""GPT's pretraining model: the decoder, its tied head, and sums that TFMA can add (law 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from models.baselines import BigramBaseline, UnigramBaseline
+from models.gpt.backbone import GptDecoder
+
+
+class GptPretraining(keras.Model):
+    """The next token at every position (Radford et al., 2018, section 3.1).
+
+    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`.
+    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
+
+    Attributes:
+        backbone: the decoder.
+        unigram, bigram: the baselines.
+    """
+
+    def __init__(self, backbone: GptDecoder, sequence_length: int, bigram_pairs: int) -> None:
+        ops = keras.ops
+        vocabulary_size = backbone.decoder.vocabulary_size
+        unigram = UnigramBaseline(vocabulary_size)
+        bigram = BigramBaseline(vocabulary_size, bigram_pairs)
+
+        def feature(name: str, length: int) -> keras.KerasTensor:
+            return keras.Input((length,), dtype="int32", name=name)
+
+        tokens = {
+            name: feature(name, sequence_length)
+            for name in ("token_ids", "padding_mask", "position_ids")
+        }
+        labels = feature("label_ids", sequence_length)
+        counts = {name: feature(name, 1) for name in ("byte_count", "word_count")}
+
+        weights = ops.cast(tokens["padding_mask"], "float32")
+        logits = backbone.logits(backbone(tokens)["sequence_output"])
+        nll = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        best = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
+        unigram_nll, unigram_correct = unigram(labels)
+        by_token = {
+            "nll_sum": nll,
+            "correct_count": ops.cast(ops.equal(best, labels), "float32"),
+            "token_count": ops.ones_like(weights),
+            "unigram_nll_sum": unigram_nll,
+            "unigram_correct_count": unigram_correct,
+            "bigram_nll_sum": bigram(tokens["token_ids"], labels),
+        }
+        outputs = {name: ops.sum(value * weights, axis=-1) for name, value in by_token.items()}
+        for name in ("nll", "unigram_nll", "bigram_nll"):
+            outputs[f"{name}_bits_sum"] = outputs[f"{name}_sum"] / math.log(2)
+        for name, count in counts.items():
+            outputs[name] = ops.cast(ops.squeeze(count, axis=-1), "float32")
+        super().__init__(
+            inputs=tokens | {"label_ids": labels} | counts,
+            outputs=outputs,
+            name="gpt_pretraining",
+        )
+        self.backbone = backbone
+        self.unigram = unigram
+        self.bigram = bigram
+
+    def __call__(
+        self, features: Mapping[str, keras.KerasTensor], **options: Any
+    ) -> dict[str, keras.KerasTensor]:
+        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        return super().__call__({name: features[name] for name in self.input}, **options)

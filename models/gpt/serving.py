@@ -1,0 +1,188 @@
+"""GPT's serving functions: raw strings in, dense padded tensors out, batch dimension first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from models.gpt import generation
+from models.gpt.pretraining import GptPretraining
+from models.tokenizers.tokenizer import Tokenizer
+
+_TOKENS_AT_ONCE = 8_192  # whose logits over the vocabulary lie in memory while texts are scored
+
+
+def make_signatures(
+    model: GptPretraining, tokenizer: Tokenizer, max_length: int
+) -> Mapping[str, Callable]:
+    """`embed` (also `serving_default`), `score` and `generate`.
+
+    Texts of any length may share a batch. As in training each begins after an end-of-text token,
+    so an empty one is that token alone.
+
+    Args:
+        max_length: positions that training has seen.
+    """
+    backbone = model.backbone
+    end_of_text = tokenizer.special_ids["end_of_text"]
+
+    def started(ids: tf.RaggedTensor, first: int = end_of_text) -> tf.RaggedTensor:
+        return tf.concat([tf.fill([ids.nrows(), 1], tf.cast(first, ids.dtype)), ids], axis=1)
+
+    def run(ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        """The backbone's outputs for rows that each begin a document."""
+        mask = tf.ones_like(ids).to_tensor()
+        return backbone(
+            {
+                "token_ids": ids.to_tensor(end_of_text),
+                "padding_mask": mask,
+                "position_ids": (tf.cumsum(mask, axis=1) - 1) * mask,
+            },
+            training=False,
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
+    def embed(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every layer's vectors of every token; what does not fit is cut at the end.
+
+        Returns:
+            hidden_states `[batch, layers + 1, time, width]`, pooled `[batch, width]`, the last
+            layer's vector of the last token, tokens `[batch, time]` ("" for padding), starts and
+            limits int64 `[batch, time]`, a token's first byte in the text and the byte after its
+            last (0 and 0 for end-of-text and padding), padding_mask int32 `[batch, time]`.
+        """
+        ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
+        ids, starts, limits = (
+            started(values[:, : max_length - 1], first)
+            for values, first in ((ids, end_of_text), (starts, 0), (limits, 0))
+        )
+        outputs = run(ids)
+        last = tf.cast(ids.row_lengths(), tf.int32) - 1
+        return {
+            "hidden_states": outputs["hidden_states"],
+            "pooled": tf.gather(outputs["sequence_output"], last, batch_dims=1),
+            "tokens": tokenizer.tokens(ids).to_tensor(""),
+            "starts": starts.to_tensor(),
+            "limits": limits.to_tensor(),
+            "padding_mask": outputs["padding_mask"],
+        }
+
+    def log_probabilities(ids: tf.RaggedTensor, labels: tf.RaggedTensor) -> tf.Tensor:
+        """Of labels after ids, both `[windows, (tokens)]`; float32 `[tokens]`."""
+        logits = backbone.logits(run(ids)["sequence_output"])
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels.to_tensor(), logits)
+        return -tf.RaggedTensor.from_tensor(nll, lengths=ids.row_lengths()).flat_values
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
+    def score(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """How likely texts of any length are.
+
+        A longer text than training has seen is read in windows of that length, each of which
+        begins with the last token of the one before: the evaluation's stride.
+
+        Returns:
+            log_probabilities float32 `[batch, time]`, each token's natural logarithm (0 for
+            padding), tokens string `[batch, time]`, total float32 `[batch]`, their sum, perplexity
+            float32 `[batch]`, exp(-total / tokens), 1 for an empty text, and token_count int32
+            `[batch]`.
+        """
+        ids = tokenizer.tokenize(texts)
+        before = started(ids)[:, :-1]
+        sizes = tf.cast(ids.row_lengths(), tf.int32)
+        each = -(-sizes // max_length)
+        place = tf.ragged.range(each)
+        window_sizes = tf.minimum(
+            tf.gather(sizes, place.value_rowids()) - place.flat_values * max_length, max_length
+        )
+        windows, labels = (
+            tf.RaggedTensor.from_row_lengths(values.flat_values, window_sizes, validate=False)
+            for values in (before, ids)
+        )
+        at_once = max(1, _TOKENS_AT_ONCE // max_length)
+        parts = -(-tf.cast(windows.nrows(), tf.int32) // at_once)
+        found = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
+
+        def compute(part: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            rows = slice(part * at_once, (part + 1) * at_once)
+            return part + 1, found.write(part, log_probabilities(windows[rows], labels[rows]))
+
+        _, found = tf.while_loop(
+            lambda part, _: part < parts, compute, (0, found), parallel_iterations=1
+        )
+        values = tf.cond(parts > 0, found.concat, lambda: tf.zeros([0]))
+        by_text = ids.with_flat_values(values)
+        total = tf.reduce_sum(by_text, axis=1)
+        count = tf.cast(tf.maximum(sizes, 1), tf.float32)
+        return {
+            "log_probabilities": by_text.to_tensor(),
+            "tokens": tokenizer.tokens(ids).to_tensor(""),
+            "total": total,
+            "perplexity": tf.exp(-total / count),
+            "token_count": sizes,
+        }
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "prompt"),
+            tf.TensorSpec([None], tf.int32, "length"),
+            tf.TensorSpec([None], tf.float32, "temperature"),
+            tf.TensorSpec([None], tf.int32, "top_k"),
+            tf.TensorSpec([None], tf.float32, "top_p"),
+            tf.TensorSpec([None], tf.int64, "seed"),
+            tf.TensorSpec([None], tf.string, "stop"),
+        ],
+        autograph=False,
+    )
+    def generate(
+        prompt: tf.Tensor,
+        length: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        seed: tf.Tensor,
+        stop: tf.Tensor,
+    ) -> Mapping[str, tf.Tensor]:
+        """What may follow each prompt; see `models.gpt.generation.generate`."""
+        return generation.generate(
+            backbone,
+            tokenizer,
+            started(tokenizer.tokenize(prompt)),
+            length,
+            generation.Sampling(temperature, top_k, top_p),
+            seed,
+            stop,
+            max_length,
+        )
+
+    return {
+        "serving_default": embed,
+        "embed": embed,
+        "score": score,
+        "generate": generate,
+    }
+
+
+def warmup_requests() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Requests that a server answers before it takes others."""
+    texts = [
+        {"texts": ["The river rose above its bank.", "She opened an account at the bank."]},
+        {"texts": [""]},
+    ]
+    return {
+        "serving_default": texts,
+        "embed": texts,
+        "score": texts,
+        "generate": [
+            {
+                "prompt": ["The people of this country", ""],
+                "length": [8, 4],
+                "temperature": [0.0, 0.8],
+                "top_k": [0, 40],
+                "top_p": [1.0, 0.95],
+                "seed": [0, 1],
+                "stop": ["", "\n"],
+            }
+        ],
+    }

@@ -1,0 +1,123 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.gpt.backbone import build_backbone
+from models.gpt.objective import GptObjective
+from models.gpt.pretraining import GptPretraining
+from tests.testdata.little_gpt import CONFIG, tokenizer
+
+TIME, SIZE = 24, 300
+
+
+def build(seed: int = 0) -> GptPretraining:
+    keras.utils.set_random_seed(seed)
+    words = tokenizer()
+    backbone = build_backbone(CONFIG.backbone, words)
+    return GptObjective(CONFIG.objective, words).build_model(backbone)
+
+
+def batch(rows: int, *, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, TIME + 1, rows)
+    lengths[0] = TIME
+    mask = (np.arange(TIME) < lengths[:, None]).astype(np.int32)
+    return {
+        "token_ids": rng.integers(0, SIZE, (rows, TIME), np.int32),
+        "label_ids": rng.integers(0, SIZE, (rows, TIME), np.int32),
+        "padding_mask": mask,
+        "position_ids": np.arange(TIME, dtype=np.int32) * mask,
+        "byte_count": rng.integers(1, 99, (rows, 1), np.int32),
+        "word_count": rng.integers(1, 20, (rows, 1), np.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def model() -> GptPretraining:
+    return build()
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def test_sums_equal_their_formulas(model) -> None:
+    given = batch(5)
+    rng = np.random.default_rng(3)
+    model.unigram.fill(rng.integers(0, 50, SIZE))
+    sums = {name: np.asarray(value) for name, value in model(given, training=False).items()}
+    states = model.backbone({name: given[name] for name in model.backbone.input}, training=False)[
+        "sequence_output"
+    ]
+    table = np.asarray(model.backbone.decoder.token_embedding.embeddings)
+    logs = log_softmax(np.asarray(states) @ table.T)
+    real, labels = given["padding_mask"], given["label_ids"]
+    nll = -np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
+    unigram = -np.asarray(model.unigram.log_probabilities)[labels]
+    expected = {
+        "nll_sum": (nll * real).sum(axis=1),
+        "nll_bits_sum": (nll * real).sum(axis=1) / np.log(2),
+        "correct_count": ((logs.argmax(-1) == labels) * real).sum(axis=1),
+        "token_count": real.sum(axis=1),
+        "unigram_nll_sum": (unigram * real).sum(axis=1),
+        "byte_count": given["byte_count"][:, 0],
+        "word_count": given["word_count"][:, 0],
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(sums[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_a_model_forced_to_a_known_distribution_has_its_perplexity(model) -> None:
+    """The states are made constant, so that every token has softmax(table @ state)."""
+    forced = build(seed=1)
+    decoder = forced.backbone.decoder
+    rng = np.random.default_rng(4)
+    wanted = rng.dirichlet(np.ones(SIZE))
+    decoder.layer_norm.gamma.assign(np.zeros_like(decoder.layer_norm.gamma))
+    beta = np.zeros(16, np.float32)
+    beta[0] = 1.0
+    decoder.layer_norm.beta.assign(beta)
+    table = np.array(decoder.token_embedding.embeddings)
+    table[:, 0] = np.log(wanted)
+    decoder.token_embedding.embeddings.assign(table)
+    given = batch(7, seed=2)
+    real = given["padding_mask"] > 0
+    expected = np.exp(-np.log(wanted[given["label_ids"][real]]).mean())
+    for sizes in ([7], [1] * 7, [3, 4]):
+        for order in (np.arange(7), np.arange(7)[::-1]):
+            nll = tokens = 0.0
+            for rows in np.split(order, np.cumsum(sizes)[:-1]):
+                sums = forced({name: value[rows] for name, value in given.items()}, training=False)
+                nll += float(tf.reduce_sum(sums["nll_sum"]))
+                tokens += float(tf.reduce_sum(sums["token_count"]))
+            assert np.exp(nll / tokens) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
+    model = build()
+    words = tokenizer()
+    given = batch(9)
+    GptObjective(CONFIG.objective, words).set_baseline(
+        model, tf.data.Dataset.from_tensor_slices(given).batch(3)
+    )
+    real = given["padding_mask"] > 0
+    tokens, labels = given["token_ids"][real], given["label_ids"][real]
+    nll = np.zeros(real.shape)
+    nll[real] = np.asarray(model.bigram(tokens, labels))
+    found = model(given, training=False)["bigram_nll_sum"]
+    np.testing.assert_allclose(found, nll.sum(axis=1), rtol=1e-4)
+    kept = set(model.bigram.keys.numpy().tolist())
+    assert len(kept) == 64
+    assert kept <= set((tokens.astype(np.int64) * SIZE + labels).tolist())
+    after = np.bincount(labels, minlength=SIZE) + 1
+    np.testing.assert_allclose(
+        model.unigram.log_probabilities, np.log(after / after.sum()), rtol=1e-5
+    )
+
+
+def test_the_baselines_are_saved_and_not_trained(model) -> None:
+    paths = {weight.path for weight in model.non_trainable_variables}
+    assert {"unigram/log_probabilities", "bigram/keys", "bigram/discounted"} <= paths
+    assert not any("gram" in weight.path for weight in model.trainable_variables)
