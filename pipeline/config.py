@@ -19,6 +19,7 @@ from components.config import (
 )
 from models.bert.config import BertConfig
 from models.config import TrainingConfig, from_json
+from models.elmo.config import ElmoConfig
 from models.gpt.config import GptConfig
 
 
@@ -33,7 +34,7 @@ class PipelineConfig:
     runs: str = "runs"
     """Folder that holds a folder per pipeline."""
     model: Annotated[
-        BertConfig | GptConfig, pydantic.Field(discriminator="family")
+        ElmoConfig | BertConfig | GptConfig, pydantic.Field(discriminator="family")
     ] = dataclasses.field(default_factory=BertConfig)
     ingestion: IngestionConfig = dataclasses.field(default_factory=IngestionConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)

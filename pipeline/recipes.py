@@ -9,9 +9,11 @@ from components.config import ExamplesConfig, IngestionConfig, ValidationConfig,
 from models.bert.config import SIZES as BERT_SIZES
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
+from models.elmo.config import SIZES as ELMO_SIZES
+from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
 from models.gpt.config import SIZES as GPT_SIZES
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
-from models.tokenizers.config import ByteBpeConfig, WordPieceConfig
+from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from pipeline.config import PipelineConfig
 
 _NANOGPT = OptimizerConfig(
@@ -25,6 +27,19 @@ _NANOGPT = OptimizerConfig(
     bias_correction=True,
 )
 """nanoGPT's AdamW and schedule for GPT-2 small."""
+
+_BILM_TF = OptimizerConfig(
+    kind="adagrad",
+    learning_rate=0.2,
+    warmup_steps=0,
+    decay="constant",
+    weight_decay=0.0,
+    initial_accumulator=1.0 / 20**2,
+    clip_norm=10.0 / 20,
+)
+"""bilm-tf's Adagrad. Its loss is the sum over the 20 words of a window and ours their mean, so that
+gradients, the norm they are clipped to and the root of the first accumulator are 20 times less."""
+
 
 def bert_tiny() -> PipelineConfig:
     """The whole pipeline in seconds, for tests and for a first look at your own text.
@@ -134,6 +149,70 @@ def bert_base() -> PipelineConfig:
     )
 
 
+def elmo_tiny() -> PipelineConfig:
+    """The whole pipeline with an ELMo in seconds, for tests and for a first look at your own text.
+
+    Command:
+        python -m pipeline run elmo_tiny --input mine.jsonl
+
+    Expected: about a minute and a half on two cores, most of it imports; a pushed model that has
+    learned next to nothing.
+    """
+    tiny = bert_tiny()
+    return dataclasses.replace(
+        tiny,
+        model=ElmoConfig(
+            backbone=ElmoBackboneConfig(
+                filters=((1, 16), (2, 16), (3, 32)), highways=1, units=64, projection=32
+            ),
+            objective=ElmoObjectiveConfig(
+                unroll=10,
+                streams=8,
+                candidates=256,
+                bigram_pairs=16_384,
+                max_loss_over_bigram=10.0,
+                max_loss_over_unigram=10.0,
+                max_regression=10.0,
+            ),
+            tokenizer=CharacterConfig(vocabulary_size=1_000),
+        ),
+        training=dataclasses.replace(
+            tiny.training, optimizer=dataclasses.replace(_BILM_TF, learning_rate=0.1)
+        ),
+    )
+
+
+def elmo_zh_tiny() -> PipelineConfig:
+    """`elmo_tiny` for Chinese: every character a word, sentences cut at 。！？.
+
+    Command:
+        python -m pipeline run elmo_zh_tiny --input chinese.jsonl
+
+    Expected: as elmo_tiny.
+    """
+    tiny = elmo_tiny()
+    return dataclasses.replace(tiny, ingestion=dataclasses.replace(tiny.ingestion, lang="zh"))
+
+
+def elmo_original() -> PipelineConfig:
+    """ELMo as published (Peters et al., 2018), with bilm-tf's training.
+
+    Command:
+        python -m pipeline run elmo_original --input 'corpus/{SPAN}/*.jsonl.gz' --span next
+
+    Expected: 93.6 million parameters in the encoder. Meant for accelerators and a billion words;
+    nobody has trained it to the end with this code yet, so no figures are promised.
+    """
+    return PipelineConfig(
+        model=ElmoConfig(backbone=ELMO_SIZES["original"]),
+        ingestion=IngestionConfig(eval_share=0.01, shards=64),
+        examples=ExamplesConfig(groups=256, eval_groups=4),
+        training=TrainingConfig(
+            steps=3_000_000, batch_size=128, jit_compile=False, log_steps=100, optimizer=_BILM_TF
+        ),
+    )
+
+
 def gpt_tiny() -> PipelineConfig:
     """The whole pipeline with a GPT in seconds, for tests and for a first look at your own text.
 
@@ -200,6 +279,9 @@ RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
     "bert_zh_tiny": bert_zh_tiny,
     "bert_demo": bert_demo,
     "bert_base": bert_base,
+    "elmo_tiny": elmo_tiny,
+    "elmo_zh_tiny": elmo_zh_tiny,
+    "elmo_original": elmo_original,
     "gpt_tiny": gpt_tiny,
     "gpt_zh_tiny": gpt_zh_tiny,
     "gpt_small": gpt_small,

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from models.objective import Example, Family, Objective, TokenizedDocument
-from tests.testdata import little_bert, little_gpt
+from tests.testdata import little_bert, little_elmo, little_gpt
 
-LITTLE: dict[str, ModuleType] = {"bert": little_bert, "gpt": little_gpt}
+LITTLE: dict[str, ModuleType] = {"elmo": little_elmo, "bert": little_bert, "gpt": little_gpt}
 """By family: CONFIG, so small that a test is fast; tokenizer(); text(number)."""
 
 

@@ -1,0 +1,220 @@
+"""A training step of ELMo's LSTMs, by the ways to run their steps; `keras.layers.LSTM` beside them.
+
+    python -m benchmarks.elmo_lstm_benchmark [--only TEXT] [--batch 64] [--time 20]
+
+Two layers of 1024 cells projected to 128, in both directions: values and gradients of all weights
+and of the inputs, no token layer, no softmax. Prints the seconds of the first call, which traces
+and compiles, and of a step, the least of some repeats. Each way is compared with the first one:
+another result ends the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.elmo import recurrence
+from models.elmo.config import ElmoBackboneConfig
+from models.elmo.lstm import DIRECTIONS, ElmoLstm, zero_state
+from models.elmo.recurrence import Recurrence, Run, Stream, recur
+
+Step = Callable[[tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
+
+
+def unrolled(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    recurrence.LONGEST_UNROLLED = 1_000
+    return recur(streams, **clips)
+
+
+def looped(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    recurrence.LONGEST_UNROLLED = 0
+    return recur(streams, **clips)
+
+
+def looped_apart(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    return [run for stream in streams for run in looped([stream], **clips)]
+
+
+def stacked(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    """Both directions in each operation: products of stacks of matrices."""
+    gates, *others = (list(parts) for parts in zip(*streams, strict=True))
+    both = Stream(tf.stack(gates, axis=1), *map(tf.stack, others))
+    (run,) = unrolled([both], **clips)
+    return [Run(run.outputs[:, place], run.cells[:, place]) for place in range(len(streams))]
+
+
+def _differentiated(streams: Sequence[Stream], cell_clip: float, output_clip: float) -> list[Run]:
+    """TensorFlow's own gradient of the same steps."""
+    kept = recurrence._forward(streams, cell_clip, output_clip)
+    return [Run(each.outputs, each.cells) for each in kept]
+
+
+def differentiated_unrolled(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    recurrence.LONGEST_UNROLLED = 1_000
+    return _differentiated(streams, **clips)
+
+
+def differentiated_looped(streams: Sequence[Stream], **clips: float) -> list[Run]:
+    recurrence.LONGEST_UNROLLED = 0
+    return _differentiated(streams, **clips)
+
+
+class _Cell(keras.layers.Layer):
+    """One step for `keras.layers.RNN`, whose weights are the stream's."""
+
+    def __init__(self, stream: Stream, cell_clip: float, output_clip: float) -> None:
+        super().__init__()
+        self._weights_of = (stream.recurrent_kernel, stream.projection)
+        self._clips = (cell_clip, output_clip)
+        self.state_size = [stream.cells.shape[-1], stream.outputs.shape[-1]]
+        self.output_size = sum(self.state_size)
+
+    def call(self, gates: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        (cells, outputs), (recurrent, projection) = states, self._weights_of
+        i, j, f, o = tf.split(gates + outputs @ recurrent, 4, axis=-1)
+        cells = tf.sigmoid(f) * cells + tf.sigmoid(i) * tf.tanh(j)
+        cells = tf.clip_by_value(cells, -self._clips[0], self._clips[0])
+        outputs = (tf.sigmoid(o) * tf.tanh(cells)) @ projection
+        outputs = tf.clip_by_value(outputs, -self._clips[1], self._clips[1])
+        return tf.concat([cells, outputs], axis=-1), [cells, outputs]
+
+
+def keras_rnn(streams: Sequence[Stream], *, cell_clip: float, output_clip: float) -> list[Run]:
+    runs = []
+    for stream in streams:
+        rnn = keras.layers.RNN(_Cell(stream, cell_clip, output_clip), return_sequences=True)
+        found = rnn(
+            tf.transpose(stream.gates, [1, 0, 2]), initial_state=[stream.cells, stream.outputs]
+        )
+        cells, outputs = tf.split(
+            tf.transpose(found, [1, 0, 2]), [stream.cells.shape[-1], -1], axis=-1
+        )
+        runs.append(Run(outputs, cells))
+    return runs
+
+
+WAYS: dict[str, Recurrence] = {
+    "written-out gradient, unrolled": unrolled,
+    "written-out gradient, loop": looped,
+    "written-out gradient, a loop each": looped_apart,
+    "written-out gradient, stacked, unrolled": stacked,
+    "differentiated, unrolled": differentiated_unrolled,
+    "differentiated, loop": differentiated_looped,
+    "keras.layers.RNN over a cell": keras_rnn,
+}
+
+
+def main() -> None:
+    options = _arguments()
+    tf.get_logger().setLevel("ERROR")  # each way is traced anew, which is meant
+    config = ElmoBackboneConfig(units=options.units, projection=options.projection, dropout=0.0)
+    recurrence._over_all_steps = _over_all_steps
+    shape = (2, options.batch, options.time, options.projection)
+    words = options.batch * options.time
+    tokens = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+    steps: dict[str, Callable[[], Step]] = {
+        **{name: lambda way=way: _elmo(config, way) for name, way in WAYS.items()},
+        "keras.layers.LSTM, no projection": lambda: _keras(config),
+    }
+    print(f"{'':50s} {'first s':>9s} {'step s':>9s} {'words/s':>9s}")
+    expected: list[np.ndarray] | None = None
+    for name, build in steps.items():
+        for compiled in (False, True):
+            label = name + (", XLA" if compiled else "")
+            if options.only not in label:
+                continue
+            try:
+                first, seconds, found = _measure(build(), tokens, compiled, options.repeats)
+            except (tf.errors.OpError, ValueError, NotImplementedError) as error:
+                print(f"{label:50s} {type(error).__name__}: {str(error).splitlines()[0]:.60}")
+                continue
+            print(f"{label:50s} {first:9.1f} {seconds:9.3f} {words / seconds:9.0f}", flush=True)
+            if name in WAYS:
+                expected = expected or found
+                for one, other in zip(found, expected, strict=True):
+                    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="ways whose name holds this")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--time", type=int, default=20)
+    parser.add_argument("--units", type=int, default=1_024)
+    parser.add_argument("--projection", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=5, help="the fastest one counts")
+    return parser.parse_args()
+
+
+def _elmo(config: ElmoBackboneConfig, way: Recurrence) -> Step:
+    keras.utils.set_random_seed(0)
+    lstm = ElmoLstm(config, way)
+
+    def step(tokens: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        states = [zero_state(config, tokens.shape[1])] * 2
+        outputs, _ = lstm.run(DIRECTIONS, tf.unstack(tokens), None, states, training=True)
+        return tf.stack([layers[-1] for layers in outputs]), lstm.trainable_variables
+
+    return step
+
+
+def _keras(config: ElmoBackboneConfig) -> Step:
+    keras.utils.set_random_seed(0)
+    directions = [
+        [keras.layers.LSTM(config.projection, return_sequences=True) for _ in range(config.layers)]
+        for _ in DIRECTIONS
+    ]
+
+    def step(tokens: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        outputs = []
+        for layers, each in zip(directions, tf.unstack(tokens), strict=True):
+            for layer in layers:
+                each = layer(each)
+            outputs.append(each)
+        weights = [
+            w for layers in directions for layer in layers for w in layer.trainable_variables
+        ]
+        return tf.stack(outputs), weights
+
+    return step
+
+
+def _measure(
+    step: Step, tokens: tf.Tensor, compiled: bool, repeats: int
+) -> tuple[float, float, list[np.ndarray]]:
+    """Seconds of the first call and of the fastest one, and the values and gradients."""
+    step(tokens)  # eager, so that Keras makes its weights outside of the graph
+
+    @tf.function(jit_compile=compiled)
+    def train(tokens: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(tokens)
+            outputs, weights = step(tokens)
+            loss = tf.reduce_sum(tf.square(outputs))
+        return [outputs, *tape.gradient(loss, [tokens, *(w.value for w in weights)])]
+
+    seconds = []
+    found: list[Any] = []
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        found = [each.numpy() for each in train(tokens)]
+        seconds.append(time.perf_counter() - begun)
+    return seconds[0], min(seconds[1:]), found
+
+
+def _over_all_steps(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """As in recurrence.py, and for the stacked way besides."""
+    if left.shape.rank == 4:
+        return tf.einsum("tdbm,tdbn->dmn", left, right)
+    flat = [tf.reshape(each, [-1, each.shape[-1]]) for each in (left, right)]
+    return tf.matmul(*flat, transpose_a=True)
+
+
+if __name__ == "__main__":
+    main()

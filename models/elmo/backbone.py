@@ -1,0 +1,264 @@
+"""ELMo's encoder: words from their characters, then language models in both directions (law 3).
+
+Follows Peters et al., 2018, "Deep contextualized word representations", and bilm-tf: convolutions
+over the characters of each word and highway layers (Kim et al., 2015, "Character-Aware Neural
+Language Models"), a projection, and LSTMs whose two directions share nothing but these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.elmo.config import ElmoBackboneConfig
+from models.elmo.lstm import DIRECTIONS, ElmoLstm, State, zero_state
+from models.errors import ConfigError
+from models.tokenizers.character import CHARACTERS, WORD_LENGTH
+from models.tokenizers.tokenizer import Tokenizer
+
+_CARRY_BIAS = -2.0  # a highway layer starts by letting most of its input through
+
+
+class Convolution(keras.layers.Layer):
+    """The largest answer of each filter anywhere in a word, negative ones cut off.
+
+    Attributes:
+        kernel: `[width, character_width, count]`.
+        bias: `[count]`.
+    """
+
+    def __init__(self, character_width: int, width: int, count: int, name: str) -> None:
+        super().__init__(name=name)
+        self.kernel = self.add_weight(
+            shape=(width, character_width, count),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(count,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, characters: tf.Tensor) -> tf.Tensor:
+        """`[words, 50, character_width]` → `[words, count]`."""
+        found = tf.nn.conv1d(characters, self.kernel, stride=1, padding="VALID")
+        # Adding the bias after the maximum gives the same, with 50 times less to add.
+        return tf.nn.relu(tf.reduce_max(found, axis=1) + self.bias)
+
+
+class Highway(keras.layers.Layer):
+    """A layer that lets a share of its input through: g · relu(x W + b) + (1 - g) · x, of gate g.
+
+    Srivastava et al., 2015, "Highway Networks".
+
+    Attributes:
+        carry: the gate, before the sigmoid, which bilm-tf calls so.
+        transform: what is mixed with the input.
+    """
+
+    def __init__(self, width: int, name: str) -> None:
+        super().__init__(name=name)
+        self.carry = _dense(width, width, "carry", bias=_CARRY_BIAS)
+        self.transform = _dense(width, width, "transform")
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """`[words, width]` → `[words, width]`."""
+        gate = tf.sigmoid(self.carry(inputs))
+        return gate * tf.nn.relu(self.transform(inputs)) + (1 - gate) * inputs
+
+
+class TokenLayer(keras.layers.Layer):
+    """Words as vectors that know their characters and no context.
+
+    Weights start as bilm-tf's: characters uniform in [-1, 1], convolutions in [-0.05, 0.05], other
+    kernels normal with variance 1/width of their inputs.
+
+    Attributes:
+        characters: `[262, character_width]`. Row 0, of masked positions, starts at 0 and gets no
+            gradient as long as padding has no part in the loss.
+        convolutions: a layer for each width.
+        highways: the highway layers.
+        projection: the dense layer at the end.
+    """
+
+    def __init__(self, config: ElmoBackboneConfig, name: str = "token_layer") -> None:
+        super().__init__(name=name)
+        self._width = config.projection
+        self.characters = self.add_weight(
+            shape=(CHARACTERS, config.character_width), initializer=_characters, name="characters"
+        )
+        self.convolutions = [
+            Convolution(config.character_width, width, count, f"convolution_{i}")
+            for i, (width, count) in enumerate(config.filters)
+        ]
+        filters = sum(count for _, count in config.filters)
+        self.highways = [Highway(filters, f"highway_{i}") for i in range(config.highways)]
+        layers: list[keras.layers.Layer] = [*self.convolutions, *self.highways]
+        for layer in layers:
+            setattr(self, layer.name, layer)  # tf.train.Checkpoint does not look into lists
+        self.projection = _dense(filters, config.projection, "projection")
+        self.built = True
+
+    def call(self, character_ids: tf.Tensor) -> tf.Tensor:
+        """Vectors of words, `[…, 50]` → `[…, projection]`."""
+        shape = tf.shape(character_ids)[:-1]
+        letters = tf.gather(self.characters, tf.reshape(character_ids, [-1, WORD_LENGTH]))
+        words = tf.concat([convolution(letters) for convolution in self.convolutions], axis=-1)
+        for highway in self.highways:
+            words = highway(words)
+        vectors = tf.reshape(self.projection(words), tf.concat([shape, [self._width]], axis=0))
+        vectors.set_shape([*character_ids.shape[:-1], self._width])
+        return vectors
+
+    def compute_output_shape(
+        self, character_ids_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """The shape of what `call` returns."""
+        return *character_ids_shape[:-1], self._width
+
+
+class ElmoEncoder(keras.Model):
+    """The encoder, and its parts for pretraining.
+
+    Inputs: dict of int32 `character_ids` `[batch, time, 50]`, as `CharacterTokenizer` gives them,
+    and `padding_mask` `[batch, time]` (1 = real; real positions come first). `time` is free at
+    every call.
+
+    Outputs, a dict:
+        hidden_states: `[batch, layers + 1, time, 2 · projection]`, the forward half first; index 0
+            is the token layer, twice. The backward direction reads each row from its last real
+            position. Zero at padding.
+        padding_mask: int32 `[batch, time]`, as it came in.
+
+    Attributes:
+        config: the shape.
+        token_layer: words' characters int32 `[batch, time, 50]` → `[batch, time, projection]`.
+        lstm: the LSTM layers of both directions.
+    """
+
+    def __init__(self, config: ElmoBackboneConfig) -> None:
+        inputs = {
+            "character_ids": keras.Input([None, WORD_LENGTH], dtype="int32", name="character_ids"),
+            "padding_mask": keras.Input([None], dtype="int32", name="padding_mask"),
+        }
+        token_layer, lstm = TokenLayer(config), ElmoLstm(config)
+        super().__init__(
+            inputs=inputs,
+            outputs={
+                "hidden_states": lstm(token_layer(inputs["character_ids"]), inputs["padding_mask"]),
+                # An operation of its own: Keras takes an input that is also an output for a cycle.
+                "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
+            },
+            name="elmo_encoder",
+        )
+        self.config = config
+        self.token_layer = token_layer
+        self.lstm = lstm
+
+    def zero_state(self, batch: int | tf.Tensor) -> State:
+        """One direction's state before the first token, for so many rows."""
+        return zero_state(self.config, batch)
+
+    def run(
+        self,
+        direction: str,
+        tokens: tf.Tensor,
+        padding_mask: tf.Tensor | None,
+        state: State,
+        training: bool | None = None,
+    ) -> tuple[list[tf.Tensor], State]:
+        """Runs one direction over tokens in the order it reads them, on from a state.
+
+        Args:
+            direction: "forward" or "backward", whose tokens the caller has turned around.
+            tokens: from `token_layer`, `[batch, time, projection]`.
+            padding_mask: `[batch, time]`, 1 = real, real positions first; None: all are real.
+            state: what the call before returned, or `zero_state`.
+            training: whether there is dropout.
+
+        Returns:
+            The outputs of each layer, `[batch, time, projection]`, zero at padding, and the state
+            after each row's last real token, without a gradient.
+        """
+        (outputs,), (state,) = self.lstm.run([direction], [tokens], padding_mask, [state], training)
+        return outputs, state
+
+    def run_both(
+        self,
+        tokens: tuple[tf.Tensor, tf.Tensor],
+        padding_mask: tf.Tensor | None,
+        states: tuple[State, State],
+        training: bool | None = None,
+    ) -> tuple[tuple[list[tf.Tensor], list[tf.Tensor]], tuple[State, State]]:
+        """Runs both directions side by side, each over tokens of its own: faster than one by one.
+
+        Args:
+            tokens: forward, backward, each as `run` takes them.
+            padding_mask: as in `run`, for both.
+            states: forward, backward.
+            training: whether there is dropout.
+
+        Returns:
+            What `run` returns of the forward direction and of the backward one: outputs, states.
+        """
+        (forward, backward), (forwards, backwards) = self.lstm.run(
+            DIRECTIONS, tokens, padding_mask, states, training
+        )
+        return (forward, backward), (forwards, backwards)
+
+
+def build_backbone(config: ElmoBackboneConfig, tokenizer: Tokenizer) -> ElmoEncoder:
+    """An encoder with fresh weights; the caller seeds Keras before.
+
+    Args:
+        config: the shape.
+        tokenizer: has no say: the characters are the same for all.
+
+    Raises:
+        ConfigError: a size is not positive, or a convolution is wider than a word.
+    """
+    del tokenizer
+    sizes = {
+        "character_width": config.character_width,
+        "layers": config.layers,
+        "units": config.units,
+        "projection": config.projection,
+        "cell_clip": config.cell_clip,
+        "projection_clip": config.projection_clip,
+        "filters": min((count for _, count in config.filters), default=0),
+    }
+    for name, size in sizes.items():
+        if not size > 0:
+            raise ConfigError(
+                f"An encoder cannot have {name} {size}.",
+                where=f"model.backbone.{name}",
+                remedy="Give a positive number.",
+            )
+    for width, _ in config.filters:
+        if not 1 <= width <= WORD_LENGTH:
+            raise ConfigError(
+                f"A convolution over {width} characters does not fit words of {WORD_LENGTH}.",
+                where="model.backbone.filters",
+                remedy=f"Give widths between 1 and {WORD_LENGTH}.",
+            )
+    return ElmoEncoder(config)
+
+
+def _dense(inputs: int, outputs: int, name: str, bias: float = 0.0) -> keras.layers.Dense:
+    """A dense layer that has its weights."""
+    layer = keras.layers.Dense(
+        outputs,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=inputs**-0.5),
+        bias_initializer=keras.initializers.Constant(bias),
+        name=name,
+    )
+    layer.build((None, inputs))
+    return layer
+
+
+def _characters(shape: tuple[int, int], dtype: Any = None) -> Any:
+    """First embeddings of characters `shape`: uniform in [-1, 1], and zero in row 0."""
+    # An initializer, as Keras's bare draws go on from what was drawn before the seed was set.
+    rows = keras.initializers.RandomUniform(-1.0, 1.0)((shape[0] - 1, shape[1]), dtype=dtype)
+    return keras.ops.pad(rows, [[1, 0], [0, 0]])

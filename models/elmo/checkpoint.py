@@ -1,0 +1,167 @@
+"""Published ELMo weights: bilm-tf's HDF5 layout, read and written; only the encoder, no softmax.
+
+Names in the file are TensorFlow 1's scopes. It holds no row for the masked position of the
+character embeddings, and an LSTM's two kernels as one, inputs first.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+
+from models.elmo.backbone import ElmoEncoder
+from models.elmo.config import ElmoBackboneConfig
+from models.errors import ConfigError
+from models.tokenizers.character import CHARACTERS, WORD_LENGTH
+
+_CHARACTERS = "char_embed"
+
+
+def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
+    """The encoder's shape, out of the `options.json` that is published beside weights.
+
+    Raises:
+        ConfigError: the file cannot be used, or tells of an encoder that is not ours; names the
+            option.
+    """
+    try:
+        options = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"the options cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="give the options.json that is published beside the weights",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"the options are no JSON: {error}", where=str(path)) from error
+
+    def option(name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        value = options
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        value = default if value is None else value
+        if not isinstance(value, kind):
+            raise ConfigError(
+                f"the option {name} is {value!r}",
+                where=f"{path}: {name}",
+                remedy="give the options of an encoder of characters with projected LSTMs",
+            )
+        return value
+
+    # bilm-tf trains with 261 ids and uses the result with 262; the file of weights is the same.
+    for name, values in {
+        "char_cnn.activation": ("relu",),
+        "char_cnn.max_characters_per_token": (WORD_LENGTH,),
+        "char_cnn.n_characters": (CHARACTERS, CHARACTERS - 1),
+    }.items():
+        if (found := option(name, (int, str))) not in values:
+            raise ConfigError(
+                f"the option {name} is {found!r}",
+                where=f"{path}: {name}",
+                remedy=f"only {' and '.join(map(repr, values))} can be used",
+            )
+    filters = option("char_cnn.filters", list)
+    if not all(isinstance(each, list) and list(map(type, each)) == [int, int] for each in filters):
+        raise ConfigError(
+            f"the option char_cnn.filters is {filters!r}",
+            where=f"{path}: char_cnn.filters",
+            remedy="give pairs of width and count",
+        )
+    return ElmoBackboneConfig(
+        character_width=option("char_cnn.embedding.dim", int),
+        filters=tuple((width, count) for width, count in filters),
+        highways=option("char_cnn.n_highway", int, default=0),
+        layers=option("lstm.n_layers", int),
+        units=option("lstm.dim", int),
+        projection=option("lstm.projection_dim", int),
+        dropout=float(option("dropout", (int, float), default=ElmoBackboneConfig.dropout)),
+        cell_clip=float(option("lstm.cell_clip", (int, float))),
+        projection_clip=float(option("lstm.proj_clip", (int, float))),
+        skip_connections=option("lstm.use_skip_connections", bool, default=False),
+    )
+
+
+def read_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
+    """Gives an encoder the weights of a file, all or none.
+
+    Raises:
+        ConfigError: the file cannot be read, or a dataset of it is missing, unknown to the encoder
+            or of another shape; names the dataset.
+    """
+    wanted = dict(_layout(encoder))
+    try:
+        with h5py.File(path, "r") as file:
+            names: list[str] = []
+            file.visititems(
+                lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+            )
+            for name in sorted(wanted.keys() ^ set(names)):
+                raise ConfigError(
+                    f"the weights lack {name}"
+                    if name in wanted
+                    else f"the encoder has no place for {name}",
+                    where=f"{path}: {name}",
+                    remedy="give the options that are published beside the weights",
+                )
+            found = {name: np.asarray(file[name], np.float32) for name in names}
+    except OSError as error:
+        raise ConfigError(
+            f"the weights cannot be read: {error}",
+            where=str(path),
+            remedy="give a file in the HDF5 layout that bilm-tf writes",
+        ) from error
+    for name, (_, shape) in wanted.items():
+        if found[name].shape != shape:
+            raise ConfigError(
+                f"{name} has shape {found[name].shape}, and the encoder wants {shape}",
+                where=f"{path}: {name}",
+                remedy="give the options that are published beside the weights",
+            )
+    for name, (variables, _) in wanted.items():
+        array = found[name]
+        if name == _CHARACTERS:
+            array = np.pad(array, [[1, 0], [0, 0]])
+        for variable, part in zip(variables, np.split(array, len(variables)), strict=True):
+            variable.assign(part.reshape(variable.shape))
+
+
+def write_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
+    """Writes an encoder's weights to a file, without the row of the masked position."""
+    with h5py.File(path, "w") as file:
+        for name, (variables, shape) in _layout(encoder):
+            array = np.concatenate([np.asarray(variable) for variable in variables])
+            if name == _CHARACTERS:
+                array = array[1:]
+            file.create_dataset(name, data=array.reshape(shape))
+
+
+def _layout(encoder: ElmoEncoder) -> Iterator[tuple[str, tuple[list[Any], tuple[int, ...]]]]:
+    """Each dataset's name, the variables that it holds one after another, and its shape."""
+
+    def plain(variable: Any) -> tuple[list[Any], tuple[int, ...]]:
+        return [variable], tuple(variable.shape)
+
+    words = encoder.token_layer
+    count, width = words.characters.shape
+    yield _CHARACTERS, ([words.characters], (count - 1, width))
+    for i, convolution in enumerate(words.convolutions):
+        yield f"CNN/W_cnn_{i}", ([convolution.kernel], (1, *convolution.kernel.shape))
+        yield f"CNN/b_cnn_{i}", plain(convolution.bias)
+    for i, highway in enumerate(words.highways):
+        for name, dense in (("carry", highway.carry), ("transform", highway.transform)):
+            yield f"CNN_high_{i}/W_{name}", plain(dense.kernel)
+            yield f"CNN_high_{i}/b_{name}", plain(dense.bias)
+    yield "CNN_proj/W_proj", plain(words.projection.kernel)
+    yield "CNN_proj/b_proj", plain(words.projection.bias)
+    for direction, layers in enumerate((encoder.lstm.forward_layers, encoder.lstm.backward_layers)):
+        for i, layer in enumerate(layers):
+            scope = f"RNN_{direction}/RNN/MultiRNNCell/Cell{i}/LSTMCell"
+            inputs, gates = layer.kernel.shape
+            yield f"{scope}/W_0", ([layer.kernel, layer.recurrent_kernel], (2 * inputs, gates))
+            yield f"{scope}/B", plain(layer.bias)
+            yield f"{scope}/W_P_0", plain(layer.projection)

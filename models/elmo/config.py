@@ -1,0 +1,82 @@
+"""ELMo's configuration: sizes, objective, tokenizer. Free of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from models.tokenizers.config import CharacterConfig
+
+_PUBLISHED_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
+
+
+@dataclasses.dataclass(frozen=True)
+class ElmoBackboneConfig:
+    """Shape of the encoder (Peters et al., 2018, section 3.4, and bilm-tf's options)."""
+
+    character_width: int = 16
+    """Width of a character's embedding."""
+    filters: tuple[tuple[int, int], ...] = _PUBLISHED_FILTERS
+    """Convolutions over the characters of a word: pairs of width, in characters, and count."""
+    highways: int = 2
+    """Highway layers between the convolutions and the projection."""
+    layers: int = 2
+    """LSTM layers of each direction."""
+    units: int = 4096
+    """Width of an LSTM's cells."""
+    projection: int = 512
+    """Width that words and LSTM outputs are projected to; hidden states have it twice."""
+    dropout: float = 0.1
+    """Share of the inputs of each LSTM layer and of the last one's outputs, set to 0."""
+    cell_clip: float = 3.0
+    """Largest absolute value of a cell."""
+    projection_clip: float = 3.0
+    """Largest absolute value of a projected output."""
+    skip_connections: bool = True
+    """Whether each LSTM layer but the first adds its inputs to its outputs."""
+
+
+SIZES: Mapping[str, ElmoBackboneConfig] = {
+    "tiny": ElmoBackboneConfig(
+        filters=((1, 32), (2, 32), (3, 64), (4, 128)), highways=1, units=256, projection=64
+    ),
+    "small": ElmoBackboneConfig(highways=1, units=1024, projection=128),
+    "medium": ElmoBackboneConfig(highways=1, units=2048, projection=256),
+    "original": ElmoBackboneConfig(),
+}
+"""AllenNLP's published sizes of 13.6, 28.0 and 93.6 million parameters, and one, "tiny", that
+trains in minutes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ElmoObjectiveConfig:
+    """The next word and the one before, with bilm-tf's defaults."""
+
+    unroll: int = 20
+    """Words of a window, through which gradients flow; also the stride of the evaluation."""
+    streams: int = 128
+    """Streams that a group's text is laid out in, each the continuation of the window before.
+    training.batch_size has to divide it: a batch holds no two windows of one stream."""
+    candidates: int = 8_192
+    """Words that the sampled softmax of training draws; 0, or as many as there are words, takes
+    them all. Evaluation takes them all."""
+    bigram_pairs: int = 262_144
+    """Pairs of neighbours that the bigram baseline of each direction keeps, the most frequent ones;
+    12 bytes each."""
+    max_loss_over_bigram: float = 1.0
+    """Blessing needs a loss of at most this many times the bigram baseline's."""
+    max_loss_over_unigram: float = 1.0
+    """Likewise, of the unigram baseline's."""
+    max_regression: float = 0.05
+    """Largest rise of the loss (nats a word) above the last blessed model's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ElmoConfig:
+    """Everything that makes an ELMo but the data and the training."""
+
+    family: Literal["elmo"] = "elmo"
+    backbone: ElmoBackboneConfig = dataclasses.field(default_factory=ElmoBackboneConfig)
+    objective: ElmoObjectiveConfig = dataclasses.field(default_factory=ElmoObjectiveConfig)
+    tokenizer: CharacterConfig = dataclasses.field(default_factory=CharacterConfig)

@@ -1,0 +1,145 @@
+"""ELMo's training examples: windows of streams of sentences, in both directions."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from models.elmo.config import ElmoObjectiveConfig
+from models.examples import length_buckets
+from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
+from models.tokenizers.character import SENTENCE_END, SENTENCE_START, WORD_LENGTH
+
+_BLOCK = 1_024  # windows laid out at a time, which bounds the memory
+
+
+def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
+    """The schema of a window."""
+    time, words = (config.unroll,), (config.unroll, WORD_LENGTH)
+    return {
+        "character_ids": Feature(words, "int64", "words in order, <S> before each sentence"),
+        "backward_character_ids": Feature(
+            words, "int64", "words of each sentence from its last, </S> before it"
+        ),
+        "padding_mask": Feature(time, "int64", "1 for a real word"),
+        "word_ids": Feature(time, "int64", "the softmax's ids of character_ids"),
+        "backward_word_ids": Feature(time, "int64", "those of backward_character_ids"),
+        "next_ids": Feature(time, "int64", "the word that follows each of character_ids"),
+        "previous_ids": Feature(time, "int64", "the word before each of backward_character_ids"),
+        "stream": Feature((1,), "int64", "the stream that the window is of"),
+        "continues": Feature((1,), "int64", "0 for a stream's first window, else 1"),
+        "source": Feature((1,), "string", "source of the document that the window begins in"),
+        "length": Feature((1,), "string", "bucket of the number of real words, as 001-032"),
+    }
+
+
+def make_examples(
+    documents: Sequence[TokenizedDocument],
+    config: ElmoObjectiveConfig,
+    word_ids: Callable[[np.ndarray], np.ndarray],
+    rng: np.random.Generator,
+    tally: collections.Counter[str],
+) -> Iterator[Example]:
+    """Windows of one group; a pure function of its arguments.
+
+    The group's documents, in an order drawn at random, are one sequence of sentences, read in both
+    directions: forwards as <S> w1 … wn to predict w1 … wn </S>, backwards as </S> wn … w1 to
+    predict wn … w1 <S>, so that a sentence has the same places in both. The sequence is cut into as
+    many stretches as there are streams, and these into windows. Windows come in rounds, one of each
+    stream at a time; in the last round some may be empty, so that every round is whole.
+
+    Args:
+        word_ids: rows of characters `[n, 50]` → the softmax's ids `[n]`.
+
+    Tallies `documents_without_text` and `empty_windows`.
+    """
+    tally["documents_without_text"] += sum(not document.pieces for document in documents)
+    told = [document for document in documents if document.pieces]
+    if not told:
+        return
+    order = [told[place] for place in rng.permutation(len(told))]
+    sequence = _Sequence(order, word_ids)
+    time, streams = config.unroll, config.streams
+    windows = -(-len(sequence.forward) // time)
+    # The first streams have a window more, if they do not divide evenly.
+    each = windows // streams + (np.arange(streams) < windows % streams)
+    first = np.cumsum(each) - each
+    rounds = each.max()
+    tally["empty_windows"] += int(rounds * streams - windows)
+    buckets = length_buckets(time)
+    sources = np.array([document.source.encode() for document in order], object)
+    for begin in range(0, rounds * streams, _BLOCK):
+        place = np.arange(begin, min(begin + _BLOCK, rounds * streams))
+        turn, stream = np.divmod(place, streams)
+        window = np.where(turn < each[stream], first[stream] + turn, windows)
+        index = window[:, None] * time + np.arange(time)
+        real = index < len(sequence.forward)
+        index = np.where(real, index, 0)
+        lengths = real.sum(axis=1)
+
+        words, ids = sequence.rows, sequence.ids
+        turned, labels, before = sequence.backward, sequence.next, sequence.previous
+        ahead, back = sequence.forward[index], turned[index]
+        document = np.searchsorted(sequence.begins, index[:, 0], side="right") - 1
+        by_word = {
+            "word_ids": ids[ahead],
+            "backward_word_ids": ids[back],
+            "next_ids": ids[labels[index]],
+            "previous_ids": ids[before[index]],
+        }
+        columns = {
+            "character_ids": words[ahead].astype(np.int64) * real[:, :, None],
+            "backward_character_ids": words[back].astype(np.int64) * real[:, :, None],
+            "padding_mask": real.astype(np.int64),
+            **{name: value * real for name, value in by_word.items()},
+            "stream": stream[:, None],
+            "continues": (turn > 0).astype(np.int64)[:, None],
+            "source": sources[document][:, None],
+            "length": buckets[lengths][:, None],
+        }
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
+
+
+class _Sequence:
+    """The sentences of documents, one after the other, in both directions.
+
+    Attributes:
+        rows: the distinct words and the two markers, int16 `[words, 50]`.
+        ids: their ids in the softmax, int64 `[words]`.
+        forward, next: what is read and what is to be predicted, as places in `rows`, int32
+            `[positions]`.
+        backward, previous: likewise backwards.
+        begins: where each document begins, int64 `[documents]`.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[TokenizedDocument],
+        word_ids: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        sentences = [piece for document in documents for piece in document.pieces]
+        spelled = np.concatenate([*sentences, SENTENCE_START[None], SENTENCE_END[None]])
+        # Words are kept once: a group's text would take 50 numbers a word, and twice.
+        keys = np.ascontiguousarray(spelled.astype(np.int16)).view(f"V{2 * WORD_LENGTH}")[:, 0]
+        _, kept, places = np.unique(keys, return_index=True, return_inverse=True)
+        places = places.ravel().astype(np.int32)
+        self.rows = spelled[kept].astype(np.int16)
+        self.ids = word_ids(self.rows).astype(np.int64)
+        words, (start, end) = places[:-2], places[-2:]
+        lengths = np.array([len(sentence) for sentence in sentences])
+        ends = np.cumsum(lengths)
+        reading = np.insert(words, ends - lengths, start)
+        self.forward = reading
+        self.next = np.insert(words, ends, end)
+        # Each sentence turned around: what was at its k-th place is at its k-th from the end.
+        sizes = lengths + 1
+        stops = np.cumsum(sizes)
+        mirror = np.repeat(2 * stops - sizes - 1, sizes) - np.arange(stops[-1])
+        self.backward = self.next[mirror]
+        self.previous = self.forward[mirror]
+        pieces = np.array([len(document.pieces) for document in documents])
+        firsts = np.cumsum(pieces) - pieces
+        self.begins = (stops - sizes)[firsts]

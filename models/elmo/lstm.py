@@ -1,0 +1,242 @@
+"""LSTM layers with projected outputs, in both directions at once, with a state that is carried on.
+
+Sak et al., 2014, "Long Short-Term Memory Based Recurrent Neural Network Architectures for Large
+Scale Acoustic Modeling", as in Peters et al., 2018, and bilm-tf: cells and projected outputs are
+clipped, no peepholes. What does not depend on the step before, the gates' input side, is one
+product for all steps; see recurrence.py for the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from models.elmo.config import ElmoBackboneConfig
+from models.elmo.recurrence import Recurrence, Stream, recur
+
+DIRECTIONS = ("forward", "backward")
+
+
+class State(NamedTuple):
+    """Where one direction stands in its stream: what its LSTM layers carry from step to step."""
+
+    cells: tf.Tensor
+    """`[layers, batch, units]`."""
+    outputs: tf.Tensor
+    """`[layers, batch, projection]`, without what a skip connection adds."""
+
+
+def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
+    """The state of one direction before the first token."""
+    return State(
+        tf.zeros([config.layers, batch, config.units]),
+        tf.zeros([config.layers, batch, config.projection]),
+    )
+
+
+class ProjectedLstm(keras.layers.Layer):
+    """The weights of one LSTM layer in one direction, in the published order of gates: i, j, f, o.
+
+    The forget gate's bias starts at 0, as 1 is added to it when it is used. Kernels start as
+    bilm-tf's, uniform with Glorot's bound, where inputs and outputs share one kernel.
+
+    Attributes:
+        kernel: `[projection, 4 · units]`, of the inputs.
+        recurrent_kernel: `[projection, 4 · units]`, of the outputs of the step before.
+        bias: `[4 · units]`.
+        projection: `[units, projection]`.
+    """
+
+    def __init__(self, config: ElmoBackboneConfig, name: str) -> None:
+        super().__init__(name=name)
+        self._units = config.units
+        self._projection = config.projection
+        self.build()
+
+    def build(self, input_shape: object = None) -> None:
+        """Makes the weights, whose shapes the configuration knows."""
+        width, gates = self._projection, 4 * self._units
+        limit = (6 / (2 * width + gates)) ** 0.5
+        for name in ("kernel", "recurrent_kernel"):
+            initializer = keras.initializers.RandomUniform(-limit, limit)
+            weight = self.add_weight(shape=(width, gates), initializer=initializer, name=name)
+            setattr(self, name, weight)
+        self.bias = self.add_weight(shape=(gates,), initializer="zeros", name="bias")
+        self.projection = self.add_weight(
+            shape=(self._units, width), initializer="glorot_uniform", name="projection"
+        )
+        self.built = True
+
+    def stream(self, inputs: tf.Tensor, cells: tf.Tensor, outputs: tf.Tensor) -> Stream:
+        """What the recurrence needs of this layer, the inputs' side of the gates computed.
+
+        Args:
+            inputs: `[time, batch, projection]`.
+            cells: `[batch, units]`, before the first step.
+            outputs: `[batch, projection]`, likewise.
+        """
+        forget_bias = tf.repeat(tf.constant([0.0, 0.0, 1.0, 0.0], self.compute_dtype), self._units)
+        kernel, recurrent, bias, projection = (
+            tf.cast(weight, self.compute_dtype)
+            for weight in (self.kernel, self.recurrent_kernel, self.bias, self.projection)
+        )
+        gates = tf.tensordot(inputs, kernel, 1) + (bias + forget_bias)
+        return Stream(gates, recurrent, projection, cells, outputs)
+
+
+class ElmoLstm(keras.layers.Layer):
+    """All LSTM layers of both directions.
+
+    Args:
+        config: the shape.
+        recurrence: how the steps are run. Others are there to be measured against this one.
+    """
+
+    def __init__(
+        self, config: ElmoBackboneConfig, recurrence: Recurrence = recur, name: str = "lstm"
+    ) -> None:
+        super().__init__(name=name)
+        self._config = config
+        self._recur = functools.partial(
+            recurrence, cell_clip=config.cell_clip, output_clip=config.projection_clip
+        )
+        numbers = range(config.layers)
+        self.forward_layers = [ProjectedLstm(config, f"forward_{i}") for i in numbers]
+        self.backward_layers = [ProjectedLstm(config, f"backward_{i}") for i in numbers]
+        self.dropouts = [
+            keras.layers.Dropout(config.dropout, name=f"dropout_{i}")
+            for i in range(config.layers + 1)
+        ]
+        for layer in (*self.forward_layers, *self.backward_layers, *self.dropouts):
+            setattr(self, layer.name, layer)  # tf.train.Checkpoint does not look into lists
+        self.built = True
+
+    def layers_of(self, direction: str) -> list[ProjectedLstm]:
+        """The layers of a direction, first one first.
+
+        Raises:
+            ValueError: there is no such direction.
+        """
+        if direction not in DIRECTIONS:
+            raise ValueError(f"a direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        return self.forward_layers if direction == "forward" else self.backward_layers
+
+    def run(
+        self,
+        directions: Sequence[str],
+        tokens: Sequence[tf.Tensor],
+        padding_mask: tf.Tensor | None,
+        states: Sequence[State],
+        training: bool | None = None,
+    ) -> tuple[list[list[tf.Tensor]], list[State]]:
+        """Runs directions side by side, each over its own tokens in the order it reads them.
+
+        Args:
+            directions: "forward", "backward" or both.
+            tokens: by direction, `[batch, time, projection]`.
+            padding_mask: `[batch, time]`, 1 = real, real positions first; for all directions. None:
+                all are real.
+            states: by direction, before the first token.
+            training: whether there is dropout.
+
+        Returns:
+            By direction: the outputs of each layer, `[batch, time, projection]`, zero at padding;
+            and the state after the last real token, through which no gradient flows back:
+            backpropagation ends where the call begins, as in bilm-tf.
+        """
+        inputs = [tf.transpose(each, [1, 0, 2]) for each in tokens]
+        real = lengths = None
+        if padding_mask is not None:
+            real = tf.cast(tf.transpose(padding_mask), inputs[0].dtype)[:, :, tf.newaxis]
+            lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
+        outputs: list[list[tf.Tensor]] = []
+        carried: list[list[State]] = []
+        places = range(len(directions))
+        for depth in range(self._config.layers):
+            inputs = [self.dropouts[depth](each, training=training) for each in inputs]
+            runs = self._recur(
+                [
+                    self.layers_of(direction)[depth].stream(
+                        each, state.cells[depth], state.outputs[depth]
+                    )
+                    for direction, each, state in zip(directions, inputs, states, strict=True)
+                ]
+            )
+            carried.append(
+                [
+                    State(
+                        _after(run.cells, lengths, state.cells[depth]),
+                        _after(run.outputs, lengths, state.outputs[depth]),
+                    )
+                    for run, state in zip(runs, states, strict=True)
+                ]
+            )
+            found = [run.outputs for run in runs]
+            if depth and self._config.skip_connections:
+                found = [each + below for each, below in zip(found, inputs, strict=True)]
+            # Real positions come first, so none has seen what is blotted out only here.
+            inputs = found if real is None else [each * real for each in found]
+            outputs.append(inputs)
+        outputs[-1] = [self.dropouts[-1](each, training=training) for each in outputs[-1]]
+        return (
+            [[tf.transpose(layer[place], [1, 0, 2]) for layer in outputs] for place in places],
+            [
+                State(
+                    tf.stack([layer[place].cells for layer in carried]),
+                    tf.stack([layer[place].outputs for layer in carried]),
+                )
+                for place in places
+            ],
+        )
+
+    def call(
+        self, tokens: tf.Tensor, padding_mask: tf.Tensor, training: bool | None = None
+    ) -> tf.Tensor:
+        """Both directions over whole texts, from the zero state.
+
+        Args:
+            tokens: `[batch, time, projection]`.
+            padding_mask: `[batch, time]`, 1 = real, real positions first.
+            training: whether there is dropout.
+
+        Returns:
+            `[batch, layers + 1, time, 2 · projection]`: the tokens twice, then each layer's forward
+            and backward half; zero at padding.
+        """
+        lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
+        tokens = tokens * tf.cast(padding_mask, tokens.dtype)[:, :, tf.newaxis]
+        state = zero_state(self._config, tf.shape(tokens)[0])
+        turned = tf.reverse_sequence(tokens, lengths, seq_axis=1)
+        (forward, backward), _ = self.run(
+            DIRECTIONS, [tokens, turned], padding_mask, [state, state], training
+        )
+        backward = [tf.reverse_sequence(each, lengths, seq_axis=1) for each in backward]
+        halves = zip([tokens, *forward], [tokens, *backward], strict=True)
+        return tf.stack([tf.concat(pair, axis=-1) for pair in halves], axis=1)
+
+    def compute_output_shape(self, tokens_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The shape of what `call` returns."""
+        # Of one argument only: Keras's releases disagree on whether a mask's shape is passed too.
+        batch, time, width = tokens_shape
+        assert width is not None
+        return batch, self._config.layers + 1, time, 2 * width
+
+
+def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf.Tensor:
+    """The value after each row's last real step, without a gradient.
+
+    Args:
+        steps: `[time, batch, width]`.
+        lengths: int32 `[batch]`, or None for all steps.
+        before: `[batch, width]`, for rows without a real step.
+    """
+    if lengths is None:
+        return tf.stop_gradient(steps[-1])
+    since = tf.concat([before[tf.newaxis], steps], axis=0)
+    return tf.stop_gradient(
+        tf.gather_nd(since, tf.stack([lengths, tf.range(tf.size(lengths))], axis=1))
+    )

@@ -1,0 +1,116 @@
+"""ELMo's objective: the next word and the one before (Peters et al., 2018, section 3.1)."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.baselines import PairCounts
+from models.elmo import examples, serving
+from models.elmo.backbone import ElmoEncoder
+from models.elmo.config import ElmoObjectiveConfig
+from models.elmo.metrics import metrics
+from models.elmo.pretraining import ElmoPretraining
+from models.errors import ConfigError
+from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.tokenizers.character import CharacterTokenizer
+from models.tokenizers.sentences import split_sentences
+
+
+class ElmoObjective:
+    """Implements `models.objective.Objective`.
+
+    Args:
+        config: windows, streams and thresholds.
+        tokenizer: gives the softmax's words.
+
+    Raises:
+        ConfigError: a value of the configuration cannot work; names the field.
+    """
+
+    def __init__(self, config: ElmoObjectiveConfig, tokenizer: CharacterTokenizer) -> None:
+        for name, least in {"unroll": 1, "streams": 1, "candidates": 0, "bigram_pairs": 1}.items():
+            if getattr(config, name) < least:
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)}; the least that works is {least}.",
+                    where=f"model.objective.{name}",
+                    remedy="Raise it.",
+                )
+        self.config = config
+        self.vocabulary_size = len(tokenizer.vocabulary)
+        self._word_ids = tokenizer.word_ids
+
+    @property
+    def streams(self) -> int:
+        """Windows that a round of a file's examples holds."""
+        return self.config.streams
+
+    def feature_spec(self) -> FeatureSpec:
+        """See `models.elmo.examples.feature_spec`."""
+        return examples.feature_spec(self.config)
+
+    def split(self, text: str, lang: str) -> list[str]:
+        """Sentences."""
+        return split_sentences(text, lang)
+
+    def make_examples(
+        self,
+        documents: Sequence[TokenizedDocument],
+        rng: np.random.Generator,
+        tally: collections.Counter[str],
+    ) -> Iterator[Example]:
+        """See `models.elmo.examples.make_examples`."""
+        return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
+
+    def build_model(self, backbone: ElmoEncoder) -> ElmoPretraining:
+        """The encoder with the softmax."""
+        return ElmoPretraining(backbone, self.config, self.vocabulary_size)
+
+    def losses(self) -> Sequence[Loss]:
+        """The mean of both directions."""
+        return tuple(
+            Loss(f"{direction}_nll_sum", "token_count", weight=0.5)
+            for direction in ("forward", "backward")
+        )
+
+    def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """Words to predict in each direction, per example `[batch]`, float32."""
+        real = tf.cast(features["padding_mask"], tf.float32)
+        return {"token_count": tf.reduce_sum(real, axis=-1)}
+
+    def set_baseline(self, model: ElmoPretraining, examples: tf.data.Dataset) -> None:
+        """Fills the baselines from batches of training features."""
+        size = self.vocabulary_size
+        forward, backward = PairCounts(size), PairCounts(size)
+        for batch in examples:
+            real = np.asarray(batch["padding_mask"]) > 0
+            for pairs, read, label in (
+                (forward, "word_ids", "next_ids"),
+                (backward, "backward_word_ids", "previous_ids"),
+            ):
+                pairs.add(np.asarray(batch[read])[real], np.asarray(batch[label])[real])
+        model.forward_bigram.fill(forward)
+        model.backward_bigram.fill(backward)
+        labels = [
+            np.bincount(pairs.keys % size, pairs.counts, minlength=size)
+            for pairs in (forward, backward)
+        ]
+        model.unigram.fill(np.sum(labels, axis=0))
+
+    def metrics(self) -> Sequence[Metric]:
+        """See `models.elmo.metrics.metrics`."""
+        return metrics(self.config)
+
+    def signatures(
+        self, model: ElmoPretraining, tokenizer: CharacterTokenizer
+    ) -> Mapping[str, Callable]:
+        """See `models.elmo.serving.make_signatures`."""
+        return serving.make_signatures(model, tokenizer)
+
+    def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """See `models.elmo.serving.warmup_requests`."""
+        return serving.warmup_requests()

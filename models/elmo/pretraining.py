@@ -1,0 +1,160 @@
+"""ELMo's pretraining model: the encoder with the shared softmax, and sums for TFMA (law 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from models.baselines import BigramBaseline, UnigramBaseline
+from models.elmo.backbone import ElmoEncoder
+from models.elmo.config import ElmoObjectiveConfig
+from models.elmo.lstm import DIRECTIONS, State
+from models.elmo.softmax import WordSoftmax
+
+
+class ElmoPretraining(keras.Model):
+    """The next word and the one before, of one token layer and one softmax (Peters et al., 2018).
+
+    Inputs: the int32 features of `ElmoObjective.feature_spec`, `[batch, *shape]`.
+    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them; in
+    training those of the losses.
+
+    In training each stream goes on from where its last window left it. Its state is a weight, so
+    that a checkpoint holds it. Otherwise every window starts from the zero state, so that its sums
+    are its own whatever was evaluated before.
+
+    Attributes:
+        backbone: the encoder.
+        softmax: over the words of the vocabulary.
+        unigram: the baseline of both directions.
+        forward_bigram, backward_bigram: the baselines of each.
+    """
+
+    def __init__(
+        self, backbone: ElmoEncoder, config: ElmoObjectiveConfig, vocabulary_size: int
+    ) -> None:
+        super().__init__(name="elmo_pretraining")
+        shape = backbone.config
+        self.backbone = backbone
+        self.softmax = WordSoftmax(vocabulary_size, shape.projection, config.candidates)
+        self.unigram = UnigramBaseline(vocabulary_size)
+        self.forward_bigram = BigramBaseline(vocabulary_size, config.bigram_pairs, "forward_bigram")
+        self.backward_bigram = BigramBaseline(
+            vocabulary_size, config.bigram_pairs, "backward_bigram"
+        )
+        for baseline in (self.unigram, self.forward_bigram, self.backward_bigram):
+            baseline.build((None,))
+        self._streams = _Streams(
+            config.streams, shape.layers, {"cells": shape.units, "outputs": shape.projection}
+        )
+        self.built = True
+
+    def call(
+        self, features: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        mask = features["padding_mask"]
+        tokens = (
+            self.backbone.token_layer(features["character_ids"]),
+            self.backbone.token_layer(features["backward_character_ids"]),
+        )
+        labels = features["next_ids"], features["previous_ids"]
+        if training:
+            stream = tf.squeeze(features["stream"], axis=-1)
+            continues = tf.cast(tf.squeeze(features["continues"], axis=-1), tf.float32)
+            states = self._streams.read(stream, continues)
+        else:
+            states = (self.backbone.zero_state(tf.shape(mask)[0]),) * 2
+        (forward, backward), states = self.backbone.run_both(tokens, mask, states, training)
+        if training:
+            self._streams.write(stream, states)
+        weights = tf.cast(mask, tf.float32)
+        sums = {"token_count": tf.reduce_sum(weights, axis=-1)}
+        for direction, hidden, label in zip(
+            DIRECTIONS, (forward[-1], backward[-1]), labels, strict=True
+        ):
+            if training:
+                flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
+                nll = self.softmax.sampled_nll(flat, tf.reshape(label, [-1]))
+                nll = tf.reshape(nll, tf.shape(label))
+            else:
+                logits = self.softmax(hidden)
+                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
+                right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
+                sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
+            sums[f"{direction}_nll_sum"] = _sum(nll, weights)
+        return sums if training else self._evaluated(features, sums, weights)
+
+    def _evaluated(
+        self,
+        features: Mapping[str, tf.Tensor],
+        sums: dict[str, tf.Tensor],
+        weights: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """All sums: those given, the baselines', and of both directions together."""
+        for direction, read, label, bigram in (
+            ("forward", "word_ids", "next_ids", self.forward_bigram),
+            ("backward", "backward_word_ids", "previous_ids", self.backward_bigram),
+        ):
+            sums[f"{direction}_bigram_nll_sum"] = _sum(
+                bigram(features[read], features[label]), weights
+            )
+            nll, correct = self.unigram(features[label])
+            sums[f"{direction}_unigram_nll_sum"] = _sum(nll, weights)
+            sums[f"{direction}_unigram_correct_count"] = _sum(correct, weights)
+        for name in (
+            "nll_sum", "correct_count", "bigram_nll_sum", "unigram_nll_sum", "unigram_correct_count"
+        ):  # fmt: skip
+            sums[name] = sums[f"forward_{name}"] + sums[f"backward_{name}"]
+        sums["prediction_count"] = 2.0 * sums["token_count"]
+        return sums
+
+
+class _Streams(keras.layers.Layer):
+    """What each stream carries from window to window, in both directions.
+
+    Args:
+        streams: number of streams.
+        layers: LSTM layers of each direction.
+        widths: by part of a `State`.
+    """
+
+    def __init__(self, streams: int, layers: int, widths: Mapping[str, int]) -> None:
+        super().__init__(name="streams", trainable=False)
+        for direction in DIRECTIONS:
+            for part, width in widths.items():
+                weight = self.add_weight(
+                    shape=(streams, layers, width),
+                    initializer="zeros",
+                    trainable=False,
+                    name=f"{direction}_{part}",
+                )
+                setattr(self, f"{direction}_{part}", weight)
+        self.built = True
+
+    def read(self, stream: tf.Tensor, continues: tf.Tensor) -> tuple[State, State]:
+        """Each direction's state of streams `[batch]`, zero where `continues` `[batch]` is 0."""
+        kept = continues[:, tf.newaxis, tf.newaxis]
+
+        def part(name: str) -> tf.Tensor:
+            return tf.transpose(tf.gather(getattr(self, name).value, stream) * kept, [1, 0, 2])
+
+        forward, backward = (
+            State(part(f"{direction}_cells"), part(f"{direction}_outputs"))
+            for direction in DIRECTIONS
+        )
+        return forward, backward
+
+    def write(self, stream: tf.Tensor, states: tuple[State, State]) -> None:
+        """Puts states where the next windows of the streams `[batch]` read them."""
+        for direction, state in zip(DIRECTIONS, states, strict=True):
+            for name, value in state._asdict().items():
+                weight = getattr(self, f"{direction}_{name}")
+                new = tf.transpose(value, [1, 0, 2])
+                weight.assign(tf.tensor_scatter_nd_update(weight.value, stream[:, None], new))
+
+
+def _sum(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(values * weights, axis=-1)

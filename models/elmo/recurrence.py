@@ -1,0 +1,245 @@
+"""The steps of a projected LSTM, and their gradient written out.
+
+A step computes, of the gates' input side x and the cells c and outputs h of the step before,
+
+    i, j, f, o = x + h R        c = clip(σ(f) c + σ(i) tanh(j))        h = clip(σ(o) tanh(c) P)
+
+Differentiated step by step, every step would add its own share to the gradients of R and P. Here
+the steps back carry only what depends on the order, and each of the two gradients is one product
+over all steps; what the steps back need of the activations is computed for all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+LONGEST_UNROLLED = 32
+"""Steps up to which a loop of known length is written out: a step then starts with no overhead, and
+the steps of two streams overlap."""
+
+
+class Stream(NamedTuple):
+    """What is run over one sequence of inputs."""
+
+    gates: tf.Tensor
+    """Input side of the gates i, j, f, o, with their bias: `[time, batch, 4 · units]`."""
+    recurrent_kernel: tf.Tensor
+    """R, `[projection, 4 · units]`."""
+    projection: tf.Tensor
+    """P, `[units, projection]`."""
+    cells: tf.Tensor
+    """Before the first step, `[batch, units]`."""
+    outputs: tf.Tensor
+    """Likewise, `[batch, projection]`."""
+
+
+class Run(NamedTuple):
+    """What came of a stream, step by step."""
+
+    outputs: tf.Tensor
+    """`[time, batch, projection]`."""
+    cells: tf.Tensor
+    """`[time, batch, units]`; no gradient flows back through them."""
+
+
+class Recurrence(Protocol):
+    """A way to run the steps of one or more streams of the same time side by side."""
+
+    def __call__(
+        self, streams: Sequence[Stream], *, cell_clip: float, output_clip: float
+    ) -> list[Run]:
+        """Runs each stream from its first step to its last."""
+
+
+def recur(streams: Sequence[Stream], *, cell_clip: float, output_clip: float) -> list[Run]:
+    """Runs the steps of all streams in one loop, back likewise; see `Recurrence`."""
+    count = len(streams)
+
+    @tf.custom_gradient
+    def run(*flat: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Callable[..., list[tf.Tensor]]]:
+        given = [Stream(*flat[at : at + 5]) for at in range(0, len(flat), 5)]
+        kept = _forward(given, cell_clip, output_clip)
+
+        def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+            found = _backward(given, kept, upstream[:count], cell_clip, output_clip)
+            return [each for stream in found for each in stream]
+
+        return (*(each.outputs for each in kept), *(each.cells for each in kept)), gradient
+
+    found = run(*(tf.convert_to_tensor(each) for stream in streams for each in stream))
+    return [
+        Run(outputs, tf.stop_gradient(cells))
+        for outputs, cells in zip(found[:count], found[count:], strict=True)
+    ]
+
+
+class _Kept(NamedTuple):
+    """What one stream's steps leave for the way back, each `[time, batch, …]`, after activation."""
+
+    i: tf.Tensor
+    j: tf.Tensor
+    f: tf.Tensor
+    o: tf.Tensor
+    cells: tf.Tensor
+    outputs: tf.Tensor
+
+
+def _forward(streams: Sequence[Stream], cell_clip: float, output_clip: float) -> list[_Kept]:
+    def step(carried: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        after, kept = [], []
+        for stream, (cells, outputs), (gates,) in zip(streams, carried, now, strict=True):
+            i, j, f, o = tf.split(gates + outputs @ stream.recurrent_kernel, 4, axis=-1)
+            i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
+            cells = tf.clip_by_value(f * cells + i * j, -cell_clip, cell_clip)
+            outputs = (o * tf.tanh(cells)) @ stream.projection
+            outputs = tf.clip_by_value(outputs, -output_clip, output_clip)
+            after.append((cells, outputs))
+            kept.append(_Kept(i, j, f, o, cells, outputs))
+        return after, kept
+
+    start = [(stream.cells, stream.outputs) for stream in streams]
+    like = [_Kept(cells, cells, cells, cells, cells, outputs) for cells, outputs in start]
+    _, kept = scan(step, start, [(stream.gates,) for stream in streams], like)
+    return kept
+
+
+def _backward(
+    streams: Sequence[Stream],
+    kept: Sequence[_Kept],
+    upstream: Sequence[tf.Tensor],
+    cell_clip: float,
+    output_clip: float,
+) -> list[Stream]:
+    """The gradients of streams.
+
+    Args:
+        streams: what was run.
+        kept: what `_forward` left.
+        upstream: by stream, the gradient of its outputs, `[time, batch, projection]`.
+        cell_clip: largest absolute value of cells.
+        output_clip: largest absolute value of outputs.
+    """
+    factors = []
+    for stream, (i, j, f, o, cells, outputs), given in zip(streams, kept, upstream, strict=True):
+        before = tf.concat([stream.cells[tf.newaxis], cells[:-1]], axis=0)
+        bent = tf.tanh(cells)
+        free = tf.cast(tf.abs(cells) < cell_clip, cells.dtype)
+        to_gates = tf.concat([j * i * (1 - i), i * (1 - j * j), before * f * (1 - f)], axis=-1)
+        factors.append(
+            (
+                given,
+                tf.cast(tf.abs(outputs) < output_clip, outputs.dtype),
+                bent * o * (1 - o),
+                o * (1 - bent * bent) * free,
+                free,
+                to_gates,
+                f,
+            )
+        )
+
+    def step(carried: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        after, found = [], []
+        for stream, (cells, outputs), (given, unclipped, to_o, to_cells, free, to_gates, f) in zip(
+            streams, carried, now, strict=True
+        ):
+            projected = (given + outputs) * unclipped
+            hidden = tf.matmul(projected, stream.projection, transpose_b=True)
+            cells = hidden * to_cells + cells * free
+            gates = tf.concat(
+                [tf.concat([cells, cells, cells], -1) * to_gates, hidden * to_o], axis=-1
+            )
+            after.append((cells * f, tf.matmul(gates, stream.recurrent_kernel, transpose_b=True)))
+            found.append((gates, projected))
+        return after, found
+
+    start = [(tf.zeros_like(stream.cells), tf.zeros_like(stream.outputs)) for stream in streams]
+    like = [(stream.gates[0], stream.outputs) for stream in streams]
+    first, found = scan(step, start, factors, like, backwards=True)
+    gradients = []
+    for stream, each, (cells, outputs), (gates, projected) in zip(
+        streams, kept, first, found, strict=True
+    ):
+        before = tf.concat([stream.outputs[tf.newaxis], each.outputs[:-1]], axis=0)
+        recurrent_kernel = _over_all_steps(before, gates)
+        projection = _over_all_steps(each.o * tf.tanh(each.cells), projected)
+        gradients.append(Stream(gates, recurrent_kernel, projection, cells, outputs))
+    return gradients
+
+
+def _over_all_steps(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Σ leftᵀ right over time and batch: `[time, batch, m]`, `[time, batch, n]` → `[m, n]`."""
+    flat = [tf.reshape(each, [-1, each.shape[-1]]) for each in (left, right)]
+    return tf.matmul(*flat, transpose_a=True)
+
+
+def scan(
+    step: Any, start: Any, sequences: Any, like: Any, *, backwards: bool = False
+) -> tuple[Any, Any]:
+    """Calls `step` on each slice of sequences in turn.
+
+    Args:
+        step: (carried, slices) → (carried, results), all of them nested tensors.
+        start: carried into the first step.
+        sequences: nested `[time, …]`.
+        like: nested tensors of the shapes and types of the results of one step.
+        backwards: from the last slice to the first.
+
+    Returns:
+        What the last step carried, and the results, each `[time, …]` in the order of the slices.
+    """
+    time = tf.nest.flatten(sequences)[0].shape[0]
+    if time and (time <= LONGEST_UNROLLED or tf.executing_eagerly()):
+        return _unrolled(step, start, sequences, time, backwards)
+    return _looped(step, start, sequences, like, backwards)
+
+
+def _unrolled(step: Any, start: Any, sequences: Any, time: int, backwards: bool) -> tuple[Any, Any]:
+    slices = [tf.unstack(each) for each in tf.nest.flatten(sequences)]
+    carried, results = start, []
+    for now in reversed(range(time)) if backwards else range(time):
+        given = tf.nest.pack_sequence_as(sequences, [each[now] for each in slices])
+        carried, result = step(carried, given)
+        results.append(result)
+    if backwards:
+        results.reverse()
+    return carried, tf.nest.map_structure(lambda *each: tf.stack(each), *results)
+
+
+def _looped(step: Any, start: Any, sequences: Any, like: Any, backwards: bool) -> tuple[Any, Any]:
+    flat, kinds = tf.nest.flatten(sequences), tf.nest.flatten(like)
+    time = tf.shape(flat[0])[0]
+
+    def one(count: tf.Tensor, carried: Any, lists: list[tf.Tensor]) -> tuple[Any, Any, Any]:
+        now = time - 1 - count if backwards else count
+        given = tf.nest.pack_sequence_as(sequences, [each[now] for each in flat])
+        carried, result = step(carried, given)
+        results = tf.nest.flatten(result)
+        return (
+            count + 1,
+            carried,
+            [
+                tf.raw_ops.TensorListSetItem(input_handle=each, index=now, item=item)
+                for each, item in zip(lists, results, strict=True)
+            ],
+        )
+
+    # What TensorArray is made of. It would not know the shape of no steps in a batch of free size.
+    lists = [
+        tf.raw_ops.TensorListReserve(
+            element_shape=tf.shape(each), num_elements=time, element_dtype=each.dtype
+        )
+        for each in kinds
+    ]
+    _, carried, lists = tf.while_loop(lambda count, *_: count < time, one, (0, start, lists))
+    stacked = [
+        tf.raw_ops.TensorListStack(
+            input_handle=handle, element_shape=tf.shape(each), element_dtype=each.dtype
+        )
+        for handle, each in zip(lists, kinds, strict=True)
+    ]
+    for each, kind in zip(stacked, kinds, strict=True):
+        each.set_shape([flat[0].shape[0], *kind.shape])
+    return carried, tf.nest.pack_sequence_as(like, stacked)

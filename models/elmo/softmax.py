@@ -1,0 +1,81 @@
+"""The softmax over words that both directions of ELMo share, whole or of a sample."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+class WordSoftmax(keras.layers.Layer):
+    """Logits of words: h · kernel[w] + bias[w].
+
+    Args:
+        words: number of words, the most frequent ones first, which sampling counts on.
+        width: of what is given.
+        candidates: words that `sampled_nll` draws; 0, or as many as there are words: all.
+
+    Attributes:
+        kernel: `[words, width]`.
+        bias: `[words]`.
+    """
+
+    def __init__(self, words: int, width: int, candidates: int, name: str = "softmax") -> None:
+        super().__init__(name=name)
+        self._words = words
+        self._candidates = candidates if 0 < candidates < words else 0
+        self.kernel = self.add_weight(
+            shape=(words, width),
+            initializer=keras.initializers.RandomNormal(stddev=width**-0.5),
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(words,), initializer="zeros", name="bias")
+        self.seed_generator = keras.random.SeedGenerator()
+        self.built = True
+
+    def call(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Logits float32 `[…, words]` of `[…, width]`."""
+        # As one matrix: of a product of three dimensions and two, TensorFlow computes the gradient
+        # of the second once for each row of a batch.
+        flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
+        logits = tf.matmul(flat, tf.cast(self.kernel, flat.dtype), transpose_b=True)
+        logits = tf.cast(logits, tf.float32) + self.bias
+        return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [self._words]], axis=0))
+
+    def sampled_nll(self, hidden: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Negative log-likelihood as training estimates it, of a sample of other words.
+
+        Jean et al., 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation":
+        one sample serves all labels, drawn with P(w) ~ log((w + 2) / (w + 1)), which falls with a
+        word's rank as frequencies do; logits are less the logarithm of the expected number of
+        draws. A label among the candidates does not count as one of them.
+
+        Args:
+            hidden: `[n, width]`.
+            labels: int32 `[n]`.
+
+        Returns:
+            float32 `[n]`.
+        """
+        if not self._candidates:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self(hidden))
+        chance = keras.random.uniform((self._candidates,), seed=self.seed_generator)
+        drawn = tf.cast(tf.exp(chance * math.log(self._words + 1.0)), tf.int32) - 1
+        drawn = tf.clip_by_value(drawn, 0, self._words - 1)
+        others = tf.matmul(hidden, self._rows(drawn, hidden.dtype), transpose_b=True)
+        others = tf.cast(others, tf.float32) + self._offsets(drawn)
+        others = tf.where(drawn == labels[:, tf.newaxis], others.dtype.min, others)
+        wanted = tf.reduce_sum(hidden * self._rows(labels, hidden.dtype), axis=1)
+        wanted = tf.cast(wanted, tf.float32) + self._offsets(labels)
+        total = tf.reduce_logsumexp(tf.concat([wanted[:, tf.newaxis], others], axis=1), axis=1)
+        return total - wanted
+
+    def _rows(self, words: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return tf.cast(tf.gather(self.kernel.value, words), dtype)
+
+    def _offsets(self, words: tf.Tensor) -> tf.Tensor:
+        """What is added to the words' products: bias, less the log of the expected draws."""
+        rank = tf.cast(words, tf.float32)
+        share = tf.math.log1p(1.0 / (rank + 1.0)) / math.log(self._words + 1.0)
+        return tf.gather(self.bias.value, words) - tf.math.log(self._candidates * share)

@@ -1,0 +1,112 @@
+import collections
+import itertools
+
+import numpy as np
+
+from models.elmo.config import ElmoObjectiveConfig
+from models.elmo.examples import feature_spec, make_examples
+from models.examples import check
+from models.objective import Example, TokenizedDocument
+from models.tokenizers.character import SENTENCE_END, SENTENCE_START
+
+START, END = 0, 1  # in the softmax, whose other ids are here the word's number and 10
+FEATURES = ("character_ids", "word_ids", "next_ids")
+BACKWARD = ("backward_character_ids", "backward_word_ids", "previous_ids")
+
+
+def row(number: int) -> np.ndarray:
+    """The characters of a word of one byte."""
+    return np.array([259, number + 1, 260] + [261] * 47, np.int32)
+
+
+def ids_of(rows: np.ndarray) -> np.ndarray:
+    return np.where(rows[:, 1] > 256, rows[:, 1] - 257, rows[:, 1] + 9)
+
+
+def document(name: str, *sentences: list[int], source: str = "paper") -> TokenizedDocument:
+    return TokenizedDocument(name, source, "en", [np.stack(list(map(row, s))) for s in sentences])
+
+
+def random_documents(count: int) -> list[TokenizedDocument]:
+    rng = np.random.default_rng(1)
+    return [
+        document(
+            f"{number}",
+            *(rng.integers(1, 99, rng.integers(1, 9)).tolist() for _ in range(rng.integers(1, 5))),
+            source=f"source {number}",
+        )
+        for number in range(count)
+    ]
+
+
+def made(
+    documents: list[TokenizedDocument], unroll: int, streams: int, *, seed: int = 0
+) -> tuple[list[Example], collections.Counter[str]]:
+    config = ElmoObjectiveConfig(unroll=unroll, streams=streams)
+    tally: collections.Counter[str] = collections.Counter()
+    rng = np.random.default_rng(seed)
+    return list(make_examples(documents, config, ids_of, rng, tally)), tally
+
+
+def real(examples: list[Example], name: str) -> list[int]:
+    return np.concatenate([e[name][e["padding_mask"] > 0] for e in examples]).tolist()
+
+
+def test_two_sentences_in_both_directions() -> None:
+    (example,), tally = made([document("a", [1, 2, 3], [4])], unroll=8, streams=1)
+    assert example["padding_mask"].tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert example["word_ids"].tolist() == [START, 11, 12, 13, START, 14, 0, 0]
+    assert example["next_ids"].tolist() == [11, 12, 13, END, 14, END, 0, 0]
+    assert example["backward_word_ids"].tolist() == [END, 13, 12, 11, END, 14, 0, 0]
+    assert example["previous_ids"].tolist() == [13, 12, 11, START, 14, START, 0, 0]
+    expected = [SENTENCE_START, row(1), row(2), row(3), SENTENCE_START, row(4)]
+    assert example["character_ids"][:6].tolist() == [each.tolist() for each in expected]
+    expected = [SENTENCE_END, row(3), row(2), row(1), SENTENCE_END, row(4)]
+    assert example["backward_character_ids"][:6].tolist() == [each.tolist() for each in expected]
+    assert not example["character_ids"][6:].any()
+    assert (example["stream"].tolist(), example["continues"].tolist()) == ([0], [0])
+    assert (example["source"].tolist(), example["length"].tolist()) == ([b"paper"], [b"001-032"])
+    assert tally == {"documents_without_text": 0, "empty_windows": 0}
+
+
+def test_streams_are_stretches_of_the_text_and_come_in_rounds() -> None:
+    documents = random_documents(30)
+    whole = made(documents, unroll=5, streams=1)[0]
+    examples, tally = made(documents, unroll=5, streams=4)
+    for example in examples:
+        check(example, feature_spec(ElmoObjectiveConfig(unroll=5, streams=4)))
+    assert [int(e["stream"][0]) for e in examples] == [0, 1, 2, 3] * (len(examples) // 4)
+    assert [int(e["continues"][0]) for e in examples] == [0] * 4 + [1] * (len(examples) - 4)
+    ordered = [e for stream in range(4) for e in examples[stream::4]]
+    for name in (*FEATURES, *BACKWARD):
+        assert real(ordered, name) == real(whole, name)
+    empty = [not e["padding_mask"].any() for e in examples]
+    assert sum(empty) == tally["empty_windows"] == -len(whole) % 4
+    assert not any(empty[:-4])
+
+
+def test_every_word_is_predicted_once_in_each_direction() -> None:
+    documents = random_documents(30)
+    examples, _ = made(documents, unroll=7, streams=3)
+    sentences = [(p[:, 1] + 9).tolist() for d in documents for p in d.pieces]
+    steps = [pair for s in sentences for pair in itertools.pairwise([START, *s, END])]
+    back = [pair for s in sentences for pair in itertools.pairwise([END, *s[::-1], START])]
+    for names, expected in ((FEATURES, steps), (BACKWARD, back)):
+        pairs = zip(real(examples, names[1]), real(examples, names[2]), strict=True)
+        assert collections.Counter(pairs) == collections.Counter(expected)
+
+
+def test_a_window_has_the_source_of_the_document_it_begins_in() -> None:
+    documents = [document("a", [1] * 9, source="a"), document("b", [2] * 9, source="b")]
+    for example in made(documents, unroll=3, streams=1)[0]:
+        first = example["word_ids"][0]
+        if first != START:
+            assert example["source"].tolist() == [{11: b"a", 12: b"b"}[int(first)]]
+
+
+def test_documents_without_text_are_counted_and_chance_decides_the_order() -> None:
+    assert made([document("a")], 4, 2) == ([], {"documents_without_text": 1})
+    documents = random_documents(20)
+    orders = [real(made(documents, 5, 2, seed=seed)[0], "word_ids") for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[1]) == sorted(orders[2])

@@ -1,0 +1,172 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.elmo.backbone import build_backbone
+from models.elmo.lstm import DIRECTIONS
+from models.elmo.objective import ElmoObjective
+from models.elmo.pretraining import ElmoPretraining
+from tests.testdata.little_elmo import CONFIG, tokenizer
+
+TIME, SIZE = 12, 24
+WORDS = tokenizer()
+
+
+def build(*, dropout: bool = False) -> ElmoPretraining:
+    keras.utils.set_random_seed(0)
+    model = ElmoObjective(CONFIG.objective, WORDS).build_model(
+        build_backbone(CONFIG.backbone, WORDS)
+    )
+    if not dropout:
+        for layer in model.backbone.lstm.dropouts:
+            layer.rate = 0.0
+    return model
+
+
+def batch(rows: int, *, seed: int = 0, full: bool = False) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lengths = np.full(rows, TIME) if full else rng.integers(1, TIME + 1, rows)
+    mask = (np.arange(TIME) < lengths[:, None]).astype(np.int32)
+
+    def words() -> np.ndarray:
+        spelled = rng.integers(1, 257, (rows, TIME, 50))
+        return (spelled * mask[:, :, None]).astype(np.int32)
+
+    def ids() -> np.ndarray:
+        return rng.integers(0, SIZE, (rows, TIME)).astype(np.int32)
+
+    return {
+        "character_ids": words(),
+        "backward_character_ids": words(),
+        "padding_mask": mask,
+        "word_ids": ids(),
+        "backward_word_ids": ids(),
+        "next_ids": ids(),
+        "previous_ids": ids(),
+        "stream": (np.arange(rows, dtype=np.int32) % 2)[:, None],
+        "continues": np.ones((rows, 1), np.int32),
+    }
+
+
+def nll_of(model: ElmoPretraining, hidden: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    logits = hidden @ np.asarray(model.softmax.kernel).T + np.asarray(model.softmax.bias)
+    shifted = logits - logits.max(-1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return -np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
+
+
+def test_sums_equal_their_formulas() -> None:
+    model = build()
+    given = batch(5)
+    sums = {name: np.asarray(value) for name, value in model(given, training=False).items()}
+    real = given["padding_mask"]
+    total = 0.0
+    for direction, read, label in (
+        ("forward", "character_ids", "next_ids"),
+        ("backward", "backward_character_ids", "previous_ids"),
+    ):
+        tokens = model.backbone.token_layer(given[read])
+        outputs, _ = model.backbone.run(direction, tokens, real, model.backbone.zero_state(5))
+        nll = nll_of(model, np.asarray(outputs[-1]), given[label])
+        np.testing.assert_allclose(sums[f"{direction}_nll_sum"], (nll * real).sum(1), rtol=1e-4)
+        total = total + (nll * real).sum(1)
+    np.testing.assert_allclose(sums["nll_sum"], total, rtol=1e-4)
+    np.testing.assert_array_equal(sums["token_count"], real.sum(1))
+    np.testing.assert_array_equal(sums["prediction_count"], 2 * real.sum(1))
+    uniform = 2 * np.log(SIZE) * real.sum(1)
+    np.testing.assert_allclose(sums["unigram_nll_sum"], uniform, rtol=1e-5)
+    np.testing.assert_allclose(sums["bigram_nll_sum"], uniform, rtol=1e-5)
+
+
+def test_the_directions_share_the_token_layer_and_the_softmax_and_nothing_else() -> None:
+    model = build()
+    given = batch(4)
+    reached = []
+    for direction in DIRECTIONS:
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(model(given, training=True)[f"{direction}_nll_sum"])
+        weights = model.trainable_variables
+        gradients = tape.gradient(value, [weight.value for weight in weights])
+        gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+        reached.append({w.path for w, g in zip(weights, gradients, strict=True) if g.any()})
+    every = {weight.path for weight in model.trainable_variables}
+    recurrent = {weight.path for weight in model.backbone.lstm.trainable_variables}
+    assert reached[0] & reached[1] == every - recurrent
+    assert reached[0] | reached[1] == every
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_stream_goes_on_where_its_last_window_ended(order) -> None:
+    """Two windows of two streams in training are one window of twice the length."""
+    model = build()
+    first, second = batch(2, full=True), batch(2, seed=1, full=True)
+    first["continues"][:] = 0
+    part = [{name: value[order] for name, value in given.items()} for given in (first, second)]
+    hidden = []
+
+    def keep(given, labels):
+        hidden.append(given.numpy())
+        return tf.zeros(labels.shape)
+
+    model.softmax.sampled_nll = keep
+    for given in part:
+        model(given, training=True)
+    for place, (direction, read) in enumerate(
+        zip(DIRECTIONS, ("character_ids", "backward_character_ids"), strict=True)
+    ):
+        long = np.concatenate([first[read], second[read]], axis=1)[order]
+        outputs, _ = model.backbone.run(
+            direction, model.backbone.token_layer(long), None, model.backbone.zero_state(2)
+        )
+        found = np.concatenate(
+            [hidden[place].reshape(2, TIME, -1), hidden[2 + place].reshape(2, TIME, -1)], axis=1
+        )
+        np.testing.assert_allclose(found, outputs[-1], atol=1e-5)
+
+
+def test_a_stream_that_begins_forgets_and_evaluation_never_remembers() -> None:
+    model = build()
+    given = batch(2, full=True)
+    begins = given | {"continues": np.zeros((2, 1), np.int32)}
+    model.softmax._candidates = 0  # no chance
+    before = model(begins, training=True)["forward_nll_sum"].numpy()
+    model(batch(2, seed=3, full=True), training=True)
+    np.testing.assert_array_equal(model(begins, training=True)["forward_nll_sum"], before)
+    goes_on = model(given, training=True)["forward_nll_sum"].numpy()
+    assert not np.allclose(goes_on, before)
+    evaluated = model(given, training=False)["forward_nll_sum"]
+    np.testing.assert_allclose(evaluated, before, rtol=1e-5)
+
+
+def test_baselines_are_of_each_directions_pairs() -> None:
+    model = build()
+    given = batch(9)
+    ElmoObjective(CONFIG.objective, WORDS).set_baseline(
+        model, tf.data.Dataset.from_tensor_slices(given).batch(4)
+    )
+    real = given["padding_mask"] > 0
+    for bigram, read, label in (
+        (model.forward_bigram, "word_ids", "next_ids"),
+        (model.backward_bigram, "backward_word_ids", "previous_ids"),
+    ):
+        pairs = given[read][real].astype(np.int64) * SIZE + given[label][real]
+        kept = bigram.keys.numpy()
+        assert set(kept[kept < SIZE**2].tolist()) <= set(pairs.tolist())
+        assert bigram.keys.numpy()[0] < SIZE**2
+    both = np.concatenate([given["next_ids"][real], given["previous_ids"][real]])
+    counts = np.bincount(both, minlength=SIZE) + 1
+    np.testing.assert_allclose(
+        model.unigram.log_probabilities, np.log(counts / counts.sum()), rtol=1e-5
+    )
+
+
+def test_a_training_step_compiles_for_an_accelerator() -> None:
+    model = build(dropout=True)
+    given = {name: tf.constant(value) for name, value in batch(2, full=True).items()}
+
+    @tf.function(jit_compile=True)
+    def loss(features):
+        return tf.reduce_sum(model(features, training=True)["forward_nll_sum"])
+
+    assert np.isfinite(float(loss(given)))
