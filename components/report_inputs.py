@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -51,7 +52,10 @@ class Version:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the model answered: `texts` are its inputs, `answers` (word or label, probability)."""
+    """What the model answered: `texts` are its inputs, `answers` (text or label, probability).
+
+    A continuation has no probability: NaN.
+    """
 
     signature: str
     texts: tuple[str, ...]
@@ -75,7 +79,7 @@ class ReportInputs:
         corpus: statistics of the documents by split.
         quarantined: records put aside, by reason.
         training: the training log, by step.
-        metrics: the objective's figures with their bounds and the trivial baseline of each.
+        metrics: the objective's figures with their bounds and the baseline of each.
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
             `feature=value`.
         previous: the same of the last blessed model; empty if there was none.
@@ -160,11 +164,23 @@ SENTENCE_PAIRS: tuple[tuple[str, str], ...] = (
 """A sentence with one that may follow it, and with one from elsewhere."""
 
 
+PROMPTS: tuple[str, ...] = (
+    "The people of this country",
+    "I ask the Congress to",
+    "Our relations with foreign nations",
+)
+"""Beginnings of ours, likewise."""
+
+_CONTINUATION = {"length": 32, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0, "stop": ""}
+
+
 def example_predictions(
     fill_mask: Callable[..., Mapping[str, np.ndarray]] | None,
     next_sentence: Callable[..., Mapping[str, np.ndarray]] | None,
+    generate: Callable[..., Mapping[str, np.ndarray]] | None = None,
     masked: Sequence[str] = MASKED_PROMPTS,
     pairs: Sequence[tuple[str, str]] = SENTENCE_PAIRS,
+    prompts: Sequence[str] = PROMPTS,
 ) -> list[Prediction]:
     """The model's answers to prompts of ours; of several masks the first one's.
 
@@ -173,6 +189,8 @@ def example_predictions(
             `[batch, masks, k]`; None for a model without.
         next_sentence: called as `next_sentence(first=[...], second=[...])`, gives probability
             `[batch]`, or None.
+        generate: called as `generate(prompt=[...], length=[...], …)`, gives text `[batch]`, or
+            None.
     """
     predictions = []
     if fill_mask is not None:
@@ -188,6 +206,13 @@ def example_predictions(
         predictions += [
             Prediction("next_sentence", pair, (("follows", float(p)),))
             for pair, p in zip(pairs, probability, strict=True)
+        ]
+    if generate is not None:
+        settings = {name: [value] * len(prompts) for name, value in _CONTINUATION.items()}
+        texts = np.asarray(generate(prompt=list(prompts), **settings)["text"])
+        predictions += [
+            Prediction("generate", (prompt,), ((f"{prompt}{_text(text)}", math.nan),))
+            for prompt, text in zip(prompts, texts, strict=True)
         ]
     return predictions
 

@@ -80,15 +80,16 @@ ol li { margin: .15rem 0; }
 
 <h2>Figures</h2>
 {% if overall %}
-<p>On the held-out documents, all examples together. The trivial baseline sees no context: it
-answers masked words from the unigram distribution of the training text, and every pair with the
-label that is more frequent among the training pairs.</p>
+<p>On the held-out documents, all examples together. The baselines know frequencies in the training
+text and nothing else: of words (unigram), of words after the one before (bigram), of labels
+(majority).</p>
 <div class="scroll"><table>
-<tr><th>Figure</th><th class="n">This model</th><th class="n">Trivial baseline</th>
+<tr><th>Figure</th><th class="n">This model</th><th class="n">Baseline</th><th></th>
 <th class="n">Last blessed</th><th>Needed for the blessing</th></tr>
 {% for metric in metrics %}
 <tr><td>{{ metric.name|title }}</td><td class="n strong">{{ overall[metric.name]|number }}</td>
 <td class="n">{{ overall.get(metric.baseline)|number }}</td>
+<td class="quiet">{{ metric.baseline|title if metric.baseline else "" }}</td>
 <td class="n">{{ previous.get(metric.name)|number }}</td><td>{{ metric|bounds }}</td></tr>
 {% endfor %}
 </table></div>
@@ -131,11 +132,15 @@ label that is more frequent among the training pairs.</p>
 <h2>Example predictions</h2>
 {% if inputs.predictions %}
 <div class="scroll"><table>
-<tr><th>Text</th><th>Answer and its probability</th></tr>
+<tr><th>Text</th><th>Answer, and its probability where it has one</th></tr>
 {% for prediction in inputs.predictions %}
 <tr><td class="text">{% for text in prediction.texts %}{{ text }}<br>{% endfor %}</td>
-<td>{% for word, share in prediction.answers %}
+<td class="text">{% for word, share in prediction.answers %}
+{% if share == share %}
 {{ word }} <span class="quiet">{{ "%.2f"|format(share) }}</span>{{ "" if loop.last else "," }}
+{% else %}
+{{ word }}
+{% endif %}
 {% endfor %}</td></tr>
 {% endfor %}
 </table></div>

@@ -167,13 +167,13 @@ def _pace(figure: Figure, points: Sequence[TrainingPoint]) -> None:
 
 
 def _comparison(figure: Figure, inputs: ReportInputs, metrics: Sequence[Metric]) -> None:
-    """Bars of this model, the last blessed one and the trivial baseline, metric by metric."""
+    """Bars of this model, the last blessed one and the baseline, metric by metric."""
     axis = figure.subplots()
     overall, previous = inputs.evaluation[OVERALL], inputs.previous.get(OVERALL, {})
     bars = {
         "this model": (_BLUE, [overall[metric.name] for metric in metrics]),
         "last blessed": (_GREEN, [previous.get(metric.name, _NAN) for metric in metrics]),
-        "trivial baseline": (
+        "baseline": (
             _GREY,
             [overall.get(metric.baseline or "", _NAN) for metric in metrics],
         ),
@@ -200,7 +200,7 @@ def _slices(figure: Figure, inputs: ReportInputs, slices: Sequence[str], metric:
     axis.bar_label(drawn, [report_page.number(value) for value in values], padding=3)
     baseline = [row.get(metric.baseline or "", _NAN) for row in rows]
     axis.scatter(baseline, places, marker="|", s=120, color=_ORANGE, lw=2.5, zorder=3)
-    axis.scatter([], [], marker="|", s=120, color=_ORANGE, lw=2.5, label="trivial baseline")
+    axis.scatter([], [], marker="|", s=120, color=_ORANGE, lw=2.5, label="baseline")
     axis.set_yticks(places, slices)
     axis.grid(axis="y", visible=False)
     axis.margins(x=0.12)
@@ -218,7 +218,7 @@ def _history(figure: Figure, history: Sequence[Version], metric: Metric) -> None
     axis.scatter(refused, values[refused], s=70, color="white", edgecolor=_ORANGE, lw=2, zorder=3)
     if refused:
         axis.scatter([], [], s=70, color="white", edgecolor=_ORANGE, lw=2, label="not blessed")
-    axis.plot(places, baseline, color=_GREY, ls="--", label="trivial baseline")
+    axis.plot(places, baseline, color=_GREY, ls="--", label="baseline")
     named = places[:: math.ceil(len(history) / _MOST_LABELS)]
     axis.set_xticks(named, [history[place].label for place in named])
     axis.set_title(report_page.title(metric.name))

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from models.errors import ConfigError, DataRefused, PolysemeError
 from pipeline import display
 from pipeline.config import PipelineConfig
 from pipeline.overrides import apply_overrides
-from pipeline.predict import Task
+from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -112,16 +112,19 @@ def predict(
     runs: _Runs = "runs",
     model: str | None = None,
     json: FlagCreatePairsOff[bool] = False,
+    generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
-    """Ask the newest pushed model: fill-mask, next-sentence (pairs of texts) or embed.
+    """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
+    next-sentence (pairs of texts), GPT score and generate.
 
     Args:
         task: What to ask.
         texts: Raw texts; lines of standard input if none are given.
         model: A SavedModel's folder, instead of the newest version of --name.
         json: Print a JSON list with everything the model answered.
+        generation: How generate goes on.
     """
-    from pipeline.console import quiet_imports
+    from pipeline.console import quiet_errors, quiet_imports
     from pipeline.predict import check_texts, newest_version
     from pipeline.predict import predict as ask
 
@@ -133,7 +136,8 @@ def predict(
     else:
         pipeline = pipeline_folder(runs, name)
         folder = newest_version(pipeline / "serving" / pipeline.name)
-    answers = ask(folder, task, given)
+    with quiet_errors():
+        answers = ask(folder, task, given, generation)
     if json:
         print(json_module.dumps(answers, ensure_ascii=False, indent=2))
     else:

@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
+
+from models.errors import PolysemeError
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -32,6 +35,30 @@ def quiet_imports() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+@contextlib.contextmanager
+def quiet_errors() -> Iterator[None]:
+    """Keeps what C++ libraries write to standard error off the terminal, unless the block fails.
+
+    Not all ask for a log level: SentencePiece greets every time it loads a vocabulary.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException as error:
+            os.dup2(kept, 2)
+            if not isinstance(error, PolysemeError):
+                file.seek(0)
+                sys.stderr.write(file.read().decode("utf-8", "replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @contextlib.contextmanager

@@ -77,6 +77,15 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
             for choices in answer["masks"]:
                 shown = "  ".join(f"{c['word']} {c['probability']:.3f}" for c in choices)
                 console.print(f"    {shown}", markup=False, soft_wrap=True)
+        elif task == "score":
+            console.print(Text(answer["text"], "bold"), soft_wrap=True)
+            console.print(
+                f"    {len(answer['tokens'])} tokens, perplexity {answer['perplexity']:.1f}, "
+                f"log-probability {answer['total']:.2f}"
+            )
+        elif task == "generate":
+            text = Text.assemble((answer["prompt"], "bold"), answer["text"])
+            console.print(text, soft_wrap=True)
         elif task == "next-sentence":
             console.print(Text(f"{answer['first']} / {answer['second']}", "bold"), soft_wrap=True)
             console.print(f"    follows with probability {answer['probability']:.3f}")

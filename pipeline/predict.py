@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from models.errors import ConfigError
 
-Task = Literal["fill-mask", "next-sentence", "embed"]
+Task = Literal["fill-mask", "next-sentence", "embed", "score", "generate"]
 SAVED_MODEL = "saved_model.pb"
 """The file that Pusher copies last: a version without it is not whole."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """How `generate` goes on, the same way for every prompt; see models/gpt/generation.py."""
+
+    length: int = 40
+    """Tokens to generate at most."""
+    temperature: float = 0.8
+    """0 takes the likeliest token each time."""
+    top_k: int = 0
+    """Draw from so many of the likeliest tokens, 0 for all."""
+    top_p: float = 0.95
+    """Draw from the fewest likeliest tokens that together have this probability."""
+    seed: int = 0
+    """The same seed gives the same text."""
+    stop: str = ""
+    """End before this text."""
 
 
 def newest_version(serving: pathlib.Path) -> pathlib.Path:
@@ -33,14 +52,21 @@ def newest_version(serving: pathlib.Path) -> pathlib.Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def predict(folder: pathlib.Path, task: Task, texts: Sequence[str]) -> list[dict[str, Any]]:
+def predict(
+    folder: pathlib.Path,
+    task: Task,
+    texts: Sequence[str],
+    generation: Generation = Generation(),
+) -> list[dict[str, Any]]:
     """Answers about raw texts.
 
     Args:
         folder: a SavedModel.
         task: `fill-mask`: words for each [MASK]; `next-sentence`: of each two texts, whether the
-            second follows the first; `embed`: tokens, and the last layer's vectors.
+            second follows the first; `embed`: tokens, and the last layer's vectors; `score`: how
+            likely the text is, in all and by token; `generate`: how it may go on.
         texts: raw texts.
+        generation: how `generate` goes on.
 
     Returns:
         An answer a text (a pair), of plain values.
@@ -63,9 +89,29 @@ def predict(folder: pathlib.Path, task: Task, texts: Sequence[str]) -> list[dict
             {"first": first, "second": second, "probability": float(share)}
             for first, second, share in zip(texts[::2], texts[1::2], shares, strict=True)
         ]
+    if task == "generate":
+        settings = {
+            field: [value] * len(texts) for field, value in dataclasses.asdict(generation).items()
+        }
+        kinds = {"length": tf.int32, "top_k": tf.int32, "seed": tf.int64}
+        arguments = {
+            field: tf.constant(values, kinds.get(field)) for field, values in settings.items()
+        }
+        outputs = signatures[name](prompt=tf.constant(texts), **arguments)
+        return [
+            {
+                "prompt": text,
+                "text": outputs["text"].numpy()[row].decode(),
+                "token_count": int(outputs["token_count"][row]),
+                "finish_reason": outputs["finish_reason"].numpy()[row].decode(),
+            }
+            for row, text in enumerate(texts)
+        ]
     outputs = {
         key: value.numpy() for key, value in signatures[name](texts=tf.constant(texts)).items()
     }
+    if task == "score":
+        return [_scored(text, outputs, row) for row, text in enumerate(texts)]
     if task == "fill-mask":
         return [_filled(text, outputs, row) for row, text in enumerate(texts)]
     return [_embedded(text, outputs, row) for row, text in enumerate(texts)]
@@ -105,4 +151,15 @@ def _embedded(text: str, outputs: Any, row: int) -> dict[str, Any]:
         "text": text,
         "tokens": [token.decode() for token in outputs["tokens"][row][:real]],
         "vectors": outputs["hidden_states"][row, -1, :real].tolist(),
+    }
+
+
+def _scored(text: str, outputs: Any, row: int) -> dict[str, Any]:
+    count = int(outputs["token_count"][row])
+    return {
+        "text": text,
+        "total": float(outputs["total"][row]),
+        "perplexity": float(outputs["perplexity"][row]),
+        "tokens": [token.decode() for token in outputs["tokens"][row][:count]],
+        "log_probabilities": outputs["log_probabilities"][row][:count].tolist(),
     }

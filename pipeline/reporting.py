@@ -129,13 +129,15 @@ def _answers(nodes: Mapping[str, NodeRecord]) -> tuple[list[Prediction], WordVec
             return None
         signature = model.signatures[name]
 
-        def call(**texts: list[str]) -> dict[str, Any]:
-            given = {key: tf.constant(value) for key, value in texts.items()}
+        kinds = {spec.name: spec.dtype for spec in signature.structured_input_signature[1].values()}
+
+        def call(**values: list[Any]) -> dict[str, Any]:
+            given = {key: tf.constant(value, kinds[key]) for key, value in values.items()}
             return {key: value.numpy() for key, value in signature(**given).items()}
 
         return call
 
-    predictions = example_predictions(ask("fill_mask"), ask("next_sentence"))
+    predictions = example_predictions(ask("fill_mask"), ask("next_sentence"), ask("generate"))
     try:
         return predictions, bank_vectors(ask("embed"))
     except PolysemeError:  # a vocabulary, of another language perhaps, that cannot read the word

@@ -188,8 +188,12 @@ def _evaluation(node: NodeRecord) -> str:
     from components.evaluator import read_evaluation  # TFMA
 
     figures = read_evaluation(artifact.uri).overall.candidate
-    shown = [name for name in figures if name.endswith("_accuracy") and "majority" not in name]
-    return ", ".join(f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in sorted(shown))
+    accuracies = [name for name in figures if name.endswith("accuracy") and "majority" not in name]
+    perplexities = [name for name in ("perplexity", "bigram_perplexity") if name in figures]
+    return ", ".join(
+        [f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in sorted(accuracies)]
+        + [f"{name.replace('_', ' ')} {figures[name]:.1f}" for name in perplexities]
+    )
 
 
 def _served(node: NodeRecord) -> str:

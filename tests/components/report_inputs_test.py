@@ -96,14 +96,27 @@ def test_example_predictions():
     assert report_inputs.example_predictions(
         _fill_mask,
         _next_sentence,
-        ["a [MASK]", "[MASK] [MASK]"],
-        [("one", "two"), ("three", "four")],
+        masked=["a [MASK]", "[MASK] [MASK]"],
+        pairs=[("one", "two"), ("three", "four")],
     ) == [
         Prediction("fill_mask", ("a [MASK]",), (("dog", 0.5), ("cat", 0.25))),
         Prediction("fill_mask", ("[MASK] [MASK]",), (("x", 0.75), ("\ufffd", 0.125))),
         Prediction("next_sentence", ("one", "two"), (("follows", 0.75),)),
         Prediction("next_sentence", ("three", "four"), (("follows", 0.25),)),
     ]
+
+
+def test_continuations_stand_behind_their_prompts():
+    def generate(prompt, **settings):
+        assert {len(values) for values in settings.values()} == {2}
+        return {"text": np.array([f" {len(text)}".encode() for text in prompt], object)}
+
+    found = report_inputs.example_predictions(None, None, generate, prompts=["a b", "c"])
+    assert [(p.signature, p.texts, p.answers[0][0]) for p in found] == [
+        ("generate", ("a b",), "a b 3"),
+        ("generate", ("c",), "c 1"),
+    ]
+    assert all(np.isnan(p.answers[0][1]) for p in found)
 
 
 def test_example_predictions_of_a_model_without_the_signatures():

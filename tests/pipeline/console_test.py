@@ -87,3 +87,32 @@ def test_an_error_passes_and_leaves_its_traceback_in_the_log(tmp_path: pathlib.P
     assert code == 1
     assert seen == ""
     assert "ValueError: broken" in log
+
+
+def errors_of(body: str) -> subprocess.CompletedProcess[str]:
+    """Runs `body` in a process of its own, inside `quiet_errors`."""
+    program = (
+        "import os, sys\n"
+        "from models.errors import ConfigError\n"
+        "from pipeline.console import quiet_errors\n"
+        "with quiet_errors():\n"
+        + textwrap.indent(textwrap.dedent(body), "    ")
+        + "print('after', file=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_what_libraries_write_to_standard_error_is_not_seen() -> None:
+    done = errors_of("os.write(2, b'chatter'); print('answer')\n")
+    assert (done.stdout, done.stderr, done.returncode) == ("answer\n", "after\n", 0)
+
+
+def test_it_is_seen_when_something_fails_that_is_no_error_of_ours() -> None:
+    done = errors_of("os.write(2, b'the reason'); os.stat('/nowhere')\n")
+    assert "the reason" in done.stderr
+    assert "No such file" in done.stderr
+    ours = errors_of("os.write(2, b'chatter'); raise ConfigError('no such model')\n")
+    assert "no such model" in ours.stderr
+    assert "chatter" not in ours.stderr

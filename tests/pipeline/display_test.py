@@ -76,6 +76,14 @@ def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "2 tokens, vectors of width 2" in printed
     assert "+0.25 +1.00" in printed
+    answer = {"text": "a b", "total": -2.0, "perplexity": 2.75, "tokens": ["a", "Ġb"]}
+    display.print_answers("score", [answer])
+    assert capsys.readouterr().out.splitlines() == [
+        "a b",
+        "    2 tokens, perplexity 2.8, log-probability -2.00",
+    ]
+    display.print_answers("generate", [{"prompt": "We", "text": " [the] people"}])
+    assert capsys.readouterr().out.splitlines() == ["We [the] people"]
 
 
 def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(

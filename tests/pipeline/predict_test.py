@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.errors import ConfigError
-from pipeline.predict import check_texts, newest_version, predict
+from pipeline.predict import Generation, check_texts, newest_version, predict
 
 
 class Parrot(tf.Module):
@@ -40,12 +40,42 @@ class Parrot(tf.Module):
             "padding_mask": tf.tile([[1, 0]], [rows, 1]),
         }
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
+    def score(self, texts):  # type: ignore[no-untyped-def]
+        rows = tf.size(texts)
+        return {
+            "log_probabilities": tf.tile([[-1.5, -0.5, 0.0]], [rows, 1]),
+            "tokens": tf.tile([["a", "Ġb", ""]], [rows, 1]),
+            "total": tf.fill([rows], -2.0),
+            "perplexity": tf.fill([rows], 2.75),
+            "token_count": tf.fill([rows], 2),
+        }
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "prompt"),
+            tf.TensorSpec([None], tf.int32, "length"),
+            tf.TensorSpec([None], tf.float32, "temperature"),
+            tf.TensorSpec([None], tf.int32, "top_k"),
+            tf.TensorSpec([None], tf.float32, "top_p"),
+            tf.TensorSpec([None], tf.int64, "seed"),
+            tf.TensorSpec([None], tf.string, "stop"),
+        ]
+    )
+    def generate(self, prompt, length, temperature, top_k, top_p, seed, stop):  # type: ignore[no-untyped-def]
+        parts = (length, temperature, top_k, top_p, seed)
+        return {
+            "text": tf.strings.join([prompt, *map(tf.as_string, parts), stop], "|"),
+            "token_count": length,
+            "finish_reason": tf.fill([tf.size(prompt)], "length"),
+        }
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("serving") / "17"
     parrot = Parrot()
-    names = ("fill_mask", "next_sentence", "embed")
+    names = ("fill_mask", "next_sentence", "embed", "score", "generate")
     tf.saved_model.save(
         parrot, str(folder), signatures={name: getattr(parrot, name) for name in names}
     )
@@ -71,6 +101,25 @@ def test_pairs_are_two_texts_each(model: pathlib.Path) -> None:
 def test_embed_gives_real_tokens_and_the_last_layer(model: pathlib.Path) -> None:
     (answer,) = predict(model, "embed", ["a"])
     assert answer == {"text": "a", "tokens": ["[CLS]"], "vectors": [[1.0]]}
+
+
+def test_scores_are_those_of_real_tokens(model: pathlib.Path) -> None:
+    (answer,) = predict(model, "score", ["a b"])
+    assert answer == {
+        "text": "a b",
+        "total": -2.0,
+        "perplexity": 2.75,
+        "tokens": ["a", "Ġb"],
+        "log_probabilities": [-1.5, -0.5],
+    }
+
+
+def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
+    settings = Generation(length=3, temperature=0.5, top_k=2, top_p=0.25, seed=7, stop=".")
+    answers = predict(model, "generate", ["a", "b"], settings)
+    assert [answer["prompt"] for answer in answers] == ["a", "b"]
+    assert answers[1]["text"] == "b|3|0.500000|2|0.250000|7|."
+    assert (answers[1]["token_count"], answers[1]["finish_reason"]) == (3, "length")
 
 
 def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:

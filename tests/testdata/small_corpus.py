@@ -29,6 +29,19 @@ SENTENCES = (
     "Then the {0} {4} with the {1} near the {3}.",
     "All the {3} knew that the {0} {4} well.",
 )
+CHINESE_SUBJECTS = (
+    ("船长", "货船", "风暴", "港口", "出海"),
+    ("农民", "田地", "大雨", "谷仓", "耕作"),
+    ("银行家", "银行", "债务", "市场", "放贷"),
+    ("教师", "学校", "课程", "小镇", "上课"),
+)
+CHINESE_SENTENCES = (
+    "{1}的{0}在{3}看见了{2}。",
+    "{2}来临之前，{0}在{3}{4}。",
+    "{3}里没有一座{1}毁于{2}！",
+    "后来{0}带着{1}到{3}附近{4}。",
+    "整个{3}都知道{0}很会{4}吗？",
+)
 SETTINGS = {
     "training.steps": 60,
     "training.batch_size": 16,
@@ -36,36 +49,44 @@ SETTINGS = {
     "training.optimizer.learning_rate": 0.003,
     "training.checkpoint_seconds": 0.5,
 }
-"""What the tests change in bert_tiny: it learns, and it leaves a checkpoint to resume from."""
+"""What the tests change in a tiny recipe: it learns, and it leaves a checkpoint to resume from."""
 
 
-def text(number: int) -> str:
+def text(number: int, lang: str = "en") -> str:
     """Six to twelve sentences on one subject, another text for every number."""
     rng = np.random.default_rng(number)
-    words = SUBJECTS[number % len(SUBJECTS)]
-    return " ".join(s.format(*words) for s in rng.choice(SENTENCES, rng.integers(6, 13)))
+    subjects, sentences, space = {
+        "en": (SUBJECTS, SENTENCES, " "),
+        "zh": (CHINESE_SUBJECTS, CHINESE_SENTENCES, ""),
+    }[lang]
+    words = subjects[number % len(subjects)]
+    return space.join(s.format(*words) for s in rng.choice(sentences, rng.integers(6, 13)))
 
 
-def record(number: int) -> str:
+def record(number: int, lang: str = "en") -> str:
     """A line of JSON Lines."""
     return json.dumps(
-        {"id": f"d{number}", "text": text(number), "source": ("logs", "letters")[number % 2]}
+        {"id": f"d{number}", "text": text(number, lang), "source": ("logs", "letters")[number % 2]}
     )
 
 
-def write_corpus(path: pathlib.Path, numbers: range) -> pathlib.Path:
+def write_corpus(path: pathlib.Path, numbers: range, lang: str = "en") -> pathlib.Path:
     """Writes a document for each number; returns the path."""
-    path.write_text("".join(f"{record(number)}\n" for number in numbers), encoding="utf-8")
+    path.write_text("".join(f"{record(number, lang)}\n" for number in numbers), encoding="utf-8")
     return path
 
 
 def arguments(
-    source: pathlib.Path | str, runs: pathlib.Path, *more: str, **settings: object
+    source: pathlib.Path | str,
+    runs: pathlib.Path,
+    *more: str,
+    recipe: str = "bert_tiny",
+    **settings: object,
 ) -> list[str]:
-    """`run bert_tiny` on a corpus; in settings' names `__` stands for the point."""
+    """`run` of a recipe on a corpus; in settings' names `__` stands for the point."""
     chosen = SETTINGS | {name.replace("__", "."): value for name, value in settings.items()}
     sets = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-    return ["run", "bert_tiny", "--input", str(source), "--runs", str(runs), *more, *sets]
+    return ["run", recipe, "--input", str(source), "--runs", str(runs), *more, *sets]
 
 
 def start(command: Sequence[str]) -> subprocess.Popen[str]:
