@@ -69,6 +69,7 @@ class ReportInputs:
     Attributes:
         name: the run's name.
         recipe: the recipe it started from.
+        family: the model's.
         span: the span it read, None where the input has none.
         fingerprint: the corpus's fingerprint.
         code_version: version of the code.
@@ -90,6 +91,7 @@ class ReportInputs:
 
     name: str
     recipe: str
+    family: str = ""
     span: int | None = None
     fingerprint: str = ""
     code_version: str = ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from components.report_inputs import OVERALL, ReportInputs
-from components.report_template import PAGE
+from components.report_template import TEMPLATES
 from components.word_senses import LayerSimilarity
 from models.objective import Metric
 
@@ -73,30 +74,16 @@ def render(
     pictures: Mapping[str, Sequence[Markup]],
     similarities: Sequence[LayerSimilarity],
 ) -> str:
-    """The page.
+    """The page of one run.
 
     Args:
         inputs: what to show.
         pictures: images by section: corpus, training, evaluation, slices, history, bank.
         similarities: cosines of the ambiguous word, by layer.
     """
-    overall = inputs.evaluation.get(OVERALL, {})
-    trivial = {metric.baseline for metric in inputs.metrics}
-    shown = [m for m in inputs.metrics if m.name in overall and m.name not in trivial]
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters.update(number=number, title=title, bounds=_bounds)
     splits = list(inputs.corpus.values())
-    return environment.from_string(PAGE).render(
-        inputs=inputs,
-        heading=inputs.name if inputs.span is None else f"{inputs.name}, span {inputs.span}",
-        pictures=pictures,
-        similarities=similarities,
-        status=_status(inputs),
-        overall=overall,
-        previous=inputs.previous.get(OVERALL, {}),
-        metrics=shown or [Metric(name, "", "") for name in overall],
+    return _template("report").render(
+        _model(inputs, pictures, similarities),
         lists=[
             (heading, rows)
             for heading, rows in (
@@ -116,5 +103,58 @@ def render(
                 ("Repeated, share", lambda split: split.duplicate_share),
             )
         ],
-        last=inputs.training[-1] if inputs.training else None,
     )
+
+
+def render_comparison(
+    models: Sequence[
+        tuple[ReportInputs, Mapping[str, Sequence[Markup]], Sequence[LayerSimilarity]]
+    ],
+    together: Sequence[Markup],
+) -> str:
+    """The page of several models side by side.
+
+    Args:
+        models: what `render` takes, of each; of the pictures evaluation and bank are shown.
+        together: images of the ambiguous word in all models.
+    """
+    contexts = [_model(*model) for model in models]
+    return _template("comparison").render(
+        heading=", ".join(context["heading"] for context in contexts),
+        models=contexts,
+        pictures={"bank": together},
+    )
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(number=number, title=title, bounds=_bounds)
+    return environment.get_template(name)
+
+
+def _model(
+    inputs: ReportInputs,
+    pictures: Mapping[str, Sequence[Markup]],
+    similarities: Sequence[LayerSimilarity],
+) -> dict[str, Any]:
+    """What the templates of one model's sections ask for."""
+    overall = inputs.evaluation.get(OVERALL, {})
+    baselines = {metric.baseline for metric in inputs.metrics}
+    shown = [m for m in inputs.metrics if m.name in overall and m.name not in baselines]
+    return {
+        "inputs": inputs,
+        "heading": inputs.name if inputs.span is None else f"{inputs.name}, span {inputs.span}",
+        "pictures": pictures,
+        "similarities": similarities,
+        "status": _status(inputs),
+        "overall": overall,
+        "previous": inputs.previous.get(OVERALL, {}),
+        "metrics": shown or [Metric(name, "", "") for name in overall],
+        "last": inputs.training[-1] if inputs.training else None,
+    }

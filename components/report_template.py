@@ -1,12 +1,6 @@
-"""The report's page as a Jinja template; `report_page.render` fills it."""
+"""The pages as Jinja templates; report_page.py fills them."""
 
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ heading }} – Polyseme</title>
+_STYLE = """\
 <style>
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -43,8 +37,9 @@ ol li { margin: .15rem 0; }
   .scroll { overflow: visible; }
 }
 </style>
-</head>
-<body>
+"""
+
+_MACROS = """\
 {% macro cells(values) %}
 {% for value in values %}<td class="n">{{ value|number }}</td>{% endfor %}
 {% endmacro %}
@@ -63,22 +58,10 @@ ol li { margin: .15rem 0; }
 </div>
 {% endif %}
 {% endmacro %}
-<header>
-<h1>{{ heading }}</h1>
-<span class="status {{ status[0] }}">{{ status[1] }}</span>
-</header>
-{% if inputs.reasons %}
-<ul>{% for reason in inputs.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
-{% endif %}
-<table>
-<tr><th scope="row">Recipe</th><td>{{ inputs.recipe }}</td></tr>
-<tr><th scope="row">Corpus fingerprint</th>
-<td><code>{{ inputs.fingerprint or "–" }}</code></td></tr>
-<tr><th scope="row">Code version</th><td><code>{{ inputs.code_version or "–" }}</code></td></tr>
-<tr><th scope="row">Pushed version</th><td>{{ inputs.version or "none" }}</td></tr>
-</table>
+"""
 
-<h2>Figures</h2>
+_FIGURES = """\
+{% from "macros" import gallery with context %}
 {% if overall %}
 <p>On the held-out documents, all examples together. The baselines know frequencies in the training
 text and nothing else: of words (unigram), of words after the one before (bigram), of labels
@@ -98,38 +81,9 @@ text and nothing else: of words (unigram), of words after the one before (bigram
 {% else %}
 <p class="quiet">This run has no evaluation.</p>
 {% endif %}
+"""
 
-{% if inputs.evaluation|length > 1 %}
-<h3>By slice</h3>
-{{ gallery("slices") }}
-<div class="scroll"><table>
-<tr><th>Slice</th>{{ heads(metrics|map(attribute="name")) }}</tr>
-{% for slice, figures in inputs.evaluation.items() %}
-<tr><td>{{ slice }}</td>{{ figures_of(figures) }}</tr>
-{% endfor %}
-</table></div>
-{% endif %}
-
-<h2>Over spans</h2>
-{% if inputs.history|length > 1 %}
-{{ gallery("history") }}
-{% elif not inputs.history %}
-<p class="quiet">No evaluated run yet.</p>
-{% else %}
-<p class="quiet">One run so far; the next span will stand beside it.</p>
-{% endif %}
-{% if inputs.history %}
-<div class="scroll"><table>
-<tr><th>Run</th><th>Blessed</th>{{ heads(metrics|map(attribute="name")) }}</tr>
-{% for version in inputs.history %}
-<tr><td>{{ version.label }}</td>
-<td>{{ "–" if version.blessed is none else "yes" if version.blessed else "no" }}</td>
-{{ figures_of(version.figures) }}</tr>
-{% endfor %}
-</table></div>
-{% endif %}
-
-<h2>Example predictions</h2>
+_PREDICTIONS = """\
 {% if inputs.predictions %}
 <div class="scroll"><table>
 <tr><th>Text</th><th>Answer, and its probability where it has one</th></tr>
@@ -147,8 +101,10 @@ text and nothing else: of words (unigram), of words after the one before (bigram
 {% else %}
 <p class="quiet">No exported model to ask.</p>
 {% endif %}
+"""
 
-<h2>One word, two meanings</h2>
+_BANK = """\
+{% from "macros" import gallery with context %}
 {% if inputs.bank %}
 <p>“{{ inputs.bank.word }}” in {{ inputs.bank.sentences|length }} sentences. A static embedding has
 one vector for the word, whatever is meant; the model gives it another in each sentence. The
@@ -185,6 +141,72 @@ means that the model tells the senses apart.</p>
 {% else %}
 <p class="quiet">No exported model to ask.</p>
 {% endif %}
+"""
+
+_REPORT = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ heading }} – Polyseme</title>
+{% include "style" %}
+</head>
+<body>
+{% from "macros" import cells, heads, figures_of, gallery with context %}
+<header>
+<h1>{{ heading }}</h1>
+<span class="status {{ status[0] }}">{{ status[1] }}</span>
+</header>
+{% if inputs.reasons %}
+<ul>{% for reason in inputs.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
+{% endif %}
+<table>
+<tr><th scope="row">Recipe</th><td>{{ inputs.recipe }}</td></tr>
+<tr><th scope="row">Corpus fingerprint</th>
+<td><code>{{ inputs.fingerprint or "–" }}</code></td></tr>
+<tr><th scope="row">Code version</th><td><code>{{ inputs.code_version or "–" }}</code></td></tr>
+<tr><th scope="row">Pushed version</th><td>{{ inputs.version or "none" }}</td></tr>
+</table>
+
+<h2>Figures</h2>
+{% include "figures" %}
+
+{% if inputs.evaluation|length > 1 %}
+<h3>By slice</h3>
+{{ gallery("slices") }}
+<div class="scroll"><table>
+<tr><th>Slice</th>{{ heads(metrics|map(attribute="name")) }}</tr>
+{% for slice, figures in inputs.evaluation.items() %}
+<tr><td>{{ slice }}</td>{{ figures_of(figures) }}</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+
+<h2>Over spans</h2>
+{% if inputs.history|length > 1 %}
+{{ gallery("history") }}
+{% elif not inputs.history %}
+<p class="quiet">No evaluated run yet.</p>
+{% else %}
+<p class="quiet">One run so far; the next span will stand beside it.</p>
+{% endif %}
+{% if inputs.history %}
+<div class="scroll"><table>
+<tr><th>Run</th><th>Blessed</th>{{ heads(metrics|map(attribute="name")) }}</tr>
+{% for version in inputs.history %}
+<tr><td>{{ version.label }}</td>
+<td>{{ "–" if version.blessed is none else "yes" if version.blessed else "no" }}</td>
+{{ figures_of(version.figures) }}</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+
+<h2>Example predictions</h2>
+{% include "predictions" %}
+
+<h2>One word, two meanings</h2>
+{% include "bank" %}
 
 <h2>Training</h2>
 {% if last %}
@@ -245,3 +267,73 @@ means that the model tells the senses apart.</p>
 </body>
 </html>
 """
+
+_COMPARISON = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ heading }} – Polyseme</title>
+{% include "style" %}
+</head>
+<body>
+{% from "macros" import gallery with context %}
+<header><h1>{{ heading }}</h1></header>
+<table>
+<tr><th>Model</th><th>Family</th><th>Outcome</th><th>Pushed version</th>
+<th class="n">Steps</th></tr>
+{% for model in models %}
+<tr><td>{{ model.heading }}</td><td>{{ model.inputs.family }}</td>
+<td class="{{ model.status[0] }}">{{ model.status[1] }}</td>
+<td>{{ model.inputs.version or "none" }}</td>
+<td class="n">{{ model.last.step|number if model.last else "–" }}</td></tr>
+{% endfor %}
+</table>
+<p>Perplexities of different families cannot be compared with each other: each is of other units
+(words, masked pieces of words, pieces of words). Compare each with its own baseline.</p>
+
+{% for model in models %}
+{% with inputs=model.inputs, overall=model.overall, previous=model.previous,
+        metrics=model.metrics, pictures=model.pictures %}
+<h2>Figures of {{ model.heading }}</h2>
+{% include "figures" %}
+{% endwith %}
+{% endfor %}
+
+<h2>Example predictions</h2>
+{% for model in models %}
+{% with inputs=model.inputs %}
+{% if inputs.predictions %}
+<h3>{{ model.heading }}</h3>
+{% include "predictions" %}
+{% endif %}
+{% endwith %}
+{% endfor %}
+
+<h2>One word, two meanings: all models</h2>
+<p>Gap: mean cosine between two occurrences of the word in one meaning, less that in two. Layer 0
+knows no neighbour, so that it cannot tell the meanings apart; a gap that grows with the layers is
+what the context tells.</p>
+{{ gallery("bank") }}
+
+{% for model in models %}
+{% with inputs=model.inputs, similarities=model.similarities, pictures=model.pictures %}
+<h2>One word, two meanings: {{ model.heading }}</h2>
+{% include "bank" %}
+{% endwith %}
+{% endfor %}
+</body>
+</html>
+"""
+
+TEMPLATES = {
+    "style": _STYLE,
+    "macros": _MACROS,
+    "figures": _FIGURES,
+    "predictions": _PREDICTIONS,
+    "bank": _BANK,
+    "report": _REPORT,
+    "comparison": _COMPARISON,
+}
+"""By name: "report" is the page of one run, "comparison" that of several models."""

@@ -31,7 +31,7 @@ from components.report_inputs import OVERALL, ReportInputs, TrainingPoint, Versi
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
 
-__all__ = ["ReportInputs", "write_report"]
+__all__ = ["ReportInputs", "write_comparison", "write_report"]
 
 _INK, _BLUE, _ORANGE, _GREEN, _GREY = "#222222", "#0072b2", "#d55e00", "#009e73", "#8c8c8c"
 _MARKS = ((_BLUE, "o"), (_ORANGE, "^"), (_GREEN, "s"), ("#cc79a7", "D"))
@@ -56,16 +56,40 @@ _WIDTH = 5.6  # inches: a figure fills half a wide page or the whole of a narrow
 
 
 def write_report(inputs: ReportInputs, path: pathlib.Path | str) -> None:
-    """Writes the page; the file is complete or it is not there.
+    """Writes the page of one run; the file is complete or it is not there.
 
     Args:
         inputs: what to show; parts that are missing are left out and the page says so.
         path: the `.html` file, replaced if it exists.
     """
+    similarities = _similarities(inputs)
+    _write(path, report_page.render(inputs, _pictures(inputs, similarities), similarities))
+
+
+def write_comparison(models: Sequence[ReportInputs], path: pathlib.Path | str) -> None:
+    """Writes a page that shows models side by side: figures, answers, the ambiguous word.
+
+    Args:
+        models: what to show of each; parts that are missing are left out and the page says so.
+        path: the `.html` file, replaced if it exists.
+    """
+    similarities = [_similarities(inputs) for inputs in models]
+    gaps = {inputs.name: found for inputs, found in zip(models, similarities, strict=True) if found}
+    together = [_image(partial(_gaps, gaps=gaps), "Gap of each model by layer")] if gaps else []
+    shown = [
+        (inputs, _pictures(inputs, found), found)
+        for inputs, found in zip(models, similarities, strict=True)
+    ]
+    _write(path, report_page.render_comparison(shown, together))
+
+
+def _similarities(inputs: ReportInputs) -> list[LayerSimilarity]:
+    return word_senses.similarities(inputs.bank) if inputs.bank else []
+
+
+def _write(path: pathlib.Path | str, html: str) -> None:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    similarities = word_senses.similarities(inputs.bank) if inputs.bank else []
-    html = report_page.render(inputs, _pictures(inputs, similarities), similarities)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(path)
@@ -268,6 +292,17 @@ def _word_maps(words: WordVectors, similarities: Sequence[LayerSimilarity]) -> l
         _image(contextual, f"Map of the vectors of {words.word} in {len(after)} sentences", 4.6),
         _image(by_layer, "Mean cosine within and between the senses, by layer"),
     ]
+
+
+def _gaps(figure: Figure, gaps: Mapping[str, Sequence[LayerSimilarity]]) -> None:
+    axis = figure.subplots()
+    for (name, found), (color, mark) in zip(gaps.items(), itertools.cycle(_MARKS)):
+        at = [similarity.layer for similarity in found]
+        axis.plot(at, [each.gap for each in found], color=color, marker=mark, label=name)
+    axis.set(title="Cosine within the meanings less between them", xlabel="layer", ylabel="gap")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.axhline(0, color=_GREY, lw=0.8)
+    axis.legend()
 
 
 def _frame(axis: Axes, title: str, reach: float) -> None:

@@ -148,19 +148,34 @@ def predict(
 def report(name: _Name = None, runs: _Runs = "runs") -> int:
     """Write the report of the last run anew, and print where it is."""
     folder = pipeline_folder(runs, name)
-    from pipeline.console import quiet_imports
-    from pipeline.metadata import RunHistory
+    from pipeline.console import quiet_errors, quiet_imports
 
     quiet_imports()
-    history = RunHistory(folder)
-    run_ids = history.run_ids()
-    if not run_ids:
-        raise ConfigError("no run has been here", where=str(folder))
-    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
-    from pipeline.reporting import report_run
-    from pipeline.summary import summarize
+    from pipeline.reporting import last_run, report_run
 
-    print(report_run(config, history, summarize(history, run_ids[-1])))
+    with quiet_errors():
+        path = report_run(*last_run(folder))
+    print(path)
+    return EXIT_OK
+
+
+def compare(names: Positional[tuple[str, ...]], runs: _Runs = "runs") -> int:
+    """Write a page that shows the last runs of pipelines side by side, and print where it is.
+
+    Args:
+        names: Names of two or more pipelines.
+    """
+    if len(names) < 2:
+        raise ConfigError("a comparison needs two pipelines", remedy="name them")
+    folders = [pipeline_folder(runs, name) for name in names]
+    from pipeline.console import quiet_errors, quiet_imports
+
+    quiet_imports()
+    from pipeline.reporting import compare_runs
+
+    with quiet_errors():
+        path = compare_runs(folders)
+    print(path)
     return EXIT_OK
 
 
@@ -198,6 +213,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "corpus": corpus,
     "predict": predict,
     "report": report,
+    "compare": compare,
     "lineage": lineage,
 }
 

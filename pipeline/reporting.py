@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.corpus_statistics import SplitStatistics, corpus_statistics
@@ -19,15 +19,16 @@ from components.report_inputs import (
     read_quarantined,
     read_training_log,
 )
-from components.reporter import write_report
+from components.reporter import write_comparison, write_report
 from components.word_senses import WordVectors, bank_vectors
-from models.errors import PolysemeError
+from models.errors import ConfigError, PolysemeError
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
 from pipeline.metadata import NodeRecord, RunHistory
-from pipeline.summary import Summary, blessing_of
+from pipeline.summary import Summary, blessing_of, summarize
 
 REPORT = "report.html"
+COMPARISON = "comparison.html"
 
 
 def report_run(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path:
@@ -35,6 +36,35 @@ def report_run(config: PipelineConfig, history: RunHistory, summary: Summary) ->
     path = config.folder / REPORT
     write_report(gather(config, history, summary), path)
     return path
+
+
+def compare_runs(folders: Sequence[pathlib.Path]) -> pathlib.Path:
+    """Writes `comparison.html` beside pipelines' folders, about the last run of each.
+
+    Raises:
+        ConfigError: no run has been in a folder.
+    """
+    models = []
+    for folder in folders:
+        config, history, summary = last_run(folder)
+        models.append(gather(config, history, summary))
+    path = folders[0].parent / COMPARISON
+    write_comparison(models, path)
+    return path
+
+
+def last_run(folder: pathlib.Path) -> tuple[PipelineConfig, RunHistory, Summary]:
+    """The last run of a pipeline's folder.
+
+    Raises:
+        ConfigError: no run has been there.
+    """
+    history = RunHistory(folder)
+    run_ids = history.run_ids()
+    if not run_ids:
+        raise ConfigError("no run has been here", where=str(folder))
+    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    return config, history, summarize(history, run_ids[-1])
 
 
 def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> ReportInputs:
@@ -48,6 +78,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
     return ReportInputs(
         name=config.name,
         recipe=config.recipe,
+        family=config.model.family,
         span=ingestion.parameters["span"] if ingestion else None,
         fingerprint=ingestion.parameters["fingerprint"] if ingestion else "",
         code_version=provenance.get("code", ""),

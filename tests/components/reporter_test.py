@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from components import reporter
 from components.corpus_statistics import SplitStatistics
 from components.report_inputs import Prediction, StepState, TrainingPoint, Version
-from components.reporter import ReportInputs, write_report
+from components.reporter import ReportInputs, write_comparison, write_report
 from components.word_senses import WordVectors
 from models.objective import Metric
 
@@ -244,3 +244,36 @@ def test_a_report_needs_neither_tensorflow_nor_tfx():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_models_side_by_side(tmp_path):
+    gpt = {
+        "name": "gpt_demo",
+        "family": "gpt",
+        "predictions": [Prediction("generate", ("We",), (("We the people", float("nan")),))],
+    }
+    write_comparison([_inputs(family="bert"), _inputs(**gpt)], tmp_path / "comparison.html")
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    parsed = _Tags(page)
+    assert parsed.open == []
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
+    for text in (
+        "demo, span 2, gpt_demo, span 2",
+        "Figures of gpt_demo, span 2",
+        "nation",
+        "We the people",
+        "One word, two meanings: demo, span 2",
+    ):
+        assert text in parsed.text, text
+    assert "nan" not in parsed.text.lower().replace("financial", "")
+    alts = [image["alt"] for image in parsed.images()]
+    assert alts.count("Gap of each model by layer") == 1
+    assert alts.count("Mean cosine within and between the senses, by layer") == 2
+
+
+def test_a_model_that_was_never_trained_has_its_place_in_a_comparison(tmp_path):
+    empty = ReportInputs("elmo_demo", "elmo_tiny", family="elmo")
+    write_comparison([empty, empty], tmp_path / "comparison.html")
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert page.count("Not evaluated") == 2
+    assert "<img" not in page

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from components.report_inputs import TrainingPoint
+from models.errors import ConfigError
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
 from pipeline.metadata import RunHistory
 from pipeline.recipes import bert_tiny
-from pipeline.reporting import REPORT, gather, report_run
+from pipeline.reporting import REPORT, compare_runs, gather, last_run, report_run
 from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
 
@@ -108,3 +109,23 @@ def test_the_report_lies_in_the_pipelines_folder(
     page = path.read_text(encoding="utf-8")
     assert "c0ffee" in page
     assert "no text" in page
+
+
+def test_a_comparison_lies_beside_the_pipelines_folders(
+    recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
+) -> None:
+    record(recorder)
+    folder = tmp_path / "mine"
+    (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+    found, _, summary = last_run(folder)
+    assert (found, summary.run_id) == (config, "a")
+    path = compare_runs([folder, folder])
+    assert path == tmp_path / "comparison.html"
+    assert path.read_text(encoding="utf-8").count("Figures of mine, span 3") == 2
+
+
+def test_a_pipeline_that_never_ran_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "new").mkdir()
+    with pytest.raises(ConfigError, match="no run has been here") as error:
+        last_run(tmp_path / "new")
+    assert str(tmp_path / "new") in (error.value.where or "")
