@@ -27,8 +27,9 @@ WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's own name for the requests it sends to itself when it loads a version."""
 EVALUATE = "evaluate"
 
-_EVALUATION_TOKENS = 8_192
-"""Tokens that `evaluate` computes at once: bounds its memory whatever the caller's batch."""
+_EVALUATION_LOGITS = 2**25
+"""Numbers, a vocabulary of them for each token, that `evaluate` computes at once at most: bounds
+its memory to hundreds of megabytes whatever the caller's batch, the length and the vocabulary."""
 
 
 class _Servable(tf.Module):
@@ -76,7 +77,7 @@ def export(
 
     functions = {
         **objective.signatures(model, tokenizer),
-        EVALUATE: evaluate_signature(model, objective),
+        EVALUATE: evaluate_signature(model, objective, len(tokenizer.vocabulary)),
     }
     signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     for name, signature in signatures.items():
@@ -100,7 +101,7 @@ def export(
     _log.info("exported %.1f MB with signatures %s", size / 1e6, ", ".join(sorted(signatures)))
 
 
-def evaluate_signature(model: Any, objective: Objective) -> Any:
+def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -> Any:
     """`examples`, serialized, string `[batch]` → `{sum: float32 [batch]}` (law 6).
 
     The sums are those that the objective's losses and metrics name. A long batch is computed in
@@ -108,7 +109,8 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
     memory.
     """
     spec = numeric_features(objective.feature_spec())
-    chunk = max(1, _EVALUATION_TOKENS // spec["padding_mask"].shape[0])
+    time = max(feature.shape[0] for feature in spec.values())
+    chunk = max(1, _EVALUATION_LOGITS // (time * vocabulary_size))
     names = sorted(
         {name for metric in objective.metrics() for name in (metric.numerator, metric.denominator)}
         | {name for loss in objective.losses() for name in (loss.numerator, loss.denominator)}

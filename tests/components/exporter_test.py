@@ -16,14 +16,17 @@ from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "Format-Serving"
     objective = LetterObjective()
-    exporter.export(
-        objective.build_model(),
-        objective,
-        WordTokenizer(),
-        folder,
-        config_json='{"name": "letters"}',
-        provenance={"corpus": "abc", "spans": [1]},
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # 64 examples of 4 letters of 4 kinds are a part
+        patch.setattr(exporter, "_EVALUATION_LOGITS", 64 * 4 * 4)
+        exporter.export(
+            objective.build_model(),
+            objective,
+            WordTokenizer(),
+            folder,
+            config_json='{"name": "letters"}',
+            provenance={"corpus": "abc", "spans": [1]},
+        )
     return folder
 
 

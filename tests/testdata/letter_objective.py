@@ -27,6 +27,10 @@ class WordTokenizer(tf.Module):
             tf.lookup.KeyValueTensorInitializer(list(words), tf.range(len(words))), 0
         )
 
+    @property
+    def vocabulary(self):
+        return self.words
+
     def tokenize(self, texts):
         words = tf.strings.split(texts)
         return words.with_values(self.table.lookup(words.values))
