@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import subprocess
+from collections.abc import Sequence
 
 from models import errors
 
@@ -25,7 +26,7 @@ class Provenance:
         pattern: where its text lay.
         corpus: fingerprint of its text, see components/input_files.py.
         config: fingerprint of the configuration.
-        vocabulary: SHA-256 of a given vocabulary file, empty where one is learned.
+        vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
         code: version of the code, see `code_version`.
     """
 
@@ -67,22 +68,25 @@ def code_version(root: pathlib.Path = _ROOT) -> str:
     return f"source {total.hexdigest()}"
 
 
-def file_fingerprint(path: str | None) -> str:
-    """SHA-256 of a given vocabulary file, empty for None.
+def files_fingerprint(paths: Sequence[pathlib.Path]) -> str:
+    """SHA-256 of a given vocabulary's file, or of several ones' digests; empty for none.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: a file cannot be read.
     """
-    if path is None:
-        return ""
-    try:
-        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise errors.ConfigError(
-            f"the vocabulary file cannot be read: {error.strerror}",
-            where=path,
-            remedy="give an existing file, or --set vocabulary.file=None to learn one",
-        ) from error
+    digests = []
+    for path in paths:
+        try:
+            digests.append(hashlib.sha256(path.read_bytes()))
+        except OSError as error:
+            raise errors.ConfigError(
+                f"the vocabulary file cannot be read: {error.strerror}",
+                where=str(path),
+                remedy="give an existing file, or --set vocabulary.file=None to learn one",
+            ) from error
+    if len(digests) < 2:
+        return "".join(digest.hexdigest() for digest in digests)
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str | None:

@@ -21,7 +21,7 @@ from pipeline.console import quiet_libraries
 from pipeline.failures import explain
 from pipeline.metadata import DATABASE, RunHistory
 from pipeline.predict import SAVED_MODEL
-from pipeline.provenance import Provenance, code_version, file_fingerprint
+from pipeline.provenance import Provenance, code_version, files_fingerprint
 from pipeline.spans import Span, choose_span
 from pipeline.summary import Summary, summarize
 
@@ -126,6 +126,8 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
 
 def _provenance(config: PipelineConfig, span: Span) -> Provenance:
     pattern = str(pathlib.Path(span.pattern).absolute())
+    given = config.vocabulary.file
+    files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
     return Provenance(
         name=config.name,
         recipe=config.recipe,
@@ -133,7 +135,7 @@ def _provenance(config: PipelineConfig, span: Span) -> Provenance:
         pattern=pattern,
         corpus=input_fingerprint(pattern),
         config=config.fingerprint(),
-        vocabulary=file_fingerprint(config.vocabulary.file),
+        vocabulary=files_fingerprint(files),
         code=code_version(),
     )
 

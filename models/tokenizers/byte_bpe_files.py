@@ -95,14 +95,18 @@ def read_byte_pairs(path: pathlib.Path) -> BytePairs:
     Raises:
         ConfigError: a file is missing or cannot be used; names file and line.
     """
-    entries_path, merges_path = _locate(pathlib.Path(path))
+    entries_path, merges_path = locate(pathlib.Path(path))
     entries = _read_entries(entries_path)
     merges = _read_merges(merges_path, frozenset(entries))
     return BytePairs(tuple(entries), tuple(merges))
 
 
-def _locate(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """The paths of the entries and of the merges."""
+def locate(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """The paths of the entries and of the merges, as `read_byte_pairs` finds them.
+
+    Raises:
+        ConfigError: the name does not tell.
+    """
     if path.is_dir():
         found = [path / name for name in _NAMES if (path / name).is_file()]
         path = found[0] if found else path / ENTRIES_FILE

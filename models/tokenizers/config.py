@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,10 @@ class WordPieceConfig:
     max_word_bytes: int = 100
     """Words longer than this, in UTF-8 bytes, become [UNK]."""
 
+    def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
+        """The files that a given vocabulary is read from: the one."""
+        return (path,)
+
 
 @dataclasses.dataclass(frozen=True)
 class ByteBpeConfig:
@@ -23,6 +28,16 @@ class ByteBpeConfig:
 
     vocabulary_size: int = 50_257
     """Entries to learn, the 256 bytes and end-of-text included; a given vocabulary has its own."""
+
+    def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
+        """The files that a given vocabulary is read from: entries and merges.
+
+        Raises:
+            ConfigError: the path does not tell where they are.
+        """
+        from models.tokenizers.byte_bpe_files import locate
+
+        return locate(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +47,7 @@ class CharacterConfig:
     vocabulary_size: int = 793_471
     """Words that the softmax of pretraining knows, special tokens included; a given vocabulary file
     has its own size. The default is the 1 Billion Word Benchmark's (Chelba et al., 2013)."""
+
+    def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
+        """The files that a given vocabulary is read from: the one."""
+        return (path,)

@@ -1,6 +1,7 @@
 """What makes a run another run."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -8,7 +9,8 @@ import subprocess
 import pytest
 
 from models.errors import ConfigError
-from pipeline.provenance import Provenance, code_version, file_fingerprint
+from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
+from pipeline.provenance import Provenance, code_version, files_fingerprint
 
 GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "", "git 123")
 
@@ -77,8 +79,19 @@ def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"[PAD]\n")
     (tmp_path / "b.txt").write_bytes(b"[PAD]\n")
     (tmp_path / "c.txt").write_bytes(b"[UNK]\n")
-    first, same, other = (file_fingerprint(str(tmp_path / f"{name}.txt")) for name in "abc")
-    assert first == same != other
-    assert file_fingerprint(None) == ""
-    with pytest.raises(ConfigError, match="cannot be read"):
-        file_fingerprint(str(tmp_path / "d.txt"))
+    a, b, c, d = (tmp_path / f"{name}.txt" for name in "abcd")
+    assert files_fingerprint([a]) == files_fingerprint([b]) != files_fingerprint([c])
+    assert files_fingerprint([a, c]) not in (files_fingerprint([a, b]), files_fingerprint([c, a]))
+    assert files_fingerprint([a]) == hashlib.sha256(b"[PAD]\n").hexdigest()
+    assert files_fingerprint([]) == ""
+    with pytest.raises(ConfigError, match="cannot be read") as error:
+        files_fingerprint([a, d])
+    assert error.value.where == str(d)
+
+
+def test_a_vocabulary_of_two_files_is_both(tmp_path: pathlib.Path) -> None:
+    both = (tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+    for given in (both[0], tmp_path):
+        assert ByteBpeConfig().vocabulary_files(given) == both
+    assert WordPieceConfig().vocabulary_files(both[0]) == both[:1]
+    assert CharacterConfig().vocabulary_files(both[0]) == both[:1]
