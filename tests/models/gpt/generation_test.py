@@ -94,6 +94,18 @@ def test_a_prompt_gets_alone_what_it_gets_among_others(generate) -> None:
         }
 
 
+def test_a_thousand_prompts_share_a_batch(generate) -> None:
+    rng = np.random.default_rng(5)
+    words = "The river bank rose and our ships sailed past in spring rain".split()
+    prompts = [" ".join(rng.choice(words, rng.integers(0, 12))) for _ in range(1_000)]
+    seeds = rng.integers(0, 1_000, 1_000).tolist()
+    together = generate(prompts, length=6, seed=seeds)
+    assert {len(set(map(len, prompts))) > 20, len(set(together["text"])) > 500} == {True}
+    for row in rng.choice(1_000, 12, replace=False):
+        alone = generate([prompts[row]], length=6, seed=seeds[row])
+        assert alone["text"] == [together["text"][row]]
+
+
 def test_the_seed_decides(generate) -> None:
     texts = [generate(["The river"], seed=seed, length=12)["text"][0] for seed in (0, 0, 1, 2)]
     assert texts[0] == texts[1]
