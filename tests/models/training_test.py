@@ -152,6 +152,7 @@ def test_a_batch_with_two_windows_of_a_stream_is_refused(files):
     assert error.value.where == "training.batch_size"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_ends_with_the_same_weights_when_it_was_killed(name, tmp_path):
     family, little = FAMILIES[name], LITTLE[name]

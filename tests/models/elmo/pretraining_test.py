@@ -161,6 +161,7 @@ def test_baselines_are_of_each_directions_pairs() -> None:
     )
 
 
+@pytest.mark.e2e
 def test_a_training_step_compiles_for_an_accelerator() -> None:
     model = build(dropout=True)
     given = {name: tf.constant(value) for name, value in batch(2, full=True).items()}
