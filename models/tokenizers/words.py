@@ -69,8 +69,14 @@ class Normalizer(tf.Module):
         whose two small forms are of one length.
         """
         characters = tf.strings.unicode_split(composed, "UTF-8")
-        _, places = tf.strings.unicode_decode_with_offsets(composed, "UTF-8")
-        lengths = tf.strings.length(self._fold(characters.flat_values))
+        codes, places = tf.strings.unicode_decode_with_offsets(composed, "UTF-8")
+        # A noncharacter (U+FDD0, U+FFFE, …) stays as it is, but `unicode_split` makes U+FFFD of it.
+        code = codes.flat_values
+        kept = (code >= 0xFDD0) & (code <= 0xFDEF) | (
+            tf.bitwise.bitwise_and(code, 0xFFFE) == 0xFFFE
+        )
+        size = tf.where(code > 0xFFFF, 4, 3)
+        lengths = tf.where(kept, size, tf.strings.length(self._fold(characters.flat_values)))
         folded = tf.RaggedTensor.from_value_rowids(
             tf.repeat(places.flat_values, lengths),
             tf.repeat(places.value_rowids(), lengths),

@@ -30,6 +30,11 @@ def learned(counts: dict[str, int], size: int) -> list[str]:
     return entries[5:]
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Our own messages; TensorFlow's are about how often a process traces."""
+    return [each.getMessage() for each in caplog.records if each.name == "polyseme.vocabulary"]
+
+
 def test_characters_by_code_point_then_merges_best_first() -> None:
     characters = [",", "a", "b", "c", "银", "##a", "##b", "##c"]
     assert learned(COUNTS, 30) == [*characters, "ab", "abc"]
@@ -188,7 +193,7 @@ def test_a_files_lines_are_the_ids(
     assert list(tokenizer.vocabulary) == entries
     assert tokenizer.special_ids == {"padding": 0, "unknown": 5, "start": 7, "end": 3, "mask": 2}
     assert tokenizer.tokenize(tf.constant(["The banks x"])).to_list() == [[1, 4, 6, 5]]
-    assert not [record for record in caplog.records if record.name.startswith("polyseme")]
+    assert told(caplog) == []
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_entries_that_match_nothing_are_told_and_keep_their_ids(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, dead: list[str], lines: str
 ) -> None:
     tokenizer = imported(tmp_path, [*SPECIAL, *dead, "the"])
-    assert caplog.messages == [
+    assert told(caplog) == [
         f"{tmp_path}/vocab.txt: entries on lines {lines} can match no text "
         "(NUL, U+0011 or too long)"
     ]
@@ -228,7 +233,7 @@ def test_capitals_in_a_lower_case_vocabulary_are_told(
     warns: bool,
 ) -> None:
     imported(tmp_path, [*SPECIAL, *words], lowercase=lowercase)
-    assert caplog.messages == warns * [
+    assert told(caplog) == warns * [
         f"{tmp_path}/vocab.txt: 2 entries hold capitals and match nothing, "
         "as tokenizer.lowercase is set"
     ]

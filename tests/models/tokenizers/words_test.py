@@ -93,3 +93,14 @@ def test_words_are_never_empty_and_never_hold_white_space(uncased, cased, text):
 @given(raw=st.binary(max_size=40))
 def test_any_bytes_can_be_cut(uncased, raw):
     assert uncased.words(tf.constant([raw])).nrows() == 1
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_noncharacters_are_characters_too(lowercase: bool) -> None:
+    text = "a\ufffe \ufdd0\U0001fffe b"
+    splitter = WordSplitter(WordPieceConfig(lowercase=lowercase))
+    words, starts, limits = splitter.words_with_offsets(tf.constant([text]))
+    # The words themselves have U+FFFD for it, as TensorFlow encodes no noncharacter.
+    assert [word.decode() for word in words.to_list()[0]] == ["a�", "��", "b"]
+    spans = zip(starts.to_list()[0], limits.to_list()[0], strict=True)
+    assert [text.encode()[a:b].decode() for a, b in spans] == text.split()
