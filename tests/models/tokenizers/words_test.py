@@ -100,7 +100,8 @@ def test_noncharacters_are_characters_too(lowercase: bool) -> None:
     text = "a\ufffe \ufdd0\U0001fffe b"
     splitter = WordSplitter(WordPieceConfig(lowercase=lowercase))
     words, starts, limits = splitter.words_with_offsets(tf.constant([text]))
-    # The words themselves have U+FFFD for it, as TensorFlow encodes no noncharacter.
-    assert [word.decode() for word in words.to_list()[0]] == ["a�", "��", "b"]
+    # TensorFlow encodes noncharacters as U+FFFD on the compatible stack, on the modern as they are.
+    found = [word.decode() for word in words.to_list()[0]]
+    assert found in (text.split(), ["a�", "��", "b"])
     spans = zip(starts.to_list()[0], limits.to_list()[0], strict=True)
     assert [text.encode()[a:b].decode() for a, b in spans] == text.split()
