@@ -267,6 +267,7 @@ print(empty["hidden_states"].shape)
 """
 
 
+@pytest.mark.e2e
 def test_a_saved_encoder_serves_any_length_in_a_process_without_this_project(
     encoder: ElmoEncoder, tmp_path: pathlib.Path
 ) -> None:

@@ -275,6 +275,7 @@ print(json.dumps([*rows, [text.decode() for text in answer["texts"].numpy()]]))
 """
 
 
+@pytest.mark.e2e
 def test_a_saved_module_tokenizes_in_a_process_without_this_project(learned, tmp_path):
     module = tf.Module()
     module.tokenizer = learned

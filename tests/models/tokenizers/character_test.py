@@ -304,6 +304,7 @@ print(json.dumps([ids.to_list(), starts.to_list(), limits.to_list(), rows]))
 """
 
 
+@pytest.mark.e2e
 def test_a_saved_module_tokenizes_in_a_process_without_this_project(
     tokenizer: CharacterTokenizer, tmp_path: pathlib.Path
 ) -> None:
