@@ -20,6 +20,7 @@ from components.exporter import export
 from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 from models.examples import parse
+from models.memory import keep_freed_memory
 from models.registry import FAMILIES
 from models.training import example_batches, numeric_features, train
 
@@ -46,6 +47,7 @@ def run_fn(fn_args: FnArgs) -> None:
     tokenizer = family.tokenizer.load(examples / TOKENIZER_FOLDER)
     objective = family.build_objective(config.objective, tokenizer)
 
+    keep_freed_memory()
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(training.seed)
     model = objective.build_model(family.build_backbone(config.backbone, tokenizer))

@@ -24,6 +24,9 @@ def run_locally(pipeline: Pipeline, run_id: str) -> None:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.portable import runtime_parameter_utils
 
+    from models.memory import keep_freed_memory
+
+    keep_freed_memory()
     compiled = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
         compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
