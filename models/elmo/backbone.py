@@ -11,11 +11,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from models.elmo.config import ElmoBackboneConfig
 from models.elmo.lstm import DIRECTIONS, ElmoLstm, State, zero_state
 from models.errors import ConfigError
-from models.tokenizers.character import CHARACTERS, WORD_LENGTH
+from models.tokenizers.character import CHARACTERS, PADDING, WORD_LENGTH
 from models.tokenizers.tokenizer import Tokenizer
 
 _CARRY_BIAS = -2.0  # a highway layer starts by letting most of its input through
@@ -85,6 +86,7 @@ class TokenLayer(keras.layers.Layer):
     def __init__(self, config: ElmoBackboneConfig, name: str = "token_layer") -> None:
         super().__init__(name=name)
         self._width = config.projection
+        self._widest = max(width for width, _ in config.filters)
         self.characters = self.add_weight(
             shape=(CHARACTERS, config.character_width), initializer=_characters, name="characters"
         )
@@ -101,15 +103,39 @@ class TokenLayer(keras.layers.Layer):
         self.built = True
 
     def call(self, character_ids: tf.Tensor) -> tf.Tensor:
-        """Vectors of words, `[…, 50]` → `[…, projection]`."""
+        """Vectors of words, `[…, 50]` → `[…, projection]`.
+
+        Each distinct word is computed once, and of its padding only as much as tells it from more;
+        XLA, which has to know every shape, computes all of them whole.
+        """
         shape = tf.shape(character_ids)[:-1]
-        letters = tf.gather(self.characters, tf.reshape(character_ids, [-1, WORD_LENGTH]))
+        rows = tf.reshape(character_ids, [-1, WORD_LENGTH])
+        if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+            vectors = self._vectors(rows)
+        else:
+            distinct, places = tf.raw_ops.UniqueV2(x=rows, axis=[0])
+            distinct = distinct[:, : self._characters_needed(distinct)]
+            vectors = tf.gather(self._vectors(distinct), places)
+        vectors = tf.reshape(vectors, tf.concat([shape, [self._width]], axis=0))
+        vectors.set_shape([*character_ids.shape[:-1], self._width])
+        return vectors
+
+    def _vectors(self, rows: tf.Tensor) -> tf.Tensor:
+        """Character ids `[words, characters]` → `[words, projection]`."""
+        letters = tf.gather(self.characters, rows)
         words = tf.concat([convolution(letters) for convolution in self.convolutions], axis=-1)
         for highway in self.highways:
             words = highway(words)
-        vectors = tf.reshape(self.projection(words), tf.concat([shape, [self._width]], axis=0))
-        vectors.set_shape([*character_ids.shape[:-1], self._width])
-        return vectors
+        return self.projection(words)
+
+    def _characters_needed(self, words: tf.Tensor) -> tf.Tensor:
+        """How many of `[words, 50]` can change a maximum over them.
+
+        One stretch of nothing but padding, as wide as the widest convolution, stands for all.
+        """
+        used = tf.reduce_any((words != PADDING) & (words != 0), axis=0)
+        longest = tf.reduce_max(tf.where(used, tf.range(1, WORD_LENGTH + 1), 0))
+        return tf.minimum(longest + self._widest, WORD_LENGTH)
 
     def compute_output_shape(
         self, character_ids_shape: tuple[int | None, ...]

@@ -56,10 +56,8 @@ class ElmoPretraining(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Sums of a batch; features that the model does not read, as `source`, may be there."""
         mask = features["padding_mask"]
-        tokens = (
-            self.backbone.token_layer(features["character_ids"]),
-            self.backbone.token_layer(features["backward_character_ids"]),
-        )
+        both = tf.stack([features["character_ids"], features["backward_character_ids"]])
+        tokens = tf.unstack(self.backbone.token_layer(both))  # together: they share most words
         labels = features["next_ids"], features["previous_ids"]
         if training:
             stream = tf.squeeze(features["stream"], axis=-1)
@@ -81,7 +79,8 @@ class ElmoPretraining(keras.Model):
                 nll = tf.reshape(nll, tf.shape(label))
             else:
                 logits = self.softmax(hidden)
-                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
+                # Without what TensorFlow's own cross entropy computes for a gradient.
+                nll = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, label, batch_dims=2)
                 right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
                 sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
             sums[f"{direction}_nll_sum"] = _sum(nll, weights)

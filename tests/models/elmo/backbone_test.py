@@ -108,6 +108,19 @@ def test_layers_are_those_of_the_published_formula(encoder: ElmoEncoder) -> None
         assert not states[row, :, length:].any()
 
 
+@pytest.mark.parametrize("longest", [1, 7, 44, 45, 46, 49, 50])
+def test_words_that_come_again_and_padding_that_is_left_out_change_no_vector(
+    encoder: ElmoEncoder, longest: int
+) -> None:
+    lengths = np.array([[longest, 1, longest], [3, 0, 1]])  # 0: a masked position
+    ids = np.random.default_rng(longest).integers(1, 261, (2, 3, 50), np.int32)
+    ids[0, 2] = ids[0, 0]
+    ids = np.where(np.arange(50) < lengths[..., None], ids, 261 * (lengths[..., None] > 0))
+    vectors = np.asarray(encoder.token_layer(ids.astype(np.int32)))
+    expected = [[word(encoder, each) for each in row] for row in ids]
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
 def test_without_skip_connections_a_layer_gives_its_outputs_alone() -> None:
     with_skips = shaken()
     without = shaken(dataclasses.replace(CONFIG, skip_connections=False))
