@@ -34,7 +34,8 @@ class ValidationConfig:
     """Highest share of characters of one document that are neither letters nor white space."""
     max_replacement_share: float = 0.01
     """Highest share of U+FFFD in one document."""
-    languages: tuple[str, ...] = ("en", "zh")
+    languages: tuple[str, ...] = ("en", "zh", "zh-Hans", "zh-Hant")
+    """Codes that a document's `lang` may have, as they are written there."""
     max_duplicate_share: float = 0.05
     """Highest share of documents that repeat another one's text."""
     max_language_drift: float = 0.5

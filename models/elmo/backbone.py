@@ -113,7 +113,8 @@ class TokenLayer(keras.layers.Layer):
         if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
             vectors = self._vectors(rows)
         else:
-            distinct, places = tf.raw_ops.UniqueV2(x=rows, axis=[0])
+            with tf.device("CPU"):  # the GPU's kernel compares numbers only, not rows
+                distinct, places = tf.raw_ops.UniqueV2(x=rows, axis=[0])
             distinct = distinct[:, : self._characters_needed(distinct)]
             vectors = tf.gather(self._vectors(distinct), places)
         vectors = tf.reshape(vectors, tf.concat([shape, [self._width]], axis=0))

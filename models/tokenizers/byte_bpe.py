@@ -8,17 +8,13 @@ themselves spares it most of the work.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from models.config import from_json
-from models.errors import ConfigError
 from models.tokenizers.byte_bpe_files import (
     BYTE_LETTERS,
     END_OF_TEXT,
@@ -40,7 +36,6 @@ from models.tokenizers.tokenizer import Tokenizer, WordSplitter
 _Encode = Callable[[tf.Tensor], tf.RaggedTensor]
 """String `[n]` → int32 `[n, (tokens)]`."""
 
-CONFIG_FILE = "tokenizer.json"
 
 _TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
@@ -122,27 +117,13 @@ class ByteBpeTokenizer(Tokenizer):
         """
         return tf.strings.reduce_join(tf.gather(self._bytes, ids), axis=-1)
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes `encoder.json` and `vocab.bpe`, as GPT-2's are, and `tokenizer.json`."""
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write_vocabulary(self, folder: pathlib.Path) -> None:
+        """`encoder.json` and `vocab.bpe`, as GPT-2's are."""
         self._pairs.write(folder)
-        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-        (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: pathlib.Path) -> ByteBpeTokenizer:
-        """See `Tokenizer.load`."""
-        path = pathlib.Path(folder) / CONFIG_FILE
-        try:
-            config = from_json(ByteBpeConfig, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"a tokenizer's configuration cannot be read: {error.strerror}",
-                where=str(path),
-                remedy="give a folder that Tokenizer.save wrote",
-            ) from error
-        return cls(read_byte_pairs(path.parent), config)
+    def _read(cls, folder: pathlib.Path, config: ByteBpeConfig) -> ByteBpeTokenizer:
+        return cls(read_byte_pairs(folder), config)
 
     def _whole_words(self) -> tf.lookup.StaticHashTable:
         """The texts that are one word and one token: text → id, others -1.

@@ -6,10 +6,8 @@ too, but for the softmax of pretraining only.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
-import json
 import logging
 import pathlib
 from collections import Counter
@@ -19,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from models.config import from_json
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.config import CharacterConfig, WordPieceConfig
 from models.tokenizers.entries import read_entries
@@ -41,7 +38,6 @@ SPECIAL_TOKENS: Mapping[str, str] = {"start": "<S>", "end": "</S>", "unknown": "
 """Special tokens of the softmax by role; these are its first ids, in this order."""
 
 VOCABULARY_FILE = "vocab.txt"
-CONFIG_FILE = "tokenizer.json"
 
 _LOG = logging.getLogger("polyseme.vocabulary")
 _MOST_BYTES = WORD_LENGTH - 2
@@ -199,27 +195,13 @@ class CharacterTokenizer(Tokenizer):
             multipliers, hashes[first], ordered[first], ids[order][first].astype(np.int32)
         )
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes `vocab.txt`, a word a line, and `tokenizer.json`."""
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write_vocabulary(self, folder: pathlib.Path) -> None:
+        """`vocab.txt`, a word a line."""
         (folder / VOCABULARY_FILE).write_bytes((self._joined + "\n").encode())
-        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-        (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: pathlib.Path) -> CharacterTokenizer:
-        """See `Tokenizer.load`."""
-        path = pathlib.Path(folder) / CONFIG_FILE
-        try:
-            config = from_json(CharacterConfig, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"a tokenizer's configuration cannot be read: {error.strerror}",
-                where=str(path),
-                remedy="give a folder that Tokenizer.save wrote",
-            ) from error
-        return cls(read_vocabulary(path.with_name(VOCABULARY_FILE)), config)
+    def _read(cls, folder: pathlib.Path, config: CharacterConfig) -> CharacterTokenizer:
+        return cls(read_vocabulary(folder / VOCABULARY_FILE), config)
 
 
 def read_vocabulary(path: pathlib.Path) -> list[str]:

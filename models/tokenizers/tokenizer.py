@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import tensorflow as tf
+
+from models.config import from_json
+from models.errors import ConfigError
+
+CONFIG_FILE = "tokenizer.json"
+
+_Kind = TypeVar("_Kind", bound="Tokenizer")
 
 
 class WordSplitter(Protocol):
@@ -31,9 +40,11 @@ class Tokenizer(tf.Module, abc.ABC):
 
     Attributes:
         config_class: the dataclass that configures it.
+        config: one of these.
     """
 
     config_class: ClassVar[type]
+    config: Any
 
     @property
     @abc.abstractmethod
@@ -89,15 +100,37 @@ class Tokenizer(tf.Module, abc.ABC):
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """Readable text of ids `[batch, (tokens)]`, string `[batch]`."""
 
-    @abc.abstractmethod
     def save(self, folder: pathlib.Path) -> None:
-        """Writes the files that `load` reads."""
+        """Writes the vocabulary's files and `tokenizer.json`."""
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_vocabulary(folder)
+        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
+        (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
     @classmethod
-    @abc.abstractmethod
-    def load(cls, folder: pathlib.Path) -> Tokenizer:
+    def load(cls: type[_Kind], folder: pathlib.Path) -> _Kind:
         """The tokenizer that `save` wrote.
 
         Raises:
             ConfigError: a file is missing or cannot be used; names file and line.
         """
+        path = pathlib.Path(folder) / CONFIG_FILE
+        try:
+            config: Any = from_json(cls.config_class, path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"a tokenizer's configuration cannot be read: {error.strerror}",
+                where=str(path),
+                remedy="give a folder that Tokenizer.save wrote",
+            ) from error
+        return cls._read(path.parent, config)
+
+    @abc.abstractmethod
+    def _write_vocabulary(self, folder: pathlib.Path) -> None:
+        """Writes the files of the vocabulary."""
+
+    @classmethod
+    @abc.abstractmethod
+    def _read(cls: type[_Kind], folder: pathlib.Path, config: Any) -> _Kind:
+        """The tokenizer of a configuration and the vocabulary that `_write_vocabulary` wrote."""

@@ -7,16 +7,13 @@ is too long, is [UNK].
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from models.config import from_json
 from models.errors import ConfigError
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.entries import read_entries
@@ -36,7 +33,6 @@ CONTINUATION = "##"
 """Opens the entries that do not begin a word."""
 
 VOCABULARY_FILE = "vocab.txt"
-CONFIG_FILE = "tokenizer.json"
 
 _LONGEST_WORD = 256  # bytes; the longest entry that tensorflow-text's trie can hold
 _TEXTS = tf.TensorSpec([None], tf.string, "texts")
@@ -148,27 +144,13 @@ class WordPieceTokenizer(Tokenizer):
         """Words joined by single spaces, as text cannot be restored from BERT's normalization."""
         return self._pieces.detokenize(ids)
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes `vocab.txt`, an entry a line, and `tokenizer.json`."""
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write_vocabulary(self, folder: pathlib.Path) -> None:
+        """`vocab.txt`, an entry a line."""
         (folder / VOCABULARY_FILE).write_bytes((self._joined + "\n").encode())
-        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-        (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: pathlib.Path) -> WordPieceTokenizer:
-        """See `Tokenizer.load`."""
-        path = pathlib.Path(folder) / CONFIG_FILE
-        try:
-            config = from_json(WordPieceConfig, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"a tokenizer's configuration cannot be read: {error.strerror}",
-                where=str(path),
-                remedy="give a folder that Tokenizer.save wrote",
-            ) from error
-        return cls(read_vocabulary(path.with_name(VOCABULARY_FILE)), config)
+    def _read(cls, folder: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
+        return cls(read_vocabulary(folder / VOCABULARY_FILE), config)
 
 
 def read_vocabulary(path: pathlib.Path) -> list[str]:
