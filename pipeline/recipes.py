@@ -29,7 +29,7 @@ _NANOGPT = OptimizerConfig(
 """nanoGPT's AdamW and schedule for GPT-2 small."""
 
 _DEMO_ADAM = dataclasses.replace(
-    _NANOGPT, learning_rate=2e-3, final_learning_rate=2e-4, warmup_steps=50, weight_decay=0.0
+    _NANOGPT, learning_rate=2e-3, final_learning_rate=2e-4, warmup_steps=50
 )
 """nanoGPT's schedule for a run of minutes."""
 
@@ -125,7 +125,7 @@ def bert_demo() -> PipelineConfig:
             tokenizer=WordPieceConfig(vocabulary_size=4_000),
         ),
         training=TrainingConfig(
-            steps=4_000,
+            steps=4_200,
             batch_size=32,
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=100, bias_correction=True),
         ),
@@ -200,14 +200,14 @@ def elmo_zh_tiny() -> PipelineConfig:
 
 
 def elmo_demo() -> PipelineConfig:
-    """A small ELMo that learns real text on a laptop, the second run of `make demo`.
+    """A small ELMo that learns real text on a laptop.
 
     Command:
         python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in five minutes of training on two cores a blessed and pushed model, whose perplexity
-    on addresses that it did not see is below the bigram baseline's
-    (docs/decisions/0012-the-demos-elmo-and-gpt.md).
+    Expected: some five minutes of training on two cores. A trial of 3,100 steps had perplexity
+    111.5, the bigram baseline 112.9 (docs/decisions/0012-the-demos-elmo-and-gpt.md); the recipe as
+    it stands has not been through the whole pipeline, which refuses what is not below the baseline.
     """
     return PipelineConfig(
         model=ElmoConfig(
@@ -225,7 +225,9 @@ def elmo_demo() -> PipelineConfig:
             steps=3_300,
             batch_size=24,
             jit_compile=False,
-            optimizer=dataclasses.replace(_DEMO_ADAM, learning_rate=6e-3, beta_2=0.999),
+            optimizer=dataclasses.replace(
+                _DEMO_ADAM, learning_rate=6e-3, weight_decay=0.0, beta_2=0.999
+            ),
         ),
     )
 
@@ -292,14 +294,14 @@ def gpt_zh_tiny() -> PipelineConfig:
 
 
 def gpt_demo() -> PipelineConfig:
-    """A small GPT that learns real text on a laptop, the third run of `make demo`.
+    """A small GPT that learns real text on a laptop.
 
     Command:
         python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in three minutes of training on two cores a blessed and pushed model, whose perplexity
-    on addresses that it did not see is below the bigram baseline's
-    (docs/decisions/0012-the-demos-elmo-and-gpt.md).
+    Expected: some three minutes of training on two cores. A trial of 1,298 steps had perplexity
+    45.9, the bigram baseline 61.3 (docs/decisions/0012-the-demos-elmo-and-gpt.md); the recipe as it
+    stands has not been through the whole pipeline.
     """
     return PipelineConfig(
         model=GptConfig(
