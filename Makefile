@@ -16,14 +16,16 @@ setup:  ## Makes .venv from requirements.lock, or brings it up to date
 	@bash setup.sh
 
 .PHONY: demo
-demo: setup  ## Trains, evaluates and pushes a small BERT on State of the Union addresses
+demo: setup  ## Trains, evaluates and pushes a small BERT, ELMo and GPT, and compares them
 	python -m pipeline corpus sotu
 	python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
+	python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
+	python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
 	python -m pipeline predict fill-mask --name bert_demo \
 	  'The people of the United [MASK] are free.' \
 	  'Congress should pass this [MASK] without delay.' \
 	  'We must protect the health of our [MASK].'
-	@echo 'report  runs/bert_demo/report.html'
+	python -m pipeline compare bert_demo elmo_demo gpt_demo
 
 .PHONY: test
 test: setup  ## Runs the fast tests, then the end-to-end tests

@@ -124,7 +124,10 @@ class Objective(Protocol):
         """Each loss's denominator per example `[batch]`, float32, known before the model runs."""
 
     def set_baseline(self, model: keras.Model, examples: tf.data.Dataset) -> None:
-        """Fills the model's baseline tables (unigram counts) from batches of training features."""
+        """Fills the model's baseline tables (unigram counts) from batches of training features.
+
+        Weights that were never trained may start from them.
+        """
 
     def metrics(self) -> Sequence[Metric]:
         """Figures and their thresholds; at least one has a bound."""

@@ -222,7 +222,7 @@ def elmo_demo() -> PipelineConfig:
             tokenizer=CharacterConfig(vocabulary_size=8_000),
         ),
         training=TrainingConfig(
-            steps=3_300,
+            steps=2_800,
             batch_size=24,
             jit_compile=False,
             optimizer=dataclasses.replace(

@@ -11,9 +11,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# `make demo` trains for minutes. Here its own commands run with a smaller recipe, and nothing else
+# `make demo` trains for minutes. Here its own commands run with smaller recipes, and nothing else
 # is changed; .ci/run runs the other targets.
-DEMO_RECIPE, SMALL_RECIPE = "bert_demo", "bert_tiny"
+FAMILIES = ("bert", "elmo", "gpt")
 
 WORDS = "the sea was calm and a small boat with two sails came home to its harbour".split()
 
@@ -60,17 +60,22 @@ def test_make_targets_are_run_by_ci() -> None:
 
 
 def test_demo_prints_three_predictions_and_the_report() -> None:
-    *_, predict = demo_commands()
+    *_, predict, compare = demo_commands()
     assert len([word for word in shlex.split(predict) if "[MASK]" in word]) == 3
-    assert any(DEMO_RECIPE in line for line in demo_commands())
+    assert shlex.split(compare)[3:] == ["compare", *(f"{family}_demo" for family in FAMILIES)]
 
 
 @pytest.mark.e2e
-def test_demo_with_a_smaller_recipe(tmp_path: pathlib.Path) -> None:
-    small = [line.replace(DEMO_RECIPE, SMALL_RECIPE) for line in demo_commands()]
+def test_demo_with_smaller_recipes(tmp_path: pathlib.Path) -> None:
+    small = [line.replace("_demo", "_tiny") for line in demo_commands()]
     printed = shell(small, tmp_path)
-    assert "pushed as version 1" in printed or "blessed" in printed
-    assert (tmp_path / "runs" / SMALL_RECIPE / "report.html").stat().st_size > 10_000
+    assert printed.count("blessed and pushed as version 1") == len(FAMILIES)
+    for family in FAMILIES:
+        assert (tmp_path / "runs" / f"{family}_tiny" / "report.html").stat().st_size > 10_000
+    comparison = (tmp_path / "runs" / "comparison.html").read_text(encoding="utf-8")
+    assert "runs/comparison.html" in printed
+    for part in ("bert_tiny", "elmo_tiny", "gpt_tiny", "The people of this country"):
+        assert part in comparison
 
 
 @pytest.mark.e2e

@@ -83,7 +83,11 @@ class ElmoObjective:
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
     def set_baseline(self, model: ElmoPretraining, examples: tf.data.Dataset) -> None:
-        """Fills the baselines from batches of training features."""
+        """Fills the baselines from batches of training features.
+
+        A softmax that was never trained starts its bias at the words' frequencies: by steps of the
+        optimizer's size a rare word's would take a thousand to get there.
+        """
         size = self.vocabulary_size
         forward, backward = PairCounts(size), PairCounts(size)
         for batch in examples:
@@ -100,6 +104,8 @@ class ElmoObjective:
             for pairs in (forward, backward)
         ]
         model.unigram.fill(np.sum(labels, axis=0))
+        if not np.any(model.softmax.bias):
+            model.softmax.bias.assign(model.unigram.log_probabilities)
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.elmo.metrics.metrics`."""

@@ -243,8 +243,10 @@ def test_at_least_one_figure_gates_the_blessing(given: Newcomer) -> None:
     assert {figure.baseline for figure in figures} <= {None, *names}
 
 
-def test_the_baseline_is_no_weight_that_is_trained(given: Newcomer) -> None:
+def test_the_baseline_leaves_trained_weights_alone(given: Newcomer) -> None:
     model = build_model(given.family, given.config, given.tokenizer, seed=0)
+    for weight in model.trainable_variables:
+        weight.assign(weight + 0.01)
     before = [weight.numpy() for weight in model.trainable_variables]
     batches = tf.data.Dataset.from_tensor_slices(given.batch).batch(3)
     given.objective.set_baseline(model, batches)

@@ -161,6 +161,23 @@ def test_baselines_are_of_each_directions_pairs() -> None:
     )
 
 
+def test_a_fresh_softmax_starts_at_the_words_frequencies() -> None:
+    model = build()
+    objective = ElmoObjective(CONFIG.objective, WORDS)
+    untrained = [weight.numpy() for weight in model.trainable_variables]
+    objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch(9)).batch(4))
+    for weight, before in zip(model.trainable_variables, untrained, strict=True):
+        if weight is model.softmax.bias:
+            np.testing.assert_array_equal(weight, model.unigram.log_probabilities)
+            assert np.ptp(weight.numpy()) > 0.5
+        else:
+            np.testing.assert_array_equal(weight, before)
+    first = model.softmax.bias.numpy()
+    objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch(9, seed=1)).batch(4))
+    assert not np.array_equal(model.unigram.log_probabilities, first)
+    np.testing.assert_array_equal(model.softmax.bias, first)
+
+
 @pytest.mark.e2e
 def test_a_training_step_compiles_for_an_accelerator() -> None:
     model = build(dropout=True)
