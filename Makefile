@@ -18,14 +18,19 @@ setup:  ## Makes .venv from requirements.lock, or brings it up to date
 .PHONY: demo
 demo: setup  ## Trains, evaluates and pushes a small BERT, ELMo and GPT, and compares them
 	python -m pipeline corpus sotu
-	python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
-	python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
-	python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1
+	@TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_FORCE_GPU_ALLOW_GROWTH=true \
+	  $(MAKE) --no-print-directory --jobs 3 bert_demo elmo_demo gpt_demo
 	python -m pipeline predict fill-mask --name bert_demo \
 	  'The people of the United [MASK] are free.' \
 	  'Congress should pass this [MASK] without delay.' \
 	  'We must protect the health of our [MASK].'
 	python -m pipeline compare bert_demo elmo_demo gpt_demo
+
+# Of `demo`, which runs them side by side: one small model does not keep two processors busy.
+.PHONY: bert_demo elmo_demo gpt_demo
+bert_demo elmo_demo gpt_demo:
+	python -m pipeline run $@ --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1 2>&1 \
+	  | sed --unbuffered 's/^/$@  /'
 
 .PHONY: test
 test: setup  ## Runs the fast tests, then the end-to-end tests

@@ -222,7 +222,7 @@ def elmo_demo() -> PipelineConfig:
             tokenizer=CharacterConfig(vocabulary_size=8_000),
         ),
         training=TrainingConfig(
-            steps=2_800,
+            steps=3_300,
             batch_size=24,
             jit_compile=False,
             optimizer=dataclasses.replace(
@@ -309,7 +309,7 @@ def gpt_demo() -> PipelineConfig:
             objective=GptObjectiveConfig(sequence_length=64),
             tokenizer=ByteBpeConfig(vocabulary_size=2_000),
         ),
-        training=TrainingConfig(steps=1_000, batch_size=32, optimizer=_DEMO_ADAM),
+        training=TrainingConfig(steps=1_300, batch_size=32, optimizer=_DEMO_ADAM),
     )
 
 
