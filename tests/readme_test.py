@@ -11,8 +11,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# `make demo` trains for minutes. Here its own commands run with smaller recipes, and nothing else
-# is changed; .ci/run runs the other targets.
+# `make demo` trains for minutes. Here its own commands run with smaller recipes on a smaller span,
+# one after the other, and nothing else is changed; .ci/run runs the other targets.
 FAMILIES = ("bert", "elmo", "gpt")
 
 WORDS = "the sea was calm and a small boat with two sails came home to its harbour".split()
@@ -44,7 +44,7 @@ def shell(script: list[str], folder: pathlib.Path) -> str:
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        ["bash", "-euc", "\n".join(script)],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(script)],
         cwd=folder, env=environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
     )  # fmt: skip
@@ -60,14 +60,17 @@ def test_make_targets_are_run_by_ci() -> None:
 
 
 def test_demo_prints_three_predictions_and_the_report() -> None:
-    *_, predict, compare = demo_commands()
+    _, *runs, predict, compare = demo_commands()
+    assert [shlex.split(run)[3:5] for run in runs] == [["run", f"{name}_demo"] for name in FAMILIES]
     assert len([word for word in shlex.split(predict) if "[MASK]" in word]) == 3
     assert shlex.split(compare)[3:] == ["compare", *(f"{family}_demo" for family in FAMILIES)]
 
 
 @pytest.mark.e2e
 def test_demo_with_smaller_recipes(tmp_path: pathlib.Path) -> None:
-    small = [line.replace("_demo", "_tiny") for line in demo_commands()]
+    small = [
+        line.replace("_demo", "_tiny").replace("--span 1", "--span 3") for line in demo_commands()
+    ]
     printed = shell(small, tmp_path)
     assert printed.count("blessed and pushed as version 1") == len(FAMILIES)
     for family in FAMILIES:
