@@ -299,7 +299,7 @@ def gpt_demo() -> PipelineConfig:
     Command:
         python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in 3 to 4 minutes of training on two cores a blessed and pushed model. On addresses
+    Expected: in some minutes of training on two cores a blessed and pushed model. On addresses
     that it did not see its perplexity is 48, the bigram baseline's 62
     (docs/decisions/0012-the-demos-elmo-and-gpt.md).
     """

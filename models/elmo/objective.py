@@ -85,8 +85,8 @@ class ElmoObjective:
     def set_baseline(self, model: ElmoPretraining, examples: tf.data.Dataset) -> None:
         """Fills the baselines from batches of training features.
 
-        A softmax that was never trained starts its bias at the words' frequencies: by steps of the
-        optimizer's size a rare word's would take a thousand to get there.
+        A softmax that was never trained starts its bias at the words' frequencies: from 0
+        a rare word's has far to go by steps of the optimizer's size.
         """
         size = self.vocabulary_size
         forward, backward = PairCounts(size), PairCounts(size)
