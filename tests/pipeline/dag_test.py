@@ -123,7 +123,7 @@ def test_beams_flags(config: BeamConfig, expected: list[str]) -> None:
 def test_tfx_packs_no_copy_of_itself_for_workers_on_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # It leaves each one, 57 MB, in the temporary folder.
+    # It leaves each one, 52 MB, in the temporary folder.
     packed: list[str] = []
     monkeypatch.setattr(
         dependency_utils, "build_ephemeral_package", lambda: packed.append("a copy") or "tfx.tar.gz"
