@@ -47,6 +47,11 @@ class BertObjectiveConfig:
     max_predictions: int = 20
     """Masked positions of an example, at most."""
     masked_share: float = 0.15
+    whole_words: bool = False
+    """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
+    longest_ngram: int = 1
+    """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
+    with a probability that goes by 1/n (ALBERT: 3)."""
     short_sequence_share: float = 0.1
     """Share of examples that aim at a random shorter length."""
     dupe_factor: int = 10

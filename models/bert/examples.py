@@ -37,11 +37,19 @@ def make_examples(
     documents: Sequence[TokenizedDocument],
     config: BertObjectiveConfig,
     special_ids: Mapping[str, int],
-    vocabulary_size: int,
+    goes_on: np.ndarray,
     rng: np.random.Generator,
     tally: collections.Counter[str],
 ) -> Iterator[Example]:
     """Examples of one group, shuffled; a pure function of its arguments.
+
+    Args:
+        documents: the group.
+        config: lengths, shares and how to mask.
+        special_ids: by role.
+        goes_on: bool `[vocabulary]`, entries that go on with the word of the token before.
+        rng: the only source of chance.
+        tally: what was dropped, cut or forced.
 
     Tallies `documents_without_text`, `truncated_tokens`, `pairs_without_partner` and
     `chunks_without_partner`.
@@ -58,11 +66,15 @@ def make_examples(
         tally=tally,
     )
     pairs = truncate_pairs(pairs.take(rng.permutation(len(pairs))), max_tokens, rng, tally)
-    words = np.setdiff1d(np.arange(vocabulary_size), list(special_ids.values()))
+    words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
+    if not config.whole_words:
+        goes_on = np.zeros(len(goes_on), bool)
     buckets = length_buckets(config.sequence_length)
     for begin in range(0, len(pairs), _BLOCK):
         block = pairs.take(np.arange(begin, min(begin + _BLOCK, len(pairs))))
-        yield from _block_examples(corpus, block, config, special_ids, words, buckets, rng)
+        yield from _block_examples(
+            corpus, block, config, special_ids, words, goes_on, buckets, rng
+        )
 
 
 def _block_examples(
@@ -71,6 +83,7 @@ def _block_examples(
     config: BertObjectiveConfig,
     special_ids: Mapping[str, int],
     words: np.ndarray,
+    goes_on: np.ndarray,
     buckets: np.ndarray,
     rng: np.random.Generator,
 ) -> Iterator[Example]:
@@ -85,6 +98,8 @@ def _block_examples(
         mask_id=special_ids["mask"],
         words=words,
         rng=rng,
+        begins=~goes_on[token_ids] if config.whole_words or config.longest_ngram > 1 else None,
+        longest_ngram=config.longest_ngram,
     )
     column = np.arange(config.sequence_length)
     real = column < lengths[:, None]

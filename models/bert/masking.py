@@ -2,7 +2,8 @@
 
 Follows `create_masked_lm_predictions` of google-research/bert: `max(1, round(length · share))`
 positions of an example, at most `max_predictions`, special tokens apart; of these 80 % become
-[MASK], 10 % stay as they are and 10 % become a random word, never a special one.
+[MASK], 10 % stay as they are and 10 % become a random word, never a special one. Words can be
+masked whole (its `do_whole_word_mask`), and several in a row (Lan et al., 2020, "ALBERT").
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def mask_words(
     mask_id: int,
     words: np.ndarray,
     rng: np.random.Generator,
+    begins: np.ndarray | None = None,
+    longest_ngram: int = 1,
 ) -> Masked:
     """Masks examples.
 
@@ -48,21 +51,21 @@ def mask_words(
         lengths: `[examples]`, tokens with the special ones, of which `share` are masked.
         words: ids that a random replacement is drawn from.
         rng: the only source of chance.
+        begins: bool `[examples, time]`, where a word begins, to mask words whole: never more
+            tokens than wanted, and fewer where no word is left that fits. None: tokens one by one.
+        longest_ngram: with `begins`, up to so many words in a row are masked together, n of them
+            with a probability that goes by 1/n.
     """
     examples, time = token_ids.shape
     slots = min(max_predictions, time)
     wanted = np.maximum(1, np.rint(lengths * share)).astype(np.int64)
     wanted = np.minimum(np.minimum(wanted, slots), maskable.sum(axis=1))
+    if begins is None:
+        positions = _tokens(maskable, wanted, slots, rng)
+    else:
+        positions = _whole_words(maskable, begins, wanted, slots, longest_ngram, rng)
 
-    # The positions with the smallest of independent uniform keys are a uniform sample. Keys have
-    # 53 bits: ties, which a sort may break by its hardware, do not happen.
-    keys = np.where(maskable, rng.random((examples, time)), 2.0)
-    order = np.argpartition(keys, slots - 1, axis=1)[:, :slots]
-    by_key = np.argsort(np.take_along_axis(keys, order, axis=1), axis=1)
-    order = np.take_along_axis(order, by_key, axis=1)
-    taken = np.arange(slots) < wanted[:, None]
-    positions = np.sort(np.where(taken, order, time), axis=1)
-
+    taken = positions < time
     rows = np.arange(examples)[:, None]
     positions = np.where(taken, positions, 0)
     labels = np.where(taken, token_ids[rows, positions], 0)
@@ -84,3 +87,76 @@ def mask_words(
         labels=padded(labels, np.int64),
         weights=padded(taken, np.float32),
     )
+
+
+def _tokens(
+    maskable: np.ndarray, wanted: np.ndarray, slots: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Positions `[examples, slots]` of single tokens, ascending, then `time`."""
+    examples, time = maskable.shape
+    # The positions with the smallest of independent uniform keys are a uniform sample. Keys have
+    # 53 bits: ties, which a sort may break by its hardware, do not happen.
+    keys = np.where(maskable, rng.random((examples, time)), 2.0)
+    order = np.argpartition(keys, slots - 1, axis=1)[:, :slots]
+    by_key = np.argsort(np.take_along_axis(keys, order, axis=1), axis=1)
+    order = np.take_along_axis(order, by_key, axis=1)
+    return np.sort(np.where(np.arange(slots) < wanted[:, None], order, time), axis=1)
+
+
+def _whole_words(
+    maskable: np.ndarray,
+    begins: np.ndarray,
+    wanted: np.ndarray,
+    slots: int,
+    longest_ngram: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Positions `[examples, slots]` of words in a row, ascending, then `time`.
+
+    Words are tried in random order, as many in a row as was drawn, fewer if they would be too many
+    tokens; what would still be, or holds a word that is masked already, is passed over.
+    """
+    examples, time = maskable.shape
+    before = np.pad(maskable, ((0, 0), (1, 0)))[:, :-1]
+    first = maskable & (begins | ~before)  # what a special token cuts off is a word of its own
+    word = np.where(maskable, np.cumsum(first, axis=1) - 1, -1)
+    count = first.sum(axis=1)
+    most = int(count.max(initial=0)) + longest_ngram  # so many words a row, some of them none
+    flat = (np.arange(examples)[:, None] * most + word)[maskable]
+    tokens = np.bincount(flat, minlength=examples * most).reshape(examples, most)
+    ends = np.pad(np.cumsum(tokens, axis=1), ((0, 0), (1, 0)))  # in tokens, special ones apart
+
+    # How many words, up to the longest, follow one another from a word on without a special token.
+    alone = np.zeros((examples, most + 1), bool)
+    alone[:, most] = True
+    opens = first & ~before
+    alone[np.nonzero(opens)[0], word[opens]] = True
+    alone[np.arange(most + 1) >= count[:, None]] = True
+    reach = np.ones((examples, most), np.int64)
+    for n in range(1, longest_ngram):
+        unbroken = ~alone[:, n : most + 1][:, : most - n]
+        reach[:, : most - n] += (reach[:, : most - n] == n) & unbroken
+
+    rows = np.arange(examples)
+    keys = np.where(np.arange(most) < count[:, None], rng.random((examples, most)), 2.0)
+    order = np.argsort(keys, axis=1)
+    sizes = np.arange(1, longest_ngram + 1)
+    chances = np.cumsum(1 / sizes) / np.sum(1 / sizes)
+    drawn = 1 + np.searchsorted(chances, rng.random((examples, most)), side="right")
+    masked = np.zeros((examples, most), bool)
+    left = wanted.copy()
+    for rank in range(int(count.max(initial=0))):
+        if not left.any():
+            break
+        at = order[:, rank]
+        n = np.minimum(drawn[:, rank], reach[rows, at])
+        spans = np.stack([ends[rows, at + size] - ends[rows, at] for size in sizes], axis=1)
+        n = np.sum((sizes <= n[:, None]) & (spans <= left[:, None]), axis=1)
+        n[rank >= count] = 0
+        together = [(size <= n) & masked[rows, at + size - 1] for size in sizes]
+        n[np.any(together, axis=0)] = 0
+        for size in sizes:
+            masked[rows[size <= n], at[size <= n] + size - 1] = True
+        left -= np.where(n > 0, spans[rows, n - 1], 0)
+    taken = maskable & masked[rows[:, None], word]
+    return np.sort(np.where(taken, np.arange(time), time), axis=1)[:, :slots]

@@ -18,6 +18,7 @@ from models.errors import ConfigError
 from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
 from models.tokenizers.sentences import split_sentences
 from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.wordpiece import CONTINUATION
 
 _LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
 
@@ -38,6 +39,7 @@ class BertObjective:
         self.config = config
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
+        self._goes_on = np.array([word.startswith(CONTINUATION) for word in tokenizer.vocabulary])
 
     @property
     def streams(self) -> None:
@@ -59,7 +61,7 @@ class BertObjective:
     ) -> Iterator[Example]:
         """See `models.bert.examples.make_examples`."""
         return examples.make_examples(
-            documents, self.config, self.special_ids, self.vocabulary_size, rng, tally
+            documents, self.config, self.special_ids, self._goes_on, rng, tally
         )
 
     def build_model(self, backbone: BertEncoder) -> BertPretraining:
@@ -119,7 +121,12 @@ class BertObjective:
 
 
 def _check(config: BertObjectiveConfig) -> None:
-    least = {"sequence_length": _LEAST_LENGTH, "max_predictions": 1, "dupe_factor": 1}
+    least = {
+        "sequence_length": _LEAST_LENGTH,
+        "max_predictions": 1,
+        "dupe_factor": 1,
+        "longest_ngram": 1,
+    }
     for name, bound in least.items():
         if getattr(config, name) < bound:
             raise ConfigError(

@@ -11,6 +11,7 @@ from models.examples import check
 from models.objective import Example, TokenizedDocument
 from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, documents
 
+GOES_ON = np.array([word.startswith("##") for word in (*SPECIAL, *WORDS)])
 ROLES = {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
 
 
@@ -18,9 +19,7 @@ def made(
     of: list[TokenizedDocument], *, seed: int = 0, config: BertObjectiveConfig = CONFIG.objective
 ) -> tuple[list[Example], collections.Counter[str]]:
     tally: collections.Counter[str] = collections.Counter()
-    examples = make_examples(
-        of, config, ROLES, len(SPECIAL) + len(WORDS), np.random.default_rng(seed), tally
-    )
+    examples = make_examples(of, config, ROLES, GOES_ON, np.random.default_rng(seed), tally)
     return list(examples), tally
 
 
@@ -106,3 +105,37 @@ def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
     (example,), _ = made([TokenizedDocument("a", "paper", "en", pieces)], config=config)
     assert example["padding_mask"].sum() == tokens + 3
     assert example["length"].tolist() == [bucket]
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+def test_words_are_masked_whole(longest: int) -> None:
+    settings = {"whole_words": True, "longest_ngram": longest, "max_predictions": 6}
+    config = dataclasses.replace(CONFIG.objective, **settings, masked_share=0.25)
+    examples, _ = made(documents(40), config=config)
+    split = broken = 0
+    for example in examples:
+        taken = np.zeros(24, bool)
+        taken[example["mask_positions"][example["mask_weights"] > 0]] = True
+        token_ids = example["token_ids"].copy()
+        token_ids[example["mask_positions"][::-1]] = example["mask_ids"][::-1]
+        token_ids[0] = ROLES["start"]
+        special = np.isin(token_ids, list(ROLES.values()))
+        goes_on = GOES_ON[token_ids] & ~special & ~np.roll(special, 1)
+        split += int(np.sum(goes_on & taken))
+        broken += int(np.sum(goes_on & (taken != np.roll(taken, 1))))
+    assert split > 20
+    assert not broken
+
+
+def test_masks_of_single_tokens_break_words() -> None:
+    examples, _ = made(documents(40))
+    broken = 0
+    for example in examples:
+        real = example["mask_weights"] > 0
+        for position, label in zip(
+            example["mask_positions"][real], example["mask_ids"][real], strict=True
+        ):
+            alone = position - 1 not in example["mask_positions"][real]
+            after_special = example["token_ids"][position - 1] in (ROLES["start"], ROLES["end"])
+            broken += int(GOES_ON[label] and alone and not after_special)
+    assert broken

@@ -118,3 +118,95 @@ def test_random_words_are_uniform_and_never_special(many: Masked) -> None:
     other = shown[(shown != MASK) & (shown != many.labels[real])]
     assert other.min() >= 5
     assert stats.chisquare(np.bincount(other)[5:]).pvalue > 1e-3
+
+
+# Whole words, checked against the published loop written out for one example.
+
+
+def words_one_by_one(
+    maskable: list[bool], begins: list[bool], wanted: int, longest: int, rng: np.random.Generator
+) -> list[int]:
+    """ALBERT's loop, which with n-grams of one word is google-research/bert's."""
+    groups: list[list[list[int]]] = []  # segments of words of positions
+    for position, (real, begin) in enumerate(zip(maskable, begins, strict=True)):
+        if not real:
+            continue
+        if position == 0 or not maskable[position - 1]:
+            groups.append([[position]])
+        elif begin:
+            groups[-1].append([position])
+        else:
+            groups[-1][-1].append(position)
+    starts = [(segment, i) for segment in groups for i in range(len(segment))]
+    chances = np.array([1 / n for n in range(1, longest + 1)])
+    taken: list[int] = []
+    for place in rng.permutation(len(starts)):
+        segment, i = starts[place]
+        n = min(rng.choice(longest, p=chances / chances.sum()) + 1, len(segment) - i)
+        while n and len(taken) + sum(map(len, segment[i : i + n])) > wanted:
+            n -= 1
+        span = [position for word in segment[i : i + n] for position in word]
+        if not set(span) & set(taken):
+            taken += span
+    return sorted(taken)
+
+
+MASKABLE = [False, *[True] * 6, False, *[True] * 4, False, False]
+BEGINS = [True, True, False, True, True, False, False, True, False, True, True, True, True, True]
+
+
+@pytest.mark.parametrize(("longest", "share"), [(1, 0.36), (2, 0.36), (3, 0.5), (3, 0.9)])
+def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, share: float) -> None:
+    n = 8_000
+    token_ids = np.tile(5 + np.arange(14) % 10, (n, 1))
+    masked = mask_words(
+        token_ids, np.tile(MASKABLE, (n, 1)), np.full(n, 13), share=share, max_predictions=14,
+        mask_id=MASK, words=WORDS, rng=np.random.default_rng(0),
+        begins=np.tile(BEGINS, (n, 1)), longest_ngram=longest,
+    )  # fmt: skip
+    wanted = min(round(13 * share), sum(MASKABLE))
+    rng = np.random.default_rng(1)
+    expected: dict[tuple[int, ...], int] = {}
+    for _ in range(n):
+        key = tuple(words_one_by_one(MASKABLE, BEGINS, wanted, longest, rng))
+        expected[key] = expected.get(key, 0) + 1
+    found: dict[tuple[int, ...], int] = {}
+    for positions, weights in zip(masked.positions, masked.weights, strict=True):
+        key = tuple(positions[weights > 0].tolist())
+        found[key] = found.get(key, 0) + 1
+    keys = sorted(expected.keys() | found.keys())
+    table = np.array([[counts.get(key, 0) for key in keys] for counts in (expected, found)])
+    table = table[:, table.sum(axis=0) >= 20]
+    assert table.sum() > 1.95 * n
+    assert table.shape[1] > 5
+    assert stats.chi2_contingency(table).pvalue > 1e-3
+
+
+@given(
+    st.integers(1, 4),
+    st.floats(0, 1),
+    st.integers(1, 16),
+    st.lists(
+        st.lists(st.sampled_from(["special", "begin", "go on"]), min_size=12, max_size=12),
+        min_size=1, max_size=6,
+    ),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_words_are_masked_whole_and_never_too_many(longest, share, most, kinds, seed) -> None:
+    maskable = np.array([[kind != "special" for kind in row] for row in kinds])
+    begins = np.array([[kind == "begin" for kind in row] for row in kinds])
+    token_ids = np.tile(5 + np.arange(12) % 10, (len(kinds), 1))
+    lengths = np.full(len(kinds), 12)
+    masked = mask_words(
+        token_ids, maskable, lengths, share=share, max_predictions=most, mask_id=MASK,
+        words=WORDS, rng=np.random.default_rng(seed), begins=begins, longest_ngram=longest,
+    )  # fmt: skip
+    wanted = min(max(1, round(12 * share)), most)
+    for row, (positions, weights) in enumerate(zip(masked.positions, masked.weights, strict=True)):
+        taken = positions[weights > 0].tolist()
+        assert taken == sorted(set(taken))
+        assert len(taken) <= min(wanted, maskable[row].sum())
+        for position in range(12):
+            goes_on = maskable[row, position] and not begins[row, position]
+            if goes_on and position and maskable[row, position - 1]:
+                assert (position in taken) == (position - 1 in taken)

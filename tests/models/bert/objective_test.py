@@ -39,6 +39,7 @@ def model(words: WordPieceTokenizer, objective: BertObjective) -> BertPretrainin
         ("sequence_length", -1, "Raise it."),
         ("max_predictions", 0, "Raise it."),
         ("dupe_factor", 0, "Raise it."),
+        ("longest_ngram", 0, "Raise it."),
         ("masked_share", -0.01, "Give a number from 0 to 1."),
         ("masked_share", 1.01, "Give a number from 0 to 1."),
         ("masked_share", float("nan"), "Give a number from 0 to 1."),
