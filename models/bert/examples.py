@@ -72,9 +72,7 @@ def make_examples(
     buckets = length_buckets(config.sequence_length)
     for begin in range(0, len(pairs), _BLOCK):
         block = pairs.take(np.arange(begin, min(begin + _BLOCK, len(pairs))))
-        yield from _block_examples(
-            corpus, block, config, special_ids, words, goes_on, buckets, rng
-        )
+        yield from _block_examples(corpus, block, config, special_ids, words, goes_on, buckets, rng)
 
 
 def _block_examples(

@@ -5,6 +5,9 @@ until a target length; A ends at a random piece boundary inside the chunk; B is 
 chunk, or, half of the time and always when the chunk is a single piece, begins at a random piece
 of another document, and then the chunk's unused pieces are put back. Because A and B are runs of
 whole pieces, four numbers describe a pair, and nothing here touches a token.
+
+Instead B can always be the rest of the chunk, and the two change places half of the time: sentence
+order (Lan et al., 2020, "ALBERT").
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ class Pairs:
     Attributes:
         document: index of A's document.
         a_start, a_length, b_start, b_length: int64, in tokens.
-        follows: int64, 1 if B is what follows A, 0 if it comes from another document.
+        follows: int64, 1 if B is what follows A, 0 if it comes from another document or before A.
     """
 
     document: np.ndarray
@@ -84,6 +87,7 @@ def make_pairs(
     passes: int,
     rng: np.random.Generator,
     tally: collections.Counter[str],
+    order: bool = False,
 ) -> Pairs:
     """Pairs of every document, `passes` times over with other cuts, not yet truncated.
 
@@ -95,6 +99,8 @@ def make_pairs(
     Args:
         max_tokens: tokens of A and B together, at most.
         short_share: share of documents, per pass, that aim at a random shorter length.
+        order: pairs are of one document, in order or not. A chunk of a single piece has none and
+            is dropped, and tallied as `chunks_without_partner`.
     """
     draw = _uniforms(rng)
     rows: list[tuple[int, int, int, int, int, int]] = []
@@ -103,7 +109,12 @@ def make_pairs(
             target = max_tokens
             if next(draw) < short_share:
                 target = 2 + int(next(draw) * (max_tokens - 1))
-            rows.extend(_document_pairs(corpus.boundaries, document, target, draw, tally))
+            if order:
+                rows.extend(
+                    _ordered_pairs(corpus.boundaries[document], document, target, draw, tally)
+                )
+            else:
+                rows.extend(_document_pairs(corpus.boundaries, document, target, draw, tally))
     columns = np.asarray(rows, np.int64).reshape(-1, 6).T
     return Pairs(*columns)
 
@@ -142,6 +153,28 @@ def _document_pairs(
         else:
             begin = end
             yield document, a_start, a_length, edges[cut], edges[end] - edges[cut], 1
+
+
+def _ordered_pairs(
+    edges: Sequence[int],
+    document: int,
+    target: int,
+    draw: Iterator[float],
+    tally: collections.Counter[str],
+) -> Iterator[tuple[int, int, int, int, int, int]]:
+    pieces = len(edges) - 1
+    begin = 0
+    while begin < pieces:
+        end = min(bisect.bisect_left(edges, edges[begin] + target), pieces)
+        if end - begin == 1:
+            tally["chunks_without_partner"] += 1
+        else:
+            cut = begin + 1 + int(next(draw) * (end - begin - 1))
+            first, second = (edges[begin], edges[cut]), (edges[cut], edges[end])
+            follows = int(next(draw) < 0.5)
+            a, b = (first, second) if follows else (second, first)
+            yield document, a[0], a[1] - a[0], b[0], b[1] - b[0], follows
+        begin = end
 
 
 def truncate_pairs(

@@ -24,7 +24,13 @@ def corpus_of(lengths: Lengths) -> Corpus:
 
 
 def pairs_of(
-    lengths: Lengths, *, seed: int = 0, passes: int = 1, max_tokens: int = 20, short: float = 0.1
+    lengths: Lengths,
+    *,
+    seed: int = 0,
+    passes: int = 1,
+    max_tokens: int = 20,
+    short: float = 0.1,
+    order: bool = False,
 ) -> tuple[Pairs, collections.Counter[str]]:
     tally: collections.Counter[str] = collections.Counter()
     made = make_pairs(
@@ -34,6 +40,7 @@ def pairs_of(
         passes=passes,
         rng=np.random.default_rng(seed),
         tally=tally,
+        order=order,
     )
     return made, tally
 
@@ -185,3 +192,26 @@ def test_short_targets_are_uniform() -> None:
     first = (made.document == 0) & (made.a_start == 0) & (made.follows == 1)
     targets = np.bincount((made.a_length + made.b_length)[first], minlength=9)[2:]
     assert stats.chisquare(targets).pvalue > 1e-3
+
+
+@given(corpora, st.integers(0, 2**32 - 1))
+def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: int) -> None:
+    corpus = corpus_of(lengths)
+    made, tally = pairs_of(lengths, seed=seed, order=True)
+    used = 0
+    for document, a, a_length, b, b_length, follows in zip(*vars(made).values(), strict=True):
+        (first, first_length), (second, second_length) = sorted([(a, a_length), (b, b_length)])
+        assert first + first_length == second
+        assert {first, second, second + second_length} <= set(corpus.boundaries[document])
+        assert follows == (a == first)
+        used += second_length + first_length
+    assert used <= sum(map(sum, lengths))
+    assert (used == sum(map(sum, lengths))) == (tally["chunks_without_partner"] == 0)
+
+
+def test_half_of_the_ordered_pairs_stand_the_wrong_way_round_wherever_they_are_cut() -> None:
+    made, _ = pairs_of([[2, 3, 4, 5]], passes=20_000, max_tokens=14, short=0.0, order=True)
+    cuts = np.where(made.follows == 1, made.a_length, made.b_length)
+    table = [np.sum((cuts == cut) & (made.follows == f)) for cut in (2, 5, 9) for f in (0, 1)]
+    assert sum(table) == 20_000
+    assert stats.chisquare(table).pvalue > 1e-3
