@@ -40,10 +40,15 @@ SIZES: Mapping[str, BertBackboneConfig] = {
 
 @dataclasses.dataclass(frozen=True)
 class BertObjectiveConfig:
-    """Masked words and next sentence, with google-research/bert's defaults."""
+    """Masked words and a second segment, with google-research/bert's defaults."""
 
     sequence_length: int = 128
     """Tokens of an example, special tokens included."""
+    second_segment: Literal["next_sentence", "sentence_order", "none"] = "next_sentence"
+    """What stands beside the first segment, and is to be told: half of the time what follows it,
+    else something of another document (BERT); what follows it, the two changing places half of the
+    time (ALBERT); nothing: full sentences are packed, across documents, and words are masked and no
+    more (RoBERTa)."""
     max_predictions: int = 20
     """Masked positions of an example, at most."""
     masked_share: float = 0.15

@@ -1,14 +1,16 @@
-"""BERT's training examples out of tokenized documents: pairs, truncation, layout, masks."""
+"""BERT's training examples out of tokenized documents: segments, truncation, layout, masks."""
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from models.bert.config import BertObjectiveConfig
 from models.bert.masking import mask_words
+from models.bert.packing import Packed, pack
 from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
 from models.examples import length_buckets
 from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
@@ -20,7 +22,7 @@ _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
     """The schema of an example; `next_sentence_label` is 1 where B follows A."""
     time, masks = (config.sequence_length,), (config.max_predictions,)
-    return {
+    spec = {
         "token_ids": Feature(time, "int64", "[CLS] A [SEP] B [SEP], padded"),
         "segment_ids": Feature(time, "int64", "0 up to the first [SEP], 1 for B, 0 for padding"),
         "padding_mask": Feature(time, "int64", "1 for a real token"),
@@ -31,6 +33,33 @@ def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
         "source": Feature((1,), "string", "source of A's document"),
         "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),
     }
+    if config.second_segment == "none":
+        del spec["next_sentence_label"]
+        spec["token_ids"] = Feature(time, "int64", "[CLS] and sentences, [SEP] where a text ends")
+        spec["segment_ids"] = Feature(time, "int64", "0")
+        spec["source"] = Feature((1,), "string", "source of the first document")
+    return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Examples before masking.
+
+    Attributes:
+        token_ids: int64 `[examples, time]`.
+        maskable: bool `[examples, time]`, real tokens that are not special.
+        second: bool `[examples, time]`, segment B.
+        lengths: int64 `[examples]`, real tokens.
+        document: int64 `[examples]`.
+        follows: int64 `[examples]`, None where there is no B.
+    """
+
+    token_ids: np.ndarray
+    maskable: np.ndarray
+    second: np.ndarray
+    lengths: np.ndarray
+    document: np.ndarray
+    follows: np.ndarray | None
 
 
 def make_examples(
@@ -43,19 +72,35 @@ def make_examples(
 ) -> Iterator[Example]:
     """Examples of one group, shuffled; a pure function of its arguments.
 
+    Packed sentences are shuffled within each of the passes that `dupe_factor` counts.
+
     Args:
         documents: the group.
         config: lengths, shares and how to mask.
         special_ids: by role.
         goes_on: bool `[vocabulary]`, entries that go on with the word of the token before.
         rng: the only source of chance.
-        tally: what was dropped, cut or forced.
-
-    Tallies `documents_without_text`, `truncated_tokens`, `pairs_without_partner` and
-    `chunks_without_partner`.
+        tally: gets `documents_without_text`, `truncated_tokens`, `pairs_without_partner` and
+            `chunks_without_partner`; of packed sentences `cut_pieces`.
     """
     tally["documents_without_text"] += sum(not document.pieces for document in documents)
     corpus = Corpus.of(documents)
+    words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
+    if not config.whole_words:
+        goes_on = np.zeros(len(goes_on), bool)
+    buckets = length_buckets(config.sequence_length)
+    lay_out = _packed if config.second_segment == "none" else _paired
+    for layout in lay_out(corpus, config, special_ids, rng, tally):
+        yield from _masked(layout, corpus, config, special_ids, words, goes_on, buckets, rng)
+
+
+def _paired(
+    corpus: Corpus,
+    config: BertObjectiveConfig,
+    special_ids: Mapping[str, int],
+    rng: np.random.Generator,
+    tally: collections.Counter[str],
+) -> Iterator[_Layout]:
     max_tokens = config.sequence_length - SPECIAL_TOKENS
     pairs = make_pairs(
         corpus,
@@ -64,20 +109,39 @@ def make_examples(
         passes=config.dupe_factor,
         rng=rng,
         tally=tally,
+        order=config.second_segment == "sentence_order",
     )
     pairs = truncate_pairs(pairs.take(rng.permutation(len(pairs))), max_tokens, rng, tally)
-    words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
-    if not config.whole_words:
-        goes_on = np.zeros(len(goes_on), bool)
-    buckets = length_buckets(config.sequence_length)
     for begin in range(0, len(pairs), _BLOCK):
         block = pairs.take(np.arange(begin, min(begin + _BLOCK, len(pairs))))
-        yield from _block_examples(corpus, block, config, special_ids, words, goes_on, buckets, rng)
+        yield _lay_out_pairs(corpus, block, config.sequence_length, special_ids)
 
 
-def _block_examples(
+def _packed(
     corpus: Corpus,
-    pairs: Pairs,
+    config: BertObjectiveConfig,
+    special_ids: Mapping[str, int],
+    rng: np.random.Generator,
+    tally: collections.Counter[str],
+) -> Iterator[_Layout]:
+    for _ in range(config.dupe_factor):
+        packed = pack(
+            corpus,
+            max_tokens=config.sequence_length - 2,
+            short_share=config.short_sequence_share,
+            separator=special_ids["end"],
+            rng=rng,
+            tally=tally,
+        )
+        order = rng.permutation(len(packed))
+        for begin in range(0, len(packed), _BLOCK):
+            rows = order[begin : begin + _BLOCK]
+            yield _lay_out_packed(packed, rows, config.sequence_length, special_ids)
+
+
+def _masked(
+    layout: _Layout,
+    corpus: Corpus,
     config: BertObjectiveConfig,
     special_ids: Mapping[str, int],
     words: np.ndarray,
@@ -85,43 +149,41 @@ def _block_examples(
     buckets: np.ndarray,
     rng: np.random.Generator,
 ) -> Iterator[Example]:
-    token_ids, in_a, in_b = _lay_out(corpus, pairs, config.sequence_length, special_ids)
-    lengths = pairs.a_length + pairs.b_length + SPECIAL_TOKENS
+    whole = config.whole_words or config.longest_ngram > 1
     masked = mask_words(
-        token_ids,
-        in_a | in_b,
-        lengths,
+        layout.token_ids,
+        layout.maskable,
+        layout.lengths,
         share=config.masked_share,
         max_predictions=config.max_predictions,
         mask_id=special_ids["mask"],
         words=words,
         rng=rng,
-        begins=~goes_on[token_ids] if config.whole_words or config.longest_ngram > 1 else None,
+        begins=~goes_on[layout.token_ids] if whole else None,
         longest_ngram=config.longest_ngram,
     )
-    column = np.arange(config.sequence_length)
-    real = column < lengths[:, None]
-    second = real & (column >= pairs.a_length[:, None] + 2)
-    sources = np.array(corpus.sources, object)[pairs.document]
+    real = np.arange(config.sequence_length) < layout.lengths[:, None]
+    sources = np.array(corpus.sources, object)[layout.document]
     columns = {
         "token_ids": masked.token_ids,
-        "segment_ids": second.astype(np.int64),
+        "segment_ids": layout.second.astype(np.int64),
         "padding_mask": real.astype(np.int64),
         "mask_positions": masked.positions,
         "mask_ids": masked.labels,
         "mask_weights": masked.weights,
-        "next_sentence_label": pairs.follows[:, None],
         "source": sources[:, None],
-        "length": buckets[lengths][:, None],
+        "length": buckets[layout.lengths][:, None],
     }
+    if layout.follows is not None:
+        columns["next_sentence_label"] = layout.follows[:, None]
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
 
 
-def _lay_out(
+def _lay_out_pairs(
     corpus: Corpus, pairs: Pairs, time: int, special_ids: Mapping[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int64 `[pairs, time]` of `[CLS] A [SEP] B [SEP]` and padding, and where A and B stand."""
+) -> _Layout:
+    """`[CLS] A [SEP] B [SEP]` and padding."""
     column = np.arange(time)
     a_end = pairs.a_length[:, None] + 1
     b_end = a_end + 1 + pairs.b_length[:, None]
@@ -135,4 +197,32 @@ def _lay_out(
     rows = np.arange(len(pairs))
     token_ids[rows, a_end[:, 0]] = special_ids["end"]
     token_ids[rows, b_end[:, 0]] = special_ids["end"]
-    return token_ids, in_a, in_b
+    return _Layout(
+        token_ids=token_ids,
+        maskable=in_a | in_b,
+        second=in_b | (column == b_end),
+        lengths=pairs.a_length + pairs.b_length + SPECIAL_TOKENS,
+        document=pairs.document,
+        follows=pairs.follows,
+    )
+
+
+def _lay_out_packed(
+    packed: Packed, rows: np.ndarray, time: int, special_ids: Mapping[str, int]
+) -> _Layout:
+    """`[CLS] sentences [SEP]` and padding."""
+    column = np.arange(time)
+    start, length = packed.start[rows], packed.length[rows]
+    inside = (column >= 1) & (column <= length[:, None])
+    index = np.where(inside, start[:, None] + (column - 1), 0)
+    token_ids = np.where(inside, packed.tokens[index].astype(np.int64), special_ids["padding"])
+    token_ids[:, 0] = special_ids["start"]
+    token_ids[np.arange(len(rows)), length + 1] = special_ids["end"]
+    return _Layout(
+        token_ids=token_ids,
+        maskable=inside & (token_ids != special_ids["end"]),
+        second=np.zeros_like(inside),
+        lengths=length + 2,
+        document=packed.document[rows],
+        follows=None,
+    )

@@ -10,7 +10,7 @@ from models.objective import Metric
 
 def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
     """Masked words beside the unigram baseline, next sentence beside the majority's label."""
-    return (
+    figures = (
         Metric(
             "masked_lm_loss",
             "masked_lm_nll_sum",
@@ -67,3 +67,6 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "next_sentence_count",
         ),
     )
+    if config.second_segment == "none":
+        return [figure for figure in figures if not figure.name.startswith("next_sentence")]
+    return figures

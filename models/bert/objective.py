@@ -39,6 +39,7 @@ class BertObjective:
         self.config = config
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
+        self._pairs = config.second_segment != "none"
         self._goes_on = np.array([word.startswith(CONTINUATION) for word in tokenizer.vocabulary])
 
     @property
@@ -77,22 +78,27 @@ class BertObjective:
                 where="model.objective.sequence_length",
                 remedy="Shorten the examples or raise model.backbone.max_length.",
             )
-        return BertPretraining(backbone, self.config.sequence_length, self.config.max_predictions)
+        return BertPretraining(
+            backbone,
+            self.config.sequence_length,
+            self.config.max_predictions,
+            pairs=self._pairs,
+        )
 
     def losses(self) -> Sequence[Loss]:
         """Both terms weigh the same, as in the paper."""
-        return (
-            Loss("masked_lm_nll_sum", "masked_lm_token_count"),
-            Loss("next_sentence_nll_sum", "next_sentence_count"),
-        )
+        words = Loss("masked_lm_nll_sum", "masked_lm_token_count")
+        if not self._pairs:
+            return (words,)
+        return words, Loss("next_sentence_nll_sum", "next_sentence_count")
 
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         """Masked words and pairs, per example `[batch]`, float32."""
         weights = tf.cast(features["mask_weights"], tf.float32)
-        return {
-            "masked_lm_token_count": tf.reduce_sum(weights, axis=-1),
-            "next_sentence_count": tf.ones_like(weights[:, 0]),
-        }
+        counts = {"masked_lm_token_count": tf.reduce_sum(weights, axis=-1)}
+        if self._pairs:
+            counts["next_sentence_count"] = tf.ones_like(weights[:, 0])
+        return counts
 
     def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
         """Fills the baselines from batches of training features: masked words, pairs' labels."""
@@ -102,10 +108,12 @@ class BertObjective:
             real = np.asarray(batch["mask_weights"]) > 0
             labels = np.asarray(batch["mask_ids"])[real]
             counts += np.bincount(labels, minlength=self.vocabulary_size)
-            pairs += len(real)
-            follow += int(np.asarray(batch["next_sentence_label"]).sum())
+            if self._pairs:
+                pairs += len(real)
+                follow += int(np.asarray(batch["next_sentence_label"]).sum())
         model.unigram.fill(counts)
-        model.majority.label.assign(float(2 * follow > pairs))
+        if self._pairs:
+            model.majority.label.assign(float(2 * follow > pairs))
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.bert.metrics.metrics`."""
@@ -117,7 +125,7 @@ class BertObjective:
 
     def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """See `models.bert.serving.warmup_requests`."""
-        return serving.warmup_requests()
+        return serving.warmup_requests(pairs=self._pairs)
 
 
 def _check(config: BertObjectiveConfig) -> None:
@@ -141,3 +149,10 @@ def _check(config: BertObjectiveConfig) -> None:
                 where=f"model.objective.{name}",
                 remedy="Give a number from 0 to 1.",
             )
+    if config.second_segment == "none" and config.min_next_sentence_accuracy > 0:
+        raise ConfigError(
+            f"min_next_sentence_accuracy is {config.min_next_sentence_accuracy}, and there is no "
+            "second segment to tell about.",
+            where="model.objective.min_next_sentence_accuracy",
+            remedy="Leave it at 0, or choose another second_segment.",
+        )

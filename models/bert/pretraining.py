@@ -39,16 +39,30 @@ class BertPretraining(keras.Model):
 
     The masked-LM head sees the masked positions only and shares the token embedding.
 
+    Args:
+        backbone: the encoder.
+        sequence_length: tokens of an example.
+        max_predictions: masked positions of an example.
+        pairs: whether examples have a second segment to tell about.
+
     Attributes:
         backbone: the encoder.
         masked_lm_head: (sequence `[batch, time, width]`, positions `[batch, masks]`) → logits
             `[batch, masks, vocabulary]`.
         next_sentence_head: pooled `[batch, width]` → logits `[batch, 2]`; class 1 is "B follows A".
+            None without pairs, as is `majority`.
         unigram: the masked words' baseline.
         majority: the next sentence's baseline.
     """
 
-    def __init__(self, backbone: BertEncoder, sequence_length: int, max_predictions: int) -> None:
+    def __init__(
+        self,
+        backbone: BertEncoder,
+        sequence_length: int,
+        max_predictions: int,
+        *,
+        pairs: bool = True,
+    ) -> None:
         initializer = keras.initializers.TruncatedNormal(stddev=backbone.initializer_range)
         embedding = backbone.encoder.token_embedding
         masked_lm_head = _MaskedLMHead(
@@ -59,10 +73,8 @@ class BertPretraining(keras.Model):
             dtype="float32",  # its bias has no other; the embedding computes in its own policy
             name="masked_lm_head",
         )
-        next_sentence_head = keras.layers.Dense(
-            2, kernel_initializer=initializer, name="next_sentence_head"
-        )
-        unigram, majority = UnigramBaseline(embedding.input_dim), MajorityBaseline()
+        next_sentence_head = majority = None
+        unigram = UnigramBaseline(embedding.input_dim)
 
         def feature(name: str, length: int, dtype: str = "int32") -> keras.KerasTensor:
             return keras.Input((length,), dtype=dtype, name=name)
@@ -74,7 +86,11 @@ class BertPretraining(keras.Model):
         positions = feature("mask_positions", max_predictions)
         labels = feature("mask_ids", max_predictions)
         weights = feature("mask_weights", max_predictions, "float32")
-        follows = feature("next_sentence_label", 1)
+        inputs = tokens | {
+            "mask_positions": positions,
+            "mask_ids": labels,
+            "mask_weights": weights,
+        }
 
         encoded = backbone(tokens)
         outputs = _masked_lm_sums(
@@ -83,20 +99,16 @@ class BertPretraining(keras.Model):
         nll, correct = unigram(labels)
         outputs["unigram_nll_sum"] = keras.ops.sum(nll * weights, axis=-1)
         outputs["unigram_correct_count"] = keras.ops.sum(correct * weights, axis=-1)
-        label = keras.ops.squeeze(follows, axis=-1)
-        outputs |= _next_sentence_sums(next_sentence_head(encoded["pooled"]), label)
-        outputs["next_sentence_majority_correct_count"] = majority(label)
-        super().__init__(
-            inputs=tokens
-            | {
-                "mask_positions": positions,
-                "mask_ids": labels,
-                "mask_weights": weights,
-                "next_sentence_label": follows,
-            },
-            outputs=outputs,
-            name="bert_pretraining",
-        )
+        if pairs:
+            next_sentence_head = keras.layers.Dense(
+                2, kernel_initializer=initializer, name="next_sentence_head"
+            )
+            majority = MajorityBaseline()
+            inputs["next_sentence_label"] = feature("next_sentence_label", 1)
+            label = keras.ops.squeeze(inputs["next_sentence_label"], axis=-1)
+            outputs |= _next_sentence_sums(next_sentence_head(encoded["pooled"]), label)
+            outputs["next_sentence_majority_correct_count"] = majority(label)
+        super().__init__(inputs=inputs, outputs=outputs, name="bert_pretraining")
         self.backbone = backbone
         self.masked_lm_head = masked_lm_head
         self.next_sentence_head = next_sentence_head

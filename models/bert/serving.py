@@ -17,7 +17,7 @@ FILL_MASK_CHOICES = 5
 def make_signatures(
     model: BertPretraining, tokenizer: Tokenizer, max_length: int
 ) -> Mapping[str, Callable]:
-    """`embed` (also `serving_default`), `fill_mask` and `next_sentence`.
+    """`embed` (also `serving_default`), `fill_mask` and, of a model of pairs, `next_sentence`.
 
     Texts of any length may share a batch; an empty one is `[CLS] [SEP]`. What does not fit
     `max_length` tokens, special ones included, is cut at the end (for a pair: at the end of the
@@ -119,12 +119,10 @@ def make_signatures(
         probability = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]
         return {"probability": probability[: tf.size(first)]}
 
-    return {
-        "serving_default": embed,
-        "embed": embed,
-        "fill_mask": fill_mask,
-        "next_sentence": next_sentence,
-    }
+    signatures = {"serving_default": embed, "embed": embed, "fill_mask": fill_mask}
+    if model.next_sentence_head is not None:
+        signatures["next_sentence"] = next_sentence
+    return signatures
 
 
 def _longest_first(
@@ -143,24 +141,30 @@ def _first_tokens(ids: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(ids, position < tf.expand_dims(lengths, axis=1))
 
 
-def warmup_requests() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def warmup_requests(*, pairs: bool = True) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Requests that a server answers before it takes others; no text spells a special token but
-    [MASK]."""
+    [MASK].
+
+    Args:
+        pairs: whether there is a `next_sentence`.
+    """
     embed = [
         {"texts": ["The river rose above its bank.", "She opened an account at the bank."]},
         {"texts": [""]},
     ]
-    return {
+    requests: dict[str, Sequence[Mapping[str, Any]]] = {
         "serving_default": embed,
         "embed": embed,
         "fill_mask": [
             {"texts": ["The people of this [MASK] want peace.", "No word is hidden here."]},
             {"texts": ["The [MASK] will vote on the [MASK] next week."]},
         ],
-        "next_sentence": [
+    }
+    if pairs:
+        requests["next_sentence"] = [
             {
                 "first": ["The harvest was poor this year.", "The harvest was poor this year."],
                 "second": ["Bread will cost more in winter.", "Our ships sail in the morning."],
             }
-        ],
-    }
+        ]
+    return requests

@@ -44,6 +44,76 @@ def test_the_layout_of_one_example() -> None:
     assert tally["pairs_without_partner"] == 1
 
 
+def test_the_layout_of_packed_sentences() -> None:
+    texts = [
+        TokenizedDocument("a", "paper", "en", [np.array([10, 11]), np.array([12])]),
+        TokenizedDocument("b", "paper", "en", [np.array([13])]),
+    ]
+    config = BertObjectiveConfig(
+        sequence_length=9,
+        max_predictions=2,
+        dupe_factor=1,
+        short_sequence_share=0.0,
+        second_segment="none",
+    )
+    (example,), tally = made(texts, config=config)
+    check(example, feature_spec(config))
+    (position,) = example["mask_positions"][example["mask_weights"] > 0]
+    token_ids = example["token_ids"].copy()
+    token_ids[position] = example["mask_ids"][0]
+    assert token_ids.tolist() in (
+        [2, 10, 11, 12, 3, 13, 3, 0, 0],
+        [2, 13, 3, 10, 11, 12, 3, 0, 0],
+    )
+    assert token_ids[position] >= 10
+    assert not example["segment_ids"].any()
+    assert example["padding_mask"].tolist() == [1] * 7 + [0] * 2
+    assert tally == {"documents_without_text": 0, "cut_pieces": 0}
+
+
+def test_packed_examples_cover_every_token_once_a_pass() -> None:
+    config = dataclasses.replace(CONFIG.objective, second_segment="none", dupe_factor=2)
+    texts = documents(30)
+    examples, _ = made(texts, config=config)
+    seen: collections.Counter[int] = collections.Counter()
+    for example in examples:
+        check(example, feature_spec(config))
+        real = example["mask_weights"] > 0
+        token_ids = example["token_ids"].copy()
+        token_ids[example["mask_positions"][real]] = example["mask_ids"][real]
+        seen.update(token_ids[token_ids >= len(SPECIAL)].tolist())
+        assert set(example["mask_ids"][real].tolist()).isdisjoint(range(len(SPECIAL)))
+    pieces = itertools.chain.from_iterable(document.pieces for document in texts)
+    counts = np.bincount(np.concatenate(list(pieces)))
+    assert seen == {token: 2 * n for token, n in enumerate(counts.tolist()) if n}
+
+
+def test_in_sentence_order_both_segments_are_of_one_document() -> None:
+    config = dataclasses.replace(CONFIG.objective, second_segment="sentence_order")
+    texts = [
+        TokenizedDocument(f"{n}", "paper", "en", [np.full(2, n, np.int32)] * 8)
+        for n in range(len(SPECIAL), len(SPECIAL) + 20)
+    ]
+    examples, _ = made(texts, config=config)
+    labels = []
+    for example in examples:
+        real = example["mask_weights"] > 0
+        token_ids = example["token_ids"].copy()
+        token_ids[example["mask_positions"][real]] = example["mask_ids"][real]
+        assert len(set(token_ids[token_ids >= len(SPECIAL)].tolist())) == 1
+        labels.append(int(example["next_sentence_label"][0]))
+    assert 0.3 < np.mean(labels) < 0.7
+
+
+@pytest.mark.parametrize("second", ["next_sentence", "sentence_order", "none"])
+def test_every_example_fits_its_spec(second: str) -> None:
+    config = dataclasses.replace(CONFIG.objective, second_segment=second)
+    examples, _ = made(documents(9), config=config)
+    assert len(examples) > 20
+    for example in examples:
+        check(example, feature_spec(config))
+
+
 def test_every_example_fits_the_spec() -> None:
     examples, _ = made(documents(9))
     assert len(examples) > 30

@@ -161,3 +161,39 @@ def test_serving_cuts_texts_to_the_trained_length(words, objective, model) -> No
     fill_mask = objective.signatures(model, words)["fill_mask"]
     counts = fill_mask(tf.constant(["[MASK] " * 99, "[MASK] " * 22, "the"]))["mask_count"]
     assert counts.numpy().tolist() == [22, 22, 0]
+
+
+def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
+    config = dataclasses.replace(CONFIG.objective, second_segment="none")
+    objective = BertObjective(config, words)
+    model = objective.build_model(build_backbone(CONFIG.backbone, words))
+    rng, tally = np.random.default_rng(0), collections.Counter()
+    examples = list(objective.make_examples(documents(6), rng, tally))
+    batch = {
+        name: np.stack([example[name] for example in examples])
+        for name, feature in objective.feature_spec().items()
+        if feature.dtype != "string"
+    }
+    assert "next_sentence_label" not in batch
+    objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch).batch(4))
+    sums = model(batch)
+    needed = {
+        name
+        for figure in (*objective.metrics(), *objective.losses())
+        for name in (figure.numerator, figure.denominator)
+    }
+    assert needed <= sums.keys()
+    assert not any("next_sentence" in name for name in sums)
+    assert [loss.numerator for loss in objective.losses()] == ["masked_lm_nll_sum"]
+    assert objective.denominators(batch).keys() == {"masked_lm_token_count"}
+    assert "next_sentence" not in objective.signatures(model, words)
+    assert objective.warmup_requests().keys() == objective.signatures(model, words).keys()
+
+
+def test_a_bound_on_what_is_not_told_is_refused(words) -> None:
+    config = dataclasses.replace(
+        CONFIG.objective, second_segment="none", min_next_sentence_accuracy=0.6
+    )
+    with pytest.raises(ConfigError) as refused:
+        BertObjective(config, words)
+    assert refused.value.where == "model.objective.min_next_sentence_accuracy"
