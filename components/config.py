@@ -19,8 +19,11 @@ class IngestionConfig:
     """The component fails if more than this share of the records is malformed."""
     max_record_bytes: int = 16_000_000
     """A longer record is quarantined."""
-    shards: int = 4
-    """Files of each split."""
+    shards: int | None = None
+    """Groups of the training documents by a hash of their id. A group is a file of documents, then
+    one of examples, and what a worker holds; None makes them of 8 to 16 MB, 8 groups at least."""
+    eval_shards: int | None = None
+    """Likewise of the held-out documents; None is `eval_share` of `shards`, 1 at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +63,8 @@ class VocabularyConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesConfig:
-    """How examples are grouped; see components/example_builder.py."""
+    """How examples are made; see components/example_builder.py."""
 
-    groups: int = 8
-    """Groups, and output files, of the training split."""
-    eval_groups: int = 1
     seed: int = 0
 
 

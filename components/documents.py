@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import unicodedata
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -41,14 +42,18 @@ class Place(NamedTuple):
     shard: int
 
 
-def place_of(document_id: str, *, eval_share: float, shards: int) -> Place:
-    """Places a document by the SHA-256 of its id, alike on every run, machine and span."""
+def place_of(document_id: str, *, eval_share: float, shards: Mapping[str, int]) -> Place:
+    """Places a document by the SHA-256 of its id, alike on every run, machine and span.
+
+    Args:
+        document_id: the id.
+        eval_share: share of all ids that are held out.
+        shards: of each split.
+    """
     digest = hashlib.sha256(document_id.encode()).digest()
     held_out = int.from_bytes(digest[:8], "big") < eval_share * 2.0**64
-    return Place(
-        "eval" if held_out else "train",
-        int.from_bytes(digest[8:16], "big") % shards,
-    )
+    split = "eval" if held_out else "train"
+    return Place(split, int.from_bytes(digest[8:16], "big") % shards[split])
 
 
 def text_hash(text: str) -> str:
@@ -93,6 +98,12 @@ def parse(serialized: bytes) -> Document:
         lang=feature["lang"].bytes_list.value[0].decode(),
         timestamp=feature["timestamp"].int64_list.value[0],
     )
+
+
+def read_documents(shard: str | os.PathLike[str]) -> list[Document]:
+    """Returns the documents of a file of TextExampleGen's artifact, in its order."""
+    records = tf.data.TFRecordDataset(os.fspath(shard), "GZIP").as_numpy_iterator()
+    return [parse(record) for record in records]
 
 
 def non_letters(text: str) -> int:

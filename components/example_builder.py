@@ -1,9 +1,13 @@
 """ExampleBuilder: documents in, training examples out, the same bytes wherever it runs (law 5).
 
-A hash of a document's id decides its group. One call does a whole group: it sorts the documents by
-id, splits and tokenizes them in batches, asks the objective for examples with a generator that is
-keyed by (seed, span, split, group), and writes one file, to a temporary name that is then renamed.
-No runner, number of workers, order of bundles or retry can be seen in the bytes.
+TextExampleGen has put each document into a shard by a hash of its id, so that a shard is a uniform
+sample of the span. One call does a whole shard: it splits and tokenizes the documents in batches,
+asks the objective for examples with a generator that is keyed by (seed, span, split, shard), and
+writes one file, to a temporary name that is then renamed. Shards have nothing to do with each
+other, and no runner, number of workers, order of bundles or retry can be seen in the bytes.
+
+A shard that is finished is kept under a fingerprint of all that it is made of until the component
+ends. A run that was killed thus goes on where it was.
 """
 
 import collections
@@ -33,22 +37,23 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
-from components.documents import Document, ReadDocuments
+from components.documents import read_documents
+from components.tokenization import graph_function, tokenize_documents
+from components.whole_files import link_whole, write_whole
 from models.config import from_json
 from models.errors import DataRefused
 from models.examples import Serializer
-from models.objective import Objective, TokenizedDocument
+from models.objective import Objective
 from models.registry import FAMILIES
-from models.tokenizers.tokenizer import Tokenizer
 
 EXAMPLES_FILE = "examples.json"
+MANIFEST_FILE = "SHA256SUMS"
 TOKENIZER_FOLDER = "tokenizer"
 SPLITS = ("train", "eval")
 
-_PIECES = 4_096  # pieces that one call of the tokenizer takes
 _EXAMPLES = 1_024  # examples serialized at a time
-_SCRATCH = "scratch"
 _LOG = logging.getLogger("polyseme.example_builder")
+_FOUND = "finished_before"
 
 
 @component(use_beam=True)
@@ -60,6 +65,8 @@ def ExampleBuilder(
     model: Parameter[str],
     config: Parameter[str],
     span: Parameter[int],
+    code: Parameter[str],
+    finished: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Makes a family's training examples of a span's documents.
@@ -67,14 +74,17 @@ def ExampleBuilder(
     Args:
         documents: what TextExampleGen wrote.
         vocabulary: the tokenizer's files.
-        examples: receives `Split-train/`, `Split-eval/`, a copy of the tokenizer in `tokenizer/`,
-            so that ids and vocabulary travel together, and `examples.json`: for each split its
-            examples, its share of padding, what was dropped or cut by reason, and each file's
-            SHA-256.
+        examples: receives `Split-train/` and `Split-eval/`, a file for each of the documents', a
+            copy of the tokenizer in `tokenizer/`, so that ids and vocabulary travel together,
+            `SHA256SUMS` of the files of examples, as `sha256sum --check` reads it, and
+            `examples.json`: for each split its examples, its share of padding, and what was dropped
+            or cut by reason.
         family: a name of the registry.
         model: the family's configuration as JSON.
         config: an `ExamplesConfig` as JSON.
         span: the span's number, a part of every generator's key.
+        code: version of the code, without which nothing finished is known again.
+        finished: folder that keeps finished shards until all are.
         beam_pipeline: given by TFX.
 
     Raises:
@@ -94,8 +104,14 @@ def ExampleBuilder(
             model=model,
             config=settings,
             span=span,
+            code=code,
+            finished=finished,
         )
-    shutil.rmtree(os.path.join(examples.uri, _SCRATCH))
+    shutil.rmtree(finished)
+    counters = pipeline.result.metrics().query(
+        beam.metrics.MetricsFilter().with_name("finished_before")
+    )["counters"]
+    found = sum(counter.committed or counter.attempted or 0 for counter in counters)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
         splits = json.load(stream)["splits"]
     _gate(splits, where=documents.uri)
@@ -105,12 +121,19 @@ def ExampleBuilder(
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     _LOG.info(
-        "span %d: %s examples to train on, %s held out; %.0f%% of the positions are padding",
+        "span %d: %s examples to train on, %s held out; %.0f%% of the positions are padding%s",
         span,
         f"{splits['train']['examples']:,}",
         f"{splits['eval']['examples']:,}",
         100 * splits["train"]["padding_share"],
+        f"; {found} file(s) were finished before" if found else "",
     )
+
+
+def _counted(pipeline: beam.Pipeline, name: str) -> int:
+    """A counter's value after the pipeline has run, 0 where the runner counts nothing."""
+    counters = pipeline.result.metrics().query(beam.metrics.MetricsFilter().with_name(name))
+    return sum(counter.committed or counter.attempted or 0 for counter in counters["counters"])
 
 
 def build(
@@ -122,6 +145,8 @@ def build(
     model: str,
     config: ExamplesConfig,
     span: int,
+    code: str,
+    finished: str,
 ) -> None:
     """Adds to a Beam pipeline what makes examples of documents.
 
@@ -131,115 +156,93 @@ def build(
         folder: receives the files; holds the tokenizer's in `tokenizer/` already.
         family: a name of the registry.
         model: the family's configuration as JSON.
-        config: how to group.
+        config: how to draw.
         span: the span's number.
+        code: version of the code.
+        finished: folder of finished shards, which the caller removes.
     """
-    for name in (_SCRATCH, *(f"Split-{split}" for split in SPLITS)):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
-    summaries = []
-    for split, groups in zip(SPLITS, (config.groups, config.eval_groups), strict=True):
-        write = _WriteGroup(folder, family, model, split, groups, config.seed, span)
-        summaries.append(
-            pipeline
-            | f"Read[{split}]" >> ReadDocuments(documents, split)
-            | f"Group[{split}]" >> beam.Map(_keyed, groups)
-            | f"Gather[{split}]" >> beam.GroupByKey()
-            | f"Write[{split}]" >> beam.ParDo(write)
-        )
+    for path in (finished, *(os.path.join(folder, f"Split-{split}") for split in SPLITS)):
+        os.makedirs(path, exist_ok=True)
+    make = _MakeShard(folder, family, model, config.seed, span, code, finished)
     _ = (
-        summaries
-        | beam.Flatten()
+        pipeline
+        | "Shards" >> beam.Create(sorted(pathlib.Path(documents).glob("Split-*/documents-*")))
+        | "Spread" >> beam.Reshuffle()
+        | "Make" >> beam.ParDo(make)
         | "All" >> beam.combiners.ToList()
         | "Summarize" >> beam.Map(_summarize, folder)
     )
 
 
-def group_of(document_id: str, groups: int) -> int:
-    """The group of a document, by a SHA-256 of its id other than the one that splits by."""
-    digest = hashlib.sha256(b"group\0" + document_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") % groups
-
-
-# Not annotated with Document: Beam would carry a NamedTuple as a row and give back another type.
-def _keyed(document: Any, groups: int) -> tuple[int, Any]:
-    return group_of(document.id, groups), tuple(document)
-
-
-class _WriteGroup(beam.DoFn):
-    """Writes one group's examples; yields the file's summary."""
+class _MakeShard(beam.DoFn):
+    """Makes one shard's file of examples, or takes the finished one; yields the file's summary."""
 
     def __init__(
-        self, folder: str, family: str, model: str, split: str, groups: int, seed: int, span: int
+        self, folder: str, family: str, model: str, seed: int, span: int, code: str, finished: str
     ) -> None:
         self._folder = folder
         self._family = family
         self._model = model
-        self._split = split
-        self._groups = groups
         self._seed = seed
         self._span = span
+        self._code = code
+        self._finished = finished
 
-    def process(self, element: Any) -> Iterator[dict[str, Any]]:
-        group, documents = element
+    def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
+        kept = os.path.join(self._finished, self._fingerprint(shard))
+        summary = _known(kept)
+        if summary is None:
+            summary = self._make(shard, kept)
+        else:
+            beam.metrics.Metrics.counter("polyseme", _FOUND).inc()
+        link_whole(kept, os.path.join(self._folder, summary["file"]))
+        yield summary
+
+    def _fingerprint(self, shard: pathlib.Path) -> str:
+        tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
+        parts = [_sha256(path) for path in (shard, *tokenizer)]
+        parts += [shard.parent.name, shard.name, self._family, self._model, self._code]
+        parts += [str(self._seed), str(self._span)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _make(self, shard: pathlib.Path, kept: str) -> dict[str, Any]:
         objective, tokenize = _worker(
             self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER)
         )
+        split = shard.parent.name.removeprefix("Split-")
+        number = int(shard.name.split("-")[1])
         tally: collections.Counter[str] = collections.Counter()
-        ordered = sorted((Document(*document) for document in documents), key=lambda d: d.id)
-        tokenized = tokenize_documents(ordered, objective, tokenize, tally)
-        key = (self._seed, self._span, SPLITS.index(self._split), group)
+        documents = read_documents(shard)
+        tokenized = tokenize_documents(documents, objective, tokenize, tally)
+        key = (self._seed, self._span, SPLITS.index(split), number)
         made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
-        name = f"examples-{group:05d}-of-{self._groups:05d}.tfrecord.gz"
-        temporary = os.path.join(self._folder, _SCRATCH, f"{name}.{uuid.uuid4().hex}")
+        temporary = f"{kept}.{uuid.uuid4().hex}"
         examples, positions, real = _write(temporary, made, Serializer(objective.feature_spec()))
-        digest = _sha256(temporary)
-        os.replace(temporary, os.path.join(self._folder, f"Split-{self._split}", name))
-        yield {
-            "split": self._split,
-            "file": name,
-            "sha256": digest,
-            "documents": len(ordered),
+        summary = {
+            "split": split,
+            "file": f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}",
+            "sha256": _sha256(temporary),
+            "documents": len(documents),
             "pieces": sum(len(document.pieces) for document in tokenized),
             "examples": examples,
             "positions": positions,
             "real_positions": real,
             "tally": dict(tally),
         }
+        os.replace(temporary, kept)
+        # Who finds this finds the examples whole.
+        write_whole(f"{kept}.json", [json.dumps(summary)])
+        return summary
 
 
-def tokenize_documents(
-    documents: Sequence[Document],
-    objective: Objective,
-    tokenize: Any,
-    tally: collections.Counter[str],
-) -> list[TokenizedDocument]:
-    """Splits documents and tokenizes their pieces, `_PIECES` of all documents at a time.
-
-    Args:
-        documents: one group's, sorted.
-        objective: says what a piece is.
-        tokenize: string `[batch]` → ids and row splits, a graph function.
-        tally: gets `pieces_without_token`.
-    """
-    texts = [objective.split(document.text, document.lang) for document in documents]
-    flat = itertools.chain.from_iterable(texts)
-    pieces: list[np.ndarray] = []
-    while batch := list(itertools.islice(flat, _PIECES)):
-        values, splits = (part.numpy() for part in tokenize(tf.constant(batch, tf.string)))
-        pieces.extend(values[begin:end] for begin, end in itertools.pairwise(splits.tolist()))
-    ends = itertools.accumulate(map(len, texts), initial=0)
-    tokenized = [
-        TokenizedDocument(
-            id=document.id,
-            source=document.source,
-            lang=document.lang,
-            pieces=[piece for piece in pieces[begin:end] if len(piece)],
-        )
-        for document, (begin, end) in zip(documents, itertools.pairwise(ends), strict=True)
-    ]
-    kept = sum(len(document.pieces) for document in tokenized)
-    tally["pieces_without_token"] += len(pieces) - kept
-    return tokenized
+def _known(kept: str) -> dict[str, Any] | None:
+    """The summary of a finished shard; None if there is none, or if its file is not whole."""
+    try:
+        with open(f"{kept}.json", encoding="utf-8") as stream:
+            summary: dict[str, Any] = json.load(stream)
+        return summary if _sha256(kept) == summary["sha256"] else None
+    except (OSError, ValueError):
+        return None
 
 
 @functools.lru_cache(maxsize=1)
@@ -248,16 +251,7 @@ def _worker(family: str, model: str, tokenizer: str) -> tuple[Objective, Any]:
     row = FAMILIES[family]
     loaded = row.tokenizer.load(pathlib.Path(tokenizer))
     objective = row.build_objective(from_json(row.config, model).objective, loaded)
-    return objective, _graph_function(loaded)
-
-
-def _graph_function(tokenizer: Tokenizer) -> Any:
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # one trace for all batches
-    def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        ids = tokenizer.tokenize(texts)
-        return ids.values, ids.row_splits
-
-    return tokenize
+    return objective, graph_function(loaded)
 
 
 def _write(
@@ -275,7 +269,7 @@ def _write(
     return count, positions, int(real)
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str | pathlib.Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):
@@ -284,13 +278,11 @@ def _sha256(path: str) -> str:
 
 
 def _summarize(summaries: Sequence[Mapping[str, Any]], folder: str) -> None:
-    """Writes examples.json from the files' summaries, in the order of their names."""
+    """Writes examples.json and SHA256SUMS from the files' summaries, by their names."""
+    ordered = sorted(summaries, key=lambda summary: summary["file"])
     splits = {}
     for split in SPLITS:
-        files = sorted(
-            (summary for summary in summaries if summary["split"] == split),
-            key=lambda summary: summary["file"],
-        )
+        files = [summary for summary in ordered if summary["split"] == split]
         tally: collections.Counter[str] = collections.Counter()
         for summary in files:
             tally.update(summary["tally"])
@@ -299,16 +291,14 @@ def _summarize(summaries: Sequence[Mapping[str, Any]], folder: str) -> None:
             for name in ("documents", "pieces", "examples", "positions", "real_positions")
         }
         splits[split] = {
+            "files": len(files),
             **total,
             "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
             "tally": dict(sorted(tally.items())),
-            "files": {summary["file"]: summary["sha256"] for summary in files},
         }
-    path = os.path.join(folder, EXAMPLES_FILE)
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump({"splits": splits}, stream, indent=2)
-    os.replace(temporary, path)
+    write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps({"splits": splits}, indent=2)])
+    lines = [f"{summary['sha256']}  {summary['file']}\n" for summary in ordered]
+    write_whole(os.path.join(folder, MANIFEST_FILE), lines)
 
 
 def _gate(splits: Mapping[str, Any], *, where: str) -> None:
@@ -319,5 +309,5 @@ def _gate(splits: Mapping[str, Any], *, where: str) -> None:
                 f"The split {split!r} gave no training example out of {summary['documents']}"
                 f" document(s) with {summary['pieces']} sentence(s); dropped or cut: {lost}.",
                 where=where,
-                remedy="Add documents, or lower examples.groups so that documents find partners.",
+                remedy="Add documents, or lower ingestion.shards so that documents find partners.",
             )

@@ -2,17 +2,19 @@
 
 A document's id decides its split and its shard, so all that concerns an id meets in one place: each
 shard is written whole, sorted by id, by one call, to a temporary name that is then renamed. What is
-written thus depends on the text alone, not on the runner, its workers or its retries.
+written thus depends on the text alone, not on the runner, its workers or its retries. As the hash
+of the id is all that decides, a shard is a uniform sample of the span.
 
 Imports no TFX, which each of Beam's worker processes would pay for.
 """
 
 import collections
+import dataclasses
 import itertools
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -20,12 +22,34 @@ import tensorflow as tf
 
 from components.config import IngestionConfig
 from components.documents import Place, place_of, serialize, text_hash
+from components.exchange import GroupThroughFiles
+from components.file_parts import parts
+from components.input_files import suffix_of
 from components.text_records import Malformed, Record, RecordReader
+from components.whole_files import write_whole
 
 SPLITS = ("train", "eval")
 QUARANTINE = "quarantine.jsonl"
 SUMMARY = "ingestion.json"
+SCRATCH = "scratch"
+"""What Beam's steps leave in the artifact's folder, to be removed behind them."""
+
 _MALFORMED = "malformed"
+_SHARD_BYTES = 16_000_000
+_MIN_SHARDS = 8
+_EXPANSION = {".jsonl": 1, ".txt": 1, ".jsonl.gz": 4, ".parquet": 3, None: 1}  # roughly
+
+
+def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int]:
+    """How many shards each split gets."""
+    train = config.shards
+    if train is None:
+        size = sum(os.path.getsize(file) * _EXPANSION[suffix_of(file)] for file in files)
+        train = _MIN_SHARDS
+        while size * (1 - config.eval_share) > train * _SHARD_BYTES:
+            train *= 2  # so that a corpus that grows keeps its groups for long
+    held_out = config.eval_shards or max(1, round(train * config.eval_share))
+    return {"train": train, "eval": held_out}
 
 
 def ingest(
@@ -41,29 +65,42 @@ def ingest(
             `quarantine.jsonl` and `ingestion.json`.
         config: what to read and how.
     """
-    for name in ("scratch", *(f"Split-{split}" for split in SPLITS)):
+    scratch = os.path.join(folder, SCRATCH)
+    for name in (SCRATCH, *(f"Split-{split}" for split in SPLITS)):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
+    shards = shard_counts(files, config)
+    places = [Place(split, shard) for split in SPLITS for shard in range(shards[split])]
+    place = _Placed(config.eval_share, shards)
     reader = RecordReader(lang=config.lang, max_record_bytes=config.max_record_bytes)
     read = (
         pipeline
         | "Files" >> beam.Create(list(files))
+        | "Parts" >> beam.FlatMap(parts).with_output_types(Any)
         | "Spread" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, main="records")
     )
-    placed = read.records | "Place" >> beam.Map(_place, config)
+    records = (
+        read.records
+        | "Place" >> beam.Map(lambda record: (place.key(record.document.id), record))
+        | "ByShard" >> GroupThroughFiles(scratch, len(places))
+    )
     repeats = (
         read.records
         | "Slim" >> beam.Map(_slim)
-        | "ById" >> beam.GroupByKey()
+        | "PlaceSlim" >> beam.Map(lambda slim: (place.key(slim[0]), slim))
+        | "ById" >> GroupThroughFiles(scratch, len(places))
         | "Identify" >> beam.FlatMap(_identify)
-        | "ByText" >> beam.GroupByKey()
-        | "Repeated" >> beam.FlatMap(_repeated, config)
+        | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
+        | "ByText" >> GroupThroughFiles(scratch, len(places))
+        | "Repeated" >> beam.FlatMap(_repeated)
+        | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
+        | "Again" >> GroupThroughFiles(scratch, len(places))
     )
     written = (
-        {"records": placed, "repeats": repeats}
-        | "ByShard" >> beam.CoGroupByKey()
+        {"records": records, "repeats": repeats}
+        | "Gather" >> beam.CoGroupByKey()
         | "Write"
-        >> beam.ParDo(_WriteShard(folder, config.shards)).with_outputs(_MALFORMED, main="tallies")
+        >> beam.ParDo(_WriteShard(folder, places, shards)).with_outputs(_MALFORMED, main="tallies")
     )
     malformed = (read[_MALFORMED], written[_MALFORMED]) | "Bad" >> beam.Flatten()
     _ = (
@@ -76,12 +113,24 @@ def ingest(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Placed:
+    """Where ids go, as keys: the shards of all splits, numbered through."""
+
+    eval_share: float
+    shards: Mapping[str, int]
+
+    def key(self, identity: str) -> int:
+        place = place_of(identity, eval_share=self.eval_share, shards=self.shards)
+        return place.shard + (self.shards["train"] if place.split == "eval" else 0)
+
+
 class _Read(beam.DoFn):
     def __init__(self, reader: RecordReader) -> None:
         self._reader = reader
 
-    def process(self, file: str) -> Iterator[Any]:
-        for item in self._reader.read(file):
+    def process(self, part: Any) -> Iterator[Any]:
+        for item in self._reader.read(part):
             yield (
                 beam.pvalue.TaggedOutput(_MALFORMED, item) if isinstance(item, Malformed) else item
             )
@@ -91,25 +140,21 @@ class _Read(beam.DoFn):
 # hand the next step another type.
 
 
-def _place(record: Any, config: IngestionConfig) -> tuple[Any, Any]:
-    place = place_of(record.document.id, eval_share=config.eval_share, shards=config.shards)
-    return tuple(place), record
-
-
-def _slim(record: Any) -> tuple[Any, Any]:
-    """Keys by id what says which documents stay, and their text's hash: no text is shuffled."""
+def _slim(record: Any) -> tuple[str, Any, int, bool, str]:
+    """What says which documents stay, and their text's hash, without the text."""
     document = record.document
-    return document.id, (record.file, record.line, record.derived, text_hash(document.text))
+    return document.id, record.file, record.line, record.derived, text_hash(document.text)
 
 
-def _identify(element: tuple[str, Iterable[Any]]) -> Iterator[tuple[Any, Any]]:
-    """Yields (text hash, (final id, id)) for the documents of one id that stay."""
-    identity, group = element
-    ordered = sorted(group)
-    final = final_ids(identity, [derived for _, _, derived, _ in ordered])
-    for name, (_, _, _, text) in zip(final, ordered, strict=True):
-        if name is not None:
-            yield text, (name, identity)
+def _identify(element: Any) -> Iterator[tuple[str, str, str]]:
+    """Yields (text hash, final id, id) for the documents of a shard that stay."""
+    _, slims = element
+    for identity, same in itertools.groupby(sorted(slims), key=lambda slim: slim[0]):
+        ordered = list(same)
+        final = final_ids(identity, [derived for _, _, _, derived, _ in ordered])
+        for name, (*_, text) in zip(final, ordered, strict=True):
+            if name is not None:
+                yield text, name, identity
 
 
 def final_ids(identity: str, derived: Sequence[bool]) -> list[str | None]:
@@ -124,28 +169,29 @@ def final_ids(identity: str, derived: Sequence[bool]) -> list[str | None]:
     ]
 
 
-def _repeated(
-    element: tuple[str, Iterable[Any]], config: IngestionConfig
-) -> Iterator[tuple[Any, Any]]:
-    """Yields (place, final id) for all but the first, by id, of the documents of one text."""
-    _, group = element
-    for name, identity in sorted(group)[1:]:
-        place = place_of(identity, eval_share=config.eval_share, shards=config.shards)
-        yield tuple(place), name
+def _repeated(element: Any) -> Iterator[tuple[str, str]]:
+    """Yields (final id, id) for all but the first, by id, of the documents of one text."""
+    _, named = element
+    for _, same in itertools.groupby(sorted(named), key=lambda text_and_ids: text_and_ids[0]):
+        for _, name, identity in itertools.islice(same, 1, None):
+            yield name, identity
 
 
 class _WriteShard(beam.DoFn):
     """Writes one shard; yields its tally, and as malformed the documents of a taken id."""
 
-    def __init__(self, folder: str, shards: int) -> None:
+    def __init__(self, folder: str, places: Sequence[Place], shards: Mapping[str, int]) -> None:
         self._folder = folder
+        self._places = places
         self._shards = shards
 
     def process(self, element: Any) -> Iterator[Any]:
         key, groups = element
-        place, repeats = Place(*key), set(groups["repeats"])
+        place = self._places[key]
+        (found,), (again,) = groups["records"], groups["repeats"]
+        repeats = set(again)
         documents = []
-        records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
+        records = sorted(found, key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
             final = final_ids(identity, [record.derived for record in group])
@@ -154,6 +200,8 @@ class _WriteShard(beam.DoFn):
                     yield beam.pvalue.TaggedOutput(_MALFORMED, _taken(record, group[0]))
                 else:
                     documents.append(record.document._replace(id=name))
+        if not records:
+            return
         documents.sort(key=lambda document: document.id)
         self._write(place, [serialize(d, duplicate=d.id in repeats) for d in documents])
         yield {
@@ -166,8 +214,8 @@ class _WriteShard(beam.DoFn):
         }
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
-        name = f"documents-{place.shard:05d}-of-{self._shards:05d}.tfrecord.gz"
-        temporary = os.path.join(self._folder, "scratch", f"{name}.{uuid.uuid4().hex}")
+        name = f"documents-{place.shard:05d}-of-{self._shards[place.split]:05d}.tfrecord.gz"
+        temporary = os.path.join(self._folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
         # TensorFlow's gzip header carries no time, Python's would.
         with tf.io.TFRecordWriter(temporary, tf.io.TFRecordOptions("GZIP")) as writer:
             for item in serialized:
@@ -190,7 +238,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
     _, groups = element
     malformed = sorted(groups["malformed"])
     lines = (json.dumps(item._asdict(), ensure_ascii=False) + "\n" for item in malformed)
-    _replace(os.path.join(folder, QUARANTINE), lines)
+    write_whole(os.path.join(folder, QUARANTINE), lines)
     splits: dict[str, Any] = {
         split: {"documents": 0, "characters": 0, "duplicates": 0, "sources": {}, "langs": {}}
         for split in SPLITS
@@ -206,12 +254,4 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
         "quarantined": len(malformed),
         "quarantined_by_reason": collections.Counter(item.kind for item in malformed),
     }
-    _replace(os.path.join(folder, SUMMARY), [json.dumps(summary, indent=2, sort_keys=True)])
-
-
-def _replace(path: str, lines: Iterable[str]) -> None:
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    # A file's name may hold bytes that are no UTF-8.
-    with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.writelines(lines)
-    os.replace(temporary, path)
+    write_whole(os.path.join(folder, SUMMARY), [json.dumps(summary, indent=2, sort_keys=True)])

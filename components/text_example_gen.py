@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import uuid
 from typing import Any
 
 import apache_beam as beam
@@ -18,8 +17,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.ingestion import QUARANTINE, SPLITS, SUMMARY, ingest
+from components.ingestion import QUARANTINE, SCRATCH, SPLITS, SUMMARY, ingest
 from components.input_files import expand
+from components.whole_files import write_whole
 from models.errors import DataRefused
 
 _LISTED = 3
@@ -61,7 +61,7 @@ def TextExampleGen(
     _LOG.info("span %d: reading %s bytes in %d file(s)", span, f"{size:,}", len(files))
     with beam_pipeline as pipeline:
         ingest(pipeline, files, examples.uri, settings)
-    shutil.rmtree(os.path.join(examples.uri, "scratch"))
+    shutil.rmtree(os.path.join(examples.uri, SCRATCH))
     quarantine = _keep_quarantine(examples.uri, quarantine_dir, span)
     with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)
@@ -88,9 +88,8 @@ def _keep_quarantine(folder: str, quarantine_dir: str, span: int) -> str:
     """Copies the quarantine to where the user finds it; returns the copy's path."""
     os.makedirs(quarantine_dir, exist_ok=True)
     path = os.path.join(quarantine_dir, f"span-{span}.jsonl")
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    shutil.copyfile(os.path.join(folder, QUARANTINE), temporary)
-    os.replace(temporary, path)
+    with open(os.path.join(folder, QUARANTINE), encoding="utf-8") as lines:
+        write_whole(path, lines)
     return path
 
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from components.documents import Document, text_hash
+from components.file_parts import FilePart
 from components.input_files import suffix_of
 
 _FIELDS = ("id", "text", "source", "lang", "timestamp")
@@ -72,23 +73,23 @@ class RecordReader:
     lang: str
     max_record_bytes: int
 
-    def read(self, file: str) -> Iterator[Record | Malformed]:
-        """Yields a file's records in order.
+    def read(self, part: FilePart) -> Iterator[Record | Malformed]:
+        """Yields the records of a part of a file in order.
 
         Lines count from 1; in Parquet, rows do. A document of a .txt file has its first line's
         number. A document without a source has the file's name without suffix and without a number
         at the end ("news-2020.jsonl" and "news-2021.jsonl" are both "news").
         """
-        suffix = suffix_of(file)
+        file, suffix = part.file, suffix_of(part.file)
         name = os.fsencode(os.path.basename(file)).decode(errors="replace")
         name = name[: -len(suffix or "")]
         source = re.sub(r"[-_.]*\d+$", "", name) or name
         if suffix == ".parquet":
-            rows = self._parquet(file)
+            rows = self._parquet(part)
         elif suffix == ".txt":
-            rows = self._text(file)
+            rows = self._text(part)
         else:
-            rows = self._json(file)
+            rows = self._json(part)
         empty = True
         for line, start, value in rows:
             empty = False
@@ -98,7 +99,7 @@ class RecordReader:
                 yield Malformed(file, line, str(fault), start())
             else:
                 yield Record(file, line, document, derived)
-        if empty:
+        if empty and part.whole:
             yield Malformed(file, 1, "no record in the file", "")
 
     def _document(self, fields: Mapping[str, Any], source: str) -> tuple[Document, bool]:
@@ -125,16 +126,16 @@ class RecordReader:
         )
         return document, derived
 
-    def _json(self, file: str) -> Iterator["_Row"]:
-        with _open(file) as stream:
-            for line in self._lines(stream):
+    def _json(self, part: FilePart) -> Iterator["_Row"]:
+        with _open(part) as stream:
+            for line in self._lines(stream, part):
                 if line.fault or line.data.strip():
                     yield _Row(line.number, line.start, functools.partial(_json, line))
 
-    def _text(self, file: str) -> Iterator["_Row"]:
-        with _open(file) as stream:
+    def _text(self, part: FilePart) -> Iterator["_Row"]:
+        with _open(part) as stream:
             block: _Block | None = None
-            for line in self._lines(stream):
+            for line in self._lines(stream, part):
                 if line.data.strip() or line.fault:
                     block = block or _Block(line.number)
                     block.add(line, self.max_record_bytes)
@@ -144,10 +145,10 @@ class RecordReader:
             if block:
                 yield block.row()
 
-    def _lines(self, stream: io.BufferedIOBase) -> Iterator["_Line"]:
+    def _lines(self, stream: io.BufferedIOBase, part: FilePart) -> Iterator["_Line"]:
         """Yields lines without their ends; of one that is too long, its beginning and a fault."""
-        number = 0
-        while True:
+        number = part.line - 1
+        while part.end is None or stream.tell() < part.end:
             number += 1
             data = b""
             try:
@@ -168,12 +169,13 @@ class RecordReader:
             else:
                 yield _Line(number, line, None)
 
-    def _parquet(self, file: str) -> Iterator["_Row"]:
-        row = 1
+    def _parquet(self, part: FilePart) -> Iterator["_Row"]:
+        row = part.line
         try:
-            with pa.parquet.ParquetFile(file) as table:
+            with pa.parquet.ParquetFile(part.file) as table:
                 columns = [name for name in table.schema_arrow.names if name in _FIELDS]
-                for batch in table.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
+                groups = list(range(table.num_row_groups))[part.begin : part.end]
+                for batch in table.iter_batches(_PARQUET_ROWS, groups, columns):
                     for fields in _rows(batch):
                         yield self._parquet_row(row, fields)
                         row += 1
@@ -277,8 +279,12 @@ def _too_long(max_bytes: int) -> str:
     return f"too long: more than {max_bytes} bytes"
 
 
-def _open(file: str) -> io.BufferedIOBase:
-    return gzip.open(file, "rb") if file.lower().endswith(".gz") else open(file, "rb")
+def _open(part: FilePart) -> io.BufferedIOBase:
+    if part.file.lower().endswith(".gz"):
+        return gzip.open(part.file, "rb")
+    stream = open(part.file, "rb")
+    stream.seek(part.begin)
+    return stream
 
 
 def _json(line: _Line) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import pathlib
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ from components.config import VocabularyConfig
 from components.documents import ReadDocuments
 from components.exporter import TOKENIZER
 from components.resolvers import PROVENANCE_FILE
+from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import ConfigError
 from models.objective import Family
@@ -200,12 +200,9 @@ def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: 
         "learned_occurrences": sum(number for _, number in counts),
         "counts": dict(counts),
     }
-    path = os.path.join(folder, _COUNTS_FILE)
     os.makedirs(folder, exist_ok=True)
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(content, stream, ensure_ascii=False)
-    os.replace(temporary, path)
+    path = os.path.join(folder, _COUNTS_FILE)
+    write_whole(path, [json.dumps(content, ensure_ascii=False)])
 
 
 def _of_base_model(

@@ -97,6 +97,8 @@ def create_pretraining_pipeline(
         model=model_json,
         config=_json(config.examples),
         span=span,
+        code=provenance.code,
+        finished=str(folder / "finished_examples"),
     )
     example_builder.add_upstream_node(gate)
     examples = example_builder.outputs["examples"]

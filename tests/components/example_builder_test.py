@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import json
 import logging
 import pathlib
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from components import example_builder
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.documents import Document, serialize
-from components.example_builder import ExampleBuilder, build, group_of, tokenize_documents
+from components.example_builder import ExampleBuilder, build
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.errors import ConfigError, DataRefused
@@ -34,10 +35,13 @@ EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
 """A document that gives no token: control characters are white space to the tokenizer."""
 TRAIN = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in range(24)] + [EMPTY]
 EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for n in range(6)]
-SETTINGS = ExamplesConfig(groups=3, eval_groups=2)
+SHARDS = (TRAIN[:9], TRAIN[9:17], TRAIN[17:])
+EVAL_SHARDS = (EVAL[:2], EVAL[2:])
+SETTINGS = ExamplesConfig()
 MODEL = json.dumps(dataclasses.asdict(little_bert.CONFIG))
 DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}
 FILES = [
+    "SHA256SUMS",
     *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),
     *(f"Split-train/examples-0000{n}-of-00003.tfrecord.gz" for n in range(3)),
     "examples.json",
@@ -46,8 +50,8 @@ FILES = [
 
 def write_documents(
     folder: pathlib.Path,
-    train: Sequence[Sequence[Document]] = (TRAIN,),
-    held_out: Sequence[Sequence[Document]] = (EVAL,),
+    train: Sequence[Sequence[Document]] = SHARDS,
+    held_out: Sequence[Sequence[Document]] = EVAL_SHARDS,
 ) -> pathlib.Path:
     """Writes shards of documents as TextExampleGen does."""
     for split, shards in (("train", train), ("eval", held_out)):
@@ -83,6 +87,8 @@ def make(
         model=json.dumps(dataclasses.asdict(model)),
         config=json.dumps(dataclasses.asdict(config)),
         span=span,
+        code="git 0",
+        finished=str(folder / "finished"),
         beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
     )
     return examples
@@ -135,7 +141,7 @@ def test_fills_an_artifact_that_tfx_understands(
     assert artifact.get_string_custom_property("file_format") == "tfrecords_gzip"
     folder = pathlib.Path(artifact.uri)
     assert sorted(contents(folder)) == FILES
-    assert not (folder / "scratch").exists()
+    assert not (tmp_path / "finished").exists()
     for path in (tmp_path / "vocabulary").iterdir():
         assert (folder / "tokenizer" / path.name).read_bytes() == path.read_bytes()
     splits = json.loads((folder / "examples.json").read_text())["splits"]
@@ -159,11 +165,17 @@ def test_the_figures_are_those_of_the_files(made: dict[str, Any]) -> None:
         assert summary["pieces"] == sum(
             len(split_sentences(document.text, "en")) for document in documents if document != EMPTY
         )
-        assert summary["files"] == {
-            name.partition("/")[2]: hashlib.sha256(data).hexdigest()
-            for name, data in made["contents"].items()
-            if name.startswith(f"Split-{split}/")
-        }
+        assert summary["files"] == len(SHARDS if split == "train" else EVAL_SHARDS)
+
+
+def test_the_manifest_is_one_that_sha256sum_checks(made: dict[str, Any]) -> None:
+    files = [name for name in FILES if name.startswith("Split-")]
+    digests = [hashlib.sha256(made["contents"][name]).hexdigest() for name in files]
+    assert made["contents"]["SHA256SUMS"].decode() == "".join(
+        f"{digest}  {name}\n" for digest, name in zip(digests, files, strict=True)
+    )
+    command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    subprocess.run(command, cwd=made["examples"], check=True)
 
 
 def test_a_document_without_a_token_is_tallied(made: dict[str, Any]) -> None:
@@ -200,18 +212,18 @@ def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) 
             assert any(f" {' '.join(words)} " in run for run in runs)
 
 
-def test_the_same_bytes_in_any_order_and_shards(
+def test_a_changed_document_changes_its_shard_alone(
     made: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    assert sorted(made["contents"]) == FILES
-    mixed = [TRAIN[n] for n in np.random.default_rng(0).permutation(len(TRAIN))]
-    documents = write_documents(
-        tmp_path / "documents",
-        train=[mixed[:2], mixed[2:17], mixed[17:]],
-        held_out=[EVAL[3:], EVAL[2::-1]],
-    )
-    make(tmp_path, documents)
-    assert contents(tmp_path / "examples") == made["contents"]
+    changed = TRAIN[12]._replace(text=little_bert.text(200))
+    train = (SHARDS[0], [*TRAIN[9:12], changed, *TRAIN[13:17]], SHARDS[2])
+    make(tmp_path, write_documents(tmp_path / "documents", train=train))
+    found = contents(tmp_path / "examples")
+    assert {name for name in FILES if found[name] != made["contents"][name]} == {
+        "Split-train/examples-00001-of-00003.tfrecord.gz",
+        "SHA256SUMS",
+        "examples.json",
+    }
 
 
 def test_the_same_bytes_on_threads(made: dict[str, Any], tmp_path: pathlib.Path) -> None:
@@ -227,17 +239,105 @@ def test_the_same_bytes_with_two_processes(made: dict[str, Any], tmp_path: pathl
     assert contents(tmp_path / "examples") == made["contents"]
 
 
-def test_the_same_bytes_after_a_retry_that_writes_in_smaller_batches(
+def test_the_same_bytes_in_smaller_batches(
     made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(example_builder, "_EXAMPLES", 7)
+    make(tmp_path, made["documents"])
+    assert contents(tmp_path / "examples") == made["contents"]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(
+    made: dict[str, Any],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun: list[tuple[int, ...]] = []
+    rng = np.random.default_rng
+
+    def die_at_the_third(key: tuple[int, ...]) -> np.random.Generator:
+        begun.append(key)
+        if len(begun) == 3:
+            raise Killed
+        return rng(key)
+
+    monkeypatch.setattr(np.random, "default_rng", die_at_the_third)
+    with pytest.raises(BaseException, match="Killed"):
+        make(tmp_path, made["documents"])
+    assert len(list((tmp_path / "finished").glob("*.json"))) == 2
+    shutil.rmtree(tmp_path / "examples")  # TFX gives the next run another folder
+    with caplog.at_level(logging.INFO, "polyseme.example_builder"):
+        make(tmp_path, made["documents"])
+    assert contents(tmp_path / "examples") == made["contents"]
+    assert sorted({*begun[:2], *begun[3:]}) == sorted(begun[:2] + begun[3:])  # none made again
+    assert len(begun) == 1 + 5
+    assert "; 2 file(s) were finished before" in caplog.text
+    assert not (tmp_path / "finished").exists()
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "code": {"code": "git 1"},
+    "span": {"span": 2},
+    "seed": {"config": dataclasses.replace(SETTINGS, seed=1)},
+    "model": {
+        "model": json.dumps(
+            dataclasses.asdict(
+                dataclasses.replace(
+                    little_bert.CONFIG,
+                    objective=dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.2),
+                )
+            )
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("other", [*OTHERS, "nothing", "tokenizer", "text", "damaged", "not whole"])
+def test_finished_shards_are_known_by_all_they_are_made_of(
+    made: dict[str, Any], tmp_path: pathlib.Path, other: str
+) -> None:
     little_bert.tokenizer().save(tmp_path / "tokenizer")
-    options = {"family": "bert", "model": MODEL, "config": SETTINGS, "span": 1}
-    for batch in (1_024, 7):
-        monkeypatch.setattr(example_builder, "_EXAMPLES", batch)
-        with beam.Pipeline() as pipeline:  # the second finds the first one's files
-            build(pipeline, str(made["documents"]), str(tmp_path), **options)
-        assert not list((tmp_path / "scratch").iterdir())
-        assert contents(tmp_path) == made["contents"]
+    options: dict[str, Any] = {
+        "family": "bert",
+        "model": MODEL,
+        "config": SETTINGS,
+        "span": 1,
+        "code": "git 0",
+        "finished": str(tmp_path / "finished"),
+    }
+
+    def run(documents: pathlib.Path, **changed: Any) -> None:
+        with beam.Pipeline() as pipeline:
+            build(pipeline, str(documents), str(tmp_path), **{**options, **changed})
+
+    def states() -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in (tmp_path / "finished").iterdir()}
+
+    run(made["documents"])
+    before, documents = states(), made["documents"]
+    assert len(before) == 10
+    if other == "tokenizer":
+        (tmp_path / "tokenizer" / "more").write_text("")
+    if other == "text":
+        train = (SHARDS[0], SHARDS[1][1:], SHARDS[2])
+        documents = write_documents(tmp_path / "documents", train=train)
+    for path in (tmp_path / "finished").glob("*.json"):
+        if other == "not whole":
+            path.write_text(path.read_text()[:-1])
+        if other == "damaged":
+            path.with_suffix("").write_bytes(b"damaged")
+    run(documents, **OTHERS.get(other, {}))
+    made_again = {"nothing": 0, "text": 1}.get(other, 5)
+    new = set(states().items()) - set(before.items())
+    assert len(new) == 2 * made_again
+    if other in ("nothing", "damaged", "not whole"):
+        found = contents(tmp_path)
+        assert {name: found[name] for name in FILES} == made["contents"]
 
 
 @pytest.mark.parametrize(
@@ -261,50 +361,6 @@ def test_every_draw_is_keyed_by_seed_span_split_and_group(
     assert sorted(keys) == [(5, 7, 0, 0), (5, 7, 0, 1), (5, 7, 0, 2), (5, 7, 1, 0), (5, 7, 1, 1)]
 
 
-def test_a_documents_group_never_changes() -> None:
-    assert [group_of(f"sotu/{year}", 8) for year in range(1990, 1998)] == [5, 2, 4, 6, 1, 6, 1, 7]
-    assert group_of("Ünï", 1_000_000) == 783290
-    assert group_of("", 8) == 5
-
-
-@pytest.mark.parametrize("pieces", [1, 3, 7])
-def test_batches_across_documents_change_nothing(
-    monkeypatch: pytest.MonkeyPatch, pieces: int
-) -> None:
-    tokenizer = little_bert.tokenizer()
-    objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
-    documents = [
-        *TRAIN[:3],
-        EMPTY,
-        *TRAIN[3:6],
-        Document("z", "\x01\nWe sail.\n\x02", "b", "en", 0),
-    ]
-    sizes, tally = [], collections.Counter[str]()
-
-    def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        sizes.append(len(texts))
-        ids = tokenizer.tokenize(texts)
-        return ids.values, ids.row_splits
-
-    monkeypatch.setattr(example_builder, "_PIECES", pieces)
-    found = tokenize_documents(documents, objective, tokenize, tally)
-    expected = [
-        [
-            ids.tolist()
-            for sentence in split_sentences(document.text, "en")
-            if len(ids := tokenizer.tokenize(tf.constant([sentence]))[0].numpy())
-        ]
-        for document in documents
-    ]
-    assert [[ids.tolist() for ids in document.pieces] for document in found] == expected
-    assert [(d.id, d.source, d.lang) for d in found] == [
-        (d.id, d.source, d.lang) for d in documents
-    ]
-    assert tally == {"pieces_without_token": 3}
-    assert set(sizes[:-1]) == {pieces}
-    assert sum(sizes) == sum(map(len, expected)) + 3
-
-
 @pytest.mark.parametrize(
     ("text", "sentences", "lost"),
     [
@@ -323,7 +379,7 @@ def test_a_split_without_an_example_is_refused_with_the_tally(
         "The split 'eval' gave no training example out of 1 document(s) with"
         f" {sentences} sentence(s); dropped or cut: {lost}.\n"
         f"  where: {documents}\n"
-        "  to do: Add documents, or lower examples.groups so that documents find partners."
+        "  to do: Add documents, or lower ingestion.shards so that documents find partners."
     )
 
 
@@ -347,4 +403,5 @@ def test_a_writer_that_dies_leaves_no_file(
     monkeypatch.setattr(example_builder, "_write", die)
     with pytest.raises(OSError, match="No space left on device"):
         make(tmp_path, made["documents"])
-    assert {pathlib.Path(name).parts[0] for name in contents(tmp_path / "examples")} == {"scratch"}
+    assert not contents(tmp_path / "examples")
+    assert not list((tmp_path / "finished").glob("*.json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import apache_beam as beam
@@ -11,12 +12,14 @@ import pytest
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from components import exchange, ingestion
 from components.config import IngestionConfig
 from components.documents import place_of
-from components.ingestion import final_ids, ingest
+from components.file_parts import parts
+from components.ingestion import SCRATCH, final_ids, ingest, shard_counts
 from components.input_files import expand
 
-CONFIG = IngestionConfig(eval_share=0.3, shards=2)
+CONFIG = IngestionConfig(eval_share=0.3, shards=2, eval_shards=2)
 
 
 def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, bytes]:
@@ -25,7 +28,7 @@ def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, by
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
         ingest(pipeline, expand(str(source)), str(target), CONFIG)
-    assert not list((target / "scratch").iterdir())
+    shutil.rmtree(target / SCRATCH)  # as the component does
     files = (path for path in sorted(target.rglob("*")) if path.is_file())
     return {str(path.relative_to(target)): path.read_bytes() for path in files}
 
@@ -71,7 +74,9 @@ def test_every_record_is_written_or_quarantined(tmp_path: pathlib.Path) -> None:
             assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
             for row in rows:
                 found[row["id"]] = row
-                place = place_of(row["id"].removesuffix(".2"), eval_share=0.3, shards=2)
+                place = place_of(
+                    row["id"].removesuffix(".2"), eval_share=0.3, shards={"train": 2, "eval": 2}
+                )
                 assert (split, name) == (
                     place.split,
                     f"documents-{place.shard:05d}-of-00002.tfrecord.gz",
@@ -155,3 +160,50 @@ def test_a_document_dropped_for_its_id_makes_no_other_a_duplicate(tmp_path: path
         ("a", "One.", 0),
         ("b", "Two.", 0),
     ]
+
+
+def test_the_input_order_and_its_parts_change_nothing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    monkeypatch.setattr(ingestion, "parts", lambda file: reversed(list(parts(file, 200))))
+    monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
+    assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
+    assert run(tmp_path / "in", tmp_path / "parts") == once
+
+
+def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    path = tmp_path / "in" / "a.jsonl"
+    path.write_text(path.read_text().replace('"Text 17."', '"Text seventeen."'))
+    again = run(tmp_path / "in", tmp_path / "again")
+    place = place_of("d17", eval_share=0.3, shards={"train": 2, "eval": 2})
+    changed = f"Split-{place.split}/documents-{place.shard:05d}-of-00002.tfrecord.gz"
+    assert {name for name in once if once[name] != again[name]} == {changed, "ingestion.json"}
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "megabytes", "expected"),
+    [
+        (IngestionConfig(), "a.jsonl", 1, (8, 1)),
+        (IngestionConfig(), "a.jsonl", 142, (8, 1)),
+        (IngestionConfig(), "a.txt", 143, (16, 2)),
+        (IngestionConfig(), "a.jsonl.gz", 143, (64, 6)),
+        (IngestionConfig(eval_share=0.01), "a.parquet", 1_000, (256, 3)),
+        (IngestionConfig(shards=3), "a.jsonl", 1_000, (3, 1)),
+        (IngestionConfig(shards=30, eval_shards=2), "a.jsonl", 1, (30, 2)),
+    ],
+)
+def test_shards_grow_with_the_text(
+    tmp_path: pathlib.Path,
+    config: IngestionConfig,
+    name: str,
+    megabytes: int,
+    expected: tuple[int, int],
+) -> None:
+    with open(tmp_path / name, "wb") as stream:
+        stream.truncate(megabytes * 1_000_000)  # takes no disk
+    counts = shard_counts([str(tmp_path / name)], config)
+    assert (counts["train"], counts["eval"]) == expected

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.documents import Document
+from components.file_parts import FilePart
 from components.text_records import Malformed, Record, RecordReader, seconds
 
 READER = RecordReader(lang="en", max_record_bytes=100)
@@ -24,7 +25,7 @@ READER = RecordReader(lang="en", max_record_bytes=100)
 
 def read(path: pathlib.Path, content: bytes | str) -> list[Record | Malformed]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(READER.read(str(path)))
+    return list(READER.read(FilePart(str(path))))
 
 
 def faults(records: list[Record | Malformed]) -> list[tuple[int, str]]:
@@ -85,7 +86,7 @@ def test_deep_nesting_is_malformed(tmp_path: pathlib.Path) -> None:
     reader = RecordReader(lang="en", max_record_bytes=1_000_000)
     path = tmp_path / "a.jsonl"
     path.write_text("[" * 200_000)
-    (item,) = reader.read(str(path))
+    (item,) = reader.read(FilePart(str(path)))
     assert isinstance(item, Malformed)
     assert item.kind == "not JSON"
 
@@ -109,7 +110,7 @@ def test_a_line_of_50_megabytes_is_not_held_in_memory(tmp_path: pathlib.Path, su
             stream.write(b"x" * 1_000_000)
         stream.write(b'\n\n{"text": "last"}\n')
     tracemalloc.start()
-    found = list(READER.read(str(path)))
+    found = list(READER.read(FilePart(str(path))))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [type(item) for item in found] == [Record, Malformed, Record]
@@ -169,7 +170,7 @@ def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
 
 def parquet(path: pathlib.Path, columns: dict[str, Any]) -> list[Record | Malformed]:
     pa.parquet.write_table(pa.table(columns), path)
-    return list(READER.read(str(path)))
+    return list(READER.read(FilePart(str(path))))
 
 
 def test_parquet(tmp_path: pathlib.Path) -> None:
@@ -211,7 +212,7 @@ def test_parquet_dates_and_dictionaries(tmp_path: pathlib.Path) -> None:
 def test_a_damaged_parquet_file_is_told(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 nothing behind it PAR1")
-    (item,) = READER.read(str(path))
+    (item,) = READER.read(FilePart(str(path)))
     assert isinstance(item, Malformed)
     assert (item.line, item.kind) == (1, "damaged file")
 
@@ -252,9 +253,9 @@ def test_bad_timestamps(tmp_path: pathlib.Path, value: Any) -> None:
     assert item.kind == "bad timestamp"
 
 
-def _write(path: pathlib.Path, content: str) -> str:
+def _write(path: pathlib.Path, content: str) -> FilePart:
     path.write_text(content)
-    return str(path)
+    return FilePart(str(path))
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".txt"])
@@ -276,6 +277,6 @@ def test_any_bytes_are_read_or_told(
 def test_any_json_text_arrives(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("text") / "a.jsonl"
     path.write_text(json.dumps({"text": text}))
-    (item,) = RecordReader(lang="en", max_record_bytes=100_000).read(str(path))
+    (item,) = RecordReader(lang="en", max_record_bytes=100_000).read(FilePart(str(path)))
     assert isinstance(item, Record)
     assert item.document.text == unicodedata.normalize("NFC", text)

@@ -130,14 +130,15 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
     chosen = {"train": house.documents[-30:], "eval": house.documents[:3]}
     for split, documents in chosen.items():
         (source / f"Split-{split}").mkdir(parents=True)
-        path = str(source / f"Split-{split}" / "documents.tfrecord.gz")
+        path = str(source / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz")
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
             for document in documents:
                 writer.write(documents_module.serialize(document, duplicate=False))
     with beam.Pipeline() as pipeline:
         example_builder.build(
             pipeline, str(source), str(target), family="bert",
-            model=json.dumps(dataclasses.asdict(CONFIG)), config=ExamplesConfig(groups=1), span=1,
+            model=json.dumps(dataclasses.asdict(CONFIG)), config=ExamplesConfig(), span=1,
+            code="git 0", finished=str(house.folder / "finished"),
         )  # fmt: skip
     for split, documents in chosen.items():
         sentences = [s for d in documents for s in house.objective.split(d.text, d.lang)]

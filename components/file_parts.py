@@ -1,0 +1,105 @@
+"""Parts of files that can be read apart, so that one large file is work for many workers.
+
+A part begins where a record does, and knows the number of its first line, so that what is said of a
+bad record names the line of the file, whoever reads it.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from components.input_files import suffix_of
+
+_PART_BYTES = 64_000_000
+_BLOCK = 1 << 20
+
+
+class FilePart(NamedTuple):
+    """A run of a file's records.
+
+    Attributes:
+        begin, end: of Parquet row groups, else bytes; `end` is not in it, and None is the file's.
+        line: number of the first line, or row, counted from 1.
+    """
+
+    file: str
+    begin: int = 0
+    end: int | None = None
+    line: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole file."""
+        return self.begin == 0 and self.end is None
+
+
+def parts(file: str, size: int = _PART_BYTES) -> Iterator[FilePart]:
+    """Yields the parts of a file, in order, each of about `size` bytes.
+
+    gzip cannot be read from the middle, and is one part. So is a damaged Parquet file: its reader
+    says what is wrong.
+    """
+    suffix = suffix_of(file)
+    if suffix == ".parquet":
+        yield from _row_groups(file, size)
+    elif suffix == ".jsonl.gz" or os.path.getsize(file) <= size:
+        yield FilePart(file)
+    else:
+        with open(file, "rb") as stream:
+            yield from _lines(stream, file, size, blank=suffix == ".txt")
+
+
+def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[FilePart]:
+    """Parts that end after a line, or after a blank one."""
+    begin, line, total = 0, 1, os.path.getsize(file)
+    while begin < total:
+        lines = 0
+        left = size
+        while left > 0 and (block := stream.read(min(_BLOCK, left))):
+            lines += block.count(b"\n")
+            left -= len(block)
+        # The line that stands here goes to its end; then, where blocks are parted by blank lines,
+        # all up to the next blank one.
+        while rest := stream.readline(_BLOCK):
+            ended = rest.endswith(b"\n")
+            lines += ended
+            if ended:
+                break
+        while blank and (rest := _whole_line(stream)):
+            lines += 1
+            if not rest.strip():
+                break
+        end = stream.tell()
+        yield FilePart(file, begin, end if end < total else None, line)
+        begin, line = end, line + lines
+
+
+def _whole_line(stream: IO[bytes]) -> bytes:
+    """The next line, of a long one its first block with anything that is no white space."""
+    kept = rest = stream.readline(_BLOCK)
+    while rest and not rest.endswith(b"\n"):
+        rest = stream.readline(_BLOCK)
+        if not kept.strip():
+            kept = rest or kept
+    return kept
+
+
+def _row_groups(file: str, size: int) -> Iterator[FilePart]:
+    try:
+        with pa.parquet.ParquetFile(file) as table:
+            groups = [table.metadata.row_group(n) for n in range(table.num_row_groups)]
+            sizes = [(group.total_byte_size, group.num_rows) for group in groups]
+    except (pa.ArrowException, OSError):
+        yield FilePart(file)
+        return
+    begin, line, held, rows = 0, 1, 0, 0
+    for end, (group_bytes, group_rows) in enumerate(sizes, start=1):
+        held, rows = held + group_bytes, rows + group_rows
+        if held >= size or end == len(sizes):
+            yield FilePart(file, begin, end if end < len(sizes) else None, line)
+            begin, line, held, rows = end, line + rows, 0, 0
+    if not sizes:
+        yield FilePart(file)

@@ -1,0 +1,25 @@
+"""Files that are there whole or not at all: written under another name, then renamed."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+
+
+def write_whole(path: str, lines: Iterable[str]) -> None:
+    """Writes lines as UTF-8, in place of what is there."""
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    # Lines may name files, and a file's name may hold bytes that are no UTF-8.
+    with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.writelines(lines)
+    os.replace(temporary, path)
+
+
+def link_whole(source: str, target: str) -> None:
+    """Gives a file a second name, or a copy on another file system, in place of what is there."""
+    temporary = f"{target}.{uuid.uuid4().hex}"
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

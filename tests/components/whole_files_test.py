@@ -1,0 +1,50 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from components.whole_files import link_whole, write_whole
+
+
+def test_writing_replaces_what_was_there(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    write_whole(str(path), ["né\n", "\udcff"])
+    assert path.read_bytes() == "né\n\\udcff".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def lines() -> Iterator[str]:
+        yield "new"
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(str(path), lines())
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("same_file_system", [True, False])
+def test_a_second_name(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, same_file_system: bool
+) -> None:
+    def link(source: str, target: str) -> None:
+        raise OSError("Invalid cross-device link")
+
+    if not same_file_system:
+        monkeypatch.setattr(os, "link", link)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new")
+    target.write_text("old")
+    link_whole(str(source), str(target))
+    assert target.read_text() == "new"
+    assert sorted(tmp_path.iterdir()) == [source, target]
+    assert source.samefile(target) is same_file_system
