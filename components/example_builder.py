@@ -19,7 +19,6 @@ import logging
 import os
 import pathlib
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,8 +37,9 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.documents import read_documents
+from components.finished import finish, sha256
 from components.tokenization import graph_function, tokenize_documents
-from components.whole_files import link_whole, write_whole
+from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
 from models.examples import Serializer
@@ -77,8 +77,8 @@ def ExampleBuilder(
         examples: receives `Split-train/` and `Split-eval/`, a file for each of the documents', a
             copy of the tokenizer in `tokenizer/`, so that ids and vocabulary travel together,
             `SHA256SUMS` of the files of examples, as `sha256sum --check` reads it, and
-            `examples.json`: for each split its examples, its share of padding, and what was dropped
-            or cut by reason.
+            `examples.json`: the family, its configuration, and for each split its examples, its
+            share of padding, and what was dropped or cut by reason.
         family: a name of the registry.
         model: the family's configuration as JSON.
         config: an `ExamplesConfig` as JSON.
@@ -170,7 +170,7 @@ def build(
         | "Spread" >> beam.Reshuffle()
         | "Make" >> beam.ParDo(make)
         | "All" >> beam.combiners.ToList()
-        | "Summarize" >> beam.Map(_summarize, folder)
+        | "Summarize" >> beam.Map(_summarize, folder, family, model)
     )
 
 
@@ -189,23 +189,25 @@ class _MakeShard(beam.DoFn):
         self._finished = finished
 
     def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
-        kept = os.path.join(self._finished, self._fingerprint(shard))
-        summary = _known(kept)
-        if summary is None:
-            summary = self._make(shard, kept)
-        else:
+        name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"
+        summary, found = finish(
+            self._finished,
+            self._fingerprint(shard),
+            os.path.join(self._folder, name),
+            functools.partial(self._make, shard),
+        )
+        if found:
             beam.metrics.Metrics.counter("polyseme", _FOUND).inc()
-        link_whole(kept, os.path.join(self._folder, summary["file"]))
-        yield summary
+        yield {**summary, "file": name}
 
     def _fingerprint(self, shard: pathlib.Path) -> str:
         tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
-        parts = [_sha256(path) for path in (shard, *tokenizer)]
+        parts = [sha256(path) for path in (shard, *tokenizer)]
         parts += [shard.parent.name, shard.name, self._family, self._model, self._code]
         parts += [str(self._seed), str(self._span)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _make(self, shard: pathlib.Path, kept: str) -> dict[str, Any]:
+    def _make(self, shard: pathlib.Path, path: str) -> dict[str, Any]:
         objective, tokenize = _worker(
             self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER)
         )
@@ -216,12 +218,9 @@ class _MakeShard(beam.DoFn):
         tokenized = tokenize_documents(documents, objective, tokenize, tally)
         key = (self._seed, self._span, SPLITS.index(split), number)
         made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
-        temporary = f"{kept}.{uuid.uuid4().hex}"
-        examples, positions, real = _write(temporary, made, Serializer(objective.feature_spec()))
-        summary = {
+        examples, positions, real = _write(path, made, Serializer(objective.feature_spec()))
+        return {
             "split": split,
-            "file": f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}",
-            "sha256": _sha256(temporary),
             "documents": len(documents),
             "pieces": sum(len(document.pieces) for document in tokenized),
             "examples": examples,
@@ -229,20 +228,6 @@ class _MakeShard(beam.DoFn):
             "real_positions": real,
             "tally": dict(tally),
         }
-        os.replace(temporary, kept)
-        # Who finds this finds the examples whole.
-        write_whole(f"{kept}.json", [json.dumps(summary)])
-        return summary
-
-
-def _known(kept: str) -> dict[str, Any] | None:
-    """The summary of a finished shard; None if there is none, or if its file is not whole."""
-    try:
-        with open(f"{kept}.json", encoding="utf-8") as stream:
-            summary: dict[str, Any] = json.load(stream)
-        return summary if _sha256(kept) == summary["sha256"] else None
-    except (OSError, ValueError):
-        return None
 
 
 @functools.lru_cache(maxsize=1)
@@ -269,15 +254,9 @@ def _write(
     return count, positions, int(real)
 
 
-def _sha256(path: str | pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _summarize(summaries: Sequence[Mapping[str, Any]], folder: str) -> None:
+def _summarize(
+    summaries: Sequence[Mapping[str, Any]], folder: str, family: str, model: str
+) -> None:
     """Writes examples.json and SHA256SUMS from the files' summaries, by their names."""
     ordered = sorted(summaries, key=lambda summary: summary["file"])
     splits = {}
@@ -296,7 +275,8 @@ def _summarize(summaries: Sequence[Mapping[str, Any]], folder: str) -> None:
             "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
             "tally": dict(sorted(tally.items())),
         }
-    write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps({"splits": splits}, indent=2)])
+    content = {"family": family, "model": json.loads(model), "splits": splits}
+    write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
     lines = [f"{summary['sha256']}  {summary['file']}\n" for summary in ordered]
     write_whole(os.path.join(folder, MANIFEST_FILE), lines)
 

@@ -50,6 +50,21 @@ class TokenizedDocument:
 
 
 @dataclasses.dataclass(frozen=True)
+class Position:
+    """A position of an example as a reader sees it.
+
+    Attributes:
+        text: what stands there, with the space before it, if any.
+        label: what is to be predicted there; None if nothing is, or if it stands next anyway.
+        part: neighbouring segments, or documents, are of different parts.
+    """
+
+    text: str
+    label: str | None = None
+    part: Literal["first", "second", "special"] = "first"
+
+
+@dataclasses.dataclass(frozen=True)
 class Loss:
     """One term of the training loss: Σ numerator / Σ denominator over the whole batch, weighted."""
 
@@ -108,6 +123,9 @@ class Objective(Protocol):
             rng: the only source of chance.
             tally: what was dropped, cut or forced, counted by reason (law 8).
         """
+
+    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
+        """An example in words, without padding: a row for each direction that it is read in."""
 
     def build_model(self, backbone: keras.Model) -> keras.Model:
         """Backbone plus heads: features `{name: [batch, *shape]}` → sums `{name: [batch]}`.

@@ -11,7 +11,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
@@ -207,6 +207,38 @@ def lineage(
     return EXIT_OK
 
 
+def examples(
+    folder: Positional[str | None] = None,
+    split: Literal["train", "eval"] = "train",
+    show: int = 3,
+    limit: int = 10_000,
+    name: _Name = None,
+    runs: _Runs = "runs",
+) -> int:
+    """Show training examples in words, and how long and how full they are.
+
+    Args:
+        folder: An ExampleBuilder artifact's folder; the newest one of --name if not given.
+        split: Which examples.
+        show: How many are shown in words.
+        limit: How many are counted, at most.
+    """
+    from pipeline.console import quiet_errors, quiet_imports
+    from pipeline.inspection import inspect as look
+    from pipeline.inspection import newest_examples
+    from pipeline.metadata import RunHistory
+
+    if folder:
+        path = pathlib.Path(folder).expanduser()
+    else:
+        path = newest_examples(RunHistory(pipeline_folder(runs, name)))
+    quiet_imports()
+    with quiet_errors():
+        found = look(path, split, show=show, limit=limit)
+    display.print_examples(found)
+    return EXIT_OK
+
+
 _COMMANDS: Mapping[str, Callable[..., int]] = {
     "run": run,
     "recipes": recipes,
@@ -215,6 +247,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "report": report,
     "compare": compare,
     "lineage": lineage,
+    "examples": examples,
 }
 
 

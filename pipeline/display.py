@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,13 +15,17 @@ from rich.tree import Tree
 from models.errors import PolysemeError
 
 if TYPE_CHECKING:
+    from models.objective import Position
     from pipeline.corpus import Corpus
+    from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
     from pipeline.run import Outcome
     from pipeline.summary import Summary
 
 _STATE_STYLES = {"done": "green", "cached": "cyan", "failed": "red", "interrupted": "red"}
 _SHOWN_TOKENS = 12
+_PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
+_BARS, _BAR_WIDTH = 12, 40
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -105,6 +111,54 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
 def print_lineage(lineage: Lineage) -> None:
     """A tree from the pushed version down to the text, and on to the model it started from."""
     Console(highlight=False).print(_lineage_tree(lineage), soft_wrap=True)
+
+
+def print_examples(found: Inspection) -> None:
+    """Examples in words, labels in green behind what stands there, then bars of the figures."""
+    console = Console(highlight=False)
+    for number, (rows, facts) in enumerate(zip(found.shown, found.facts, strict=True), start=1):
+        told = "  ".join(f"{name} {value}" for name, value in facts.items())
+        console.print(Text.assemble((f"example {number}", "bold"), f"  {told}"), soft_wrap=True)
+        for row in rows:
+            console.print(_spelled(row))
+    summary = found.summary
+    console.print(
+        f"{summary['examples']:,} examples of {summary['documents']:,} documents in"
+        f" {summary['files']:,} files; {summary['padding_share']:.1%} of the positions are padding"
+    )
+    for reason, count in summary["tally"].items():
+        if count:
+            console.print(f"  {reason.replace('_', ' ')}: {count:,}")
+    for name, values in found.figures.items():
+        title = f"{name.replace('_', ' ')} of {found.counted:,} examples: mean {values.mean():.1f}"
+        console.print(Text(title, "bold"))
+        console.print(_bars(values))
+
+
+def _spelled(row: Sequence[Position]) -> Text:
+    text = Text()
+    for position in row:
+        changed = position.label is not None
+        text.append(position.text, "red" if changed else _PART_STYLES[position.part])
+        if changed:
+            text.append(f"→{position.label}", "bold green")
+    return text
+
+
+def _bars(values: np.ndarray) -> Table:
+    """A histogram in at most `_BARS` rows, as wide as the fullest needs."""
+    low, high = int(values.min()), int(values.max())
+    width = -(-(high - low + 1) // _BARS)
+    counts = np.bincount((values.astype(np.int64) - low) // width)
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(width=_BAR_WIDTH)
+    for row, count in enumerate(counts.tolist()):
+        begin = low + row * width
+        name = f"{begin}" if width == 1 else f"{begin} to {min(begin + width - 1, high)}"
+        table.add_row(name, f"{count:,}", Bar(int(counts.max()), 0, count))
+    return table
 
 
 def _table(summary: Summary) -> Table:

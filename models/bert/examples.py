@@ -13,7 +13,8 @@ from models.bert.masking import mask_words
 from models.bert.packing import Packed, pack
 from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
 from models.examples import length_buckets
-from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
+from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
+from models.tokenizers.wordpiece import CONTINUATION
 
 SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]
 _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
@@ -39,6 +40,33 @@ def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
         spec["segment_ids"] = Feature(time, "int64", "0")
         spec["source"] = Feature((1,), "string", "source of the first document")
     return spec
+
+
+def spell(
+    example: Example, vocabulary: Sequence[str], special_ids: Mapping[str, int]
+) -> list[Position]:
+    """The real positions of an example, with the labels of those that are to be predicted."""
+    labels = {
+        int(position): vocabulary[label].removeprefix(CONTINUATION)
+        for position, label, weight in zip(
+            example["mask_positions"], example["mask_ids"], example["mask_weights"], strict=True
+        )
+        if weight > 0
+    }
+    special = {special_ids[role] for role in ("start", "end")}
+    positions = []
+    for place in range(int(example["padding_mask"].sum())):
+        token, segment = int(example["token_ids"][place]), int(example["segment_ids"][place])
+        word = vocabulary[token]
+        inside = word.startswith(CONTINUATION)
+        positions.append(
+            Position(
+                text=word.removeprefix(CONTINUATION) if inside else f" {word}",
+                label=labels.get(place),
+                part="special" if token in special else ("first", "second")[segment],
+            )
+        )
+    return positions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -149,9 +149,9 @@ def _whole_words(
         if not left.any():
             break
         at = order[:, rank]
-        n = np.minimum(drawn[:, rank], reach[rows, at])
+        most_words = np.minimum(drawn[:, rank], reach[rows, at])
         spans = np.stack([ends[rows, at + size] - ends[rows, at] for size in sizes], axis=1)
-        n = np.sum((sizes <= n[:, None]) & (spans <= left[:, None]), axis=1)
+        n = np.sum((sizes <= most_words[:, None]) & (spans <= left[:, None]), axis=1)
         n[rank >= count] = 0
         together = [(size <= n) & masked[rows, at + size - 1] for size in sizes]
         n[np.any(together, axis=0)] = 0

@@ -15,7 +15,7 @@ from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.bert.pretraining import BertPretraining
 from models.errors import ConfigError
-from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
 from models.tokenizers.sentences import split_sentences
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.wordpiece import CONTINUATION
@@ -65,6 +65,10 @@ class BertObjective:
             documents, self.config, self.special_ids, self._goes_on, rng, tally
         )
 
+    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
+        """See `models.bert.examples.spell`."""
+        return [examples.spell(example, tokenizer.vocabulary, self.special_ids)]
+
     def build_model(self, backbone: BertEncoder) -> BertPretraining:
         """The encoder with both heads.
 
@@ -112,7 +116,7 @@ class BertObjective:
                 pairs += len(real)
                 follow += int(np.asarray(batch["next_sentence_label"]).sum())
         model.unigram.fill(counts)
-        if self._pairs:
+        if model.majority is not None:
             model.majority.label.assign(float(2 * follow > pairs))
 
     def metrics(self) -> Sequence[Metric]:

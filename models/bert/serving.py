@@ -98,6 +98,11 @@ def make_signatures(
             "mask_count": count[:batch],
         }
 
+    signatures = {"serving_default": embed, "embed": embed, "fill_mask": fill_mask}
+    head = model.next_sentence_head
+    if head is None:
+        return signatures
+
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, "first"),
@@ -115,14 +120,11 @@ def make_signatures(
         edge = tf.ones([a.nrows(), 1], a.dtype)
         ids = tf.concat([edge * start, a, edge * end, b, edge * end], axis=1)
         segments = tf.concat([edge * 0, tf.zeros_like(a), edge * 0, tf.ones_like(b), edge], axis=1)
-        logits = model.next_sentence_head(encode(ids, segments)["pooled"])
+        logits = head(encode(ids, segments)["pooled"])
         probability = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]
         return {"probability": probability[: tf.size(first)]}
 
-    signatures = {"serving_default": embed, "embed": embed, "fill_mask": fill_mask}
-    if model.next_sentence_head is not None:
-        signatures["next_sentence"] = next_sentence
-    return signatures
+    return {**signatures, "next_sentence": next_sentence}
 
 
 def _longest_first(

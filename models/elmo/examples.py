@@ -9,7 +9,7 @@ import numpy as np
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.examples import length_buckets
-from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
+from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START, WORD_LENGTH
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
@@ -101,6 +101,36 @@ def make_examples(
         }
         for row in zip(*columns.values(), strict=True):
             yield dict(zip(columns, row, strict=True))
+
+
+def spell(
+    example: Example, words: Callable[[np.ndarray], Sequence[str]], softmax: Sequence[str]
+) -> list[list[Position]]:
+    """The real positions of a window, forwards and backwards; sentences are of either part in turn.
+
+    Args:
+        words: rows of characters `[n, 50]` → words.
+        softmax: its words by id.
+    """
+    real = int(example["padding_mask"].sum())
+    rows = []
+    for read, told in (("character_ids", "next_ids"), ("backward_character_ids", "previous_ids")):
+        row: list[Position] = []
+        sentence = 0
+        spelled = words(example[read][:real])
+        markers = np.isin(example[read][:real, 1], (SENTENCE_START[1], SENTENCE_END[1]))
+        labels = [softmax[word] for word in example[told][:real]]
+        for place, (word, label, marker) in enumerate(zip(spelled, labels, markers, strict=True)):
+            sentence += marker
+            row.append(
+                Position(
+                    text=f" {word}",
+                    label=None if spelled[place + 1 : place + 2] == [label] else label,
+                    part="special" if marker else "second" if sentence % 2 else "first",
+                )
+            )
+        rows.append(row)
+    return rows
 
 
 class _Sequence:

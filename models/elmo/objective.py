@@ -16,9 +16,10 @@ from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
 from models.errors import ConfigError
-from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
 from models.tokenizers.character import CharacterTokenizer
 from models.tokenizers.sentences import split_sentences
+from models.tokenizers.tokenizer import Tokenizer
 
 
 class ElmoObjective:
@@ -65,6 +66,14 @@ class ElmoObjective:
     ) -> Iterator[Example]:
         """See `models.elmo.examples.make_examples`."""
         return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
+
+    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
+        """See `models.elmo.examples.spell`."""
+
+        def words(rows: np.ndarray) -> Sequence[str]:
+            return [word.decode() for word in tokenizer.tokens(tf.constant(rows)).numpy()]
+
+        return examples.spell(example, words, tokenizer.vocabulary)
 
     def build_model(self, backbone: ElmoEncoder) -> ElmoPretraining:
         """The encoder with the softmax."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.examples import length_buckets
 from models.gpt.config import GptObjectiveConfig
-from models.objective import Example, Feature, FeatureSpec, TokenizedDocument
+from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
 
@@ -86,6 +86,33 @@ def make_examples(
         }
         for row in zip(*columns.values(), strict=True):
             yield dict(zip(columns, row, strict=True))
+
+
+def spell(example: Example, entries: Sequence[bytes], end_of_text: int) -> list[Position]:
+    """The real positions of a window; documents are of either part in turn.
+
+    Bytes that are part of a character are each a replacement character.
+    """
+    names = {end_of_text: "<|endoftext|>"}
+    real = int(example["padding_mask"].sum())
+    tokens, labels = example["token_ids"][:real].tolist(), example["label_ids"][:real].tolist()
+
+    def name(token: int) -> str:
+        return names.get(token) or entries[token].decode(errors="replace")
+
+    positions: list[Position] = []
+    document = 0
+    for place, (token, label) in enumerate(zip(tokens, labels, strict=True)):
+        ends = token == end_of_text
+        document += ends
+        positions.append(
+            Position(
+                text=name(token),
+                label=None if tokens[place + 1 : place + 2] == [label] else name(label),
+                part="special" if ends else "second" if document % 2 else "first",
+            )
+        )
+    return positions
 
 
 class _Counts:

@@ -16,8 +16,9 @@ from models.gpt.backbone import GptDecoder
 from models.gpt.config import GptObjectiveConfig
 from models.gpt.metrics import metrics
 from models.gpt.pretraining import GptPretraining
-from models.objective import Example, FeatureSpec, Loss, Metric, TokenizedDocument
+from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 
 class GptObjective:
@@ -65,6 +66,10 @@ class GptObjective:
         return examples.make_examples(
             documents, self.config, self.end_of_text, self.entries, rng, tally
         )
+
+    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
+        """See `models.gpt.examples.spell`."""
+        return [examples.spell(example, self.entries, self.end_of_text)]
 
     def build_model(self, backbone: GptDecoder) -> GptPretraining:
         """The decoder with its head.

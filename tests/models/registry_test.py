@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -119,6 +120,17 @@ def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: N
     )
     assert spec["source"].shape == spec["length"].shape == (1,)
     assert len(spec["padding_mask"].shape) == 1
+
+
+def test_an_example_is_spelled_in_words_of_its_text(given: Newcomer) -> None:
+    texts = " ".join(LITTLE[given.family.name].text(number) for number in range(6)).lower()
+    for example in given.examples:
+        rows = given.objective.spell(example, given.tokenizer)
+        real = int(example["padding_mask"].sum())
+        assert {len(row) for row in rows} == {real}
+        for position in itertools.chain.from_iterable(rows):
+            if position.part != "special" and position.text.strip() not in ("[MASK]", "[UNK]"):
+                assert position.text.strip().lower() in texts
 
 
 def test_the_same_chance_makes_the_same_examples(given: Newcomer) -> None:

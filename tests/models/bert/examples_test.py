@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.bert.config import BertObjectiveConfig
-from models.bert.examples import feature_spec, make_examples
+from models.bert.examples import feature_spec, make_examples, spell
 from models.examples import check
-from models.objective import Example, TokenizedDocument
+from models.objective import Example, Position, TokenizedDocument
 from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, documents
 
 GOES_ON = np.array([word.startswith("##") for word in (*SPECIAL, *WORDS)])
@@ -42,6 +42,29 @@ def test_the_layout_of_one_example() -> None:
     assert example["source"].tolist() == [b"paper"]
     assert example["length"].tolist() == [b"001-032"]
     assert tally["pairs_without_partner"] == 1
+
+
+def test_an_example_in_words() -> None:
+    vocabulary = [*SPECIAL, *WORDS]
+    ids = {word: number for number, word in enumerate(vocabulary)}
+    words = ["[CLS]", "the", "[MASK]", "##s", "[SEP]", "money", "[SEP]", "[PAD]"]
+    example = {
+        "token_ids": np.array([ids[word] for word in words]),
+        "segment_ids": np.array([0, 0, 0, 0, 0, 1, 1, 0]),
+        "padding_mask": np.array([1, 1, 1, 1, 1, 1, 1, 0]),
+        "mask_positions": np.array([2, 3, 5, 0]),
+        "mask_ids": np.array([ids["ship"], ids["##s"], ids["bank"], 0]),
+        "mask_weights": np.array([1.0, 1.0, 1.0, 0.0], np.float32),
+    }
+    assert spell(example, vocabulary, ROLES) == [
+        Position(" [CLS]", part="special"),
+        Position(" the"),
+        Position(" [MASK]", "ship"),
+        Position("s", "s"),
+        Position(" [SEP]", part="special"),
+        Position(" money", "bank", "second"),
+        Position(" [SEP]", part="special"),
+    ]
 
 
 def test_the_layout_of_packed_sentences() -> None:

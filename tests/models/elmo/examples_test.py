@@ -4,9 +4,9 @@ import itertools
 import numpy as np
 
 from models.elmo.config import ElmoObjectiveConfig
-from models.elmo.examples import feature_spec, make_examples
+from models.elmo.examples import feature_spec, make_examples, spell
 from models.examples import check
-from models.objective import Example, TokenizedDocument
+from models.objective import Example, Position, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START
 
 START, END = 0, 1  # in the softmax, whose other ids are here the word's number and 10
@@ -25,6 +25,34 @@ def ids_of(rows: np.ndarray) -> np.ndarray:
 
 def document(name: str, *sentences: list[int], source: str = "paper") -> TokenizedDocument:
     return TokenizedDocument(name, source, "en", [np.stack(list(map(row, s))) for s in sentences])
+
+
+def test_a_window_in_words_in_both_directions() -> None:
+    softmax = ["<S>", "</S>", "<UNK>", *"?" * 8, "w1", "w2", "<UNK>", "w4"]
+    names = {257: "<S>", 258: "</S>"}
+
+    def words(rows: np.ndarray) -> list[str]:
+        return [names.get(first, f"w{first - 1}") for first in rows[:, 1].tolist()]
+
+    (example,), _ = made([document("a", [1, 2, 3], [4])], unroll=8, streams=1)
+    assert spell(example, words, softmax) == [
+        [
+            Position(" <S>", part="special"),
+            Position(" w1", part="second"),
+            Position(" w2", "<UNK>", "second"),
+            Position(" w3", "</S>", "second"),
+            Position(" <S>", part="special"),
+            Position(" w4", "</S>"),
+        ],
+        [
+            Position(" </S>", "<UNK>", "special"),
+            Position(" w3", part="second"),
+            Position(" w2", part="second"),
+            Position(" w1", "<S>", "second"),
+            Position(" </S>", part="special"),
+            Position(" w4", "<S>"),
+        ],
+    ]
 
 
 def random_documents(count: int) -> list[TokenizedDocument]:

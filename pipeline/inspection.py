@@ -1,0 +1,132 @@
+"""A look into an artifact of training examples: examples in words, and how full they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.errors import ConfigError
+from models.objective import Position
+from pipeline.metadata import RunHistory
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What a reader sees of a split of examples.
+
+    Attributes:
+        folder: the artifact's folder.
+        split: "train" or "eval".
+        summary: the split's part of `examples.json`.
+        shown: examples in words, each by rows; see `Objective.spell`.
+        facts: of each shown example, its scalars, as `source` and `next_sentence_label`.
+        counted: how many examples the figures are of.
+        figures: of each of these, by name: real positions as `length`, and what is to be predicted
+            by the names of the objective's denominators.
+    """
+
+    folder: pathlib.Path
+    split: str
+    summary: Mapping[str, Any]
+    shown: Sequence[Sequence[Sequence[Position]]]
+    facts: Sequence[Mapping[str, Any]]
+    counted: int
+    figures: Mapping[str, np.ndarray]
+
+
+def newest_examples(history: RunHistory) -> pathlib.Path:
+    """The folder of the examples that a pipeline's runs made, or took from the cache, last.
+
+    Raises:
+        ConfigError: no run came that far.
+    """
+    for run in reversed(history.run_ids()):
+        node = history.nodes(run).get("ExampleBuilder")
+        made = node.output("examples") if node and node.succeeded else None
+        if made:
+            return pathlib.Path(made.uri)
+    raise ConfigError(
+        "no run has made examples",
+        where=str(history.folder),
+        remedy="run the pipeline first, or name another one with --name",
+    )
+
+
+def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspection:
+    """Reads examples.
+
+    Args:
+        folder: what ExampleBuilder wrote.
+        split: "train" or "eval".
+        show: how many examples to spell, the first ones of the first file.
+        limit: how many to count, at most.
+
+    Raises:
+        ConfigError: the folder holds no examples, or not that split.
+    """
+    from components.example_builder import EXAMPLES_FILE, TOKENIZER_FOLDER
+
+    try:
+        told = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "the folder holds no training examples",
+            where=str(folder),
+            remedy="give the folder of an ExampleBuilder artifact, or --name of a pipeline",
+        ) from error
+    files = sorted(map(str, (folder / f"Split-{split}").glob("*.tfrecord.gz")))
+    if not files:
+        raise ConfigError(
+            f"there are no examples of the split {split!r}",
+            where=str(folder),
+            remedy=f"name one of: {', '.join(told['splits'])}",
+        )
+    import tensorflow as tf
+
+    from models.config import from_json
+    from models.examples import parse
+    from models.registry import FAMILIES
+
+    family = FAMILIES[told["family"]]
+    tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
+    config: Any = from_json(family.config, json.dumps(told["model"]))
+    objective = family.build_objective(config.objective, tokenizer)
+    spec = objective.feature_spec()
+    shown: list[Sequence[Sequence[Position]]] = []
+    facts: list[Mapping[str, Any]] = []
+    figures: dict[str, list[np.ndarray]] = {}
+    for batch in tf.data.TFRecordDataset(files, "GZIP").take(max(limit, show)).batch(256):
+        features = parse(batch, spec)
+        counts = {
+            "length": tf.reduce_sum(features["padding_mask"], axis=-1),
+            **objective.denominators(features),
+        }
+        for name, values in counts.items():
+            figures.setdefault(name, []).append(values.numpy())
+        arrays = {name: value.numpy() for name, value in features.items()}
+        for row in range(min(show - len(shown), len(batch))):
+            example = {name: value[row] for name, value in arrays.items()}
+            shown.append(objective.spell(example, tokenizer))
+            facts.append(
+                {name: _plain(value) for name, value in example.items() if value.size == 1}
+            )
+    counted = {name: np.concatenate(parts)[:limit] for name, parts in figures.items()}
+    return Inspection(
+        folder=folder,
+        split=split,
+        summary=told["splits"][split],
+        shown=shown,
+        facts=facts,
+        counted=len(counted["length"]),
+        figures=counted,
+    )
+
+
+def _plain(value: np.ndarray) -> Any:
+    single = value.item()
+    return single.decode() if isinstance(single, bytes) else single

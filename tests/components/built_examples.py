@@ -1,0 +1,96 @@
+"""Documents as TextExampleGen writes them, and the examples that ExampleBuilder makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+from tfx.types import standard_artifacts
+
+from components.artifacts import Vocabulary
+from components.config import ExamplesConfig
+from components.documents import Document, serialize
+from components.example_builder import ExampleBuilder
+from models.bert.config import BertConfig
+from tests.testdata import little_bert
+
+EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
+"""A document that gives no token: control characters are white space to the tokenizer."""
+TRAIN = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in range(24)] + [EMPTY]
+EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for n in range(6)]
+SHARDS = (TRAIN[:9], TRAIN[9:17], TRAIN[17:])
+EVAL_SHARDS = (EVAL[:2], EVAL[2:])
+SETTINGS = ExamplesConfig()
+MODEL = json.dumps(dataclasses.asdict(little_bert.CONFIG))
+DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}
+
+
+def write_documents(
+    folder: pathlib.Path,
+    train: Sequence[Sequence[Document]] = SHARDS,
+    held_out: Sequence[Sequence[Document]] = EVAL_SHARDS,
+) -> pathlib.Path:
+    """Writes shards of documents as TextExampleGen does."""
+    for split, shards in (("train", train), ("eval", held_out)):
+        (folder / f"Split-{split}").mkdir(parents=True)
+        for shard, documents in enumerate(shards):
+            name = f"documents-{shard:05d}-of-{len(shards):05d}.tfrecord.gz"
+            path = str(folder / f"Split-{split}" / name)
+            with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+                for document in documents:
+                    writer.write(serialize(document, duplicate=False))
+    return folder
+
+
+def make(
+    folder: pathlib.Path,
+    documents: pathlib.Path,
+    *flags: str,
+    span: int = 1,
+    config: ExamplesConfig = SETTINGS,
+    model: BertConfig = little_bert.CONFIG,
+) -> standard_artifacts.Examples:
+    """Runs the component; writes into `folder / "examples"`."""
+    little_bert.tokenizer().save(folder / "vocabulary")
+    given, vocabulary = standard_artifacts.Examples(), Vocabulary()
+    given.uri, vocabulary.uri = str(documents), str(folder / "vocabulary")
+    examples = standard_artifacts.Examples()
+    examples.uri = str(folder / "examples")
+    ExampleBuilder.test_call(
+        documents=given,
+        vocabulary=vocabulary,
+        examples=examples,
+        family="bert",
+        model=json.dumps(dataclasses.asdict(model)),
+        config=json.dumps(dataclasses.asdict(config)),
+        span=span,
+        code="git 0",
+        finished=str(folder / "finished"),
+        beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
+    )
+    return examples
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    """The bytes of all that was made, by path; the tokenizer's copy apart."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {name: data for name, data in found.items() if not name.startswith("tokenizer/")}
+
+
+def examples_in(folder: pathlib.Path, split: str) -> Iterator[dict[str, np.ndarray]]:
+    """The examples of a split as a reader without our code has them."""
+    for path in sorted((folder / f"Split-{split}").iterdir()):
+        for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            kinds = {name: value.WhichOneof("kind") for name, value in feature.items()}
+            yield {
+                name: np.array(list(getattr(feature[name], kind).value), DTYPES[kind])
+                for name, kind in kinds.items()
+            }
