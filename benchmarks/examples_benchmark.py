@@ -1,146 +1,272 @@
-"""Example generation: documents to files of BERT examples, in sequences a second.
+"""Example generation against its peer, its tokenizer, its second worker and a growing corpus.
 
-    python -m benchmarks.examples_benchmark [--input FILE.jsonl] [--megabytes 1]
+    python -m benchmarks.examples_benchmark [race shares workers memory] [--input FILE.jsonl(.gz)]
 
-Runs the builder's Beam pipeline on the DirectRunner inside this process, then each of its stages
-apart on the same documents, to show where the time goes.
+race: raw text to examples, whole processes on one core, beside `create_pretraining_data.py` of
+`tf-models-official` in an environment of its own, same text and vocabulary: sequences a second.
+shares: seconds of a shard's stages in this process, as multiples of tokenizing alone.
+workers: two worker processes beside one. memory: the largest process at growing sizes of text,
+which is the input again and again under new ids.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
+import collections
+import gzip
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.corpus import arguments, read_documents
-from components import documents as documents_module
+from benchmarks.corpus import DEFAULT
 from components import example_builder
-from components.config import ExamplesConfig
 from components.documents import Document
-from models.bert.config import SIZES, BertConfig
+from components.tokenization import graph_function, tokenize_documents
+from models.config import from_json
 from models.examples import Serializer
 from models.registry import FAMILIES
-from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.sentences import split_sentences
 
-T = TypeVar("T")
-FAMILY = "bert"
+PEER = "tf-models-official==2.16.0"
+PARTS = ("race", "shares", "workers", "memory")
 
 
 def main() -> None:
-    options = arguments(__doc__, megabytes=1)
-    documents = read_documents(options.input, options.megabytes)
-    size = sum(len(document.text.encode()) for document in documents) / 1e6
-    config = BertConfig(
-        backbone=SIZES["tiny"], tokenizer=WordPieceConfig(vocabulary_size=options.vocabulary_size)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print(
-        f"{size:.1f} MB, {len(documents)} documents, each used {config.objective.dupe_factor} times"
-    )
-    runs = []
-    for _ in range(options.repeats):
-        with tempfile.TemporaryDirectory() as folder:
-            source, target = pathlib.Path(folder, "documents"), pathlib.Path(folder, "examples")
-            _write_documents(documents, source)
-            _write_tokenizer(documents, config, target / example_builder.TOKENIZER_FOLDER)
-            runs.append(_build(source, target, config))
-    count, seconds = min(runs, key=lambda run: run[1])
-    print(f"{count:,} sequences in {seconds:.1f} s with Beam: {count / seconds:,.0f} a second")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[*PARTS, []])
+    parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
+    parser.add_argument("--megabytes", type=float, default=4, help="of race and shares")
+    parser.add_argument("--workers-megabytes", type=float, default=40)
+    parser.add_argument("--memory-megabytes", type=float, nargs="*", default=[15, 60])
+    parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="of the race")
+    parser.add_argument("--vocabulary-size", type=int, default=8_192)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        _stages(documents, config, pathlib.Path(folder))
+        bench = Bench(options, pathlib.Path(folder))
+        for part in options.parts:
+            getattr(bench, part)()
 
 
-def _write_documents(documents: Sequence[Document], folder: pathlib.Path) -> None:
-    """What TextExampleGen would write; the last document is held out: no split may be empty."""
-    for split, chosen in (("train", documents[:-1]), ("eval", documents[-1:])):
-        (folder / f"Split-{split}").mkdir(parents=True)
-        path = str(folder / f"Split-{split}" / "documents.tfrecord.gz")
-        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-            for document in chosen:
-                writer.write(documents_module.serialize(document, duplicate=False))
+class Bench:
+    """The parts, over one text and a tokenizer learned of it for each family."""
 
+    def __init__(self, options: argparse.Namespace, folder: pathlib.Path) -> None:
+        self._options = options
+        self._folder = folder
+        self._texts = list(_texts(options.input))
+        self._tokenizers: dict[str, pathlib.Path] = {}
 
-def _write_tokenizer(
-    documents: Sequence[Document], config: BertConfig, folder: pathlib.Path
-) -> None:
-    family = FAMILIES[FAMILY]
-    splitter = family.tokenizer.word_splitter(config.tokenizer)
-    words, numbers = splitter.count(tf.constant([document.text for document in documents]))
-    counts = Counter(
-        {
-            word.decode(): int(number)
-            for word, number in zip(words.numpy(), numbers.numpy(), strict=True)
-        }
-    )
-    folder.mkdir(parents=True)
-    family.learn(counts, config.tokenizer).save(folder)
+    def race(self) -> None:
+        """Sequences a second of whole processes, beside the peer's."""
+        python = _peer_environment()
+        text = self._corpus(self._options.megabytes)
+        lines = self._folder / "lines.txt"
+        with lines.open("w", encoding="utf-8") as stream:
+            for document in _texts(text):
+                sentences = split_sentences(document, "en")
+                stream.write("\n".join(" ".join(s.split()) for s in sentences) + "\n\n")
+        vocabulary = self._tokenizer("bert") / "vocab.txt"
+        for dupe in self._options.dupe:
+            model = {"objective": {"dupe_factor": dupe}}
+            seconds, _, made = self._make("bert", text, model)
+            ours = made / seconds
+            records = self._folder / "peer.tfrecord"
+            command = [
+                str(python), "-m", "official.nlp.data.create_pretraining_data",
+                f"--input_file={lines}", f"--output_file={records}", f"--vocab_file={vocabulary}",
+                f"--dupe_factor={dupe}",
+            ]  # fmt: skip
+            peer_seconds, _ = _measured(command, cores="0")
+            peer_made = sum(1 for _ in tf.data.TFRecordDataset(str(records)))
+            theirs = peer_made / peer_seconds
+            print(
+                f"race, dupe {dupe}: {made:,} sequences in {seconds:.1f} s, {ours:,.0f} a second;"
+                f" peer {peer_made:,} in {peer_seconds:.1f} s, {theirs:,.0f} a second;"
+                f" ratio {ours / theirs:.1f}"
+            )
 
+    def shares(self) -> None:
+        """Seconds of each stage in this process, and all of them over tokenizing alone."""
+        os.sched_setaffinity(0, {0})
+        documents = [
+            Document(f"{number}", text, "benchmark", "en", 0)
+            for number, text in enumerate(_texts(self._corpus(self._options.megabytes)))
+        ]
+        for name, model in (
+            ("bert", {"objective": {"dupe_factor": 1}}),
+            ("gpt", {}),
+            ("elmo", {}),
+        ):
+            self._stages(name, model, documents)
 
-def _build(source: pathlib.Path, target: pathlib.Path, config: BertConfig) -> tuple[int, float]:
-    """Training and evaluation sequences, and the seconds that Beam took for them."""
-    begun = time.perf_counter()
-    with beam.Pipeline(runner="DirectRunner") as pipeline:
-        example_builder.build(
-            pipeline,
-            str(source),
-            str(target),
-            family=FAMILY,
-            model=json.dumps(dataclasses.asdict(config)),
-            config=ExamplesConfig(),
-            span=1,
+    def workers(self) -> None:
+        """One worker process and two, each on a core."""
+        text = self._corpus(self._options.workers_megabytes)
+        seconds = {}
+        for count in (1, 2):
+            flags = ["--direct_running_mode=multi_processing", f"--direct_num_workers={count}"]
+            model = {"objective": {"dupe_factor": 1}}
+            seconds[count], _, _ = self._make(
+                "bert", text, model, flags, "0" if count == 1 else "0,1"
+            )
+        print(
+            f"workers: one process {seconds[1]:.1f} s, two {seconds[2]:.1f} s;"
+            f" ratio {seconds[1] / seconds[2]:.2f}"
         )
-    seconds = time.perf_counter() - begun
-    summary = json.loads((target / example_builder.EXAMPLES_FILE).read_text(encoding="utf-8"))
-    return sum(split["examples"] for split in summary["splits"].values()), seconds
+
+    def memory(self) -> None:
+        """The most that a process held, at each size."""
+        peaks = []
+        for megabytes in self._options.memory_megabytes:
+            text = self._corpus(megabytes)
+            seconds, peak, _ = self._make("bert", text, {"objective": {"dupe_factor": 1}})
+            peaks.append(peak)
+            print(f"memory: {megabytes:,.0f} MB of text in {seconds:.0f} s, {peak / 1e6:,.0f} MB")
+        print(f"memory: ratio of the largest to the smallest {max(peaks) / min(peaks):.2f}")
+
+    def _corpus(self, megabytes: float) -> pathlib.Path:
+        """A file of so much text, under ids that are all different."""
+        path = self._folder / f"{megabytes:g}.jsonl"
+        if not path.exists():
+            size = number = 0
+            with path.open("w", encoding="utf-8") as stream:
+                while size < megabytes * 1e6:
+                    text = self._texts[number % len(self._texts)]
+                    # Not the same text twice: duplicates are found by their text.
+                    text = f"{text[: int(megabytes * 1e6 - size)]}\n{number}"
+                    record = {"id": f"{number}", "text": text, "source": "benchmark"}
+                    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    size, number = size + len(text), number + 1
+        return path
+
+    def _tokenizer(self, name: str) -> pathlib.Path:
+        if name not in self._tokenizers:
+            family, config = FAMILIES[name], FAMILIES[name].config().tokenizer
+            if hasattr(config, "vocabulary_size"):
+                size = json.dumps({"vocabulary_size": self._options.vocabulary_size})
+                config = from_json(type(config), size)
+            counts: collections.Counter[str] = collections.Counter()
+            splitter: Any = family.tokenizer.word_splitter(config)
+            for text in self._texts:
+                words, numbers = splitter.count(tf.constant([text]))
+                counts.update(
+                    {
+                        word.decode(): int(number)
+                        for word, number in zip(words.numpy(), numbers.numpy(), strict=True)
+                    }
+                )
+            path = self._tokenizers[name] = self._folder / f"tokenizer-{name}"
+            family.learn(counts, config).save(path)
+        return self._tokenizers[name]
+
+    def _make(
+        self,
+        family: str,
+        text: pathlib.Path,
+        model: dict[str, Any],
+        flags: Sequence[str] = (),
+        cores: str = "0",
+    ) -> tuple[float, int, int]:
+        """Seconds, bytes of the largest process, and examples."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as output:
+            command = [
+                sys.executable, "-m", "benchmarks.make_examples", "--input", str(text),
+                "--output", output, "--tokenizer", str(self._tokenizer(family)),
+                "--family", family, "--model", json.dumps(model),
+                *(f"--flag={flag}" for flag in flags),
+            ]  # fmt: skip
+            seconds, peak = _measured(command, cores)
+            told = pathlib.Path(output, "examples", example_builder.EXAMPLES_FILE).read_text()
+            splits = json.loads(told)["splits"].values()
+            return seconds, peak, sum(split["examples"] for split in splits)
+
+    def _stages(self, name: str, model: dict[str, Any], documents: Sequence[Document]) -> None:
+        family = FAMILIES[name]
+        tokenizer = family.tokenizer.load(self._tokenizer(name))
+        config: Any = from_json(family.config, json.dumps(model))
+        objective = family.build_objective(config.objective, tokenizer)
+        tokenize = graph_function(tokenizer)
+        tokenize(tf.constant(["warm up"]))
+        tally: collections.Counter[str] = collections.Counter()
+        stages: dict[str, float] = {}
+
+        def timed(stage: str, work: Callable[[], Any]) -> Any:
+            begun = time.perf_counter()
+            result = work()
+            stages[stage] = time.perf_counter() - begun
+            return result
+
+        tokenized = timed(
+            "tokenize", lambda: tokenize_documents(documents, objective, tokenize, tally)
+        )
+        rng = np.random.default_rng(0)
+        made = timed("make", lambda: list(objective.make_examples(tokenized, rng, tally)))
+        serializer = Serializer(objective.feature_spec())
+        records = timed("serialize", lambda: [serializer.serialize_columns(e) for e in made])
+
+        def write() -> None:
+            path = str(self._folder / "stages.tfrecord.gz")
+            with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+                for block in records:
+                    for record in block:
+                        writer.write(record)
+
+        timed("write", write)
+        told = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
+        print(f"shares, {name}: {told}; ratio {sum(stages.values()) / stages['tokenize']:.1f}")
 
 
-def _stages(documents: Sequence[Document], config: BertConfig, folder: pathlib.Path) -> None:
-    """Seconds of each stage on all documents as one group."""
-    family = FAMILIES[FAMILY]
-    _write_tokenizer(documents, config, folder / "tokenizer")
-    tokenizer = family.tokenizer.load(folder / "tokenizer")
-    objective = family.build_objective(config.objective, tokenizer)
-    tally: Counter[str] = Counter()
-
-    def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        ids = tokenizer.tokenize(texts)
-        return ids.values, ids.row_splits
-
-    tokenize(tf.constant(["warm up"]))
-    _timed("split alone", lambda: [objective.split(d.text, d.lang) for d in documents])
-    tokenized = _timed(
-        "split and tokenize",
-        lambda: example_builder.tokenize_documents(documents, objective, tokenize, tally),
-    )
-    rng = np.random.default_rng(0)
-    made = _timed("make", lambda: list(objective.make_examples(tokenized, rng, tally)))
-    serializer = Serializer(objective.feature_spec())
-    serialized = _timed("serialize", lambda: serializer.serialize(made))
-
-    def write() -> int:
-        path = os.fspath(folder / "examples.tfrecord.gz")
-        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-            for record in serialized:
-                writer.write(record)
-        return len(serialized)
-
-    _timed("compress and write", write)
+def _texts(path: pathlib.Path) -> Iterator[str]:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as lines:
+        for line in lines:
+            yield json.loads(line)["text"]
 
 
-def _timed(stage: str, work: Callable[[], T]) -> T:
+def _measured(command: Sequence[str], cores: str) -> tuple[float, int]:
+    """Seconds and bytes of the largest process of a command that is bound to cores."""
     begun = time.perf_counter()
-    result = work()
-    print(f"  {stage:20s} {time.perf_counter() - begun:6.2f} s")
-    return result
+    process = subprocess.Popen(
+        ["taskset", "--cpu-list", cores, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    stderr = process.stderr.read() if process.stderr else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed:\n{stderr.decode()[-4000:]}")
+    return time.perf_counter() - begun, usage.ru_maxrss * 1024
+
+
+def _peer_environment() -> pathlib.Path:
+    """The Python of an environment with the peer, made the first time."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+    folder = cache / "polyseme" / f"peer-{PEER.replace('==', '-')}-{sys.version_info.minor}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"installing {PEER} into {folder} …")
+        install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
+        version = ".".join(tf.__version__.split(".")[:2])
+        for command in (
+            ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
+            [*install, f"tensorflow=={tf.__version__}", f"tf-keras=={version}.*", "setuptools<81"],
+            [*install, "sentencepiece", "six"],
+            [*install, "--no-deps", PEER],
+        ):
+            subprocess.run(command, check=True)
+        (folder / "complete").touch()
+    return python
 
 
 if __name__ == "__main__":

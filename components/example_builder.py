@@ -13,7 +13,6 @@ ends. A run that was killed thus goes on where it was.
 import collections
 import functools
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -43,7 +42,7 @@ from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
 from models.examples import Serializer
-from models.objective import Objective
+from models.objective import Examples, Objective
 from models.registry import FAMILIES
 
 EXAMPLES_FILE = "examples.json"
@@ -51,7 +50,6 @@ MANIFEST_FILE = "SHA256SUMS"
 TOKENIZER_FOLDER = "tokenizer"
 SPLITS = ("train", "eval")
 
-_EXAMPLES = 1_024  # examples serialized at a time
 _LOG = logging.getLogger("polyseme.example_builder")
 _FOUND = "finished_before"
 
@@ -239,18 +237,16 @@ def _worker(family: str, model: str, tokenizer: str) -> tuple[Objective, Any]:
     return objective, graph_function(loaded)
 
 
-def _write(
-    path: str, examples: Iterator[Mapping[str, np.ndarray]], serializer: Serializer
-) -> tuple[int, int, int]:
+def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:
     """Writes examples; returns their number, their positions and how many of these are real."""
     count = positions = real = 0
     # TensorFlow's gzip header carries no time, so that the bytes are the content's alone.
     with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-        while batch := list(itertools.islice(examples, _EXAMPLES)):
-            for serialized in serializer.serialize(batch):
+        for examples in made:
+            for serialized in serializer.serialize_columns(examples):
                 writer.write(serialized)
-            mask = np.stack([example["padding_mask"] for example in batch])
-            count, positions, real = count + len(batch), positions + mask.size, real + mask.sum()
+            mask = examples["padding_mask"]
+            count, positions, real = count + len(mask), positions + mask.size, real + mask.sum()
     return count, positions, int(real)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import DataRefused
-from models.objective import Example, FeatureSpec
+from models.objective import Example, Examples, FeatureSpec
 
 _KINDS = {"int64": "iu", "float32": "f", "string": "OS"}  # NumPy's kinds that a feature may have
 _PARSED = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
@@ -55,32 +55,27 @@ class Serializer:
         Raises:
             DataRefused: an example does not fit the spec; names the feature.
         """
-        if not examples:
-            return []
+        for example in examples:
+            check(example, self._spec)
+        columns = {name: np.stack([e[name] for e in examples]) for name in self._spec if examples}
+        return self.serialize_columns(columns) if examples else []
+
+    def serialize_columns(self, examples: Examples) -> list[bytes]:
+        """The bytes of each of several examples.
+
+        Raises:
+            DataRefused: they do not fit the spec; names the feature.
+        """
+        check({n: np.empty(c.shape[1:], c.dtype) for n, c in examples.items()}, self._spec)
         parts: list[list[bytes]] = []
         for name in sorted(self._spec):
-            feature = self._spec[name]
-            payloads = _PAYLOADS[feature.dtype](self._column(examples, name))
+            column = examples[name]
+            flat = column.reshape(len(column), -1)
+            payloads = _PAYLOADS[self._spec[name].dtype](flat)
             parts.append([self._header(name, len(payload)) for payload in payloads])
             parts.append(payloads)
         rows = map(b"".join, zip(*parts, strict=True))
         return [_delimited(1, row) for row in rows]
-
-    def _column(self, examples: Sequence[Example], name: str) -> np.ndarray:
-        """One feature of all examples, `[examples, values]`."""
-        feature = self._spec[name]
-        try:
-            values = [example[name] for example in examples]
-            column = np.stack(values)
-            fits = column.shape[1:] == feature.shape and all(
-                value.dtype.kind in _KINDS[feature.dtype] for value in values
-            )
-        except (KeyError, ValueError):
-            fits = False
-        if not fits or any(len(example) != len(self._spec) for example in examples):
-            for example in examples:
-                check(example, self._spec)
-        return column.reshape(len(examples), -1)
 
     def _header(self, name: str, size: int) -> bytes:
         """What stands before a feature's payload: a map entry's key and all lengths."""
@@ -91,6 +86,12 @@ class Serializer:
             entry = _delimited(1, _delimited(1, name.encode()) + value)
             header = self._headers[name, size] = entry[: len(entry) - size]
         return header
+
+
+def unstack(examples: Examples) -> list[Example]:
+    """Several examples one by one."""
+    rows = zip(*examples.values(), strict=True)
+    return [dict(zip(examples, row, strict=True)) for row in rows]
 
 
 def serialize(example: Example, spec: FeatureSpec) -> bytes:

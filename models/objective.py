@@ -35,6 +35,10 @@ Example = Mapping[str, np.ndarray]
 """One example: an array per feature of the spec (string features: object arrays of bytes)."""
 
 
+Examples = Mapping[str, np.ndarray]
+"""Several examples: an array `[examples, *shape]` per feature of the spec."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TokenizedDocument:
     """A document as example generation sees it.
@@ -115,8 +119,8 @@ class Objective(Protocol):
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
-    ) -> Iterator[Example]:
-        """Examples of one group of documents, a pure function of its arguments.
+    ) -> Iterator[Examples]:
+        """Examples of one group of documents, some at a time, a pure function of its arguments.
 
         Args:
             documents: one group, sorted by id.

@@ -13,7 +13,7 @@ from models.bert.masking import mask_words
 from models.bert.packing import Packed, pack
 from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
 from models.examples import length_buckets
-from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
 from models.tokenizers.wordpiece import CONTINUATION
 
 SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]
@@ -97,7 +97,7 @@ def make_examples(
     goes_on: np.ndarray,
     rng: np.random.Generator,
     tally: collections.Counter[str],
-) -> Iterator[Example]:
+) -> Iterator[Examples]:
     """Examples of one group, shuffled; a pure function of its arguments.
 
     Packed sentences are shuffled within each of the passes that `dupe_factor` counts.
@@ -119,7 +119,7 @@ def make_examples(
     buckets = length_buckets(config.sequence_length)
     lay_out = _packed if config.second_segment == "none" else _paired
     for layout in lay_out(corpus, config, special_ids, rng, tally):
-        yield from _masked(layout, corpus, config, special_ids, words, goes_on, buckets, rng)
+        yield _masked(layout, corpus, config, special_ids, words, goes_on, buckets, rng)
 
 
 def _paired(
@@ -176,7 +176,7 @@ def _masked(
     goes_on: np.ndarray,
     buckets: np.ndarray,
     rng: np.random.Generator,
-) -> Iterator[Example]:
+) -> Examples:
     whole = config.whole_words or config.longest_ngram > 1
     masked = mask_words(
         layout.token_ids,
@@ -204,8 +204,7 @@ def _masked(
     }
     if layout.follows is not None:
         columns["next_sentence_label"] = layout.follows[:, None]
-    for row in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, row, strict=True))
+    return columns
 
 
 def _lay_out_pairs(

@@ -15,7 +15,15 @@ from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.bert.pretraining import BertPretraining
 from models.errors import ConfigError
-from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    FeatureSpec,
+    Loss,
+    Metric,
+    Position,
+    TokenizedDocument,
+)
 from models.tokenizers.sentences import split_sentences
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.wordpiece import CONTINUATION
@@ -59,7 +67,7 @@ class BertObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
-    ) -> Iterator[Example]:
+    ) -> Iterator[Examples]:
         """See `models.bert.examples.make_examples`."""
         return examples.make_examples(
             documents, self.config, self.special_ids, self._goes_on, rng, tally

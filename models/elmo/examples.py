@@ -9,7 +9,7 @@ import numpy as np
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.examples import length_buckets
-from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START, WORD_LENGTH
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
@@ -41,7 +41,7 @@ def make_examples(
     word_ids: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
     tally: collections.Counter[str],
-) -> Iterator[Example]:
+) -> Iterator[Examples]:
     """Windows of one group; a pure function of its arguments.
 
     The group's documents, in an order drawn at random, are one sequence of sentences, read in both
@@ -99,8 +99,7 @@ def make_examples(
             "source": sources[document][:, None],
             "length": buckets[lengths][:, None],
         }
-        for row in zip(*columns.values(), strict=True):
-            yield dict(zip(columns, row, strict=True))
+        yield columns
 
 
 def spell(

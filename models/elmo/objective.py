@@ -16,7 +16,15 @@ from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
 from models.errors import ConfigError
-from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    FeatureSpec,
+    Loss,
+    Metric,
+    Position,
+    TokenizedDocument,
+)
 from models.tokenizers.character import CharacterTokenizer
 from models.tokenizers.sentences import split_sentences
 from models.tokenizers.tokenizer import Tokenizer
@@ -63,7 +71,7 @@ class ElmoObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
-    ) -> Iterator[Example]:
+    ) -> Iterator[Examples]:
         """See `models.elmo.examples.make_examples`."""
         return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
 

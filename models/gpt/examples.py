@@ -9,7 +9,7 @@ import numpy as np
 
 from models.examples import length_buckets
 from models.gpt.config import GptObjectiveConfig
-from models.objective import Example, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
 
@@ -36,7 +36,7 @@ def make_examples(
     entries: Sequence[bytes],
     rng: np.random.Generator,
     tally: collections.Counter[str],
-) -> Iterator[Example]:
+) -> Iterator[Examples]:
     """Windows of one group, shuffled; a pure function of its arguments.
 
     The group's documents, in an order drawn at random, are one stream: end-of-text, a document,
@@ -84,8 +84,7 @@ def make_examples(
             "source": sources[document[:, 0]][:, None],
             "length": buckets[lengths][:, None],
         }
-        for row in zip(*columns.values(), strict=True):
-            yield dict(zip(columns, row, strict=True))
+        yield columns
 
 
 def spell(example: Example, entries: Sequence[bytes], end_of_text: int) -> list[Position]:

@@ -16,7 +16,15 @@ from models.gpt.backbone import GptDecoder
 from models.gpt.config import GptObjectiveConfig
 from models.gpt.metrics import metrics
 from models.gpt.pretraining import GptPretraining
-from models.objective import Example, FeatureSpec, Loss, Metric, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    FeatureSpec,
+    Loss,
+    Metric,
+    Position,
+    TokenizedDocument,
+)
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -61,7 +69,7 @@ class GptObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
-    ) -> Iterator[Example]:
+    ) -> Iterator[Examples]:
         """See `models.gpt.examples.make_examples`."""
         return examples.make_examples(
             documents, self.config, self.end_of_text, self.entries, rng, tally

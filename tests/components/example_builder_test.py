@@ -172,14 +172,6 @@ def test_the_same_bytes_with_two_processes(made: dict[str, Any], tmp_path: pathl
     assert contents(tmp_path / "examples") == made["contents"]
 
 
-def test_the_same_bytes_in_smaller_batches(
-    made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(example_builder, "_EXAMPLES", 7)
-    make(tmp_path, made["documents"])
-    assert contents(tmp_path / "examples") == made["contents"]
-
-
 class Killed(BaseException):
     """Stands for the end of the process."""
 

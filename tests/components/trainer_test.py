@@ -57,8 +57,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         )
         path = str(folder / f"Split-train/examples-{group:05d}-of-00002.tfrecord.gz")
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-            for serialized in Serializer(objective.feature_spec()).serialize(list(made)):
-                writer.write(serialized)
+            for block in made:
+                for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
+                    writer.write(serialized)
     (folder / "examples.json").write_text('{"splits": {}}')
     return folder
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.examples import unstack
 from models.objective import Example, Family, Objective, TokenizedDocument
 from tests.testdata import little_bert, little_elmo, little_gpt
 
@@ -29,4 +30,5 @@ def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> l
         pieces = objective.split(little.text(number), "en")
         ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
         documents.append(TokenizedDocument(f"{number}", "paper", "en", ids))
-    return list(objective.make_examples(documents, np.random.default_rng(0), collections.Counter()))
+    made = objective.make_examples(documents, np.random.default_rng(0), collections.Counter())
+    return [example for examples in made for example in unstack(examples)]

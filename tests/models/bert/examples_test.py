@@ -7,7 +7,7 @@ import pytest
 
 from models.bert.config import BertObjectiveConfig
 from models.bert.examples import feature_spec, make_examples, spell
-from models.examples import check
+from models.examples import check, unstack
 from models.objective import Example, Position, TokenizedDocument
 from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, documents
 
@@ -19,8 +19,8 @@ def made(
     of: list[TokenizedDocument], *, seed: int = 0, config: BertObjectiveConfig = CONFIG.objective
 ) -> tuple[list[Example], collections.Counter[str]]:
     tally: collections.Counter[str] = collections.Counter()
-    examples = make_examples(of, config, ROLES, GOES_ON, np.random.default_rng(seed), tally)
-    return list(examples), tally
+    made = make_examples(of, config, ROLES, GOES_ON, np.random.default_rng(seed), tally)
+    return [example for examples in made for example in unstack(examples)], tally
 
 
 def test_the_layout_of_one_example() -> None:

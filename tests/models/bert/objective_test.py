@@ -11,7 +11,7 @@ from models.bert.metrics import metrics
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
 from models.errors import ConfigError
-from models.examples import check
+from models.examples import check, unstack
 from models.objective import Loss
 from models.tokenizers.wordpiece import WordPieceTokenizer
 from tests.testdata.little_bert import CONFIG, documents, tokenizer
@@ -71,7 +71,7 @@ def test_the_least_values_that_are_allowed_work(words, masked: float, short: flo
     rng, tally = np.random.default_rng(0), collections.Counter()
     made = list(objective.make_examples(documents(3), rng, tally))
     assert made
-    for example in made:
+    for example in itertools.chain.from_iterable(map(unstack, made)):
         check(example, objective.feature_spec())
         assert example["padding_mask"].sum() == 5
         assert example["mask_weights"].sum() == 1
@@ -86,8 +86,8 @@ def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chanc
     objective,
 ) -> None:
     rng, tally = np.random.default_rng(0), collections.Counter()
-    made = list(objective.make_examples(documents(9), rng, tally))
-    ids = np.stack([example["token_ids"] for example in made])
+    (made,) = objective.make_examples(documents(9), rng, tally)
+    ids = made["token_ids"]
     assert set(np.unique(ids)) == {0, 2, 3, 4, *range(5, 30)}
 
 
@@ -168,9 +168,9 @@ def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
     objective = BertObjective(config, words)
     model = objective.build_model(build_backbone(CONFIG.backbone, words))
     rng, tally = np.random.default_rng(0), collections.Counter()
-    examples = list(objective.make_examples(documents(6), rng, tally))
+    examples = next(iter(objective.make_examples(documents(6), rng, tally)))
     batch = {
-        name: np.stack([example[name] for example in examples])
+        name: examples[name]
         for name, feature in objective.feature_spec().items()
         if feature.dtype != "string"
     }

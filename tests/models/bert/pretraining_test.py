@@ -30,11 +30,11 @@ def model() -> BertPretraining:
 def batch() -> Batch:
     objective = BertObjective(CONFIG.objective, tokenizer())
     rng = np.random.default_rng(0)
-    examples = list(objective.make_examples(documents(6), rng, collections.Counter()))[:16]
+    (examples,) = objective.make_examples(documents(6), rng, collections.Counter())
     kinds = {"i": np.int32, "f": np.float32}
     return {
-        name: np.stack([example[name] for example in examples]).astype(kinds[value.dtype.kind])
-        for name, value in examples[0].items()
+        name: value[:16].astype(kinds[value.dtype.kind])
+        for name, value in examples.items()
         if value.dtype.kind in kinds
     }
 

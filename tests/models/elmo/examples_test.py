@@ -5,7 +5,7 @@ import numpy as np
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import feature_spec, make_examples, spell
-from models.examples import check
+from models.examples import check, unstack
 from models.objective import Example, Position, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START
 
@@ -73,7 +73,8 @@ def made(
     config = ElmoObjectiveConfig(unroll=unroll, streams=streams)
     tally: collections.Counter[str] = collections.Counter()
     rng = np.random.default_rng(seed)
-    return list(make_examples(documents, config, ids_of, rng, tally)), tally
+    made = make_examples(documents, config, ids_of, rng, tally)
+    return [example for examples in made for example in unstack(examples)], tally
 
 
 def real(examples: list[Example], name: str) -> list[int]:

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from models.examples import check
+from models.examples import check, unstack
 from models.gpt.config import GptObjectiveConfig
 from models.gpt.examples import feature_spec, make_examples, spell
 from models.objective import Example, Position, TokenizedDocument
@@ -23,7 +23,8 @@ def made(
     config = GptObjectiveConfig(sequence_length=time, separate_documents=separate)
     tally: collections.Counter[str] = collections.Counter()
     rng = np.random.default_rng(seed)
-    return list(make_examples(documents, config, END, ENTRIES, rng, tally)), tally
+    made = make_examples(documents, config, END, ENTRIES, rng, tally)
+    return [example for examples in made for example in unstack(examples)], tally
 
 
 def random_documents(count: int) -> list[TokenizedDocument]:
