@@ -9,7 +9,7 @@ import pathlib
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.file_parts import FilePart, parts
@@ -70,6 +70,7 @@ def test_what_is_no_parquet_is_one_part(tmp_path: pathlib.Path) -> None:
     assert list(parts(str(path), 1)) == [FilePart(str(path))]
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(
         st.sampled_from(

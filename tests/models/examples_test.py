@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -41,6 +41,7 @@ def by_protobuf(values: dict[str, np.ndarray]) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

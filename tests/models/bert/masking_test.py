@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -55,6 +55,7 @@ def test_how_many_are_masked(real: int, share: float, most: int, masks: int) -> 
     assert masked.positions.shape == masked.labels.shape == (1, most)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=8),
     st.integers(1, 16),
@@ -182,6 +183,7 @@ def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, sh
     assert stats.chi2_contingency(table).pvalue > 1e-3
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 4),
     st.floats(0, 1),

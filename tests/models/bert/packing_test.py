@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -80,6 +80,7 @@ def test_no_document_gives_no_example() -> None:
 corpora = st.lists(st.lists(st.integers(1, 25), min_size=1, max_size=12), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(corpora, st.integers(2, 14), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_every_token_is_used_once(lengths, max_tokens: int, short: float, seed: int) -> None:
     made, tally = packed(lengths, max_tokens=max_tokens, short=short, seed=seed)
@@ -113,6 +114,7 @@ def one_by_one(lengths: list[list[int]], order: list[int], max_tokens: int) -> l
     return [*made, row]
 
 
+@settings(deadline=None)
 @given(corpora, st.integers(2, 14), st.integers(0, 2**32 - 1))
 def test_rows_are_as_full_as_whole_pieces_allow(lengths, max_tokens: int, seed: int) -> None:
     made, _ = packed(lengths, max_tokens=max_tokens, seed=seed)

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -67,6 +67,7 @@ def test_no_document_gives_no_pair() -> None:
 corpora = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=15), min_size=2, max_size=5)
 
 
+@settings(deadline=None)
 @given(corpora, st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_pairs_are_runs_of_whole_pieces(lengths: Lengths, seed: int, passes: int) -> None:
     corpus = corpus_of(lengths)
@@ -85,6 +86,7 @@ def test_pairs_are_runs_of_whole_pieces(lengths: Lengths, seed: int, passes: int
             assert any(b in other and b + b_length in other for other in corpus.boundaries)
 
 
+@settings(deadline=None)
 @given(corpora, st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_every_piece_is_used_once_a_pass(lengths: Lengths, seed: int, passes: int) -> None:
     """What a random next sentence left unused is put back."""
@@ -194,6 +196,7 @@ def test_short_targets_are_uniform() -> None:
     assert stats.chisquare(targets).pvalue > 1e-3
 
 
+@settings(deadline=None)
 @given(corpora, st.integers(0, 2**32 - 1))
 def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: int) -> None:
     corpus = corpus_of(lengths)
