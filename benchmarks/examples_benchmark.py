@@ -30,7 +30,7 @@ import tensorflow as tf
 from benchmarks.corpus import DEFAULT
 from components import example_builder
 from components.documents import Document
-from components.tokenization import graph_function, tokenize_documents
+from components.tokenization import GraphTokenizer, tokenize_documents
 from models.config import from_json
 from models.examples import Serializer
 from models.registry import FAMILIES
@@ -196,8 +196,8 @@ class Bench:
         tokenizer = family.tokenizer.load(self._tokenizer(name))
         config: Any = from_json(family.config, json.dumps(model))
         objective = family.build_objective(config.objective, tokenizer)
-        tokenize = graph_function(tokenizer)
-        tokenize(tf.constant(["warm up"]))
+        graph = GraphTokenizer(tokenizer)
+        graph.ids(tf.constant(["warm up"]))
         tally: collections.Counter[str] = collections.Counter()
         stages: dict[str, float] = {}
 
@@ -208,7 +208,7 @@ class Bench:
             return result
 
         tokenized = timed(
-            "tokenize", lambda: tokenize_documents(documents, objective, tokenize, tally)
+            "tokenize", lambda: tokenize_documents(documents, objective, graph, tally)
         )
         rng = np.random.default_rng(0)
         made = timed("make", lambda: list(objective.make_examples(tokenized, rng, tally)))

@@ -37,7 +37,7 @@ from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.documents import read_documents
 from components.finished import finish, sha256
-from components.tokenization import graph_function, tokenize_documents
+from components.tokenization import GraphTokenizer, tokenize_documents
 from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
@@ -206,14 +206,14 @@ class _MakeShard(beam.DoFn):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _make(self, shard: pathlib.Path, path: str) -> dict[str, Any]:
-        objective, tokenize = _worker(
+        objective, tokenizer = _worker(
             self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER)
         )
         split = shard.parent.name.removeprefix("Split-")
         number = int(shard.name.split("-")[1])
         tally: collections.Counter[str] = collections.Counter()
         documents = read_documents(shard)
-        tokenized = tokenize_documents(documents, objective, tokenize, tally)
+        tokenized = tokenize_documents(documents, objective, tokenizer, tally)
         key = (self._seed, self._span, SPLITS.index(split), number)
         made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
         examples, positions, real = _write(path, made, Serializer(objective.feature_spec()))
@@ -229,12 +229,12 @@ class _MakeShard(beam.DoFn):
 
 
 @functools.lru_cache(maxsize=1)
-def _worker(family: str, model: str, tokenizer: str) -> tuple[Objective, Any]:
-    """The objective and the tokenizing graph function, made once in a worker process."""
+def _worker(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphTokenizer]:
+    """The objective and the tokenizer, made once in a worker process."""
     row = FAMILIES[family]
     loaded = row.tokenizer.load(pathlib.Path(tokenizer))
     objective = row.build_objective(from_json(row.config, model).objective, loaded)
-    return objective, graph_function(loaded)
+    return objective, GraphTokenizer(loaded)
 
 
 def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:

@@ -44,13 +44,15 @@ class TokenizedDocument:
     """A document as example generation sees it.
 
     `pieces` are what `Objective.split` cut, in order, as int32 id arrays `[tokens]`, without
-    special tokens; pieces that gave no token are left out.
+    special tokens; pieces that gave no token are left out. `begins` says of each piece which of its
+    tokens begin a word, bool `[tokens]`, and is None where `Objective.segment` cut no words.
     """
 
     id: str
     source: str
     lang: str
     pieces: Sequence[np.ndarray]
+    begins: Sequence[np.ndarray | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +115,9 @@ class Objective(Protocol):
 
     def split(self, text: str, lang: str) -> list[str]:
         """The pieces of a document that are tokenized apart: sentences, or the whole text."""
+
+    def segment(self, piece: str, lang: str) -> Sequence[str] | None:
+        """A piece cut into words, if that is wanted and its tokens do not show them; else None."""
 
     def make_examples(
         self,

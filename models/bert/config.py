@@ -54,6 +54,9 @@ class BertObjectiveConfig:
     masked_share: float = 0.15
     whole_words: bool = False
     """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
+    segmenter: str = "jieba:lcut"
+    """What cuts Chinese into the words that `whole_words` masks: `module:function`, text to words;
+    empty takes characters for words."""
     longest_ngram: int = 1
     """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
     with a probability that goes by 1/n (ALBERT: 3)."""

@@ -75,6 +75,7 @@ class _Layout:
 
     Attributes:
         token_ids: int64 `[examples, time]`.
+        begins: bool `[examples, time]`, tokens that begin a word.
         maskable: bool `[examples, time]`, real tokens that are not special.
         second: bool `[examples, time]`, segment B.
         lengths: int64 `[examples]`, real tokens.
@@ -83,6 +84,7 @@ class _Layout:
     """
 
     token_ids: np.ndarray
+    begins: np.ndarray
     maskable: np.ndarray
     second: np.ndarray
     lengths: np.ndarray
@@ -112,14 +114,12 @@ def make_examples(
             `chunks_without_partner`; of packed sentences `cut_pieces`.
     """
     tally["documents_without_text"] += sum(not document.pieces for document in documents)
-    corpus = Corpus.of(documents)
+    corpus = Corpus.of(documents, goes_on if config.whole_words else np.zeros_like(goes_on))
     words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
-    if not config.whole_words:
-        goes_on = np.zeros(len(goes_on), bool)
     buckets = length_buckets(config.sequence_length)
     lay_out = _packed if config.second_segment == "none" else _paired
     for layout in lay_out(corpus, config, special_ids, rng, tally):
-        yield _masked(layout, corpus, config, special_ids, words, goes_on, buckets, rng)
+        yield _masked(layout, corpus, config, special_ids, words, buckets, rng)
 
 
 def _paired(
@@ -173,7 +173,6 @@ def _masked(
     config: BertObjectiveConfig,
     special_ids: Mapping[str, int],
     words: np.ndarray,
-    goes_on: np.ndarray,
     buckets: np.ndarray,
     rng: np.random.Generator,
 ) -> Examples:
@@ -187,7 +186,7 @@ def _masked(
         mask_id=special_ids["mask"],
         words=words,
         rng=rng,
-        begins=~goes_on[layout.token_ids] if whole else None,
+        begins=layout.begins if whole else None,
         longest_ngram=config.longest_ngram,
     )
     real = np.arange(config.sequence_length) < layout.lengths[:, None]
@@ -226,6 +225,7 @@ def _lay_out_pairs(
     token_ids[rows, b_end[:, 0]] = special_ids["end"]
     return _Layout(
         token_ids=token_ids,
+        begins=corpus.begins[index],
         maskable=in_a | in_b,
         second=in_b | (column == b_end),
         lengths=pairs.a_length + pairs.b_length + SPECIAL_TOKENS,
@@ -247,6 +247,7 @@ def _lay_out_packed(
     token_ids[np.arange(len(rows)), length + 1] = special_ids["end"]
     return _Layout(
         token_ids=token_ids,
+        begins=packed.begins[index],
         maskable=inside & (token_ids != special_ids["end"]),
         second=np.zeros_like(inside),
         lengths=length + 2,

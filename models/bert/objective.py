@@ -14,6 +14,7 @@ from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.bert.pretraining import BertPretraining
+from models.bert.segmenter import load_segmenter
 from models.errors import ConfigError
 from models.objective import (
     Example,
@@ -24,7 +25,7 @@ from models.objective import (
     Position,
     TokenizedDocument,
 )
-from models.tokenizers.sentences import split_sentences
+from models.tokenizers.sentences import is_chinese, split_sentences
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.wordpiece import CONTINUATION
 
@@ -48,6 +49,7 @@ class BertObjective:
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
         self._pairs = config.second_segment != "none"
+        self._segment: Callable[[str], Sequence[str] | None] | None = None
         self._goes_on = np.array([word.startswith(CONTINUATION) for word in tokenizer.vocabulary])
 
     @property
@@ -61,6 +63,14 @@ class BertObjective:
     def split(self, text: str, lang: str) -> list[str]:
         """Sentences."""
         return split_sentences(text, lang)
+
+    def segment(self, piece: str, lang: str) -> Sequence[str] | None:
+        """Words of Chinese, whose tokens are characters, if words are to be masked whole."""
+        if not self.config.whole_words or not is_chinese(lang):
+            return None
+        if self._segment is None:  # not before there is Chinese: its package may not be installed
+            self._segment = load_segmenter(self.config.segmenter)
+        return self._segment(piece)
 
     def make_examples(
         self,

@@ -22,11 +22,13 @@ class Packed:
 
     Attributes:
         tokens: int32 `[tokens]`, all documents in the order drawn, a separator after each.
+        begins: bool `[tokens]`, those that begin a word; a separator does.
         document: int64 `[examples]`, index of the document that an example begins in.
         start, length: int64 `[examples]`, in tokens; no example begins or ends with a separator.
     """
 
     tokens: np.ndarray
+    begins: np.ndarray
     document: np.ndarray
     start: np.ndarray
     length: np.ndarray
@@ -55,12 +57,14 @@ def pack(
         rng: the only source of chance.
     """
     order = rng.permutation(len(corpus.boundaries))
-    tokens: list[np.ndarray] = []
+    tokens: list[np.ndarray] = [np.zeros(0, np.int32)]
+    begins: list[np.ndarray] = [np.zeros(0, np.bool_)]
     edges, last, owners = [0], [], []  # of pieces: where each begins, if it is its document's last
     at = 0
     for document in order.tolist():
         own = corpus.boundaries[document]
         tokens += [corpus.tokens[own[0] : own[-1]], np.array([separator], np.int32)]
+        begins += [corpus.begins[own[0] : own[-1]], np.ones(1, np.bool_)]
         for begin, end in itertools.pairwise(own):
             tally["cut_pieces"] += end - begin > max_tokens
             cuts = [*range(begin + max_tokens, end, max_tokens), end]
@@ -84,4 +88,4 @@ def pack(
         rows.append((owners[first], edges[first], edges[end] - edges[first] - last[end - 1]))
         first = end
     columns = np.asarray(rows, np.int64).reshape(-1, 3).T
-    return Packed(np.concatenate(tokens) if tokens else np.zeros(0, np.int32), *columns)
+    return Packed(np.concatenate(tokens), np.concatenate(begins), *columns)

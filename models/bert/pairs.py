@@ -31,24 +31,38 @@ class Corpus:
 
     Attributes:
         tokens: int32 `[tokens]`, all pieces of all documents, in order.
+        begins: bool `[tokens]`, those that begin a word.
         boundaries: for each document, the positions in `tokens` where its pieces begin, and the
             position after its last.
         sources: UTF-8 source of each document.
     """
 
     tokens: np.ndarray
+    begins: np.ndarray
     boundaries: Sequence[Sequence[int]]
     sources: Sequence[bytes]
 
     @classmethod
-    def of(cls, documents: Sequence[TokenizedDocument]) -> Corpus:
-        """Lays documents end to end; those without a piece are left out."""
+    def of(cls, documents: Sequence[TokenizedDocument], goes_on: np.ndarray) -> Corpus:
+        """Lays documents end to end; those without a piece are left out.
+
+        Args:
+            documents: some of them may say where words begin.
+            goes_on: bool `[vocabulary]`, entries that go on with a word, for all the others.
+        """
         documents = [document for document in documents if document.pieces]
         pieces = [piece for document in documents for piece in document.pieces]
         ends = np.cumsum([0, *(len(piece) for piece in pieces)])
         first = np.cumsum([0, *(len(document.pieces) for document in documents)])
+        tokens = np.concatenate([np.zeros(0, np.int32), *pieces]).astype(np.int32)
+        begins = ~goes_on[tokens]
+        told = [flags for d in documents for flags in d.begins or [None] * len(d.pieces)]
+        for (begin, end), flags in zip(itertools.pairwise(ends), told, strict=True):
+            if flags is not None:
+                begins[begin:end] = flags
         return cls(
-            tokens=np.concatenate(pieces).astype(np.int32) if pieces else np.zeros(0, np.int32),
+            tokens=tokens,
+            begins=begins,
             boundaries=[ends[begin : end + 1].tolist() for begin, end in itertools.pairwise(first)],
             sources=[document.source.encode() for document in documents],
         )

@@ -66,6 +66,9 @@ class ElmoObjective:
         """Sentences."""
         return split_sentences(text, lang)
 
+    def segment(self, piece: str, lang: str) -> None:
+        """None: words are not looked at."""
+
     def make_examples(
         self,
         documents: Sequence[TokenizedDocument],

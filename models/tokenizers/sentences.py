@@ -44,6 +44,11 @@ _OPENERS = frozenset(
 )
 
 
+def is_chinese(lang: str) -> bool:
+    """Whether a language code is "zh" or a variant of it ("zh-TW")."""
+    return lang.lower().partition("-")[0] == "zh"
+
+
 def split_sentences(text: str, lang: str) -> list[str]:
     """Cuts a text into sentences.
 
@@ -54,13 +59,13 @@ def split_sentences(text: str, lang: str) -> list[str]:
 
     Args:
         text: any text.
-        lang: language code; "zh" and its variants ("zh-TW") are Chinese, all others English.
+        lang: language code; what is not Chinese is split as English.
 
     Returns:
         The sentences in order, without the white space around them; none is empty. Nothing but
         white space is lost.
     """
-    always = _ENDS_CHINESE if lang.lower().partition("-")[0] == "zh" else _ENDS
+    always = _ENDS_CHINESE if is_chinese(lang) else _ENDS
     sentences = []
     start = 0
     for candidate in _CANDIDATE.finditer(text):

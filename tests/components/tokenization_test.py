@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 
 import pytest
 import tensorflow as tf
 
 from components import tokenization
 from components.documents import Document
-from components.tokenization import graph_function, tokenize_documents
+from components.tokenization import GraphTokenizer, tokenize_documents
 from models.bert.objective import BertObjective
+from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.sentences import split_sentences
+from models.tokenizers.wordpiece import WordPieceTokenizer
 from tests.testdata import little_bert
 
 EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
@@ -20,10 +23,13 @@ DOCUMENTS = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in 
 
 def test_the_graph_gives_ids_and_row_splits() -> None:
     tokenizer = little_bert.tokenizer()
-    values, splits = graph_function(tokenizer)(tf.constant(["The river rose.", "", "river"]))
-    ids = tokenizer.tokenize(tf.constant(["The river rose.", "", "river"])).to_list()
-    assert values.numpy().tolist() == ids[0] + ids[2]
-    assert splits.numpy().tolist() == [0, len(ids[0]), len(ids[0]), len(ids[0]) + 1]
+    texts = tf.constant(["The river rose.", "", "river"])
+    ids = tokenizer.tokenize(texts).to_list()
+    graph = GraphTokenizer(tokenizer)
+    for values, *starts, splits in (graph.ids(texts), graph.ids_and_starts(texts)):
+        assert values.numpy().tolist() == ids[0] + ids[2]
+        assert splits.numpy().tolist() == [0, 4, 4, 5]
+        assert [s.numpy().tolist() for s in starts] in ([], [[0, 4, 10, 14, 0]])
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 7])
@@ -40,13 +46,13 @@ def test_batches_across_documents_change_nothing(
     ]
     sizes, tally = [], collections.Counter[str]()
 
-    def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        sizes.append(len(texts))
-        ids = tokenizer.tokenize(texts)
-        return ids.values, ids.row_splits
+    class Counting(GraphTokenizer):
+        def ids(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            sizes.append(len(texts))
+            return super().ids(texts)
 
     monkeypatch.setattr(tokenization, "_PIECES", pieces)
-    found = tokenize_documents(documents, objective, tokenize, tally)
+    found = tokenize_documents(documents, objective, Counting(tokenizer), tally)
     expected = [
         [
             ids.tolist()
@@ -62,3 +68,40 @@ def test_batches_across_documents_change_nothing(
     assert tally == {"pieces_without_token": 3}
     assert set(sizes[:-1]) == {pieces}
     assert sum(sizes) == sum(map(len, expected)) + 3
+
+
+def test_words_are_cut_where_the_objective_cuts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = WordPieceTokenizer(
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "河", "岸", "上", "涨", "了", "ship", "##s"],
+        WordPieceConfig(vocabulary_size=12),
+    )
+    words = {"河岸上涨了": ["河岸", "上涨", "了"], " ships 河": [" ", "ships", " ", "河"]}
+
+    class Segmenting(BertObjective):
+        def segment(self, piece: str, lang: str) -> Sequence[str] | None:
+            return words.get(piece)
+
+        def split(self, text: str, lang: str) -> list[str]:
+            return text.split("\n")
+
+    objective = Segmenting(little_bert.CONFIG.objective, tokenizer)
+    documents = [
+        Document("a", "河岸上涨了\n\x01\n ships 河\nships", "b", "zh", 0),
+        Document("b", "ships", "b", "zh", 0),
+    ]
+    for pieces in (1, 100):
+        monkeypatch.setattr(tokenization, "_PIECES", pieces)
+        tally: collections.Counter[str] = collections.Counter()
+        first, second = tokenize_documents(documents, objective, GraphTokenizer(tokenizer), tally)
+        assert first.begins is not None
+        assert [None if flags is None else flags.tolist() for flags in first.begins] == [
+            [True, False, True, False, True],
+            [True, False, True],
+            None,
+        ]
+        assert [piece.tolist() for piece in first.pieces] == [
+            [5, 6, 7, 8, 9],
+            [10, 11, 5],
+            [10, 11],
+        ]
+        assert second.begins is None

@@ -2,6 +2,7 @@ import collections
 import dataclasses
 import itertools
 
+import jieba
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,6 +81,19 @@ def test_the_least_values_that_are_allowed_work(words, masked: float, short: flo
 def test_a_document_is_split_into_sentences_of_its_language(objective) -> None:
     assert objective.split("It rose. Mr. Li；fell.", "en") == ["It rose.", "Mr. Li；fell."]
     assert objective.split("河涨了；船沉了。", "zh") == ["河涨了；", "船沉了。"]
+
+
+def test_chinese_is_cut_into_words_where_these_are_masked_whole(objective, words) -> None:
+    assert objective.segment("河岸上", "zh") is None
+    whole = BertObjective(dataclasses.replace(CONFIG.objective, whole_words=True), words)
+    assert whole.segment("他在河岸上。", "zh-TW") == jieba.lcut("他在河岸上。")
+    assert whole.segment("On the bank.", "en") is None
+    by_character = dataclasses.replace(CONFIG.objective, whole_words=True, segmenter="")
+    assert BertObjective(by_character, words).segment("河岸上", "zh") is None
+    elsewhere = dataclasses.replace(CONFIG.objective, whole_words=True, segmenter="not:here")
+    assert BertObjective(elsewhere, words).segment("On the bank.", "en") is None
+    with pytest.raises(ConfigError, match="not:here"):
+        BertObjective(elsewhere, words).segment("河岸上", "zh")
 
 
 def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chance(

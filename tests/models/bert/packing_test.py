@@ -22,7 +22,8 @@ def corpus_of(lengths: list[list[int]]) -> Corpus:
                 f"{number}", "paper", "en", [np.full(n, 10 * number + 10, np.int32) for n in pieces]
             )
             for number, pieces in enumerate(lengths)
-        ]
+        ],
+        goes_on=np.arange(1_000) % 20 == 0,
     )
 
 
@@ -58,6 +59,13 @@ def test_sentences_stay_whole_and_documents_are_parted() -> None:
     assert row.count(SEPARATOR) == 2
     assert len(row) == 10
     assert SEPARATOR not in (row[0], row[-1])
+
+
+def test_where_words_begin_goes_along() -> None:
+    made, _ = packed([[3], [3], [2], [25]])
+    expected = (made.tokens % 20 != 0) | (made.tokens == SEPARATOR)
+    assert made.begins.tolist() == expected.tolist()
+    assert 0 < made.begins.sum() < len(made.begins)
 
 
 def test_a_separator_at_the_end_takes_no_room() -> None:

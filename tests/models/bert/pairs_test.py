@@ -11,6 +11,7 @@ from scipy import stats
 from models.bert.pairs import Corpus, Pairs, longest_first, make_pairs, truncate_pairs
 from models.objective import TokenizedDocument
 
+NEVER = np.zeros(10, np.bool_)  # no token goes on with a word
 Lengths = list[list[int]]  # piece lengths of each document
 
 
@@ -19,7 +20,8 @@ def corpus_of(lengths: Lengths) -> Corpus:
         [
             TokenizedDocument(f"{number}", "paper", "en", [np.zeros(n, np.int32) for n in pieces])
             for number, pieces in enumerate(lengths)
-        ]
+        ],
+        NEVER,
     )
 
 
@@ -51,11 +53,27 @@ def test_documents_lie_end_to_end() -> None:
             TokenizedDocument("a", "paper", "en", [np.array([5, 6], np.int32), np.array([7])]),
             TokenizedDocument("b", "nothing", "en", []),
             TokenizedDocument("c", "letters", "en", [np.array([8, 9])]),
-        ]
+        ],
+        NEVER,
     )
     assert corpus.tokens.tolist() == [5, 6, 7, 8, 9]
     assert corpus.boundaries == [[0, 2, 3], [3, 5]]
     assert corpus.sources == [b"paper", b"letters"]
+
+
+def test_documents_say_where_words_begin_or_their_tokens_do() -> None:
+    pieces = [np.array([5, 6, 6]), np.array([6, 5])]
+    told = [np.array([True, True, False]), None]
+    corpus = Corpus.of(
+        [
+            TokenizedDocument("a", "paper", "zh", pieces, told),
+            TokenizedDocument("b", "paper", "zh", [], []),
+            TokenizedDocument("c", "paper", "en", pieces),
+        ],
+        goes_on=np.arange(10) == 6,
+    )
+    begins = [*[True, True, False], *[False, True], *[True, False, False], *[False, True]]
+    assert corpus.begins.tolist() == begins
 
 
 def test_no_document_gives_no_pair() -> None:
