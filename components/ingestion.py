@@ -85,10 +85,7 @@ def ingest(
         | "ByShard" >> GroupThroughFiles(scratch, len(places))
     )
     repeats = (
-        read.records
-        | "Slim" >> beam.Map(_slim)
-        | "PlaceSlim" >> beam.Map(lambda slim: (place.key(slim[0]), slim))
-        | "ById" >> GroupThroughFiles(scratch, len(places))
+        records
         | "Identify" >> beam.FlatMap(_identify)
         | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
         | "ByText" >> GroupThroughFiles(scratch, len(places))
@@ -140,16 +137,13 @@ class _Read(beam.DoFn):
 # hand the next step another type.
 
 
-def _slim(record: Any) -> tuple[str, Any, int, bool, str]:
-    """What says which documents stay, and their text's hash, without the text."""
-    document = record.document
-    return document.id, record.file, record.line, record.derived, text_hash(document.text)
-
-
 def _identify(element: Any) -> Iterator[tuple[str, str, str]]:
     """Yields (text hash, final id, id) for the documents of a shard that stay."""
-    _, slims = element
-    for identity, same in itertools.groupby(sorted(slims), key=lambda slim: slim[0]):
+    _, records = element
+    slim = sorted(
+        (r.document.id, r.file, r.line, r.derived, text_hash(r.document.text)) for r in records
+    )
+    for identity, same in itertools.groupby(slim, key=lambda entry: entry[0]):
         ordered = list(same)
         final = final_ids(identity, [derived for _, _, _, derived, _ in ordered])
         for name, (*_, text) in zip(final, ordered, strict=True):
