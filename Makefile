@@ -45,6 +45,16 @@ test-fast: setup  ## Runs the fast tests
 e2e: setup  ## Runs the end-to-end tests
 	python -m pytest -n 2 -m e2e --no-loadscope-reorder --durations=15
 
+.PHONY: flink
+flink:  ## Fetches Apache Flink for the end-to-end tests; needs Java 17 and Maven
+	@cache=$${XDG_CACHE_HOME:-$$HOME/.cache}/polyseme/flink; \
+	if ! cmp -s tests/flink/pom.xml "$$cache/complete"; then \
+	  rm -rf "$$cache"; \
+	  mvn --batch-mode --quiet --file tests/flink/pom.xml dependency:copy-dependencies \
+	    -DoutputDirectory="$$cache" -DincludeScope=runtime; \
+	  cp tests/flink/pom.xml "$$cache/complete"; \
+	fi
+
 .PHONY: format
 format: setup  ## Formats the code
 	ruff format .

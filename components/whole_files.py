@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written under another name, then renamed."""
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -23,3 +24,6 @@ def link_whole(source: str, target: str) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+    # Where both were names of one file already, as after a retry, renaming did nothing.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)

@@ -44,7 +44,8 @@ def test_a_second_name(
     source, target = tmp_path / "a", tmp_path / "b"
     source.write_text("new")
     target.write_text("old")
-    link_whole(str(source), str(target))
-    assert target.read_text() == "new"
+    for _ in range(2):
+        link_whole(str(source), str(target))
+        assert target.read_text() == "new"
     assert sorted(tmp_path.iterdir()) == [source, target]
     assert source.samefile(target) is same_file_system
