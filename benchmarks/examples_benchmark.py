@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.corpus import DEFAULT
-from components import example_builder
+from components import example_generation
 from components.documents import Document
 from components.tokenization import GraphTokenizer, tokenize_documents
 from models.config import from_json
@@ -187,7 +187,7 @@ class Bench:
                 *(f"--flag={flag}" for flag in flags),
             ]  # fmt: skip
             seconds, peak = _measured(command, cores)
-            told = pathlib.Path(output, "examples", example_builder.EXAMPLES_FILE).read_text()
+            told = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
             splits = json.loads(told)["splits"].values()
             return seconds, peak, sum(split["examples"] for split in splits)
 

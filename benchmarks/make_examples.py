@@ -14,7 +14,7 @@ import shutil
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import example_builder, ingestion
+from components import example_generation, ingestion
 from components.config import ExamplesConfig, IngestionConfig
 from models.config import from_json
 from models.registry import FAMILIES
@@ -30,13 +30,13 @@ def main() -> None:
     parser.add_argument("--flag", action="append", default=[], help="a flag of Beam's")
     options = parser.parse_args()
     documents, folder = options.output / "documents", options.output / "examples"
-    shutil.copytree(options.tokenizer, folder / example_builder.TOKENIZER_FOLDER)
+    shutil.copytree(options.tokenizer, folder / example_generation.TOKENIZER_FOLDER)
     with beam.Pipeline(options=PipelineOptions(options.flag)) as pipeline:
         ingestion.ingest(pipeline, [options.input], str(documents), IngestionConfig())
     shutil.rmtree(documents / ingestion.SCRATCH)
     model = from_json(FAMILIES[options.family].config, options.model)
     with beam.Pipeline(options=PipelineOptions(options.flag)) as pipeline:
-        example_builder.build(
+        example_generation.build(
             pipeline,
             str(documents),
             str(folder),

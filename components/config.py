@@ -63,7 +63,7 @@ class VocabularyConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesConfig:
-    """How examples are made; see components/example_builder.py."""
+    """How examples are made; see components/example_generation.py."""
 
     seed: int = 0
 

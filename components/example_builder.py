@@ -1,29 +1,17 @@
 """ExampleBuilder: documents in, training examples out, the same bytes wherever it runs (law 5).
 
-TextExampleGen has put each document into a shard by a hash of its id, so that a shard is a uniform
-sample of the span. One call does a whole shard: it splits and tokenizes the documents in batches,
-asks the objective for examples with a generator that is keyed by (seed, span, split, shard), and
-writes one file, to a temporary name that is then renamed. Shards have nothing to do with each
-other, and no runner, number of workers, order of bundles or retry can be seen in the bytes.
-
 A shard that is finished is kept under a fingerprint of all that it is made of until the component
 ends. A run that was killed thus goes on where it was.
 """
 
-import collections
-import functools
-import hashlib
 import json
 import logging
 import os
-import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import (
     BeamComponentParameter,
     InputArtifact,
@@ -35,23 +23,18 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
-from components.documents import read_documents
-from components.finished import finish, sha256
-from components.tokenization import GraphTokenizer, tokenize_documents
-from components.whole_files import write_whole
+from components.example_generation import (
+    EXAMPLES_FILE,
+    FOUND,
+    SPLITS,
+    TOKENIZER_FOLDER,
+    build,
+    load,
+)
 from models.config import from_json
 from models.errors import DataRefused
-from models.examples import Serializer
-from models.objective import Examples, Objective
-from models.registry import FAMILIES
-
-EXAMPLES_FILE = "examples.json"
-MANIFEST_FILE = "SHA256SUMS"
-TOKENIZER_FOLDER = "tokenizer"
-SPLITS = ("train", "eval")
 
 _LOG = logging.getLogger("polyseme.example_builder")
-_FOUND = "finished_before"
 
 
 @component(use_beam=True)
@@ -92,7 +75,7 @@ def ExampleBuilder(
     settings = from_json(ExamplesConfig, config)
     tokenizer = os.path.join(examples.uri, TOKENIZER_FOLDER)
     shutil.copytree(vocabulary.uri, tokenizer, dirs_exist_ok=True)
-    _worker(family, model, tokenizer)  # a bad configuration shows here, not in a worker
+    load(family, model, tokenizer)  # a bad configuration shows here, not in a worker
     with beam_pipeline as pipeline:
         build(
             pipeline,
@@ -106,10 +89,7 @@ def ExampleBuilder(
             finished=finished,
         )
     shutil.rmtree(finished)
-    counters = pipeline.result.metrics().query(
-        beam.metrics.MetricsFilter().with_name("finished_before")
-    )["counters"]
-    found = sum(counter.committed or counter.attempted or 0 for counter in counters)
+    found = _counted(pipeline, FOUND)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
         splits = json.load(stream)["splits"]
     _gate(splits, where=documents.uri)
@@ -128,155 +108,6 @@ def ExampleBuilder(
     )
 
 
-def _counted(pipeline: beam.Pipeline, name: str) -> int:
-    """A counter's value after the pipeline has run, 0 where the runner counts nothing."""
-    counters = pipeline.result.metrics().query(beam.metrics.MetricsFilter().with_name(name))
-    return sum(counter.committed or counter.attempted or 0 for counter in counters["counters"])
-
-
-def build(
-    pipeline: beam.Pipeline,
-    documents: str,
-    folder: str,
-    *,
-    family: str,
-    model: str,
-    config: ExamplesConfig,
-    span: int,
-    code: str,
-    finished: str,
-) -> None:
-    """Adds to a Beam pipeline what makes examples of documents.
-
-    Args:
-        pipeline: the pipeline.
-        documents: the folder that TextExampleGen wrote.
-        folder: receives the files; holds the tokenizer's in `tokenizer/` already.
-        family: a name of the registry.
-        model: the family's configuration as JSON.
-        config: how to draw.
-        span: the span's number.
-        code: version of the code.
-        finished: folder of finished shards, which the caller removes.
-    """
-    for path in (finished, *(os.path.join(folder, f"Split-{split}") for split in SPLITS)):
-        os.makedirs(path, exist_ok=True)
-    make = _MakeShard(folder, family, model, config.seed, span, code, finished)
-    _ = (
-        pipeline
-        | "Shards" >> beam.Create(sorted(pathlib.Path(documents).glob("Split-*/documents-*")))
-        | "Spread" >> beam.Reshuffle()
-        | "Make" >> beam.ParDo(make)
-        | "All" >> beam.combiners.ToList()
-        | "Summarize" >> beam.Map(_summarize, folder, family, model)
-    )
-
-
-class _MakeShard(beam.DoFn):
-    """Makes one shard's file of examples, or takes the finished one; yields the file's summary."""
-
-    def __init__(
-        self, folder: str, family: str, model: str, seed: int, span: int, code: str, finished: str
-    ) -> None:
-        self._folder = folder
-        self._family = family
-        self._model = model
-        self._seed = seed
-        self._span = span
-        self._code = code
-        self._finished = finished
-
-    def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
-        name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"
-        summary, found = finish(
-            self._finished,
-            self._fingerprint(shard),
-            os.path.join(self._folder, name),
-            functools.partial(self._make, shard),
-        )
-        if found:
-            beam.metrics.Metrics.counter("polyseme", _FOUND).inc()
-        yield {**summary, "file": name}
-
-    def _fingerprint(self, shard: pathlib.Path) -> str:
-        tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
-        parts = [sha256(path) for path in (shard, *tokenizer)]
-        parts += [shard.parent.name, shard.name, self._family, self._model, self._code]
-        parts += [str(self._seed), str(self._span)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    def _make(self, shard: pathlib.Path, path: str) -> dict[str, Any]:
-        objective, tokenizer = _worker(
-            self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER)
-        )
-        split = shard.parent.name.removeprefix("Split-")
-        number = int(shard.name.split("-")[1])
-        tally: collections.Counter[str] = collections.Counter()
-        documents = read_documents(shard)
-        tokenized = tokenize_documents(documents, objective, tokenizer, tally)
-        key = (self._seed, self._span, SPLITS.index(split), number)
-        made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
-        examples, positions, real = _write(path, made, Serializer(objective.feature_spec()))
-        return {
-            "split": split,
-            "documents": len(documents),
-            "pieces": sum(len(document.pieces) for document in tokenized),
-            "examples": examples,
-            "positions": positions,
-            "real_positions": real,
-            "tally": dict(tally),
-        }
-
-
-@functools.lru_cache(maxsize=1)
-def _worker(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphTokenizer]:
-    """The objective and the tokenizer, made once in a worker process."""
-    row = FAMILIES[family]
-    loaded = row.tokenizer.load(pathlib.Path(tokenizer))
-    objective = row.build_objective(from_json(row.config, model).objective, loaded)
-    return objective, GraphTokenizer(loaded)
-
-
-def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:
-    """Writes examples; returns their number, their positions and how many of these are real."""
-    count = positions = real = 0
-    # TensorFlow's gzip header carries no time, so that the bytes are the content's alone.
-    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-        for examples in made:
-            for serialized in serializer.serialize_columns(examples):
-                writer.write(serialized)
-            mask = examples["padding_mask"]
-            count, positions, real = count + len(mask), positions + mask.size, real + mask.sum()
-    return count, positions, int(real)
-
-
-def _summarize(
-    summaries: Sequence[Mapping[str, Any]], folder: str, family: str, model: str
-) -> None:
-    """Writes examples.json and SHA256SUMS from the files' summaries, by their names."""
-    ordered = sorted(summaries, key=lambda summary: summary["file"])
-    splits = {}
-    for split in SPLITS:
-        files = [summary for summary in ordered if summary["split"] == split]
-        tally: collections.Counter[str] = collections.Counter()
-        for summary in files:
-            tally.update(summary["tally"])
-        total = {
-            name: sum(summary[name] for summary in files)
-            for name in ("documents", "pieces", "examples", "positions", "real_positions")
-        }
-        splits[split] = {
-            "files": len(files),
-            **total,
-            "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
-            "tally": dict(sorted(tally.items())),
-        }
-    content = {"family": family, "model": json.loads(model), "splits": splits}
-    write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    lines = [f"{summary['sha256']}  {summary['file']}\n" for summary in ordered]
-    write_whole(os.path.join(folder, MANIFEST_FILE), lines)
-
-
 def _gate(splits: Mapping[str, Any], *, where: str) -> None:
     for split, summary in splits.items():
         if not summary["examples"]:
@@ -287,3 +118,9 @@ def _gate(splits: Mapping[str, Any], *, where: str) -> None:
                 where=where,
                 remedy="Add documents, or lower ingestion.shards so that documents find partners.",
             )
+
+
+def _counted(pipeline: beam.Pipeline, name: str) -> int:
+    """A counter's value after the pipeline has run, 0 where the runner counts nothing."""
+    counters = pipeline.result.metrics().query(beam.metrics.MetricsFilter().with_name(name))
+    return sum(counter.committed or counter.attempted or 0 for counter in counters["counters"])

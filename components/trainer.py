@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.example_builder import EXAMPLES_FILE, TOKENIZER_FOLDER
+from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 from components.exporter import export
 from models.config import TrainingConfig, from_json
 from models.errors import ConfigError

@@ -69,7 +69,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     Raises:
         ConfigError: the folder holds no examples, or not that split.
     """
-    from components.example_builder import EXAMPLES_FILE, TOKENIZER_FOLDER
+    from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 
     try:
         told = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))

@@ -28,6 +28,12 @@ SHARDS = (TRAIN[:9], TRAIN[9:17], TRAIN[17:])
 EVAL_SHARDS = (EVAL[:2], EVAL[2:])
 SETTINGS = ExamplesConfig()
 MODEL = json.dumps(dataclasses.asdict(little_bert.CONFIG))
+FILES = [
+    "SHA256SUMS",
+    *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),
+    *(f"Split-train/examples-0000{n}-of-00003.tfrecord.gz" for n in range(3)),
+    "examples.json",
+]
 DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}
 
 

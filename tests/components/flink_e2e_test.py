@@ -12,9 +12,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import example_builder, ingestion
+from components import example_generation, ingestion
 from components.config import ExamplesConfig, IngestionConfig
-from components.example_builder import build
+from components.example_generation import build
 from components.ingestion import SCRATCH, ingest
 from tests.components.built_examples import MODEL, contents
 from tests.components.flink_cluster import MISSING, FlinkCluster, flink_cluster
@@ -98,6 +98,6 @@ def test_the_same_bytes_when_task_managers_are_killed(
         monkeypatch.setattr(component, name, killing)
 
     kill_at_the_second(ingestion._WriteShard, "_write")
-    kill_at_the_second(example_builder._MakeShard, "_make")
+    kill_at_the_second(example_generation._MakeShard, "_make")
     assert run(corpus, tmp_path, *cluster.flags) == expected
     assert killed == ["_write", "_make"]

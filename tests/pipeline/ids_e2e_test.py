@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components import documents as documents_module
-from components import example_builder
+from components import example_generation
 from components.config import ExamplesConfig
 from components.documents import Document
 from components.exporter import export
@@ -76,20 +76,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     model = objective.build_model(family.build_backbone(CONFIG.backbone, tokenizer))
     export(model, objective, tokenizer, folder / "model", config_json="{}", provenance={})
     (folder / "examples").mkdir()
-    tokenizer.save(folder / "examples" / example_builder.TOKENIZER_FOLDER)
+    tokenizer.save(folder / "examples" / example_generation.TOKENIZER_FOLDER)
     served = tf.saved_model.load(str(folder / "model"))
     return House(folder, documents, tokenizer, objective, served)
 
 
 def beam_ids(house: House, texts: list[str]) -> list[list[int]]:
     """Ids by the function that ExampleBuilder's workers call, in a Beam pipeline."""
-    tokenizer = str(house.folder / "examples" / example_builder.TOKENIZER_FOLDER)
+    tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
     model = json.dumps(dataclasses.asdict(CONFIG))
     target = house.folder / "beam.jsonl"
 
     def tokenize(texts: list[str]) -> str:
-        _, function = example_builder._worker("bert", model, tokenizer)
-        values, splits = function(tf.constant(texts))
+        _, graph = example_generation.load("bert", model, tokenizer)
+        values, splits = graph.ids(tf.constant(texts))
         return json.dumps(tf.RaggedTensor.from_row_splits(values, splits).to_list())
 
     with beam.Pipeline() as pipeline:
@@ -135,7 +135,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
             for document in documents:
                 writer.write(documents_module.serialize(document, duplicate=False))
     with beam.Pipeline() as pipeline:
-        example_builder.build(
+        example_generation.build(
             pipeline, str(source), str(target), family="bert",
             model=json.dumps(dataclasses.asdict(CONFIG)), config=ExamplesConfig(), span=1,
             code="git 0", finished=str(house.folder / "finished"),
@@ -174,9 +174,9 @@ def parts(features: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, np.nda
 @example(texts=["", "é\u0301 银行。“Ａ”\x00 \u200d\ufeff", "[MASK] [SEP]", ""])
 @example(texts=["한\u1112\u1161\u11ab", "a" * 300, "\u0345\u0300\U0001f468\u200d\U0001f469"])
 def test_beam_and_the_saved_model_agree_on_any_unicode(house: House, texts: list[str]) -> None:
-    tokenizer = str(house.folder / "examples" / example_builder.TOKENIZER_FOLDER)
-    _, function = example_builder._worker("bert", json.dumps(dataclasses.asdict(CONFIG)), tokenizer)
-    values, splits = function(tf.constant(texts))
+    tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
+    _, graph = example_generation.load("bert", json.dumps(dataclasses.asdict(CONFIG)), tokenizer)
+    values, splits = graph.ids(tf.constant(texts))
     expected = tf.RaggedTensor.from_row_splits(values, splits).to_list()
     assert house.served.tokenizer.tokenize(tf.constant(texts)).to_list() == expected
     answer = house.served.signatures["embed"](texts=tf.constant(texts))
