@@ -36,7 +36,7 @@ SCRATCH = "scratch"
 
 _MALFORMED = "malformed"
 _SHARD_BYTES = 16_000_000
-_MIN_SHARDS = 8
+_MIN_SHARDS = 2
 _EXPANSION = {".jsonl": 1, ".txt": 1, ".jsonl.gz": 4, ".parquet": 3, None: 1}  # roughly
 
 

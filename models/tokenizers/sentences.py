@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-_BREAKS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _WIDE = "。！？｡"
 _OPENING = "\"'“‘«(\\[{—–-"
 _CLOSING = "\"'”’»)\\]}」』）】》〉"
-_CANDIDATE = re.compile(f"[{_BREAKS}]+|[.!?…；{_WIDE}]+[{_CLOSING}]*")
-_ENDS = re.compile(f"[{_WIDE}{_BREAKS}]")
-_ENDS_CHINESE = re.compile(f"[…；{_WIDE}{_BREAKS}]")
+# Group 1 is there, and empty, where a sentence may begin behind the mark.
+_CANDIDATE = re.compile(f"[.!?…；{_WIDE}]+[{_CLOSING}]*(?:(?=\\s+(?![a-z\\s]))()|)")
+_ENDS = re.compile(f"[{_WIDE}]")
+_ENDS_CHINESE = re.compile(f"[…；{_WIDE}]")
 _FOLLOWING = re.compile(rf"\s*[{_OPENING}]*(\w?)([\w'’]*)")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
 
@@ -66,22 +66,24 @@ def split_sentences(text: str, lang: str) -> list[str]:
         white space is lost.
     """
     always = _ENDS_CHINESE if is_chinese(lang) else _ENDS
+    if not always.search(text):
+        always = None
     sentences = []
-    start = 0
-    for candidate in _CANDIDATE.finditer(text):
-        if always.search(candidate.group()) or _latin_end(text, start, candidate):
-            end = candidate.end()
-            sentences.append(text[start:end].strip())
-            start = end
-    sentences.append(text[start:].strip())
+    for line in text.splitlines():
+        start = 0
+        for candidate in _CANDIDATE.finditer(line):
+            sure = always and always.search(candidate[0])
+            if sure or (candidate[1] is not None and _latin_end(line, start, candidate)):
+                end = candidate.end()
+                sentences.append(line[start:end].strip())
+                start = end
+        sentences.append(line[start:].strip())
     return [sentence for sentence in sentences if sentence]
 
 
 def _latin_end(text: str, start: int, candidate: re.Match[str]) -> bool:
     """Whether a mark that also has other uses ends the sentence that begins at `start`."""
     begin, end = candidate.span()
-    if end < len(text) and not text[end].isspace():
-        return False
     following = _FOLLOWING.match(text, end, end + 80)
     assert following is not None  # every part of the expression may be empty
     first, rest = following.groups()
