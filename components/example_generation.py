@@ -20,10 +20,9 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
 
 from components.config import ExamplesConfig
-from components.documents import read_documents
+from components.documents import read_documents, record_writer
 from components.finished import finish, sha256
 from components.tokenization import GraphTokenizer, tokenize_documents
 from components.whole_files import write_whole
@@ -155,8 +154,7 @@ def load(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphToken
 def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:
     """Writes examples; returns their number, their positions and how many of these are real."""
     count = positions = real = 0
-    # TensorFlow's gzip header carries no time, so that the bytes are the content's alone.
-    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+    with record_writer(path) as writer:
         for examples in made:
             for serialized in serializer.serialize_columns(examples):
                 writer.write(serialized)

@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 
 from components.config import IngestionConfig
-from components.documents import Place, place_of, serialize, text_hash
+from components.documents import Place, place_of, record_writer, serialize, text_hash
 from components.exchange import GroupThroughFiles
 from components.file_parts import parts
 from components.input_files import suffix_of
@@ -210,8 +209,7 @@ class _WriteShard(beam.DoFn):
     def _write(self, place: Place, serialized: list[bytes]) -> None:
         name = f"documents-{place.shard:05d}-of-{self._shards[place.split]:05d}.tfrecord.gz"
         temporary = os.path.join(self._folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
-        # TensorFlow's gzip header carries no time, Python's would.
-        with tf.io.TFRecordWriter(temporary, tf.io.TFRecordOptions("GZIP")) as writer:
+        with record_writer(temporary) as writer:
             for item in serialized:
                 writer.write(item)
         os.replace(temporary, os.path.join(self._folder, f"Split-{place.split}", name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -47,7 +48,7 @@ class Serializer:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
-        self._headers: dict[tuple[str, int], bytes] = {}
+        self._headers: dict[str, dict[int, bytes]] = {name: {} for name in spec}
 
     def serialize(self, examples: Sequence[Example]) -> list[bytes]:
         """The bytes of each example.
@@ -72,20 +73,20 @@ class Serializer:
             column = examples[name]
             flat = column.reshape(len(column), -1)
             payloads = _PAYLOADS[self._spec[name].dtype](flat)
-            parts.append([self._header(name, len(payload)) for payload in payloads])
-            parts.append(payloads)
-        rows = map(b"".join, zip(*parts, strict=True))
-        return [_delimited(1, row) for row in rows]
+            sizes = [*map(len, payloads)]
+            headers = self._headers[name]
+            for size in {*sizes} - headers.keys():
+                headers[size] = self._header(name, size)
+            parts += [headers[size] for size in sizes], payloads
+        rows = [*map(b"".join, zip(*parts, strict=True))]
+        return [_prefix(1, len(row)) + row for row in rows]
 
     def _header(self, name: str, size: int) -> bytes:
         """What stands before a feature's payload: a map entry's key and all lengths."""
-        header = self._headers.get((name, size))
-        if header is None:
-            kind = _FIELDS[self._spec[name].dtype]
-            value = _delimited(2, _delimited(kind, bytes(size)))
-            entry = _delimited(1, _delimited(1, name.encode()) + value)
-            header = self._headers[name, size] = entry[: len(entry) - size]
-        return header
+        kind = _FIELDS[self._spec[name].dtype]
+        value = _delimited(2, _delimited(kind, bytes(size)))
+        entry = _delimited(1, _delimited(1, name.encode()) + value)
+        return entry[: len(entry) - size]
 
 
 def unstack(examples: Examples) -> list[Example]:
@@ -105,28 +106,32 @@ def serialize(example: Example, spec: FeatureSpec) -> bytes:
 
 def _delimited(field: int, payload: bytes) -> bytes:
     """A length-delimited field of a protocol buffer."""
-    return bytes([field << 3 | 2]) + _varint(len(payload)) + payload
+    return _prefix(field, len(payload)) + payload
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
+@functools.lru_cache(maxsize=65_536)
+def _prefix(field: int, size: int) -> bytes:
+    """What stands before so many bytes: the field's key, and the size as a varint."""
+    out = bytearray([field << 3 | 2])
+    while size > 127:
+        out.append(size & 127 | 128)
+        size >>= 7
+    out.append(size)
     return bytes(out)
 
 
 def _int64_lists(column: np.ndarray) -> list[bytes]:
     """Int64List messages of `[examples, values]`: packed varints, seven bits to a byte."""
-    rest = column.astype(np.int64).astype(np.uint64)
-    if rest.size and rest.max() < 128:
-        return _packed(rest.astype(np.uint8))
+    rest = column.astype(np.int64, copy=False).view(np.uint64)
+    if rest.size and (most := rest.max()) < 2**32:  # no negative one, which takes ten bytes
+        rest = rest.astype(np.uint8 if most < 128 else np.uint32)
+        if most < 128:
+            return _packed(rest)
     digits = []
     present = [np.ones(rest.shape, np.bool_)]
     while True:
-        more = rest >> np.uint64(7)
-        digit = (rest & np.uint64(127)).astype(np.uint8)
+        more = rest >> rest.dtype.type(7)
+        digit = (rest & rest.dtype.type(127)).astype(np.uint8)
         digits.append(digit | ((more > 0).astype(np.uint8) << 7))
         if not more.any():
             break
@@ -152,7 +157,9 @@ def _packed(column: np.ndarray) -> list[bytes]:
 
 def _bytes_lists(column: np.ndarray) -> list[bytes]:
     """BytesList messages of `[examples, values]`."""
-    return [b"".join(_delimited(1, value) for value in row) for row in column.tolist()]
+    rows = column.tolist()
+    known = {value: _delimited(1, value) for value in set(itertools.chain.from_iterable(rows))}
+    return [b"".join([known[value] for value in row]) for row in rows]
 
 
 _PAYLOADS = {"int64": _int64_lists, "float32": _float_lists, "string": _bytes_lists}
