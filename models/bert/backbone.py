@@ -6,12 +6,16 @@ Understanding", and google-research/bert: post-norm Transformer, GELU by tanh, l
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import keras
-import keras_hub
 
 from models.bert.config import BertBackboneConfig
 from models.errors import ConfigError
 from models.tokenizers.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import keras_hub
 
 _KERASHUBS_RANGE = 0.02  # the encoder's initializers are no argument of its constructor
 
@@ -69,6 +73,8 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
             where="model.backbone.width",
             remedy="Give a width that the number of heads divides.",
         )
+    import keras_hub  # here: who makes examples imports this module, and need not wait for it
+
     encoder = keras_hub.models.BertBackbone(
         vocabulary_size=len(tokenizer.vocabulary),
         num_layers=config.layers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,6 @@ from models.bert import examples, serving
 from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
-from models.bert.pretraining import BertPretraining
 from models.bert.segmenter import load_segmenter
 from models.errors import ConfigError
 from models.objective import (
@@ -28,6 +27,9 @@ from models.objective import (
 from models.tokenizers.sentences import is_chinese, split_sentences
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.wordpiece import CONTINUATION
+
+if TYPE_CHECKING:
+    from models.bert.pretraining import BertPretraining
 
 _LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
 
@@ -100,6 +102,8 @@ class BertObjective:
                 where="model.objective.sequence_length",
                 remedy="Shorten the examples or raise model.backbone.max_length.",
             )
+        from models.bert.pretraining import BertPretraining  # KerasHub, as in backbone.py
+
         return BertPretraining(
             backbone,
             self.config.sequence_length,

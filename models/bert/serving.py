@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from models.bert.pretraining import BertPretraining
 from models.tokenizers.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from models.bert.pretraining import BertPretraining
 
 FILL_MASK_CHOICES = 5
 """Words that `fill_mask` gives for each [MASK], best first."""

@@ -7,14 +7,17 @@ Transformer, learned positions, GELU by tanh, one more normalization after the l
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import keras
-import keras_hub
 import tensorflow as tf
 
 from models.errors import ConfigError
 from models.gpt.config import GptBackboneConfig
 from models.tokenizers.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import keras_hub
 
 _RESIDUAL = ("attention_output", "feedforward_output_dense")  # layers that write into the stream
 _KERASHUBS_RANGE, _KERASHUBS_TOKEN_RANGE = 0.02, 0.01
@@ -138,6 +141,8 @@ def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecode
             where="model.backbone.width",
             remedy="Give a width that the number of heads divides.",
         )
+    import keras_hub  # here: who makes examples imports this module, and need not wait for it
+
     decoder = keras_hub.models.GPT2Backbone(
         vocabulary_size=len(tokenizer.vocabulary),
         num_layers=config.layers,

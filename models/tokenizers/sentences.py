@@ -66,13 +66,12 @@ def split_sentences(text: str, lang: str) -> list[str]:
         white space is lost.
     """
     always = _ENDS_CHINESE if is_chinese(lang) else _ENDS
-    if not always.search(text):
-        always = None
+    some = always.search(text) is not None
     sentences = []
     for line in text.splitlines():
         start = 0
         for candidate in _CANDIDATE.finditer(line):
-            sure = always and always.search(candidate[0])
+            sure = some and always.search(candidate[0])
             if sure or (candidate[1] is not None and _latin_end(line, start, candidate)):
                 end = candidate.end()
                 sentences.append(line[start:end].strip())
