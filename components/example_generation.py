@@ -125,7 +125,7 @@ class _MakeShard(beam.DoFn):
         return {
             "split": split,
             "documents": len(documents),
-            "pieces": sum(len(document.pieces) for document in tokenized),
+            "pieces": sum(len(document.lengths) for document in tokenized),
             "examples": examples,
             "positions": positions,
             "real_positions": real,

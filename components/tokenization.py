@@ -45,57 +45,72 @@ def tokenize_documents(
 
     Args:
         documents: one group's, sorted.
-        objective: says what a piece is, and which of them are cut into words.
+        objective: says what a piece is, and of which languages words are cut.
         tokenizer: gives the ids.
         tally: gets `pieces_without_token`.
     """
     texts = [objective.split(document.text, document.lang) for document in documents]
-    flat = (
-        (piece, objective.segment(piece, document.lang))
-        for document, cut in zip(documents, texts, strict=True)
-        for piece in cut
-    )
-    pieces: list[np.ndarray] = []
-    begins: list[np.ndarray | None] = []
-    while batch := list(itertools.islice(flat, _PIECES)):
-        ids, flags = _tokenize(batch, tokenizer)
-        pieces += ids
-        begins += flags
-    ends = itertools.accumulate(map(len, texts), initial=0)
+    cutters = [objective.segmenter(document.lang) for document in documents]
+    pieces = list(itertools.chain.from_iterable(texts))
+    tokens, starts, lengths = _tokenize(pieces, tokenizer, starts=any(cutters))
+    tally["pieces_without_token"] += int(np.sum(lengths == 0))
+    ends = np.cumsum([0, *map(len, texts)])
+    places = np.cumsum(np.concatenate([[0], lengths]))
     tokenized = []
-    for document, (begin, end) in zip(documents, itertools.pairwise(ends), strict=True):
-        kept = [place for place in range(begin, end) if len(pieces[place])]
-        told = [begins[place] for place in kept]
+    for document, cut, cutter, begin, end in zip(
+        documents, texts, cutters, ends[:-1], ends[1:], strict=True
+    ):
+        inside = slice(places[begin], places[end])
+        own = lengths[begin:end]
+        begins = None
+        if cutter is not None:
+            begins = _begin_words([cutter(piece) for piece in cut], starts[inside], own)
         tokenized.append(
             TokenizedDocument(
                 id=document.id,
                 source=document.source,
                 lang=document.lang,
-                pieces=[pieces[place] for place in kept],
-                begins=told if any(flags is not None for flags in told) else None,
+                tokens=tokens[inside],
+                lengths=own[own > 0],
+                begins=begins,
             )
         )
-    tally["pieces_without_token"] += len(pieces) - sum(len(d.pieces) for d in tokenized)
     return tokenized
 
 
 def _tokenize(
-    batch: Sequence[tuple[str, Sequence[str] | None]], tokenizer: GraphTokenizer
-) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-    """Each piece's ids, and of those that were cut into words which tokens begin one."""
-    texts = tf.constant([piece for piece, _ in batch], tf.string)
-    if all(words is None for _, words in batch):
-        values, splits = (part.numpy() for part in tokenizer.ids(texts))
-        ends = splits.tolist()
-        return [values[begin:end] for begin, end in itertools.pairwise(ends)], [None] * len(batch)
-    values, starts, splits = (part.numpy() for part in tokenizer.ids_and_starts(texts))
-    pieces: list[np.ndarray] = []
-    begins: list[np.ndarray | None] = []
-    for (_, words), begin, end in zip(batch, splits[:-1], splits[1:], strict=True):
-        pieces.append(values[begin:end])
-        if words is None:
-            begins.append(None)
+    pieces: Sequence[str], tokenizer: GraphTokenizer, *, starts: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All tokens end to end, each one's first byte in its piece, and the number of each piece's.
+
+    First bytes are nothing where they are not wanted: they take longer to find.
+    """
+    batches = []
+    for begin in range(0, max(len(pieces), 1), _PIECES):
+        batch = tf.constant(pieces[begin : begin + _PIECES], tf.string)
+        if starts:
+            ids, first, splits = tokenizer.ids_and_starts(batch)
         else:
-            edges = np.cumsum([0, *(len(word.encode()) for word in words)])
-            begins.append(np.isin(starts[begin:end], edges))
-    return pieces, begins
+            (ids, splits), first = tokenizer.ids(batch), tf.zeros(0, tf.int64)
+        batches.append((ids.numpy(), first.numpy(), np.diff(splits.numpy())))
+    tokens, firsts, lengths = map(np.concatenate, zip(*batches, strict=True))
+    return tokens, firsts, lengths
+
+
+def _begin_words(
+    words: Sequence[Sequence[str]], starts: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """Which tokens begin a word, bool `[tokens]`.
+
+    Args:
+        words: of each piece.
+        starts: first byte in its piece of each token.
+        lengths: tokens of each piece.
+    """
+    begins = np.zeros(len(starts), np.bool_)
+    end = 0
+    for cut, length in zip(words, lengths.tolist(), strict=True):
+        begin, end = end, end + length
+        edges = np.cumsum([0, *(len(word.encode()) for word in cut)])
+        begins[begin:end] = np.isin(starts[begin:end], edges)
+    return begins

@@ -41,18 +41,32 @@ Examples = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedDocument:
-    """A document as example generation sees it.
+    """A document as example generation sees it: its pieces end to end, without special tokens.
 
-    `pieces` are what `Objective.split` cut, in order, as int32 id arrays `[tokens]`, without
-    special tokens; pieces that gave no token are left out. `begins` says of each piece which of its
-    tokens begin a word, bool `[tokens]`, and is None where `Objective.segment` cut no words.
+    Attributes:
+        tokens: int32 `[tokens]`, or `[tokens, …]` where a token is several numbers.
+        lengths: int64 `[pieces]`, tokens of each piece that `Objective.split` cut, in order; pieces
+            that gave no token are left out.
+        begins: bool `[tokens]`, those that begin a word, if `Objective.segmenter` cut words.
     """
 
     id: str
     source: str
     lang: str
-    pieces: Sequence[np.ndarray]
-    begins: Sequence[np.ndarray | None] | None = None
+    tokens: np.ndarray
+    lengths: np.ndarray
+    begins: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, id: str, source: str, lang: str, pieces: Sequence[np.ndarray]) -> TokenizedDocument:
+        """A document of pieces apart."""
+        tokens = np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+        return cls(id, source, lang, tokens, np.array([len(piece) for piece in pieces], np.int64))
+
+    @property
+    def pieces(self) -> list[np.ndarray]:
+        """The tokens of each piece."""
+        return np.split(self.tokens, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +130,8 @@ class Objective(Protocol):
     def split(self, text: str, lang: str) -> list[str]:
         """The pieces of a document that are tokenized apart: sentences, or the whole text."""
 
-    def segment(self, piece: str, lang: str) -> Sequence[str] | None:
-        """A piece cut into words, if that is wanted and its tokens do not show them; else None."""
+    def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
+        """What cuts a piece into words, if that is wanted and tokens do not show them; else None."""
 
     def make_examples(
         self,

@@ -113,7 +113,7 @@ def make_examples(
         tally: gets `documents_without_text`, `truncated_tokens`, `pairs_without_partner` and
             `chunks_without_partner`; of packed sentences `cut_pieces`.
     """
-    tally["documents_without_text"] += sum(not document.pieces for document in documents)
+    tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
     corpus = Corpus.of(documents, goes_on if config.whole_words else np.zeros_like(goes_on))
     words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
     buckets = length_buckets(config.sequence_length)

@@ -51,7 +51,7 @@ class BertObjective:
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
         self._pairs = config.second_segment != "none"
-        self._segment: Callable[[str], Sequence[str] | None] | None = None
+        self._segmenter: Callable[[str], Sequence[str]] | None = None
         self._goes_on = np.array([word.startswith(CONTINUATION) for word in tokenizer.vocabulary])
 
     @property
@@ -66,13 +66,13 @@ class BertObjective:
         """Sentences."""
         return split_sentences(text, lang)
 
-    def segment(self, piece: str, lang: str) -> Sequence[str] | None:
-        """Words of Chinese, whose tokens are characters, if words are to be masked whole."""
-        if not self.config.whole_words or not is_chinese(lang):
+    def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
+        """Cuts Chinese, whose tokens are characters, into words if these are masked whole."""
+        if not (self.config.whole_words and self.config.segmenter and is_chinese(lang)):
             return None
-        if self._segment is None:  # not before there is Chinese: its package may not be installed
-            self._segment = load_segmenter(self.config.segmenter)
-        return self._segment(piece)
+        if self._segmenter is None:  # not before there is Chinese: it may not be installed
+            self._segmenter = load_segmenter(self.config.segmenter)
+        return self._segmenter
 
     def make_examples(
         self,

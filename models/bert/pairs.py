@@ -50,16 +50,14 @@ class Corpus:
             documents: some of them may say where words begin.
             goes_on: bool `[vocabulary]`, entries that go on with a word, for all the others.
         """
-        documents = [document for document in documents if document.pieces]
-        pieces = [piece for document in documents for piece in document.pieces]
-        ends = np.cumsum([0, *(len(piece) for piece in pieces)])
-        first = np.cumsum([0, *(len(document.pieces) for document in documents)])
-        tokens = np.concatenate([np.zeros(0, np.int32), *pieces]).astype(np.int32)
+        documents = [document for document in documents if len(document.lengths)]
+        tokens = np.concatenate([np.zeros(0, np.int32), *(d.tokens for d in documents)])
         begins = ~goes_on[tokens]
-        told = [flags for d in documents for flags in d.begins or [None] * len(d.pieces)]
-        for (begin, end), flags in zip(itertools.pairwise(ends), told, strict=True):
-            if flags is not None:
-                begins[begin:end] = flags
+        ends = np.cumsum(np.concatenate([[0], *(document.lengths for document in documents)]))
+        first = np.cumsum([0, *(len(document.lengths) for document in documents)])
+        for document, begin, end in zip(documents, first[:-1], first[1:], strict=True):
+            if document.begins is not None:
+                begins[ends[begin] : ends[end]] = document.begins
         return cls(
             tokens=tokens,
             begins=begins,

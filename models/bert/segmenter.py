@@ -10,20 +10,18 @@ from models.errors import ConfigError
 _FIELD = "model.objective.segmenter"
 
 
-def load_segmenter(name: str) -> Callable[[str], Sequence[str] | None]:
+def load_segmenter(name: str) -> Callable[[str], Sequence[str]]:
     """The segmenter that a configuration names.
 
     Args:
-        name: `module:function`, as `jieba:lcut`; empty for none.
+        name: `module:function`, as `jieba:lcut`.
 
     Returns:
-        A function from a text to its words, which joined are the text; without a name, to None.
+        A function from a text to its words, which joined are the text.
 
     Raises:
         ConfigError: the name is none, or the module is not installed, or has no such function.
     """
-    if not name:
-        return lambda text: None
     module, _, function = name.partition(":")
     try:
         found: Callable[[str], Sequence[str]] = getattr(importlib.import_module(module), function)

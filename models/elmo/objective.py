@@ -66,7 +66,7 @@ class ElmoObjective:
         """Sentences."""
         return split_sentences(text, lang)
 
-    def segment(self, piece: str, lang: str) -> None:
+    def segmenter(self, lang: str) -> None:
         """None: words are not looked at."""
 
     def make_examples(

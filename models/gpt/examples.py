@@ -48,15 +48,15 @@ def make_examples(
 
     Tallies `documents_without_text` and `padded_windows`.
     """
-    tally["documents_without_text"] += sum(not document.pieces for document in documents)
-    told = [document for document in documents if document.pieces]
+    tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
+    told = [document for document in documents if len(document.lengths)]
     if not told:
         return
     order = [told[place] for place in rng.permutation(len(told))]
     edge = np.array([end_of_text], np.int32)
-    stream = np.concatenate([edge, *(p for d in order for p in (*d.pieces, edge))])
+    stream = np.concatenate([edge, *(part for d in order for part in (d.tokens, edge))])
     counts = _Counts(entries)
-    spans = np.array([1 + sum(map(len, document.pieces)) for document in order])
+    spans = np.array([1 + len(document.tokens) for document in order])
     sources = np.array([document.source.encode() for document in order], object)
     time = config.sequence_length
     windows = -(-(len(stream) - 1) // time)

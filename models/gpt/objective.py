@@ -64,7 +64,7 @@ class GptObjective:
         """The whole text: nothing of it is lost between pieces."""
         return [text]
 
-    def segment(self, piece: str, lang: str) -> None:
+    def segmenter(self, lang: str) -> None:
         """None: words are not looked at."""
 
     def make_examples(

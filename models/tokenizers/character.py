@@ -169,7 +169,7 @@ class CharacterTokenizer(Tokenizer):
             rows: integers `[n, 50]`.
         """
         index = self._index
-        place = np.searchsorted(index.hashes, _hash(rows, index.multipliers))
+        place = np.searchsorted(index.hashes, hash_rows(rows, index.multipliers))
         place = np.minimum(place, len(index.hashes) - 1)
         same = (index.rows[place] == rows).all(axis=1)
         return np.where(same, index.ids[place], np.int32(self.special_ids["unknown"]))
@@ -184,7 +184,7 @@ class CharacterTokenizer(Tokenizer):
             multipliers = np.random.default_rng(seed).integers(
                 0, 2**64, WORD_LENGTH, np.uint64
             ) | np.uint64(1)
-            hashes = _hash(rows, multipliers)
+            hashes = hash_rows(rows, multipliers)
             order = np.argsort(hashes, kind="stable")  # of equal rows, the first one stays first
             hashes, ordered = hashes[order], rows[order]
             again = hashes[1:] == hashes[:-1]
@@ -292,6 +292,6 @@ def learn(word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterT
     return CharacterTokenizer([*SPECIAL_TOKENS.values(), *words], config)
 
 
-def _hash(rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
-    """Hashes of rows of small numbers, `[n, 50]` → uint64 `[n]`."""
+def hash_rows(rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """Hashes of rows of small numbers: `[n, 50]`, odd uint64 `[50]` → uint64 `[n]`."""
     return np.einsum("nk,k->n", rows, multipliers, dtype=np.uint64, casting="unsafe")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import tensorflow as tf
@@ -75,33 +75,31 @@ def test_words_are_cut_where_the_objective_cuts_them(monkeypatch: pytest.MonkeyP
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "河", "岸", "上", "涨", "了", "ship", "##s"],
         WordPieceConfig(vocabulary_size=12),
     )
-    words = {"河岸上涨了": ["河岸", "上涨", "了"], " ships 河": [" ", "ships", " ", "河"]}
+    words = {
+        "河岸上涨了": ["河岸", "上涨", "了"],
+        "\x01": ["\x01"],
+        " ships 河": [" ", "ships", " ", "河"],
+    }
 
     class Segmenting(BertObjective):
-        def segment(self, piece: str, lang: str) -> Sequence[str] | None:
-            return words.get(piece)
+        def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
+            return words.__getitem__ if lang == "zh" else None
 
         def split(self, text: str, lang: str) -> list[str]:
             return text.split("\n")
 
     objective = Segmenting(little_bert.CONFIG.objective, tokenizer)
     documents = [
-        Document("a", "河岸上涨了\n\x01\n ships 河\nships", "b", "zh", 0),
-        Document("b", "ships", "b", "zh", 0),
+        Document("a", "河岸上涨了\n\x01\n ships 河", "b", "zh", 0),
+        Document("b", "ships", "b", "en", 0),
     ]
     for pieces in (1, 100):
         monkeypatch.setattr(tokenization, "_PIECES", pieces)
         tally: collections.Counter[str] = collections.Counter()
         first, second = tokenize_documents(documents, objective, GraphTokenizer(tokenizer), tally)
         assert first.begins is not None
-        assert [None if flags is None else flags.tolist() for flags in first.begins] == [
-            [True, False, True, False, True],
-            [True, False, True],
-            None,
-        ]
-        assert [piece.tolist() for piece in first.pieces] == [
-            [5, 6, 7, 8, 9],
-            [10, 11, 5],
-            [10, 11],
-        ]
+        assert first.begins.tolist() == [True, False, True, False, True, True, False, True]
+        assert [ids.tolist() for ids in first.pieces] == [[5, 6, 7, 8, 9], [10, 11, 5]]
         assert second.begins is None
+        assert [ids.tolist() for ids in second.pieces] == [[10, 11]]
+        assert tally == {"pieces_without_token": 1}

@@ -36,7 +36,7 @@ def documents(
     """Documents of 1 to `pieces` pieces of 1 to `longest` ordinary ids."""
     rng = np.random.default_rng(seed)
     return [
-        TokenizedDocument(
+        TokenizedDocument.of(
             id=f"document {number}",
             source=("paper", "letters")[number % 2],
             lang="en",

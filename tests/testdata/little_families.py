@@ -29,6 +29,6 @@ def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> l
     for number in range(6):
         pieces = objective.split(little.text(number), "en")
         ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
-        documents.append(TokenizedDocument(f"{number}", "paper", "en", ids))
+        documents.append(TokenizedDocument.of(f"{number}", "paper", "en", ids))
     made = objective.make_examples(documents, np.random.default_rng(0), collections.Counter())
     return [example for examples in made for example in unstack(examples)]

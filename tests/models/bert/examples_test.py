@@ -24,7 +24,7 @@ def made(
 
 
 def test_the_layout_of_one_example() -> None:
-    alone = TokenizedDocument("a", "paper", "en", [np.array([10, 11]), np.array([12, 13, 14])])
+    alone = TokenizedDocument.of("a", "paper", "en", [np.array([10, 11]), np.array([12, 13, 14])])
     config = BertObjectiveConfig(
         sequence_length=10, max_predictions=4, dupe_factor=1, short_sequence_share=0.0
     )
@@ -69,8 +69,8 @@ def test_an_example_in_words() -> None:
 
 def test_the_layout_of_packed_sentences() -> None:
     texts = [
-        TokenizedDocument("a", "paper", "en", [np.array([10, 11]), np.array([12])]),
-        TokenizedDocument("b", "paper", "en", [np.array([13])]),
+        TokenizedDocument.of("a", "paper", "en", [np.array([10, 11]), np.array([12])]),
+        TokenizedDocument.of("b", "paper", "en", [np.array([13])]),
     ]
     config = BertObjectiveConfig(
         sequence_length=9,
@@ -114,7 +114,7 @@ def test_packed_examples_cover_every_token_once_a_pass() -> None:
 def test_in_sentence_order_both_segments_are_of_one_document() -> None:
     config = dataclasses.replace(CONFIG.objective, second_segment="sentence_order")
     texts = [
-        TokenizedDocument(f"{n}", "paper", "en", [np.full(2, n, np.int32)] * 8)
+        TokenizedDocument.of(f"{n}", "paper", "en", [np.full(2, n, np.int32)] * 8)
         for n in range(len(SPECIAL), len(SPECIAL) + 20)
     ]
     examples, _ = made(texts, config=config)
@@ -173,7 +173,8 @@ def test_examples_of_a_document_do_not_stand_together() -> None:
 
 def test_a_sentence_longer_than_an_example_is_cut_and_counted() -> None:
     long = [
-        TokenizedDocument(name, "paper", "en", [np.full(50, 10, np.int32)]) for name in ("a", "b")
+        TokenizedDocument.of(name, "paper", "en", [np.full(50, 10, np.int32)])
+        for name in ("a", "b")
     ]
     config = dataclasses.replace(CONFIG.objective, dupe_factor=1, short_sequence_share=0.0)
     examples, tally = made(long, config=config)
@@ -182,7 +183,10 @@ def test_a_sentence_longer_than_an_example_is_cut_and_counted() -> None:
 
 
 def test_documents_without_text_are_counted() -> None:
-    empty = [TokenizedDocument("a", "paper", "en", []), TokenizedDocument("b", "paper", "en", [])]
+    empty = [
+        TokenizedDocument.of("a", "paper", "en", []),
+        TokenizedDocument.of("b", "paper", "en", []),
+    ]
     examples, tally = made(empty)
     assert examples == []
     assert tally["documents_without_text"] == 2
@@ -195,7 +199,7 @@ def test_documents_without_text_are_counted() -> None:
 def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
     config = BertObjectiveConfig(sequence_length=time, dupe_factor=1, short_sequence_share=0.0)
     pieces = [np.full(1, 10, np.int32), np.full(tokens - 1, 10, np.int32)]
-    (example,), _ = made([TokenizedDocument("a", "paper", "en", pieces)], config=config)
+    (example,), _ = made([TokenizedDocument.of("a", "paper", "en", pieces)], config=config)
     assert example["padding_mask"].sum() == tokens + 3
     assert example["length"].tolist() == [bucket]
 

@@ -84,16 +84,16 @@ def test_a_document_is_split_into_sentences_of_its_language(objective) -> None:
 
 
 def test_chinese_is_cut_into_words_where_these_are_masked_whole(objective, words) -> None:
-    assert objective.segment("河岸上", "zh") is None
+    assert objective.segmenter("zh") is None
     whole = BertObjective(dataclasses.replace(CONFIG.objective, whole_words=True), words)
-    assert whole.segment("他在河岸上。", "zh-TW") == jieba.lcut("他在河岸上。")
-    assert whole.segment("On the bank.", "en") is None
+    assert whole.segmenter("zh-TW")("他在河岸上。") == jieba.lcut("他在河岸上。")
+    assert whole.segmenter("en") is None
     by_character = dataclasses.replace(CONFIG.objective, whole_words=True, segmenter="")
-    assert BertObjective(by_character, words).segment("河岸上", "zh") is None
+    assert BertObjective(by_character, words).segmenter("zh") is None
     elsewhere = dataclasses.replace(CONFIG.objective, whole_words=True, segmenter="not:here")
-    assert BertObjective(elsewhere, words).segment("On the bank.", "en") is None
+    assert BertObjective(elsewhere, words).segmenter("en") is None
     with pytest.raises(ConfigError, match="not:here"):
-        BertObjective(elsewhere, words).segment("河岸上", "zh")
+        BertObjective(elsewhere, words).segmenter("zh")
 
 
 def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chance(

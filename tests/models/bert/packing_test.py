@@ -18,7 +18,7 @@ def corpus_of(lengths: list[list[int]]) -> Corpus:
     """Documents of pieces of so many tokens; each token is the tens of its document."""
     return Corpus.of(
         [
-            TokenizedDocument(
+            TokenizedDocument.of(
                 f"{number}", "paper", "en", [np.full(n, 10 * number + 10, np.int32) for n in pieces]
             )
             for number, pieces in enumerate(lengths)

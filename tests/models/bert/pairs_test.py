@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import itertools
 import random
 
@@ -18,7 +19,9 @@ Lengths = list[list[int]]  # piece lengths of each document
 def corpus_of(lengths: Lengths) -> Corpus:
     return Corpus.of(
         [
-            TokenizedDocument(f"{number}", "paper", "en", [np.zeros(n, np.int32) for n in pieces])
+            TokenizedDocument.of(
+                f"{number}", "paper", "en", [np.zeros(n, np.int32) for n in pieces]
+            )
             for number, pieces in enumerate(lengths)
         ],
         NEVER,
@@ -50,9 +53,9 @@ def pairs_of(
 def test_documents_lie_end_to_end() -> None:
     corpus = Corpus.of(
         [
-            TokenizedDocument("a", "paper", "en", [np.array([5, 6], np.int32), np.array([7])]),
-            TokenizedDocument("b", "nothing", "en", []),
-            TokenizedDocument("c", "letters", "en", [np.array([8, 9])]),
+            TokenizedDocument.of("a", "paper", "en", [np.array([5, 6], np.int32), np.array([7])]),
+            TokenizedDocument.of("b", "nothing", "en", []),
+            TokenizedDocument.of("c", "letters", "en", [np.array([8, 9])]),
         ],
         NEVER,
     )
@@ -63,12 +66,12 @@ def test_documents_lie_end_to_end() -> None:
 
 def test_documents_say_where_words_begin_or_their_tokens_do() -> None:
     pieces = [np.array([5, 6, 6]), np.array([6, 5])]
-    told = [np.array([True, True, False]), None]
+    told = np.array([True, True, False, False, True])
     corpus = Corpus.of(
         [
-            TokenizedDocument("a", "paper", "zh", pieces, told),
-            TokenizedDocument("b", "paper", "zh", [], []),
-            TokenizedDocument("c", "paper", "en", pieces),
+            dataclasses.replace(TokenizedDocument.of("a", "paper", "zh", pieces), begins=told),
+            TokenizedDocument.of("b", "paper", "zh", []),
+            TokenizedDocument.of("c", "paper", "en", pieces),
         ],
         goes_on=np.arange(10) == 6,
     )

@@ -24,7 +24,9 @@ def ids_of(rows: np.ndarray) -> np.ndarray:
 
 
 def document(name: str, *sentences: list[int], source: str = "paper") -> TokenizedDocument:
-    return TokenizedDocument(name, source, "en", [np.stack(list(map(row, s))) for s in sentences])
+    return TokenizedDocument.of(
+        name, source, "en", [np.stack(list(map(row, s))) for s in sentences]
+    )
 
 
 def test_a_window_in_words_in_both_directions() -> None:

@@ -14,7 +14,7 @@ END = 8
 
 
 def document(name: str, *ids: int, source: str = "paper") -> TokenizedDocument:
-    return TokenizedDocument(name, source, "en", [np.array(ids, np.int32)] if ids else [])
+    return TokenizedDocument.of(name, source, "en", [np.array(ids, np.int32)] if ids else [])
 
 
 def made(
