@@ -131,7 +131,7 @@ class Objective(Protocol):
         """The pieces of a document that are tokenized apart: sentences, or the whole text."""
 
     def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
-        """What cuts a piece into words, if that is wanted and tokens do not show them; else None."""
+        """What cuts a piece into words, if that is wanted and its tokens show none; else None."""
 
     def make_examples(
         self,
