@@ -145,11 +145,12 @@ def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -
 def _blank(objective: Objective) -> Mapping[str, list[bytes]]:
     """A request to `evaluate`: one example of zeros, so that its graph is warm too."""
     spec = objective.feature_spec()
+    stored = {name: feature.stored for name, feature in spec.items()}
     example = {
         name: np.full(feature.shape, b"", object)
         if feature.dtype == "string"
         else np.zeros(feature.shape, feature.dtype)
-        for name, feature in spec.items()
+        for name, feature in stored.items()
     }
     return {"examples": [serialize(example, spec)]}
 

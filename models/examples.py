@@ -28,7 +28,7 @@ def check(example: Example, spec: FeatureSpec) -> None:
             where=f"feature {name}",
             remedy="Make feature_spec and make_examples of the objective agree.",
         )
-    for name, feature in spec.items():
+    for name, feature in ((name, feature.stored) for name, feature in spec.items()):
         value = example[name]
         if value.shape != feature.shape or value.dtype.kind not in _KINDS[feature.dtype]:
             raise DataRefused(
@@ -47,7 +47,7 @@ class Serializer:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        self._spec = spec
+        self._spec = {name: feature.stored for name, feature in spec.items()}
         self._headers: dict[str, dict[int, bytes]] = {name: {} for name in spec}
 
     def serialize(self, examples: Sequence[Example]) -> list[bytes]:
@@ -169,8 +169,8 @@ _FIELDS = {"string": 1, "float32": 2, "int64": 3}  # tf.train.Feature's fields
 def parse_spec(spec: FeatureSpec) -> dict[str, tf.io.FixedLenFeature]:
     """The spec as `tf.io.parse_example` wants it."""
     return {
-        name: tf.io.FixedLenFeature(feature.shape, _PARSED[feature.dtype])
-        for name, feature in spec.items()
+        name: tf.io.FixedLenFeature(stored.shape, _PARSED[stored.dtype])
+        for name, stored in ((name, feature.stored) for name, feature in spec.items())
     }
 
 
@@ -184,6 +184,10 @@ def parse(serialized: tf.Tensor, spec: FeatureSpec) -> Mapping[str, tf.Tensor]:
         `{name: [batch, *shape]}`; integers as int32, which XLA and embedding look-ups prefer.
     """
     parsed = tf.io.parse_example(serialized, parse_spec(spec))
+    for name, feature in spec.items():
+        if feature.decode is not None:
+            shape = [-1, *feature.shape]
+            parsed[name] = tf.reshape(feature.decode(parsed[name]), shape)
     return {
         name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
         for name, value in parsed.items()

@@ -21,11 +21,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """One feature of a training example, of fixed shape, so that batches are static."""
+    """One feature of a training example, of fixed shape, so that batches are static.
+
+    Attributes:
+        shape, dtype: as the model reads it.
+        decode: for a feature that is stored as strings `shape[:-1]`, in examples and their files:
+            what makes the model's numbers of them, in graph.
+    """
 
     shape: tuple[int, ...]
     dtype: Literal["int64", "float32", "string"]
     description: str
+    decode: Callable[[tf.Tensor], tf.Tensor] | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def stored(self) -> Feature:
+        """The feature as examples hold it."""
+        if self.decode is None:
+            return self
+        return Feature(self.shape[:-1], "string", self.description)
 
 
 FeatureSpec = Mapping[str, Feature]

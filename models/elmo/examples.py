@@ -15,6 +15,8 @@ from models.tokenizers.character import (
     SENTENCE_START,
     WORD_LENGTH,
     hash_rows,
+    pack_rows,
+    unpack_rows,
 )
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
@@ -24,9 +26,11 @@ def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
     """The schema of a window."""
     time, words = (config.unroll,), (config.unroll, WORD_LENGTH)
     return {
-        "character_ids": Feature(words, "int64", "words in order, <S> before each sentence"),
+        "character_ids": Feature(
+            words, "int64", "words in order, <S> before each sentence", unpack_rows
+        ),
         "backward_character_ids": Feature(
-            words, "int64", "words of each sentence from its last, </S> before it"
+            words, "int64", "words of each sentence from its last, </S> before it", unpack_rows
         ),
         "padding_mask": Feature(time, "int64", "1 for a real word"),
         "word_ids": Feature(time, "int64", "the softmax's ids of character_ids"),
@@ -84,7 +88,7 @@ def make_examples(
         index = np.where(real, index, 0)
         lengths = real.sum(axis=1)
 
-        words, ids = sequence.rows, sequence.ids
+        words, ids = sequence.words, sequence.ids
         turned, labels, before = sequence.backward, sequence.next, sequence.previous
         ahead, back = sequence.forward[index], turned[index]
         document = np.searchsorted(sequence.begins, index[:, 0], side="right") - 1
@@ -95,8 +99,8 @@ def make_examples(
             "previous_ids": ids[before[index]],
         }
         columns = {
-            "character_ids": words[ahead].astype(np.int64) * real[:, :, None],
-            "backward_character_ids": words[back].astype(np.int64) * real[:, :, None],
+            "character_ids": np.where(real, words[ahead], b""),
+            "backward_character_ids": np.where(real, words[back], b""),
             "padding_mask": real.astype(np.int64),
             **{name: value * real for name, value in by_word.items()},
             "stream": stream[:, None],
@@ -141,9 +145,9 @@ class _Sequence:
     """The sentences of documents, one after the other, in both directions.
 
     Attributes:
-        rows: the distinct words and the two markers, int16 `[words, 50]`.
+        words: the distinct words and the two markers, packed, object `[words]`.
         ids: their ids in the softmax, int64 `[words]`.
-        forward, next: what is read and what is to be predicted, as places in `rows`, int32
+        forward, next: what is read and what is to be predicted, as places in `words`, int32
             `[positions]`.
         backward, previous: likewise backwards.
         begins: where each document begins, int64 `[documents]`.
@@ -158,8 +162,9 @@ class _Sequence:
         spelled = np.concatenate([*texts, SENTENCE_START[None], SENTENCE_END[None]])
         # Words are kept once: a group's text would take 50 numbers a word, and twice.
         kept, places = _distinct(spelled.astype(np.int16))
-        self.rows = spelled[kept].astype(np.int16)
-        self.ids = word_ids(self.rows).astype(np.int64)
+        rows = spelled[kept].astype(np.int16)
+        self.words = pack_rows(rows)
+        self.ids = word_ids(rows).astype(np.int64)
         words, (start, end) = places[:-2], places[-2:]
         lengths = np.concatenate([document.lengths for document in documents])
         ends = np.cumsum(lengths)

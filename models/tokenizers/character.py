@@ -41,6 +41,8 @@ VOCABULARY_FILE = "vocab.txt"
 
 _LOG = logging.getLogger("polyseme.vocabulary")
 _MOST_BYTES = WORD_LENGTH - 2
+# The word splitter leaves no control character in a word.
+_PACKED_MARKERS = {SENTENCE_START_CHARACTER: b"\x01", SENTENCE_END_CHARACTER: b"\x02"}
 _NO_ENTRY = "!!!MAXTERMID"  # in some published files; bilm-tf gives the line no id
 _TEXTS = tf.TensorSpec([None], tf.string, "texts")
 _SPLITTER = WordPieceConfig(lowercase=False)
@@ -134,7 +136,8 @@ class CharacterTokenizer(Tokenizer):
         words, starts, limits = self._splitter.words_with_offsets(texts)
         return words.with_flat_values(self.characters(words.flat_values)), starts, limits
 
-    def characters(self, words: tf.Tensor) -> tf.Tensor:
+    @staticmethod
+    def characters(words: tf.Tensor) -> tf.Tensor:
         """Rows of words: string `[…]` → int32 `[…, 50]`."""
         lengths = tf.minimum(tf.strings.length(words), _MOST_BYTES)[..., tf.newaxis]
         codes = tf.cast(tf.io.decode_raw(words, tf.uint8, fixed_length=_MOST_BYTES), tf.int32)
@@ -290,6 +293,28 @@ def learn(word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterT
     ranked = sorted((-count, names[seen]) for seen, count in counts.items())
     words = [word for _, word in ranked[:room]]
     return CharacterTokenizer([*SPECIAL_TOKENS.values(), *words], config)
+
+
+def pack_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows `[n, 50]` as bytes, object `[n]`: a word's own, a marker's a byte that no word has."""
+    words = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        if row[1] in _PACKED_MARKERS:
+            words[place] = _PACKED_MARKERS[row[1]]
+        else:
+            words[place] = (row[(row > 0) & (row <= 256)] - 1).astype(np.uint8).tobytes()
+    return words
+
+
+def unpack_rows(words: tf.Tensor) -> tf.Tensor:
+    """`pack_rows` undone, in graph: string `[…]` → int32 `[…, 50]`; of no bytes, a row of 0."""
+    rows = CharacterTokenizer.characters(words)
+    for marker, row in (
+        (SENTENCE_START_CHARACTER, SENTENCE_START),
+        (SENTENCE_END_CHARACTER, SENTENCE_END),
+    ):
+        rows = tf.where((words == _PACKED_MARKERS[marker])[..., tf.newaxis], row, rows)
+    return tf.where((words == b"")[..., tf.newaxis], 0, rows)
 
 
 def hash_rows(rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:

@@ -96,3 +96,19 @@ def test_a_missing_feature_is_named() -> None:
     del short["source"]
     with pytest.raises(DataRefused, match="lacks"):
         serialize(short, SPEC)
+
+
+def test_a_feature_may_be_stored_as_strings_and_read_as_numbers() -> None:
+    def lengths(words: tf.Tensor) -> tf.Tensor:
+        return tf.stack([tf.strings.length(words), tf.zeros_like(words, tf.int32)], axis=-1)
+
+    spec = {"sizes": Feature((3, 2), "int64", "of words", lengths)}
+    stored = {"sizes": np.array([b"a", b"", b"ccc"], object)}
+    assert spec["sizes"].stored == Feature((3,), "string", "of words")
+    record = serialize(stored, spec)
+    assert record == by_protobuf(stored)
+    assert parse_spec(spec)["sizes"] == tf.io.FixedLenFeature((3,), tf.string)
+    batch = parse(tf.constant([record, record]), spec)
+    assert batch["sizes"].numpy().tolist() == [[[1, 0], [0, 0], [3, 0]]] * 2
+    with pytest.raises(DataRefused, match="the spec says string"):
+        serialize({"sizes": np.zeros((3, 2), np.int64)}, spec)

@@ -124,7 +124,8 @@ def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: N
 
 def test_an_example_is_spelled_in_words_of_its_text(given: Newcomer) -> None:
     texts = " ".join(LITTLE[given.family.name].text(number) for number in range(6)).lower()
-    for example in given.examples:
+    for row in range(len(given.batch["padding_mask"])):
+        example = {name: column[row] for name, column in given.batch.items()}
         rows = given.objective.spell(example, given.tokenizer)
         real = int(example["padding_mask"].sum())
         assert {len(row) for row in rows} == {real}

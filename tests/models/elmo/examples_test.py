@@ -2,25 +2,29 @@ import collections
 import itertools
 
 import numpy as np
+import pytest
+import tensorflow as tf
 
+from models.elmo import examples as elmo_examples
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import feature_spec, make_examples, spell
 from models.examples import check, unstack
 from models.objective import Example, Position, TokenizedDocument
-from models.tokenizers.character import SENTENCE_END, SENTENCE_START
+from models.tokenizers.character import SENTENCE_END, SENTENCE_START, unpack_rows
 
 START, END = 0, 1  # in the softmax, whose other ids are here the word's number and 10
 FEATURES = ("character_ids", "word_ids", "next_ids")
+CHARACTERS = ("character_ids", "backward_character_ids")
 BACKWARD = ("backward_character_ids", "backward_word_ids", "previous_ids")
 
 
 def row(number: int) -> np.ndarray:
     """The characters of a word of one byte."""
-    return np.array([259, number + 1, 260] + [261] * 47, np.int32)
+    return np.array([259, number + 65, 260] + [261] * 47, np.int32)
 
 
 def ids_of(rows: np.ndarray) -> np.ndarray:
-    return np.where(rows[:, 1] > 256, rows[:, 1] - 257, rows[:, 1] + 9)
+    return np.where(rows[:, 1] > 256, rows[:, 1] - 257, rows[:, 1] - 55)
 
 
 def document(name: str, *sentences: list[int], source: str = "paper") -> TokenizedDocument:
@@ -34,7 +38,7 @@ def test_a_window_in_words_in_both_directions() -> None:
     names = {257: "<S>", 258: "</S>"}
 
     def words(rows: np.ndarray) -> list[str]:
-        return [names.get(first, f"w{first - 1}") for first in rows[:, 1].tolist()]
+        return [names.get(first, f"w{first - 65}") for first in rows[:, 1].tolist()]
 
     (example,), _ = made([document("a", [1, 2, 3], [4])], unroll=8, streams=1)
     assert spell(example, words, softmax) == [
@@ -76,7 +80,15 @@ def made(
     tally: collections.Counter[str] = collections.Counter()
     rng = np.random.default_rng(seed)
     made = make_examples(documents, config, ids_of, rng, tally)
-    return [example for examples in made for example in unstack(examples)], tally
+    examples = [example for examples in made for example in unstack(examples)]
+    for example in examples:
+        check(example, feature_spec(config))
+    # As the model reads them.
+    unpacked = [
+        example | {name: unpack_rows(tf.constant(example[name])).numpy() for name in CHARACTERS}
+        for example in examples
+    ]
+    return unpacked, tally
 
 
 def real(examples: list[Example], name: str) -> list[int]:
@@ -104,8 +116,6 @@ def test_streams_are_stretches_of_the_text_and_come_in_rounds() -> None:
     documents = random_documents(30)
     whole = made(documents, unroll=5, streams=1)[0]
     examples, tally = made(documents, unroll=5, streams=4)
-    for example in examples:
-        check(example, feature_spec(ElmoObjectiveConfig(unroll=5, streams=4)))
     assert [int(e["stream"][0]) for e in examples] == [0, 1, 2, 3] * (len(examples) // 4)
     assert [int(e["continues"][0]) for e in examples] == [0] * 4 + [1] * (len(examples) - 4)
     ordered = [e for stream in range(4) for e in examples[stream::4]]
@@ -119,7 +129,7 @@ def test_streams_are_stretches_of_the_text_and_come_in_rounds() -> None:
 def test_every_word_is_predicted_once_in_each_direction() -> None:
     documents = random_documents(30)
     examples, _ = made(documents, unroll=7, streams=3)
-    sentences = [(p[:, 1] + 9).tolist() for d in documents for p in d.pieces]
+    sentences = [(p[:, 1] - 55).tolist() for d in documents for p in d.pieces]
     steps = [pair for s in sentences for pair in itertools.pairwise([START, *s, END])]
     back = [pair for s in sentences for pair in itertools.pairwise([END, *s[::-1], START])]
     for names, expected in ((FEATURES, steps), (BACKWARD, back)):
@@ -141,3 +151,16 @@ def test_documents_without_text_are_counted_and_chance_decides_the_order() -> No
     orders = [real(made(documents, 5, 2, seed=seed)[0], "word_ids") for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[1]) == sorted(orders[2])
+
+
+def test_words_that_share_a_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = random_documents(5)
+    expected, _ = made(documents, unroll=5, streams=2)
+    monkeypatch.setattr(
+        elmo_examples, "hash_rows", lambda rows, odd: np.zeros(len(rows), np.uint64)
+    )
+    found, _ = made(documents, unroll=5, streams=2)
+    for one, other in zip(found, expected, strict=True):
+        assert {name: value.tolist() for name, value in one.items()} == {
+            name: value.tolist() for name, value in other.items()
+        }

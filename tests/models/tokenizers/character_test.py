@@ -19,6 +19,8 @@ from models.tokenizers.character import (
     CharacterTokenizer,
     import_vocabulary,
     learn,
+    pack_rows,
+    unpack_rows,
 )
 from models.tokenizers.config import CharacterConfig
 from models.tokenizers.words import WordSplitter
@@ -216,9 +218,9 @@ def test_a_vocabulary_of_special_tokens_alone_knows_no_word() -> None:
 @pytest.mark.parametrize(("bits", "most"), [(1, 0), (4, 3), (64, 40)])
 def test_no_collision_gives_a_wrong_id(bits, most, known, asked) -> None:
     """With so few bits many words collide; those of the vocabulary are hashed anew until apart."""
-    whole, mask, known = character._hash, np.uint64(2**bits - 1), known[:most]
+    whole, mask, known = character.hash_rows, np.uint64(2**bits - 1), known[:most]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(character, "_hash", lambda *given: whole(*given) >> np.uint64(3) & mask)
+        patch.setattr(character, "hash_rows", lambda *given: whole(*given) >> np.uint64(3) & mask)
         tokenizer = CharacterTokenizer([*SPECIAL, *known], CONFIG)
         found = tokenizer.word_ids(rows(tokenizer, *asked)).tolist()
     assert found == [known.index(word) + 3 if word in known else 2 for word in asked]
@@ -340,3 +342,14 @@ def test_every_known_word_of_a_corpus_is_found(splitter: WordSplitter) -> None:
     ids = learned.word_ids(learned.tokenize(tf.constant(texts)).flat_values.numpy())
     spelled = learned.tokens(learned.tokenize(tf.constant(texts)).flat_values).numpy()
     assert [learned.vocabulary[i].encode() for i in ids] == spelled.tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(min_codepoint=33, exclude_categories=["Cs"]), min_size=1)))
+def test_rows_are_packed_as_bytes_and_come_back(words: list[str]) -> None:
+    rows = CharacterTokenizer.characters(tf.constant(words, tf.string)).numpy()
+    rows = np.concatenate([rows, SENTENCE_START[None], SENTENCE_END[None], rows[:1]])
+    packed = pack_rows(rows)
+    assert list(packed[: len(words)]) == [word.encode()[:48] for word in words]
+    assert unpack_rows(tf.constant(list(packed), tf.string)).numpy().tolist() == rows.tolist()
+    assert not unpack_rows(tf.constant([[b"", b""]])).numpy().any()
