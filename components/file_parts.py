@@ -13,7 +13,7 @@ import pyarrow.parquet
 
 from components.input_files import suffix_of
 
-_PART_BYTES = 64_000_000
+_PART_BYTES = 16_000_000  # small, as Beam deals parts to workers once and for all
 _BLOCK = 1 << 20
 
 
@@ -37,7 +37,7 @@ class FilePart(NamedTuple):
 
 
 def parts(file: str, size: int = _PART_BYTES) -> Iterator[FilePart]:
-    """Yields the parts of a file, in order, each of about `size` bytes.
+    """Yields the parts of a file, in order, about alike: `size` bytes at most, and a record's end.
 
     gzip cannot be read from the middle, and is one part. So is a damaged Parquet file: its reader
     says what is wrong.
@@ -55,6 +55,7 @@ def parts(file: str, size: int = _PART_BYTES) -> Iterator[FilePart]:
 def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[FilePart]:
     """Parts that end after a line, or after a blank one."""
     begin, line, total = 0, 1, os.path.getsize(file)
+    size = -(-total // -(-total // size))
     while begin < total:
         lines = 0
         left = size

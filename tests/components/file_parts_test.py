@@ -26,8 +26,9 @@ def test_json_lines_are_parted_between_lines(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "one"}\n' * 10)  # 16 bytes each
     assert list(parts(str(path), 64)) == [
-        FilePart(str(path), 0, 80, 1),
-        FilePart(str(path), 80, None, 6),
+        FilePart(str(path), 0, 64, 1),
+        FilePart(str(path), 64, 128, 5),
+        FilePart(str(path), 128, None, 9),
     ]
     assert list(parts(str(path), 160)) == [FilePart(str(path))]
 

@@ -19,8 +19,6 @@ from models.tokenizers.character import (
     CharacterTokenizer,
     import_vocabulary,
     learn,
-    pack_rows,
-    unpack_rows,
 )
 from models.tokenizers.config import CharacterConfig
 from models.tokenizers.words import WordSplitter
@@ -348,8 +346,7 @@ def test_every_known_word_of_a_corpus_is_found(splitter: WordSplitter) -> None:
 @given(st.lists(st.text(st.characters(min_codepoint=33, exclude_categories=["Cs"]), min_size=1)))
 def test_rows_are_packed_as_bytes_and_come_back(words: list[str]) -> None:
     rows = CharacterTokenizer.characters(tf.constant(words, tf.string)).numpy()
-    rows = np.concatenate([rows, SENTENCE_START[None], SENTENCE_END[None], rows[:1]])
-    packed = pack_rows(rows)
-    assert list(packed[: len(words)]) == [word.encode()[:48] for word in words]
-    assert unpack_rows(tf.constant(list(packed), tf.string)).numpy().tolist() == rows.tolist()
-    assert not unpack_rows(tf.constant([[b"", b""]])).numpy().any()
+    packed = character.pack_rows(np.stack([*rows, SENTENCE_START, SENTENCE_END])).tolist()
+    assert packed == [*(word.encode()[:48] for word in words), b"\x01", b"\x02"]
+    unpacked = character.unpack_rows(tf.constant([*packed, b""])).numpy()
+    assert unpacked.tolist() == np.stack([*rows, SENTENCE_START, SENTENCE_END, [0] * 50]).tolist()
