@@ -328,18 +328,16 @@ def test_a_saved_module_tokenizes_in_a_process_without_this_project(
     assert spelled_out == [["The", "Café", ",", "银", "行"], [""] * 5, [""] * 5]
 
 
-@pytest.mark.skipif(
-    "POLYSEME_DATA" not in os.environ, reason="POLYSEME_DATA is not set: no corpus to count"
-)
+@pytest.mark.skipif("POLYSEME_DATA" not in os.environ, reason="POLYSEME_DATA is not set")
 def test_every_known_word_of_a_corpus_is_found(splitter: WordSplitter) -> None:
     data = pathlib.Path(os.environ["POLYSEME_DATA"]) / "fixtures" / "elmo-allennlp"
     texts = [text for rows in json.loads((data / "sentences.json").read_text()) for text in rows]
     found, counts = splitter.count(tf.constant(texts))
     pairs = zip(found.numpy(), counts.numpy(), strict=True)
     learned = learn({word.decode(): int(count) for word, count in pairs}, CharacterConfig())
-    ids = learned.word_ids(learned.tokenize(tf.constant(texts)).flat_values.numpy())
-    spelled = learned.tokens(learned.tokenize(tf.constant(texts)).flat_values).numpy()
-    assert [learned.vocabulary[i].encode() for i in ids] == spelled.tolist()
+    spelled = learned.tokenize(tf.constant(texts)).flat_values
+    words = [learned.vocabulary[number].encode() for number in learned.word_ids(spelled.numpy())]
+    assert words == learned.tokens(spelled).numpy().tolist()
 
 
 @settings(deadline=None)
@@ -348,5 +346,5 @@ def test_rows_are_packed_as_bytes_and_come_back(words: list[str]) -> None:
     rows = CharacterTokenizer.characters(tf.constant(words, tf.string)).numpy()
     packed = character.pack_rows(np.stack([*rows, SENTENCE_START, SENTENCE_END])).tolist()
     assert packed == [*(word.encode()[:48] for word in words), b"\x01", b"\x02"]
-    unpacked = character.unpack_rows(tf.constant([*packed, b""])).numpy()
-    assert unpacked.tolist() == np.stack([*rows, SENTENCE_START, SENTENCE_END, [0] * 50]).tolist()
+    expected = np.stack([*rows, SENTENCE_START, SENTENCE_END, [0] * 50]).tolist()
+    assert character.unpack_rows(tf.constant([*packed, b""])).numpy().tolist() == expected
