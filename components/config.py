@@ -21,7 +21,7 @@ class IngestionConfig:
     """A longer record is quarantined."""
     shards: int | None = None
     """Groups of the training documents by a hash of their id. A group is a file of documents, then
-    one of examples, and what a worker holds; None makes them of 8 to 16 MB, 8 groups at least."""
+    one of examples, and what a worker holds; None makes them of 8 to 16 MB, 2 groups at least."""
     eval_shards: int | None = None
     """Likewise of the held-out documents; None is `eval_share` of `shards`, 1 at least."""
 

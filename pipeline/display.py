@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,8 @@ from rich.tree import Tree
 from models.errors import PolysemeError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from models.objective import Position
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
@@ -149,15 +151,16 @@ def _bars(values: np.ndarray) -> Table:
     """A histogram in at most `_BARS` rows, as wide as the fullest needs."""
     low, high = int(values.min()), int(values.max())
     width = -(-(high - low + 1) // _BARS)
-    counts = np.bincount((values.astype(np.int64) - low) // width)
+    rows = collections.Counter(((values.astype(int) - low) // width).tolist())
+    counts = [rows[row] for row in range((high - low) // width + 1)]
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
     table.add_column(justify="right")
     table.add_column(width=_BAR_WIDTH)
-    for row, count in enumerate(counts.tolist()):
+    for row, count in enumerate(counts):
         begin = low + row * width
         name = f"{begin}" if width == 1 else f"{begin} to {min(begin + width - 1, high)}"
-        table.add_row(name, f"{count:,}", Bar(int(counts.max()), 0, count))
+        table.add_row(name, f"{count:,}", Bar(max(counts), 0, count))
     return table
 
 

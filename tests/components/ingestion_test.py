@@ -187,7 +187,7 @@ def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> N
 @pytest.mark.parametrize(
     ("config", "name", "megabytes", "expected"),
     [
-        (IngestionConfig(), "a.jsonl", 1, (8, 1)),
+        (IngestionConfig(), "a.jsonl", 1, (2, 1)),
         (IngestionConfig(), "a.jsonl", 142, (8, 1)),
         (IngestionConfig(), "a.txt", 143, (16, 2)),
         (IngestionConfig(), "a.jsonl.gz", 143, (64, 6)),
