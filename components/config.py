@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from models.errors import ConfigError
+
 
 @dataclasses.dataclass(frozen=True)
 class IngestionConfig:
@@ -47,6 +49,66 @@ class ValidationConfig:
     """Likewise of the sources; 1 allows any, as sources come and go."""
     max_length_drift: float = 0.9
     """Largest Jensen-Shannon divergence, 0 to 1, of the documents' lengths, likewise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CleaningConfig:
+    """Which documents TextCleaner drops; see components/text_cleaner.py."""
+
+    duplicates: bool = True
+    """Drop all but one of the documents that have the same text."""
+    near_duplicate_similarity: float | None = None
+    """Drop all but one of the documents that share about this much, 0 to 1, of their runs of five
+    words; None looks for none. FineWeb takes 0.75."""
+    evaluation_texts: tuple[str, ...] = ()
+    """Files, folders or patterns of texts that are not to be trained on, in `ingestion.input`'s
+    formats: documents that share runs of words with them are dropped."""
+    evaluation_words: int = 13
+    """Words of such a run; GPT-3 takes 13. Shorter texts are counted, and not looked for."""
+    max_evaluation_share: float = 0.0
+    """Highest share of a document's runs that evaluation texts have as well."""
+    language_confidence: float | None = None
+    """Drop documents whose language is, with at least this probability, another than their `lang`;
+    None does not look."""
+    quality: bool = False
+    """Drop documents outside the bounds below, which are Gopher's."""
+    min_words: int = 50
+    max_words: int = 100_000
+    min_mean_word_length: float = 3.0
+    """In characters; not asked of Chinese and Japanese."""
+    max_mean_word_length: float = 10.0
+    max_symbol_ratio: float = 0.1
+    """Most `#` and ellipses for each word."""
+    max_bullet_lines: float = 0.9
+    """Highest share of the lines that begin with a bullet."""
+    max_ellipsis_lines: float = 0.3
+    """Highest share of the lines that end with an ellipsis."""
+    min_alphabetic_words: float = 0.8
+    """Lowest share of the words that have a letter."""
+    min_stop_words: int = 2
+    """Fewest occurrences of the, be, to, of, and, that, have, with; asked of English alone."""
+    max_repeated_lines: float = 0.3
+    """Highest share of the lines that stand in the document before."""
+    max_repeated_words: float = 0.2
+    """Highest share of the words that the most frequent pair of words makes up; 0.9 and 0.8 of it
+    for runs of three and of four words."""
+    max_dropped_share: float = 0.5
+    """The component fails if more than this share of a span's documents is dropped."""
+
+    def __post_init__(self) -> None:
+        similarity = self.near_duplicate_similarity
+        if similarity is not None and not 0 < similarity < 1:
+            raise ConfigError(
+                f"{similarity} is no share of common words between 0 and 1",
+                where="cleaning.near_duplicate_similarity",
+                remedy="give 0.75, say, or None; equal texts are cleaning.duplicates",
+            )
+        if self.evaluation_words < 1:
+            raise ConfigError(
+                f"a run of {self.evaluation_words} words is none",
+                where="cleaning.evaluation_words",
+                remedy="give 13, say",
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 
 from models.errors import DataRefused
 
@@ -102,6 +103,16 @@ def input_fingerprint(pattern: str) -> str:
         total.update(os.path.relpath(file, root).encode("utf-8", "surrogateescape") + b"\0")
         total.update(content.digest())
     return total.hexdigest()
+
+
+def patterns_fingerprint(patterns: Sequence[str]) -> str:
+    """Returns a SHA-256 over the files of several patterns, in their order; empty for none.
+
+    Raises:
+        DataRefused: as `expand`.
+    """
+    found = [input_fingerprint(pattern) for pattern in patterns]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
 def _check(file: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import math
@@ -63,6 +64,15 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dropped:
+    """Documents that cleaning dropped for one reason; `examples` are (id, detail, beginning)."""
+
+    reason: str
+    count: int
+    examples: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportInputs:
     """Everything the report shows. A failed run has a report too: most may be missing.
 
@@ -79,6 +89,7 @@ class ReportInputs:
         steps: the components in the order they ran.
         corpus: statistics of the documents by split.
         quarantined: records put aside, by reason.
+        dropped: documents that cleaning dropped.
         training: the training log, by step.
         metrics: the objective's figures with their bounds and the baseline of each.
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
@@ -101,6 +112,7 @@ class ReportInputs:
     steps: Sequence[StepState] = ()
     corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
     quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    dropped: Sequence[Dropped] = ()
     training: Sequence[TrainingPoint] = ()
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
@@ -143,6 +155,22 @@ def read_quarantined(path: pathlib.Path | str) -> dict[str, int]:
     """Quarantined records by reason, the most frequent first, of an `ingestion.json`."""
     counts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["quarantined_by_reason"]
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def read_dropped(path: pathlib.Path | str) -> list[Dropped]:
+    """What cleaning dropped, the most frequent reason first, of a `cleaning.json`."""
+    summary = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    counts: collections.Counter[str] = collections.Counter()
+    for split in summary["splits"].values():
+        counts.update(split["dropped"])
+    return [
+        Dropped(
+            reason,
+            count,
+            tuple((e["id"], e["detail"], e["start"]) for e in summary["examples"][reason]),
+        )
+        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 MASKED_PROMPTS: tuple[str, ...] = (

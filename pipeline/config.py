@@ -12,6 +12,7 @@ import pydantic
 
 from components.config import (
     BeamConfig,
+    CleaningConfig,
     ExamplesConfig,
     IngestionConfig,
     ValidationConfig,
@@ -38,6 +39,7 @@ class PipelineConfig:
     ] = dataclasses.field(default_factory=BertConfig)
     ingestion: IngestionConfig = dataclasses.field(default_factory=IngestionConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    cleaning: CleaningConfig = dataclasses.field(default_factory=CleaningConfig)
     vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
@@ -66,13 +68,15 @@ class PipelineConfig:
     def content(self) -> str:
         """JSON of what the weights depend on: no name, no place and nothing of the machine.
 
-        Where the input lies is left out too: the input's fingerprint stands for its bytes. It is
-        what gets exported with the model, so that the same content gives the same bytes.
+        Where the input and the evaluation texts lie is left out too: fingerprints stand for their
+        bytes. It is what gets exported with the model, so that the same content gives the same
+        bytes.
         """
         fields = dataclasses.asdict(self)
         for name in ("name", "recipe", "runs", "beam", "serve_in_container"):
             del fields[name]
         del fields["ingestion"]["input"]
+        del fields["cleaning"]["evaluation_texts"]
         return _dumps(fields)
 
     def fingerprint(self) -> str:

@@ -16,6 +16,7 @@ from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
 from components.resolvers import LastApprovedStatistics, LastBlessedModel
 from components.serving_check import serving_gate
+from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
 from components.vocabulary_trainer import VocabularyTrainer
 from models.registry import FAMILIES
@@ -71,6 +72,15 @@ def create_pretraining_pipeline(
         config=_json(config.validation),
     )
 
+    cleaner = TextCleaner(
+        documents=documents,
+        config=_json(config.cleaning),
+        evaluation=provenance.evaluation,
+        span=span,
+    )
+    cleaner.add_upstream_node(gate)
+    cleaned = cleaner.outputs["cleaned"]
+
     last_model = tfx.dsl.Resolver(
         strategy_class=LastBlessedModel,
         config={"span": span, "fingerprint": provenance.fingerprint},
@@ -80,18 +90,17 @@ def create_pretraining_pipeline(
     base_model = last_model.outputs["model"]
 
     vocabulary_trainer = VocabularyTrainer(
-        examples=documents,
+        examples=cleaned,
         base_model=base_model,
         family=config.model.family,
         tokenizer=_json(config.model.tokenizer),
         config=_json(config.vocabulary),
         file_fingerprint=provenance.vocabulary,
     )
-    vocabulary_trainer.add_upstream_node(gate)
     vocabulary = vocabulary_trainer.outputs["vocabulary"]
 
     example_builder = ExampleBuilder(
-        documents=documents,
+        documents=cleaned,
         vocabulary=vocabulary,
         family=config.model.family,
         model=model_json,
@@ -100,7 +109,6 @@ def create_pretraining_pipeline(
         code=provenance.code,
         finished=str(folder / "finished_examples"),
     )
-    example_builder.add_upstream_node(gate)
     examples = example_builder.outputs["examples"]
 
     trainer = tfx.components.Trainer(
@@ -148,6 +156,7 @@ def create_pretraining_pipeline(
             validator,
             last_statistics,
             gate,
+            cleaner,
             last_model,
             vocabulary_trainer,
             example_builder,

@@ -201,7 +201,8 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     examples = model.add(Text(f"examples  {lineage.examples}"))
     size = f", {lineage.vocabulary_size:,} entries" if lineage.vocabulary_size else ""
     examples.add(Text(f"vocabulary  {lineage.vocabulary}{size}"))
-    documents = examples.add(Text(f"documents  {lineage.documents}"))
+    cleaned = examples.add(Text(f"cleaned  {lineage.cleaned}"))
+    documents = cleaned.add(Text(f"documents  {lineage.documents}"))
     documents.add(Text(f"span {lineage.span} of {lineage.pattern}"))
     documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
     if lineage.base:

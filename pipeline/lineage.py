@@ -27,6 +27,7 @@ class Lineage:
         examples: the training examples' folder.
         vocabulary: the vocabulary's folder.
         vocabulary_size: its entries.
+        cleaned: the folder of the documents that cleaning left.
         documents: the ingested documents' folder.
         span: number of the span.
         pattern: where its text lay.
@@ -44,6 +45,7 @@ class Lineage:
     examples: str
     vocabulary: str
     vocabulary_size: int | None
+    cleaned: str
     documents: str
     span: int
     pattern: str
@@ -113,7 +115,8 @@ def _lineage(
     examples = _required(trainer.input("examples"), "examples", model)
     builder = history.producer(examples)
     vocabulary = _required(builder.input("vocabulary"), "vocabulary", examples)
-    documents = _required(builder.input("documents"), "documents", examples)
+    cleaned = _required(builder.input("documents"), "documents", examples)
+    documents = _required(history.producer(cleaned).input("documents"), "documents", cleaned)
     ingestion: NodeRecord = history.producer(documents)
     base = trainer.input("base_model")
     pushed = versions.get(model.id)
@@ -128,6 +131,7 @@ def _lineage(
         examples=examples.uri,
         vocabulary=vocabulary.uri,
         vocabulary_size=vocabulary.properties.get("size"),
+        cleaned=cleaned.uri,
         documents=documents.uri,
         span=ingestion.parameters["span"],
         pattern=ingestion.parameters["pattern"],

@@ -26,6 +26,7 @@ class Provenance:
         pattern: where its text lay.
         corpus: fingerprint of its text, see components/input_files.py.
         config: fingerprint of the configuration.
+        evaluation: fingerprint of the texts that are not to be trained on, empty for none.
         vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
         code: version of the code, see `code_version`.
     """
@@ -36,13 +37,15 @@ class Provenance:
     pattern: str
     corpus: str
     config: str
+    evaluation: str
     vocabulary: str
     code: str
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that the weights depend on, but the model that training started from."""
-        parts = [self.config, self.corpus, self.vocabulary, str(self.span), self.code]
+        parts = [self.config, self.corpus, self.evaluation, self.vocabulary]
+        parts += [str(self.span), self.code]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 from components.corpus_statistics import SplitStatistics, corpus_statistics
 from components.evaluator import Evaluation, read_evaluation
 from components.report_inputs import (
+    Dropped,
     Prediction,
     ReportInputs,
     StepState,
     TrainingPoint,
     Version,
     example_predictions,
+    read_dropped,
     read_quarantined,
     read_training_log,
 )
@@ -88,6 +90,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         steps=[StepState(step.component, step.state, step.seconds) for step in summary.steps],
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
+        dropped=_dropped(nodes),
         training=_training(nodes),
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
@@ -117,6 +120,11 @@ def _corpus(nodes: Mapping[str, NodeRecord]) -> Mapping[str, SplitStatistics]:
 def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
     folder = _uri(nodes, "TextExampleGen", "examples")
     return read_quarantined(folder / "ingestion.json") if folder else {}
+
+
+def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
+    folder = _uri(nodes, "TextCleaner", "cleaned")
+    return read_dropped(folder / "cleaning.json") if folder else []
 
 
 def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from components.input_files import input_fingerprint
+from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
@@ -135,6 +135,7 @@ def _provenance(config: PipelineConfig, span: Span) -> Provenance:
         pattern=pattern,
         corpus=input_fingerprint(pattern),
         config=config.fingerprint(),
+        evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),
         code=code_version(),
     )

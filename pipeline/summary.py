@@ -17,6 +17,7 @@ COMPONENTS: Sequence[str] = (
     "ExampleValidator",
     "LastApprovedStatistics",
     "DataGate",
+    "TextCleaner",
     "LastBlessedModel",
     "VocabularyTrainer",
     "ExampleBuilder",
@@ -162,6 +163,13 @@ def _checks(node: NodeRecord) -> str:
     return f"{len(_load(node, 'approval', 'checks.json'))} checks passed"
 
 
+def _cleaned(node: NodeRecord) -> str:
+    splits = _load(node, "cleaned", "cleaning.json")["splits"]
+    dropped = sum(sum(split["dropped"].values()) for split in splits.values())
+    kept = f"{splits['train']['kept']:,} + {splits['eval']['kept']:,} documents"
+    return f"{kept}, {dropped:,} dropped" if dropped else kept
+
+
 def _vocabulary(node: NodeRecord) -> str:
     artifact = node.output("vocabulary")
     return f"{artifact.properties['size']:,} entries" if artifact else ""
@@ -229,6 +237,7 @@ _READERS: Mapping[str, tuple[str, str]] = {
 _DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {
     "TextExampleGen": _documents,
     "DataGate": _checks,
+    "TextCleaner": _cleaned,
     "VocabularyTrainer": _vocabulary,
     "ExampleBuilder": _examples,
     "Trainer": _training,

@@ -3,7 +3,7 @@
 import pytest
 
 from components import report_page
-from components.report_inputs import ReportInputs, StepState, Version
+from components.report_inputs import Dropped, ReportInputs, StepState, Version
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
 
@@ -136,13 +136,14 @@ def test_text_is_escaped():
         reasons=[evil],
         steps=[StepState(evil, evil, 1.0)],
         quarantined={evil: 1},
+        dropped=[Dropped(evil, 1, ((evil, evil, evil),))],
         evaluation={"overall": FIGURES, evil: FIGURES},
         history=[Version(evil, FIGURES)],
         bank=WordVectors(evil, [evil], [evil], [(evil, evil)], None),
         similarities=[LayerSimilarity(0, {evil: 1.0}, 0.5, 0.25, 0.125)],
     )
     assert "<script" not in page
-    assert page.count("&lt;script&gt;&amp;") >= 13
+    assert page.count("&lt;script&gt;&amp;") >= 17
 
 
 def test_cosines_and_pieces():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from components import reporter
 from components.corpus_statistics import SplitStatistics
-from components.report_inputs import Prediction, StepState, TrainingPoint, Version
+from components.report_inputs import Dropped, Prediction, StepState, TrainingPoint, Version
 from components.reporter import ReportInputs, write_comparison, write_report
 from components.word_senses import WordVectors
 from models.objective import Metric
@@ -54,6 +54,7 @@ def _inputs(**changes):
         "steps": [StepState("Trainer", "done", 320.5), StepState("Pusher", "cached", None)],
         "corpus": {"train": split, "eval": split},
         "quarantined": {"not UTF-8": 3},
+        "dropped": [Dropped("near duplicate", 2, (("d7", "of d3", "It was a dark night"),))],
         "training": [
             TrainingPoint(20, 9.5, {"masked_lm_nll_sum": 8.8, "next_sentence_nll_sum": 0.7}, 1e-4),
             TrainingPoint(40, 5.25, {"masked_lm_nll_sum": 4.6, "next_sentence_nll_sum": 0.65}),
@@ -176,6 +177,8 @@ def test_figures_appear(page):
         "25.0 %",
         "price in $ or $$",
         "not UTF-8",
+        "near duplicate",
+        "d7: of d3 It was a dark night",
         "nation",
         "0.38",
         "320.5",

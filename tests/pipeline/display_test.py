@@ -101,6 +101,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
             examples=f"/examples/{span}",
             vocabulary="/vocabulary",
             vocabulary_size=1234,
+            cleaned=f"/cleaned/{span}",
             documents=f"/documents/{span}",
             span=span,
             pattern=f"a-{span}.jsonl",

@@ -29,6 +29,7 @@ COMPONENTS = (
     "StatisticsGen",
     "ExampleValidator",
     "DataGate",
+    "TextCleaner",
     "VocabularyTrainer",
     "ExampleBuilder",
     "Trainer",

@@ -26,13 +26,17 @@ def train(recorder: Recorder, run: str, span: int, base: int | None, version: st
         parameters={"span": span, "pattern": f"a-{span}.jsonl", "fingerprint": f"text-{span}"},
         outputs={"examples": documents},
     )
+    cleaned = recorder.artifact("Examples", span=str(span))
+    recorder.execution(
+        run, "TextCleaner", inputs={"documents": documents}, outputs={"cleaned": cleaned}
+    )
     vocabulary = recorder.artifact("PolysemeVocabulary", size=99)
     recorder.execution(run, "VocabularyTrainer", outputs={"vocabulary": vocabulary})
     examples = recorder.artifact("Examples")
     recorder.execution(
         run,
         "ExampleBuilder",
-        inputs={"documents": documents, "vocabulary": vocabulary},
+        inputs={"documents": cleaned, "vocabulary": vocabulary},
         outputs={"examples": examples},
     )
     provenance = {"recipe": "bert_tiny", "code": "git 1", "fingerprint": f"all-{span}"}
@@ -75,7 +79,8 @@ def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     assert found.base is not None
     assert (found.base.version, found.base.span, found.base.corpus) == ("17", 1, "text-1")
     assert found.base.base is None
-    assert len({found.model, found.examples, found.documents, found.vocabulary}) == 4
+    made = {found.model, found.examples, found.vocabulary, found.cleaned, found.documents}
+    assert len(made) == 5
 
 
 def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Recorder) -> None:

@@ -12,7 +12,7 @@ from models.errors import ConfigError
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from pipeline.provenance import Provenance, code_version, files_fingerprint
 
-GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "", "git 123")
+GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "e7a1", "", "git 123")
 
 
 def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code() -> None:
@@ -21,6 +21,7 @@ def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code(
         ("span", 4),
         ("corpus", "decaf"),
         ("config", "c0f2"),
+        ("evaluation", ""),
         ("vocabulary", "70ca"),
         ("code", "git 124"),
     ]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.report_inputs import TrainingPoint
+from components.report_inputs import Dropped, TrainingPoint
 from models.errors import ConfigError
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
@@ -54,6 +54,14 @@ def record(recorder: Recorder) -> RunHistory:
     history = RunHistory(recorder.folder)
     ingestion = {"quarantined": 2, "quarantined_by_reason": {"no text": 2}}
     write(history, "TextExampleGen", "examples", "ingestion.json", [ingestion])
+    cleaned = recorder.artifact("Examples")
+    recorder.execution("a", "TextCleaner", outputs={"cleaned": cleaned})
+    example = {"id": "d1", "detail": "of d0", "start": "A text"}
+    cleaning = {
+        "splits": {"train": {"dropped": {"duplicate": 2}}, "eval": {"dropped": {"duplicate": 1}}},
+        "examples": {"duplicate": [example]},
+    }
+    write(history, "TextCleaner", "cleaned", "cleaning.json", [cleaning])
     line = {
         "step": 20,
         "loss": 3.5,
@@ -74,6 +82,8 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
     assert (found.name, found.recipe, found.span) == ("mine", "bert_tiny", 3)
     assert (found.fingerprint, found.code_version) == ("c0ffee", "git 0")
     assert found.quarantined == {"no text": 2}
+    example = ("d1", "of d0", "A text")
+    assert found.dropped == [Dropped("duplicate", 3, (example,))]
     assert found.training == [
         TrainingPoint(
             step=20,
@@ -85,7 +95,7 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
             seconds=4.0,
         )
     ]
-    assert [step.state for step in found.steps].count("done") == 2
+    assert [step.state for step in found.steps].count("done") == 3
     assert found.metrics == FAMILIES["bert"].metrics(config.model.objective)
 
 

@@ -1,0 +1,257 @@
+"""Beam's part of TextCleaner: shards of documents in, the same shards without some of them out.
+
+Each document is judged by itself; those that pass are compared through what they share: the hash of
+a text, the bands of a sketch. Of documents that share something the first stays, the held-out ones
+before the training ones, then by id. A shard that loses nothing is linked rather than written.
+
+Imports no TFX, which each of Beam's worker processes would pay for.
+"""
+
+import collections
+import functools
+import itertools
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import tensorflow as tf
+
+from components.config import CleaningConfig
+from components.documents import Document, parse, read_documents, record_writer, text_hash
+from components.evaluation_texts import EvaluationTexts, shared_runs
+from components.exchange import GroupThroughFiles
+from components.near_duplicates import bands_of
+from components.text_quality import Fault, fault_of
+from components.whole_files import link_whole, write_whole
+from components.word_grams import hash_words, words_of
+
+SPLITS = ("train", "eval")
+SUMMARY = "cleaning.json"
+SCRATCH = "scratch"
+"""What Beam's steps leave in the artifact's folder, to be removed behind them."""
+
+_EXAMPLES = 3  # documents told of, of each reason
+_START_CHARACTERS = 120
+_DUPLICATE, _NEAR_DUPLICATE, _SEEN = "duplicate", "near duplicate", "evaluation text"
+_SHARED = "shared"
+_TEXT, _BAND = b"=", b"~"  # what a shared key is: the hash of a text, the band of a sketch
+
+
+class Verdict(NamedTuple):
+    """That a document of a shard is dropped, and why."""
+
+    id: str
+    fault: Fault
+
+
+class _Holder(NamedTuple):
+    """A document that has something others may have too; ordered as they are kept."""
+
+    trained: bool
+    id: str
+    shard: int
+
+
+def clean(
+    pipeline: beam.Pipeline,
+    documents: str,
+    folder: str,
+    config: CleaningConfig,
+    evaluation: EvaluationTexts | None,
+) -> None:
+    """Adds to a Beam pipeline what drops documents.
+
+    Args:
+        pipeline: the pipeline.
+        documents: the folder that TextExampleGen wrote.
+        folder: the artifact's folder; receives `Split-train/` and `Split-eval/`, `Dropped/` with a
+            file `<split>-<shard>.jsonl` of every shard that lost something, and `cleaning.json`.
+        config: what to drop.
+        evaluation: the texts that documents must not share runs of words with.
+    """
+    scratch = os.path.join(folder, SCRATCH)
+    for name in (SCRATCH, "Dropped", *(f"Split-{split}" for split in SPLITS)):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    shards = sorted(map(str, pathlib.Path(documents).glob("Split-*/documents-*")))
+    judged = (
+        pipeline
+        | "Shards" >> beam.Create(list(enumerate(shards)))
+        | "Spread" >> beam.Reshuffle()
+        | "Judge" >> beam.ParDo(_Judge(config, evaluation)).with_outputs(_SHARED, main="verdicts")
+    )
+    repeats = (
+        judged[_SHARED]
+        | "PlaceShared" >> beam.Map(_placed, len(shards))
+        | "ByShared" >> GroupThroughFiles(scratch, len(shards))
+        | "Repeats" >> beam.FlatMap(_repeats)
+    )
+    verdicts = (judged.verdicts, repeats) | "Verdicts" >> beam.Flatten()
+    _ = (
+        verdicts
+        | "ByShard" >> GroupThroughFiles(scratch, len(shards))
+        | "Write" >> beam.Map(_write_shard, shards, folder)
+        | "All" >> beam.combiners.ToList()
+        | "Summarize" >> beam.Map(_summarize, folder, evaluation)
+    )
+
+
+class _Judge(beam.DoFn):
+    """Yields (shard, verdict), and of the documents without one (what is shared, holder)."""
+
+    def __init__(self, config: CleaningConfig, evaluation: EvaluationTexts | None) -> None:
+        self._config = config
+        self._evaluation = evaluation
+
+    def process(self, element: Any) -> Iterator[Any]:
+        number, shard = element
+        trained = _split_of(shard) == "train"
+        for document in read_documents(shard):
+            fault, shared = self._judge(document)
+            if fault:
+                yield number, Verdict(document.id, fault)
+            for key in shared:
+                holder = _Holder(trained, document.id, number)
+                yield beam.pvalue.TaggedOutput(_SHARED, (key, holder))
+
+    def _judge(self, document: Document) -> tuple[Fault | None, list[bytes]]:
+        config, evaluation = self._config, self._evaluation
+        similarity = config.near_duplicate_similarity
+        # Only where words are asked for.
+        words = words_of(document.text) if similarity or evaluation or config.quality else []
+        hashes = hash_words(words)
+        fault = fault_of(document, words, hashes, config)
+        if not fault and evaluation:
+            share = shared_runs(hashes, evaluation.path, config.evaluation_words)
+            if share > config.max_evaluation_share:
+                runs = f"runs of {config.evaluation_words} words"
+                fault = Fault(_SEEN, f"{share:.2%} of its {runs} are in evaluation texts")
+        if fault:
+            return fault, []
+        shared = []
+        if config.duplicates:
+            shared.append(_TEXT + bytes.fromhex(text_hash(document.text)))
+        if similarity:
+            shared += [_BAND + band for band in bands_of(hashes, similarity)]
+        return None, shared
+
+
+# The functions below are not annotated with NamedTuples: Beam would infer a row coder from them and
+# hand the next step another type.
+
+
+def _placed(shared: Any, shards: int) -> Any:
+    return int.from_bytes(shared[0][-8:], "big") % shards, shared
+
+
+def _repeats(element: Any) -> Iterator[Any]:
+    """Yields (shard, verdict) for all but the first of those that share something."""
+    _, found = element
+    for shared, same in itertools.groupby(sorted(found), key=lambda item: item[0]):
+        holders = [holder for _, holder in same]
+        reason = _DUPLICATE if shared.startswith(_TEXT) else _NEAR_DUPLICATE
+        for holder in holders[1:]:
+            yield holder.shard, Verdict(holder.id, Fault(reason, f"of {holders[0].id}"))
+
+
+def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, Any]:
+    """Writes one shard without what is dropped; returns its tally."""
+    number, verdicts = element
+    shard = shards[number]
+    split, name = _split_of(shard), os.path.basename(shard)
+    faults: dict[str, Fault] = {}
+    for identity, fault in sorted(verdicts, reverse=True):
+        faults[identity] = fault  # the first of several is what stays: "duplicate" before "near…"
+    kept: list[bytes] = []
+    dropped: list[dict[str, Any]] = []
+    characters = collections.Counter({"kept": 0})
+    documents = 0
+    for record in tf.data.TFRecordDataset(shard, "GZIP").as_numpy_iterator():
+        document = parse(record)
+        documents += 1
+        fault = faults.get(document.id)
+        if fault is None:
+            kept.append(record)
+        else:
+            dropped.append(_dropped(document, fault))
+        characters["kept" if fault is None else fault.reason] += len(document.text)
+    if not dropped:
+        link_whole(shard, os.path.join(folder, f"Split-{split}", name))
+    elif kept:
+        temporary = os.path.join(folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
+        with record_writer(temporary) as writer:
+            for record in kept:
+                writer.write(record)
+        os.replace(temporary, os.path.join(folder, f"Split-{split}", name))
+    if dropped:
+        path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")
+        write_whole(path, (json.dumps(item, ensure_ascii=False) + "\n" for item in dropped))
+    examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    for item in dropped:
+        examples[item["reason"]].append(item)
+    return {
+        "split": split,
+        "documents": documents,
+        "characters": dict(characters),
+        "dropped": {reason: len(items) for reason, items in examples.items()},
+        "examples": {reason: items[:_EXAMPLES] for reason, items in examples.items()},
+    }
+
+
+def _dropped(document: Document, fault: Fault) -> dict[str, Any]:
+    start = " ".join(document.text[:_START_CHARACTERS].split())
+    return {
+        "id": document.id,
+        "source": document.source,
+        "reason": fault.reason,
+        "detail": fault.detail,
+        "start": start,
+    }
+
+
+def _summarize(
+    tallies: Iterable[Mapping[str, Any]], folder: str, evaluation: EvaluationTexts | None
+) -> None:
+    """Writes cleaning.json."""
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        found = [tally for tally in tallies if tally["split"] == split]
+        add = functools.partial(_add, found)
+        dropped, documents = add("dropped"), sum(tally["documents"] for tally in found)
+        splits[split] = {
+            "documents": documents,
+            "kept": documents - sum(dropped.values()),
+            "dropped": dropped,
+            "characters": add("characters"),
+        }
+    examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    for tally in tallies:
+        for reason, items in tally["examples"].items():
+            examples[reason] += items
+    summary = {
+        "splits": splits,
+        "examples": {
+            reason: sorted(items, key=lambda item: item["id"])[:_EXAMPLES]
+            for reason, items in examples.items()
+        },
+        "evaluation_texts": evaluation.texts if evaluation else 0,
+        "evaluation_texts_too_short": evaluation.short if evaluation else 0,
+    }
+    write_whole(
+        os.path.join(folder, SUMMARY),
+        [json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False)],
+    )
+
+
+def _add(tallies: Iterable[Mapping[str, Any]], field: str) -> dict[str, int]:
+    total: collections.Counter[str] = collections.Counter()
+    for tally in tallies:
+        total.update(tally[field])
+    return dict(total)
+
+
+def _split_of(shard: str) -> str:
+    return pathlib.Path(shard).parent.name.removeprefix("Split-")

@@ -1,0 +1,65 @@
+"""Near duplicates: documents that share most of their runs of five words.
+
+MinHash with banding (Broder, 1997; Leskovec et al., "Mining of Massive Datasets", section 3.4): two
+texts of similarity s meet in one of b bands of r values with probability 1 - (1 - sʳ)ᵇ, an S that
+rises at the threshold. As in FineWeb (Penedo et al., 2024) a common band is all that is asked for.
+"""
+
+import functools
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from components.word_grams import hash_grams
+
+SHINGLE = 5
+"""Words of a run that texts are compared by."""
+
+_PERMUTATIONS = 128
+_AT_ONCE = 4_096  # shingles, whose hashes under all permutations are held at once
+
+
+class Banding(NamedTuple):
+    """How a sketch is cut: `bands` of `rows` values."""
+
+    bands: int
+    rows: int
+
+
+@functools.cache
+def banding(threshold: float) -> Banding:
+    """The banding whose S rises at a similarity, between 0 and 1, with the smallest error."""
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS)
+    return Banding(index.b, index.r)
+
+
+def bands_of(words: np.ndarray, threshold: float) -> list[bytes]:
+    """What a text shares with its near duplicates: 16 bytes for each band.
+
+    Args:
+        words: hashes of its words, uint64 `[words]`.
+        threshold: share of common shingles, of all that either has, from which two texts are
+            likely to have a band in common.
+
+    Returns:
+        No band for a text with fewer words than a shingle.
+    """
+    shingles = np.unique(hash_grams(words, SHINGLE))
+    if not len(shingles):
+        return []
+    sketch = _sketch()
+    for begin in range(0, len(shingles), _AT_ONCE):
+        sketch.update_batch(shingles[begin : begin + _AT_ONCE])
+    values = sketch.hashvalues.astype("<u8")
+    bands, rows = banding(threshold)
+    cut = values[: bands * rows].reshape(bands, rows)
+    return [hashlib.sha256(bytes([n]) + row.tobytes()).digest()[:16] for n, row in enumerate(cut)]
+
+
+def _sketch() -> Any:
+    from datasketch import MinHash
+
+    return MinHash(_PERMUTATIONS, seed=1, scheme="affine64", hashfunc=int)

@@ -1,0 +1,43 @@
+"""A text's words, and hashes of all runs of n of them: what texts are compared by."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+# Chinese and Japanese write no spaces: there each character stands for a word.
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+    r"|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio, odd
+
+
+def words_of(text: str) -> list[str]:
+    """A text's words, lower-cased, without punctuation; Chinese and Japanese by character."""
+    return _WORD.findall(text.lower())
+
+
+def hash_words(words: Sequence[str]) -> np.ndarray:
+    """Hashes of words, alike on every machine and in every release: uint64 `[words]`."""
+    if not words:
+        return np.zeros(0, np.uint64)
+    return tf.strings.to_hash_bucket_fast(words, 2**63 - 1).numpy().astype(np.uint64)
+
+
+def hash_grams(words: np.ndarray, n: int) -> np.ndarray:
+    """Hashes of all runs of n words, in order.
+
+    Args:
+        words: what `hash_words` gave.
+        n: words of a run.
+
+    Returns:
+        uint64 `[max(words - n + 1, 0)]`.
+    """
+    grams = np.zeros(max(len(words) - n + 1, 0), np.uint64)
+    for offset in range(n):
+        grams = grams * _MULTIPLIER + words[offset : offset + len(grams)]
+        grams ^= grams >> np.uint64(29)
+    return grams

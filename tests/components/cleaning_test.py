@@ -1,0 +1,218 @@
+"""Beam's part of cleaning: what is dropped and told, and that it depends on the text alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components import exchange
+from components.cleaning import SCRATCH, clean
+from components.config import CleaningConfig
+from components.documents import Document, place_of, read_documents, record_writer, serialize
+from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
+
+SHARDS = {"train": 3, "eval": 2}
+STORY = (
+    "The river rose that night and the men of the village went down to the bank with lamps."
+    " They had to be quick, for the water was already over the lower field and the old bridge."
+    " Nobody spoke. A boy carried the rope; his sister held two horses that would not stand."
+)
+
+
+def document(identity: str, text: str, lang: str = "en") -> Document:
+    return Document(identity, text, "s", lang, 0)
+
+
+def write(folder: pathlib.Path, documents: list[Document]) -> None:
+    """Documents as TextExampleGen leaves them; ids that begin with "eval" are held out."""
+    shards: dict[tuple[str, int], list[Document]] = {}
+    for item in sorted(documents):
+        split = "eval" if item.id.startswith("eval") else "train"
+        shard = place_of(item.id, eval_share=0.0, shards={"train": SHARDS[split]}).shard
+        shards.setdefault((split, shard), []).append(item)
+    for (split, shard), items in shards.items():
+        path = (
+            folder / f"Split-{split}" / f"documents-{shard:05d}-of-{SHARDS[split]:05d}.tfrecord.gz"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with record_writer(str(path)) as writer:
+            for item in items:
+                writer.write(serialize(item, duplicate=False))
+
+
+def run(
+    source: pathlib.Path, target: pathlib.Path, config: CleaningConfig, *flags: str
+) -> dict[str, Any]:
+    """Cleans; returns cleaning.json."""
+    scratch = target / SCRATCH
+    scratch.mkdir(parents=True)
+    evaluation: EvaluationTexts | None = None
+    if config.evaluation_texts:
+        evaluation = read_evaluation_texts(config, str(scratch / "runs.npy"))
+    options = PipelineOptions(["--runner=DirectRunner", *flags])
+    with beam.Pipeline(options=options) as pipeline:
+        clean(pipeline, str(source), str(target), config, evaluation)
+    shutil.rmtree(scratch)  # as the component does
+    return json.loads((target / "cleaning.json").read_text())
+
+
+def kept(folder: pathlib.Path) -> list[str]:
+    shards = folder.glob("Split-*/*")
+    return sorted(item.id for shard in shards for item in read_documents(shard))
+
+
+def dropped(folder: pathlib.Path) -> dict[str, tuple[str, str]]:
+    """(reason, detail) by id."""
+    lines = [line for path in (folder / "Dropped").iterdir() for line in open(path)]
+    items = [json.loads(line) for line in lines]
+    return {item["id"]: (item["reason"], item["detail"]) for item in items}
+
+
+def test_equal_texts_stay_once_the_held_out_ones_first(tmp_path: pathlib.Path) -> None:
+    texts = {"a": "One.", "b": "Two.", "c": "One.", "d": "Two.", "eval-1": "Two.", "e": "Three."}
+    write(tmp_path / "in", [document(*item) for item in texts.items()])
+    summary = run(tmp_path / "in", tmp_path / "out", CleaningConfig())
+    assert kept(tmp_path / "out") == ["a", "e", "eval-1"]
+    assert dropped(tmp_path / "out") == {
+        "b": ("duplicate", "of eval-1"),
+        "c": ("duplicate", "of a"),
+        "d": ("duplicate", "of eval-1"),
+    }
+    assert summary["splits"]["train"] == {
+        "documents": 5,
+        "kept": 2,
+        "dropped": {"duplicate": 3},
+        "characters": {"kept": 10, "duplicate": 12},
+    }
+    assert summary["splits"]["eval"]["kept"] == 1
+    assert summary["examples"]["duplicate"][0] == {
+        "id": "b",
+        "source": "s",
+        "reason": "duplicate",
+        "detail": "of eval-1",
+        "start": "Two.",
+    }
+
+
+def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:
+    others = [
+        document(f"x{n}", f"{n} " + " ".join(f"w{n}.{i}" for i in range(60))) for n in range(9)
+    ]
+    near = [document("n1", STORY), document("n2", f"{STORY} Twice."), document("n3", STORY.upper())]
+    write(tmp_path / "in", [*others, *near])
+    config = CleaningConfig(near_duplicate_similarity=0.75)
+    summary = run(tmp_path / "in", tmp_path / "out", config)
+    assert dropped(tmp_path / "out") == {
+        "n2": ("near duplicate", "of n1"),
+        "n3": ("near duplicate", "of n1"),
+    }
+    assert summary["splits"]["train"]["kept"] == 10
+    run(tmp_path / "in", tmp_path / "all", CleaningConfig())
+    assert len(kept(tmp_path / "all")) == 12
+
+
+def test_who_is_dropped_himself_drops_nobody(tmp_path: pathlib.Path) -> None:
+    # The first of the two would be what the second repeats, were it not German by its own word.
+    write(
+        tmp_path / "in", [document("a", STORY, "de"), document("b", STORY), document("eval-1", "T")]
+    )
+    run(tmp_path / "in", tmp_path / "out", CleaningConfig(language_confidence=0.9))
+    assert kept(tmp_path / "out") == ["b", "eval-1"]
+    assert dropped(tmp_path / "out")["a"][0] == "other language"
+
+
+def test_evaluation_texts_are_not_trained_on(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "held.txt").write_text(
+        "Nobody spoke. A boy carried the rope; his sister held two"
+        " horses that would not stand.\n\nToo short."
+    )
+    texts = {
+        "a": STORY,
+        "b": STORY.replace("boy", "girl").replace("horses", "mules"),
+        "eval-1": "T",
+    }
+    write(tmp_path / "in", [document(*item) for item in texts.items()])
+    config = CleaningConfig(evaluation_texts=(str(tmp_path / "held.txt"),), evaluation_words=8)
+    summary = run(tmp_path / "in", tmp_path / "out", config)
+    assert kept(tmp_path / "out") == ["b", "eval-1"]
+    assert dropped(tmp_path / "out") == {
+        "a": ("evaluation text", "20.00% of its runs of 8 words are in evaluation texts")
+    }
+    assert (summary["evaluation_texts"], summary["evaluation_texts_too_short"]) == (2, 1)
+
+
+def test_bounds_reach_the_rules(tmp_path: pathlib.Path) -> None:
+    write(
+        tmp_path / "in", [document("a", STORY), document("b", "Short."), document("eval-1", STORY)]
+    )
+    config = CleaningConfig(quality=True, duplicates=False)
+    summary = run(tmp_path / "in", tmp_path / "out", config)
+    assert dropped(tmp_path / "out") == {"b": ("few words", "1")}
+    assert summary["splits"]["train"]["characters"] == {"kept": len(STORY), "few words": 6}
+
+
+def corpus(folder: pathlib.Path) -> None:
+    documents = [document(f"d{n}", f"{STORY} {n % 7}") for n in range(20)]
+    documents += [document(f"e{n}", " ".join(f"v{n}.{i}" for i in range(40))) for n in range(20)]
+    documents += [document(f"eval-{n}", f"{STORY} {n}") for n in range(4)]
+    documents += [document("z1", "Nur kurz war die Nacht, und der Fluss stieg über die Ufer.")]
+    write(folder, documents)
+
+
+ALL = CleaningConfig(near_duplicate_similarity=0.9, language_confidence=0.95)
+
+
+def files(folder: pathlib.Path) -> dict[str, bytes]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_shards_that_lose_nothing_are_the_same_files(tmp_path: pathlib.Path) -> None:
+    corpus(tmp_path / "in")
+    nothing = CleaningConfig(duplicates=False)
+    run(tmp_path / "in", tmp_path / "out", nothing)
+    shards = sorted(path.relative_to(tmp_path / "in") for path in (tmp_path / "in").glob("*/*"))
+    assert (
+        sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("S*/*"))
+        == shards
+    )
+    for shard in shards:
+        assert os.path.samefile(tmp_path / "in" / shard, tmp_path / "out" / shard)
+
+
+def test_a_shard_that_loses_all_is_left_out(tmp_path: pathlib.Path) -> None:
+    write(
+        tmp_path / "in", [document(f"d{n}", "Same.") for n in range(9)] + [document("eval-1", "T")]
+    )
+    assert len([*(tmp_path / "in").glob("Split-train/*")]) == 3
+    run(tmp_path / "in", tmp_path / "out", CleaningConfig())
+    assert kept(tmp_path / "out") == ["d0", "eval-1"]
+    assert len([*(tmp_path / "out").glob("Split-train/*")]) == 1
+
+
+@pytest.mark.parametrize("run_bytes", [100, 32_000_000])
+def test_size_of_runs_is_not_seen(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, run_bytes: int
+) -> None:
+    corpus(tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "once", ALL)
+    monkeypatch.setattr(exchange, "_RUN_BYTES", run_bytes)
+    run(tmp_path / "in", tmp_path / "out", ALL)
+    assert files(tmp_path / "out") == files(tmp_path / "once")
+    assert len(dropped(tmp_path / "out")) > 20
+
+
+@pytest.mark.e2e
+def test_worker_processes_are_not_seen(tmp_path: pathlib.Path) -> None:
+    corpus(tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "one", ALL)
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    run(tmp_path / "in", tmp_path / "two", ALL, *flags)
+    assert files(tmp_path / "two") == files(tmp_path / "one")

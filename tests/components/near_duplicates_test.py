@@ -1,0 +1,46 @@
+"""Sketches: what texts that are alike have in common, and how often others do."""
+
+import numpy as np
+import pytest
+
+from components.near_duplicates import SHINGLE, banding, bands_of
+
+
+def test_equal_texts_share_all_bands_and_others_none() -> None:
+    words = np.arange(1_000, dtype=np.uint64)
+    bands = bands_of(words, 0.75)
+    assert len(bands) == len(set(bands)) == banding(0.75).bands
+    assert {len(band) for band in bands} == {16}
+    assert bands_of(words, 0.75) == bands
+    assert not set(bands) & set(bands_of(words + np.uint64(1_000), 0.75))
+
+
+def test_a_text_shorter_than_a_run_has_none() -> None:
+    assert bands_of(np.arange(SHINGLE - 1, dtype=np.uint64), 0.75) == []
+    assert len(bands_of(np.arange(SHINGLE, dtype=np.uint64), 0.75)) == banding(0.75).bands
+
+
+@pytest.mark.parametrize(("similarity", "threshold"), [(0.95, 0.75), (0.75, 0.75), (0.4, 0.75)])
+def test_texts_meet_as_often_as_the_theory_says(similarity: float, threshold: float) -> None:
+    # Two texts of n + k runs each that share n have the Jaccard similarity n / (n + 2k).
+    trials, total = 400, 200
+    bands, rows = banding(threshold)
+    expected = 1 - (1 - similarity**rows) ** bands
+    own = round(total * (1 - similarity) / (1 + similarity))
+    met = 0
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        first = rng.integers(2**62, size=total + SHINGLE - 1, dtype=np.uint64)
+        second = first.copy()
+        second[: own or 1] = rng.integers(2**62, size=own or 1, dtype=np.uint64)
+        shared = total - (own or 1)
+        assert abs(shared / (2 * total - shared) - similarity) < 0.02
+        met += bool(set(bands_of(first, threshold)) & set(bands_of(second, threshold)))
+    assert abs(met / trials - expected) < 5 * np.sqrt(expected * (1 - expected) / trials) + 0.02
+
+
+def test_a_sketch_made_in_parts_is_the_whole_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.arange(10_000, dtype=np.uint64)
+    bands = bands_of(words, 0.75)
+    monkeypatch.setattr("components.near_duplicates._AT_ONCE", 100_000)
+    assert bands_of(words, 0.75) == bands

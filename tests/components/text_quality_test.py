@@ -1,0 +1,122 @@
+"""Each rule on a text that breaks it alone, and on one that just passes."""
+
+import dataclasses
+
+import pytest
+
+from components.config import CleaningConfig
+from components.documents import Document
+from components.text_quality import Fault, fault_of, language_of
+from components.word_grams import hash_words, words_of
+
+GOOD = (
+    "The river rose that night and the men of the village went down to the bank with lamps.\n"
+    "They had to be quick, for the water was already over the lower field and the old bridge.\n"
+    "Nobody spoke. A boy carried the rope; his sister held two horses that would not stand.\n"
+    "When morning came it was seen how little remained of the mill, and of the road to town.\n"
+)
+QUALITY = CleaningConfig(quality=True)
+
+
+def fault(text: str, config: CleaningConfig = QUALITY, lang: str = "en") -> Fault | None:
+    words = words_of(text)
+    return fault_of(Document("d", text, "s", lang, 0), words, hash_words(words), config)
+
+
+def test_a_plain_text_breaks_no_rule() -> None:
+    assert fault(GOOD) is None
+    assert fault(GOOD, dataclasses.replace(QUALITY, language_confidence=0.5)) is None
+
+
+NUMBERS = " ".join(str(n) for n in range(1000, 1999)) + " "
+STOPPED = {"the", "to", "of", "and", "that", "with"}
+WORDS = len(words_of(GOOD))  # 68
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The bank of the river.", ("few words", "5")),
+        (GOOD + "incomprehensibilities " * 40, ("word length", "10.1 characters on average")),
+        (
+            GOOD + "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 3,
+            ("word length", "2.4 characters on average"),
+        ),
+        (GOOD + "# " * 8, ("symbols", "8 for 70 words")),
+        ("".join(f"- {line}\n" for line in GOOD.splitlines()), ("bullets", "100% of the lines")),
+        (GOOD.replace(".\n", " ...\n", 2), ("ellipses", "50% of the lines")),
+        (GOOD + NUMBERS[:100], ("few letters", "in 78% of the words")),
+        (GOOD + "Go.\n" * 4, ("repeated lines", "38% of the lines")),
+        (GOOD + "old bridge " * 12, ("repeated words", "one run of 2 words makes 28% of them")),
+    ],
+)
+def test_a_rule_that_is_broken(text: str, expected: tuple[str, str]) -> None:
+    assert fault(text) == expected
+    assert fault(text, CleaningConfig()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + "# " * 7,
+        GOOD.replace(".\n", " ...\n", 1),
+        GOOD + NUMBERS[:80],
+        GOOD + "Go.\n" * 2,
+        GOOD + "old bridge " * 4,
+    ],
+)
+def test_a_rule_that_is_just_kept(text: str) -> None:
+    assert fault(text) is None
+
+
+def test_english_has_stop_words() -> None:
+    text = " ".join(word for word in GOOD.split() if word.lower() not in STOPPED)
+    config = dataclasses.replace(QUALITY, min_words=40)
+    assert fault(text, config) == ("stop words", "1 of them")
+    assert fault(f"{text} Of", config) is None
+    assert fault(text, config, lang="de") is None
+
+
+def test_bounds_are_the_configurations() -> None:
+    config = dataclasses.replace(QUALITY, min_words=WORDS + 1)
+    assert fault(GOOD, config) == ("few words", str(WORDS))
+    config = dataclasses.replace(QUALITY, max_words=WORDS - 1)
+    assert fault(GOOD, config) == ("many words", str(WORDS))
+
+
+def test_chinese_words_are_characters_and_stop_words_are_english() -> None:
+    text = (
+        "河水在那天夜里涨了起来，村里的人提着灯走到岸边。他们不得不快，因为水已经淹没了低处的田地和旧桥。"
+        "没有人说话。一个男孩拿着绳子。"
+    )
+    assert fault(text, lang="zh-Hans") is None
+    assert fault("河岸。" * 4, lang="zh") == ("few words", "8")
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "expected"),
+    [
+        ("Der Fluss stieg in der Nacht, und die Männer gingen mit Lampen hinunter.", "en", "de"),
+        ("في تلك الليلة ارتفع النهر ونزل رجال القرية بالمصابيح إلى الضفة", "en", "ar"),
+        ("河水在那天夜里涨了起来，村里的人提着灯走到岸边。", "en", "zh"),
+        (GOOD, "zh", "en"),
+    ],
+)
+def test_another_language(text: str, lang: str, expected: str) -> None:
+    assert language_of(text)[0] == expected
+    found = fault(text, CleaningConfig(language_confidence=0.9), lang)
+    assert found is not None
+    assert found.reason == "other language"
+    assert found.detail.startswith(f"{expected}, not {lang} (")
+    assert fault(text, CleaningConfig(language_confidence=0.9), f"{expected}-Xxxx") is None
+
+
+def test_a_language_that_is_not_certain_stays() -> None:
+    text = "12 34 5"
+    language, probability = language_of(text)
+    assert probability < 0.9
+    assert fault(text, CleaningConfig(language_confidence=0.9), "zh") is None
+    assert fault(text, CleaningConfig(language_confidence=0.0), "zh") == (
+        "other language",
+        f"{language}, not zh ({probability:.2f})",
+    )
