@@ -1,12 +1,14 @@
 """Example generation against its peer, its tokenizer, its second worker and a growing corpus.
 
-    python -m benchmarks.examples_benchmark [race shares workers memory] [--input FILE.jsonl(.gz)]
+    python -m benchmarks.examples_benchmark [race shares workers memory rates] [--input FILE.jsonl]
 
 race: raw text to examples, whole processes on one core, beside `create_pretraining_data.py` of
 `tf-models-official` in an environment of its own, same text and vocabulary: sequences a second.
 shares: seconds of a shard's stages in this process, as multiples of tokenizing alone.
-workers: two worker processes beside one. memory: the largest process at growing sizes of text,
-which is the input again and again under new ids.
+workers: two worker processes beside one. memory: the most that all processes held at once, at
+growing sizes of text, which is the input again and again under new ids, in process and with two
+workers. rates: seconds of one core for each MB of text, without imports, of each step on Beam, and
+the bytes that it writes; what 1 TB takes.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.corpus import DEFAULT
+from benchmarks.make_examples import steps
+from benchmarks.processes import measure
 from components import example_generation
 from components.documents import Document
 from components.tokenization import GraphTokenizer, tokenize_documents
@@ -37,7 +41,13 @@ from models.registry import FAMILIES
 from models.tokenizers.sentences import split_sentences
 
 PEER = "tf-models-official==2.16.0"
-PARTS = ("race", "shares", "workers", "memory")
+PARTS = ("race", "shares", "workers", "memory", "rates")
+
+CORES = {1: "0", 2: "0,1"}
+WORKERS = {
+    count: ("--direct_running_mode=multi_processing", f"--direct_num_workers={count}")
+    for count in CORES
+}
 
 
 def main() -> None:
@@ -49,6 +59,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=4, help="of race and shares")
     parser.add_argument("--workers-megabytes", type=float, default=40)
     parser.add_argument("--memory-megabytes", type=float, nargs="*", default=[15, 60])
+    parser.add_argument("--document-characters", type=int, default=5_000, help="of rates")
     parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="of the race")
     parser.add_argument("--vocabulary-size", type=int, default=8_192)
     options = parser.parse_args()
@@ -87,7 +98,7 @@ class Bench:
                 f"--input_file={lines}", f"--output_file={records}", f"--vocab_file={vocabulary}",
                 f"--dupe_factor={dupe}",
             ]  # fmt: skip
-            peer_seconds, _ = _measured(command, cores="0")
+            peer_seconds, _ = measure(command, cores="0")
             peer_made = sum(1 for _ in tf.data.TFRecordDataset(str(records)))
             theirs = peer_made / peer_seconds
             print(
@@ -115,34 +126,64 @@ class Bench:
         text = self._corpus(self._options.workers_megabytes)
         seconds = {}
         for count in (1, 2):
-            flags = ["--direct_running_mode=multi_processing", f"--direct_num_workers={count}"]
             model = {"objective": {"dupe_factor": 1}}
-            seconds[count], _, _ = self._make(
-                "bert", text, model, flags, "0" if count == 1 else "0,1"
-            )
+            seconds[count], _, _ = self._make("bert", text, model, WORKERS[count], CORES[count])
         print(
             f"workers: one process {seconds[1]:.1f} s, two {seconds[2]:.1f} s;"
             f" ratio {seconds[1] / seconds[2]:.2f}"
         )
 
     def memory(self) -> None:
-        """The most that a process held, at each size."""
-        peaks = []
-        for megabytes in self._options.memory_megabytes:
-            text = self._corpus(megabytes)
-            seconds, peak, _ = self._make("bert", text, {"objective": {"dupe_factor": 1}})
-            peaks.append(peak)
-            print(f"memory: {megabytes:,.0f} MB of text in {seconds:.0f} s, {peak / 1e6:,.0f} MB")
-        print(f"memory: ratio of the largest to the smallest {max(peaks) / min(peaks):.2f}")
+        """The most that the processes held at once, at each size."""
+        model = {"objective": {"dupe_factor": 1}}
+        for workers in (1, 2):
+            peaks = []
+            flags = WORKERS[workers] if workers > 1 else ()
+            for megabytes in self._options.memory_megabytes:
+                text = self._corpus(megabytes)
+                seconds, peak, _ = self._make("bert", text, model, flags, CORES[workers])
+                peaks.append(peak)
+                print(
+                    f"memory: {workers} worker(s), {megabytes:,.0f} MB of text in {seconds:.0f} s,"
+                    f" {peak / 1e6:,.0f} MB"
+                )
+            ratio = max(peaks) / min(peaks)
+            print(f"memory: {workers} worker(s), largest over smallest {ratio:.2f}")
 
-    def _corpus(self, megabytes: float) -> pathlib.Path:
-        """A file of so much text, under ids that are all different."""
-        path = self._folder / f"{megabytes:g}.jsonl"
+    def rates(self) -> None:
+        """Seconds and bytes of each step on Beam, for each MB of text."""
+        os.sched_setaffinity(0, {0})
+        megabytes = self._options.megabytes
+        text = self._corpus(megabytes, self._options.document_characters)
+        families = {"bert": {"objective": {"dupe_factor": 1}}, "gpt": {}, "elmo": {}}
+        tokenizers = {family: self._tokenizer(family) for family in families}
+        for source in (self._corpus(0.1, 2_000), text):  # the first for what is done once
+            rates = steps(source, self._folder / source.stem, families, tokenizers)
+        for name, (seconds, written) in rates.items():
+            print(
+                f"rates: {name}: {seconds / megabytes:.3f} s/MB, {written / megabytes / 1e6:.2f}"
+                " bytes for each byte of text"
+            )
+        for family in families:
+            names = ("ingestion", "cleaning", f"vocabulary, {family}", f"examples, {family}")
+            total = sum(rates[name][0] for name in names) / megabytes * 1e6 / 3600
+            print(f"rates: {family}: {total:,.0f} core-hours for 1 TB")
+
+    def _corpus(self, megabytes: float, characters: int | None = None) -> pathlib.Path:
+        """A file of so much text, under ids that are all different, cut to so many characters."""
+        path = self._folder / f"{megabytes:g}-{characters}.jsonl"
         if not path.exists():
             size = number = 0
+            texts = self._texts
+            if characters:
+                texts = [
+                    text[begin : begin + characters]
+                    for text in texts
+                    for begin in range(0, len(text), characters)
+                ]
             with path.open("w", encoding="utf-8") as stream:
                 while size < megabytes * 1e6:
-                    text = self._texts[number % len(self._texts)]
+                    text = texts[number % len(texts)]
                     # Not the same text twice: duplicates are found by their text.
                     text = f"{text[: int(megabytes * 1e6 - size)]}\n{number}"
                     record = {"id": f"{number}", "text": text, "source": "benchmark"}
@@ -186,7 +227,7 @@ class Bench:
                 "--family", family, "--model", json.dumps(model),
                 *(f"--flag={flag}" for flag in flags),
             ]  # fmt: skip
-            seconds, peak = _measured(command, cores)
+            seconds, peak = measure(command, cores)
             told = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
             splits = json.loads(told)["splits"].values()
             return seconds, peak, sum(split["examples"] for split in splits)
@@ -231,22 +272,6 @@ def _texts(path: pathlib.Path) -> Iterator[str]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as lines:
         for line in lines:
             yield json.loads(line)["text"]
-
-
-def _measured(command: Sequence[str], cores: str) -> tuple[float, int]:
-    """Seconds and bytes of the largest process of a command that is bound to cores."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        ["taskset", "--cpu-list", cores, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    stderr = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed:\n{stderr.decode()[-4000:]}")
-    return time.perf_counter() - begun, usage.ru_maxrss * 1024
 
 
 def _peer_environment() -> pathlib.Path:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import example_generation, ingestion
-from components.config import ExamplesConfig, IngestionConfig
+from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, VocabularyConfig
 from models.config import from_json
 from models.registry import FAMILIES
 
@@ -29,24 +33,112 @@ def main() -> None:
     parser.add_argument("--model", default="{}", help="the family's configuration, as JSON")
     parser.add_argument("--flag", action="append", default=[], help="a flag of Beam's")
     options = parser.parse_args()
-    documents, folder = options.output / "documents", options.output / "examples"
-    shutil.copytree(options.tokenizer, folder / example_generation.TOKENIZER_FOLDER)
-    with beam.Pipeline(options=PipelineOptions(options.flag)) as pipeline:
-        ingestion.ingest(pipeline, [options.input], str(documents), IngestionConfig())
+    documents = options.output / "documents"
+    ingest(options.input, documents, options.flag)
     shutil.rmtree(documents / ingestion.SCRATCH)
-    model = from_json(FAMILIES[options.family].config, options.model)
-    with beam.Pipeline(options=PipelineOptions(options.flag)) as pipeline:
+    model = json.loads(options.model)
+    make(documents, options.output, options.family, model, options.tokenizer, options.flag)
+
+
+def ingest(source: str, documents: pathlib.Path, flags: Sequence[str] = ()) -> None:
+    with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
+        ingestion.ingest(pipeline, [source], str(documents), IngestionConfig())
+
+
+def make(
+    documents: pathlib.Path,
+    output: pathlib.Path,
+    family: str,
+    model: Mapping[str, Any],
+    tokenizer: pathlib.Path,
+    flags: Sequence[str] = (),
+) -> None:
+    folder = output / "examples"
+    shutil.copytree(tokenizer, folder / example_generation.TOKENIZER_FOLDER)
+    settings = from_json(FAMILIES[family].config, json.dumps(model))
+    with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
         example_generation.build(
             pipeline,
             str(documents),
             str(folder),
-            family=options.family,
-            model=json.dumps(dataclasses.asdict(model)),
+            family=family,
+            model=json.dumps(dataclasses.asdict(settings)),
             config=ExamplesConfig(),
             span=1,
             code="benchmark",
-            finished=str(options.output / "finished"),
+            finished=str(output / "finished"),
         )
+
+
+def steps(
+    source: pathlib.Path,
+    folder: pathlib.Path,
+    families: Mapping[str, Mapping[str, Any]],
+    tokenizers: Mapping[str, pathlib.Path],
+) -> dict[str, tuple[float, int]]:
+    """Seconds and bytes written of each step on Beam, in this process; all of cleaning is on."""
+    from components import cleaning, vocabulary_trainer  # TFX, which example making is without
+    from components.evaluation_texts import read_evaluation_texts
+
+    found: dict[str, tuple[float, int]] = {}
+
+    def timed(name: str, target: pathlib.Path, work: Callable[[], None]) -> None:
+        begun = time.perf_counter()
+        work()
+        found[name] = time.perf_counter() - begun, _size(target)
+
+    documents, cleaned = folder / "documents", folder / "cleaned"
+    timed("ingestion", documents, lambda: ingest(str(source), documents))
+    runs = _size(documents / ingestion.SCRATCH)
+    seconds, written = found["ingestion"]
+    found |= {"ingestion": (seconds, written - runs), "the exchange's runs": (0.0, runs)}
+    seen = folder / "seen.txt"
+    seen.write_text(
+        "A text of more than thirteen words that is nowhere in the corpus, I hope, is it?"
+    )
+    settings = CleaningConfig(
+        near_duplicate_similarity=0.75,
+        language_confidence=0.9,
+        quality=True,
+        evaluation_texts=(str(seen),),
+        max_dropped_share=1.0,
+    )
+
+    def clean() -> None:
+        texts = read_evaluation_texts(settings, str(folder / "seen.npy"))
+        with beam.Pipeline() as pipeline:
+            cleaning.clean(pipeline, str(documents), str(cleaned), settings, texts)
+
+    timed("cleaning", cleaned, clean)
+    for family, model in families.items():
+        config = from_json(FAMILIES[family].config, json.dumps(model))
+        tokenizer = json.dumps(dataclasses.asdict(config.tokenizer))
+
+        def count(family: str = family, tokenizer: str = tokenizer) -> None:
+            with beam.Pipeline() as pipeline:
+                vocabulary_trainer.count(
+                    pipeline,
+                    str(documents),
+                    str(folder / "words" / family),
+                    family,
+                    tokenizer,
+                    VocabularyConfig(),
+                )
+
+        timed(f"vocabulary, {family}", folder / "words" / family, count)
+        output = folder / family
+        timed(
+            f"examples, {family}",
+            output / "examples",
+            lambda family=family, model=model, output=output: make(
+                documents, output, family, model, tokenizers[family]
+            ),
+        )
+    return found
+
+
+def _size(folder: pathlib.Path) -> int:
+    return sum(os.path.getsize(path) for path in folder.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

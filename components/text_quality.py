@@ -61,12 +61,15 @@ def _identifier():  # type: ignore[no-untyped-def]
 def _faults(
     document: Document, words: Sequence[str], hashes: np.ndarray, config: CleaningConfig
 ) -> Iterator[Fault]:
+    # Of what is no text in any language, its make-up tells more than the likeliest language.
+    if config.quality:
+        yield from _make_up(document, words, config)
     if config.language_confidence is not None:
         found, probability = language_of(document.text)
         if found != _primary(document.lang) and probability >= config.language_confidence:
             yield Fault("other language", f"{found}, not {document.lang} ({probability:.2f})")
     if config.quality:
-        yield from _make_up(document, words, config)
+        yield from _stop_words(document, words, config)
         yield from _repetition(document.text, hashes, config)
 
 
@@ -94,7 +97,12 @@ def _make_up(document: Document, words: Sequence[str], config: CleaningConfig) -
     letters = sum(any(map(str.isalpha, word)) for word in spaced) / len(spaced)
     if letters < config.min_alphabetic_words:
         yield Fault("few letters", f"in {letters:.0%} of the words")
-    stop_words = _STOP_WORDS.get(language)
+
+
+def _stop_words(
+    document: Document, words: Sequence[str], config: CleaningConfig
+) -> Iterator[Fault]:
+    stop_words = _STOP_WORDS.get(_primary(document.lang))
     if stop_words and (count := sum(word in stop_words for word in words)) < config.min_stop_words:
         yield Fault("stop words", f"{count} of them")
 

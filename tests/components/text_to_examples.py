@@ -1,0 +1,86 @@
+"""Raw text to BERT's examples, without TFX: ingestion, cleaning, example building.
+
+    python -m tests.components.text_to_examples INPUT FOLDER [--flag=…]
+
+As the pipeline does, each attempt writes into a folder of its own, and finished shards outlive it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components import cleaning, ingestion
+from components.config import CleaningConfig, ExamplesConfig, IngestionConfig
+from components.example_generation import build
+from components.input_files import expand
+from models.bert.config import BertConfig, BertObjectiveConfig
+from models.registry import FAMILIES
+from models.tokenizers.config import WordPieceConfig
+from tests.testdata.small_corpus import text
+
+INGESTION = IngestionConfig(eval_share=0.2, shards=4, eval_shards=2)
+MODEL = BertConfig(objective=BertObjectiveConfig(sequence_length=48, dupe_factor=2))
+CLEANING = CleaningConfig()
+
+
+def learn(folder: pathlib.Path) -> None:
+    """A tokenizer of the small corpus's words."""
+    row, config = FAMILIES["bert"], WordPieceConfig(vocabulary_size=300)
+    splitter: Any = row.tokenizer.word_splitter(config)
+    words, numbers = splitter.count(tf.constant([text(number) for number in range(50)]))
+    counts = {
+        word.decode(): int(number)
+        for word, number in zip(words.numpy(), numbers.numpy(), strict=True)
+    }
+    row.learn(collections.Counter(counts), config).save(folder)
+
+
+def run(
+    source: pathlib.Path,
+    folder: pathlib.Path,
+    attempt: str = "only",
+    clean: CleaningConfig = CLEANING,
+    flags: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Runs all steps below `folder / attempt`; returns the summaries that they write."""
+    here = folder / attempt
+    documents, cleaned, examples = here / "documents", here / "cleaned", here / "examples"
+
+    def pipeline() -> beam.Pipeline:
+        return beam.Pipeline(options=PipelineOptions([*flags]))
+
+    with pipeline() as steps:
+        ingestion.ingest(steps, expand(str(source)), str(documents), INGESTION)
+    shutil.rmtree(documents / ingestion.SCRATCH)
+    with pipeline() as steps:
+        cleaning.clean(steps, str(documents), str(cleaned), clean, None)
+    shutil.rmtree(cleaned / cleaning.SCRATCH)
+    learn(examples / "tokenizer")
+    with pipeline() as steps:
+        build(
+            steps, str(cleaned), str(examples), family="bert",
+            model=json.dumps(dataclasses.asdict(MODEL)), config=ExamplesConfig(), span=1,
+            code="git 0", finished=str(folder / "finished"),
+        )  # fmt: skip
+    return {
+        "ingestion": json.loads((documents / "ingestion.json").read_text()),
+        "cleaning": json.loads((cleaned / "cleaning.json").read_text()),
+        "examples": json.loads((examples / "examples.json").read_text()),
+        "manifest": (examples / "SHA256SUMS").read_text(),
+    }
+
+
+if __name__ == "__main__":
+    given, into, name, *rest = sys.argv[1:]
+    print("begun", flush=True)
+    run(pathlib.Path(given), pathlib.Path(into), name, flags=tuple(rest))

@@ -1,0 +1,157 @@
+"""From text to examples: one manifest, whatever the order, the runner, the kills and the poison."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from components.config import CleaningConfig
+from tests.components.text_to_examples import run
+from tests.testdata.small_corpus import ROOT, text
+
+pytestmark = pytest.mark.e2e
+# A record that names no source gets its file's, which another order would change.
+GOOD = [{"id": f"d{n}", "text": text(n), "source": "small"} for n in range(891)]
+FILES = 5
+
+
+def write(folder: pathlib.Path, records: list[bytes]) -> pathlib.Path:
+    """Records dealt out to files."""
+    folder.mkdir()
+    for n in range(FILES):
+        (folder / f"{n}.jsonl").write_bytes(b"\n".join(records[n::FILES]) + b"\n")
+    return folder
+
+
+@pytest.fixture(scope="module", name="good")
+def _good() -> list[bytes]:
+    return [json.dumps(record).encode() for record in GOOD]
+
+
+@pytest.fixture(scope="module", name="source")
+def _source(good: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write(tmp_path_factory.mktemp("text") / "in", good)
+
+
+@pytest.fixture(scope="module", name="manifest")
+def _manifest(source: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = run(source, tmp_path_factory.mktemp("once"))
+    assert found["cleaning"]["splits"]["train"]["kept"] > 600
+    assert len(found["manifest"].splitlines()) == 6
+    return found["manifest"]
+
+
+def test_the_order_of_the_input_is_not_seen(
+    good: list[bytes], manifest: str, tmp_path: pathlib.Path
+) -> None:
+    assert run(write(tmp_path / "in", good[::-1]), tmp_path)["manifest"] == manifest
+
+
+def test_worker_processes_are_not_seen(
+    source: pathlib.Path, manifest: str, tmp_path: pathlib.Path
+) -> None:
+    flags = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    assert run(source, tmp_path, flags=flags)["manifest"] == manifest
+
+
+def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathlib.Path) -> None:
+    """`kill -9` at three random moments, then once to the end."""
+    command = [sys.executable, "-m", "tests.components.text_to_examples", str(source)]
+
+    def start(attempt: str) -> subprocess.Popen[str]:
+        arguments = [*command, str(tmp_path), attempt]
+        return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+    begun = time.monotonic()
+    whole = start("whole")
+    assert whole.wait() == 0
+    seconds = time.monotonic() - begun
+    told = (tmp_path / "whole" / "examples" / "SHA256SUMS").read_text()
+    assert told == manifest
+    for path in (tmp_path / "finished").iterdir():
+        path.unlink()
+    moments = random.Random(0)
+    killed = 0
+    for attempt in range(20):
+        process = start(f"killed-{attempt}")
+        assert process.stdout is not None
+        process.stdout.readline()  # "begun": its imports are behind it
+        time.sleep(moments.uniform(0, seconds / 3))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        if killed == 3:
+            break
+    assert killed == 3
+    assert start("last").wait() == 0
+    assert (tmp_path / "last" / "examples" / "SHA256SUMS").read_text() == manifest
+
+
+POISON: dict[str, tuple[bytes, str]] = {
+    "binary": (bytes(byte for byte in range(256) if byte not in b"\r\n"), "not UTF-8"),
+    "truncated": (json.dumps(GOOD[0]).encode()[:90], "not JSON"),
+    "only spaces": (json.dumps({"id": "p2", "text": " \t\u3000 "}).encode(), "text is empty"),
+    "mixed encodings": ('{"id": "p3", "text": "Größe '.encode() + b'Gr\xf6\xdfe"}', "not UTF-8"),
+    "lone surrogate": (rb'{"id": "p4", "text": "A \ud800 alone."}', "lone surrogate"),
+    "megabyte words": (
+        json.dumps({"id": "p5", "text": " ".join(["a" * 500_000] * 2)}).encode(),
+        "few words",
+    ),
+    "right-to-left": (
+        json.dumps(
+            {"id": "p6", "text": "ارتفع النهر في تلك الليلة ونزل رجال القرية. " * 5}
+        ).encode(),
+        "other language",
+    ),
+    "zero-width": (
+        json.dumps({"id": "p7", "text": "\u200b".join(text(1))}).encode(),
+        "word length",
+    ),
+    "combining marks": (
+        json.dumps({"id": "p8", "text": "a" + "\u0301\u0323" * 5_000}).encode(),
+        "few words",
+    ),
+}
+RULES = CleaningConfig(language_confidence=0.9, quality=True, min_words=20, max_repeated_words=1.0)
+
+
+@pytest.fixture(name="poisoned")
+def _poisoned(good: list[bytes], tmp_path: pathlib.Path) -> pathlib.Path:
+    records = [*good]
+    for number, (poison, _) in enumerate(POISON.values()):
+        records.insert(100 * number, poison)
+    assert len(POISON) == 0.01 * len(records)
+    return write(tmp_path / "in", records)
+
+
+def test_poison_leaves_the_good_records_examples_as_they_are(
+    poisoned: pathlib.Path, source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    clean = run(source, tmp_path / "clean", clean=RULES)
+    found = run(poisoned, tmp_path / "poisoned", clean=RULES)
+    assert found["manifest"] == clean["manifest"]
+    assert found["examples"] == clean["examples"]
+    lost: dict[str, int] = dict(found["ingestion"]["quarantined_by_reason"])
+    for split in found["cleaning"]["splits"].values():
+        for reason, count in split["dropped"].items():
+            lost[reason] = lost.get(reason, 0) + count
+    expected: dict[str, int] = {}
+    for _, reason in POISON.values():
+        expected[reason] = expected.get(reason, 0) + 1
+    assert lost == expected
+    assert sum(split["kept"] for split in clean["cleaning"]["splits"].values()) == len(GOOD)
+
+
+def test_poison_that_nothing_forbids_is_learned_from(
+    poisoned: pathlib.Path, manifest: str, tmp_path: pathlib.Path
+) -> None:
+    found = run(poisoned, tmp_path / "out")
+    splits = found["cleaning"]["splits"].values()
+    assert sum(split["documents"] for split in splits) == len(GOOD) + 4
+    assert found["manifest"] != manifest
