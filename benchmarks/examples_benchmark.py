@@ -33,7 +33,7 @@ from benchmarks.corpus import DEFAULT
 from benchmarks.make_examples import steps
 from benchmarks.processes import measure
 from components import example_generation
-from components.documents import Document
+from components.documents import Document, record_writer
 from components.tokenization import GraphTokenizer, tokenize_documents
 from models.config import from_json
 from models.examples import Serializer
@@ -257,8 +257,7 @@ class Bench:
         records = timed("serialize", lambda: [serializer.serialize_columns(e) for e in made])
 
         def write() -> None:
-            path = str(self._folder / "stages.tfrecord.gz")
-            with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+            with record_writer(str(self._folder / "stages.tfrecord.gz")) as writer:
                 for block in records:
                     for record in block:
                         writer.write(record)

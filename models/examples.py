@@ -157,9 +157,17 @@ def _packed(column: np.ndarray) -> list[bytes]:
 
 def _bytes_lists(column: np.ndarray) -> list[bytes]:
     """BytesList messages of `[examples, values]`."""
-    rows = column.tolist()
-    known = {value: _delimited(1, value) for value in set(itertools.chain.from_iterable(rows))}
-    return [b"".join([known[value] for value in row]) for row in rows]
+    flat = column.ravel().tolist()
+    known = {value: _value(value) for value in set(flat)}
+    fields = [known[value] for value in flat]
+    width = column.shape[1]
+    return [b"".join(fields[begin : begin + width]) for begin in range(0, len(flat), width)]
+
+
+@functools.lru_cache(maxsize=262_144)  # a language's words, and no more of one's sources
+def _value(value: bytes) -> bytes:
+    """A value of a BytesList."""
+    return _delimited(1, value)
 
 
 _PAYLOADS = {"int64": _int64_lists, "float32": _float_lists, "string": _bytes_lists}

@@ -19,7 +19,7 @@ from models.tokenizers.character import (
     unpack_rows,
 )
 
-_BLOCK = 1_024  # windows laid out at a time, which bounds the memory
+_BLOCK = 1_024  # windows laid out, or rows compared, at a time, which bounds the memory
 
 
 def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
@@ -159,10 +159,11 @@ class _Sequence:
         word_ids: Callable[[np.ndarray], np.ndarray],
     ) -> None:
         texts = (document.tokens for document in documents)
-        spelled = np.concatenate([*texts, SENTENCE_START[None], SENTENCE_END[None]])
+        markers = SENTENCE_START[None], SENTENCE_END[None]
+        spelled = np.concatenate([*texts, *markers], dtype=np.int16, casting="same_kind")
         # Words are kept once: a group's text would take 50 numbers a word, and twice.
-        kept, places = _distinct(spelled.astype(np.int16))
-        rows = spelled[kept].astype(np.int16)
+        kept, places = _distinct(spelled)
+        rows = spelled[kept]
         self.words = pack_rows(rows)
         self.ids = word_ids(rows).astype(np.int64)
         words, (start, end) = places[:-2], places[-2:]
@@ -193,7 +194,9 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(2):
         _, kept, places = np.unique(keys, return_index=True, return_inverse=True)
         places = places.ravel().astype(np.int32)
-        if np.array_equal(rows[kept][places], rows):
+        distinct = rows[kept]
+        blocks = (slice(begin, begin + _BLOCK) for begin in range(0, len(rows), _BLOCK))
+        if all(np.array_equal(distinct[places[block]], rows[block]) for block in blocks):
             break
         keys = np.ascontiguousarray(rows).view(f"V{2 * WORD_LENGTH}")[:, 0]
     return kept, places
