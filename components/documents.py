@@ -16,6 +16,8 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
+_BLOCK_BITS = 8
+
 
 class Document(NamedTuple):
     """One text.
@@ -118,21 +120,28 @@ def read_documents(shard: str | os.PathLike[str]) -> list[Document]:
 def non_letters(text: str) -> int:
     """Counts the characters that are neither letters, nor marks upon letters, nor white space."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    return len(codes) - int(np.count_nonzero(_letters_and_spaces()[codes]))
+    table, known = _letters_and_spaces()
+    blocks = np.flatnonzero(np.bincount(codes >> _BLOCK_BITS, minlength=len(known)))
+    for block in blocks[~known[blocks]].tolist():
+        first = block << _BLOCK_BITS
+        table[first : first + (1 << _BLOCK_BITS)] = [
+            unicodedata.category(character)[0] in "LM" or character.isspace()
+            for character in map(chr, range(first, first + (1 << _BLOCK_BITS)))
+        ]
+        known[block] = True
+    return len(codes) - int(np.count_nonzero(table[codes]))
 
 
 @functools.cache
-def _letters_and_spaces() -> np.ndarray:
-    """Returns bool [code points of Unicode]: letters (L*), marks (M*) and white space.
+def _letters_and_spaces() -> tuple[np.ndarray, np.ndarray]:
+    """What is known so far, block by block: all of Unicode takes a second.
 
-    Marks are letters here: without them a text in Devanagari would be a third non-letters.
+    Returns:
+        bool [code points of Unicode]: letters (L*), marks (M*) and white space; bool [blocks].
+        Marks are letters here: without them a text in Devanagari would be a third non-letters.
     """
-    characters = map(chr, range(sys.maxunicode + 1))
-    return np.fromiter(
-        (unicodedata.category(c)[0] in "LM" or c.isspace() for c in characters),
-        np.bool_,
-        sys.maxunicode + 1,
-    )
+    points = sys.maxunicode + 1
+    return np.zeros(points, np.bool_), np.zeros(points >> _BLOCK_BITS, np.bool_)
 
 
 class ReadDocuments(beam.PTransform):
