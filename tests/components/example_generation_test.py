@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -13,10 +14,14 @@ import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
+from components.documents import place_of
 from components.example_generation import build
 from models.bert.objective import BertObjective
+from models.bert.pairs import Corpus, make_pairs
 from models.examples import check
+from models.objective import TokenizedDocument
 from models.tokenizers.sentences import split_sentences
 from tests.components.built_examples import (
     EMPTY,
@@ -33,6 +38,7 @@ from tests.components.built_examples import (
     write_documents,
 )
 from tests.testdata import little_bert
+from tests.testdata.likely import likely
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +213,26 @@ def test_every_draw_is_keyed_by_seed_span_split_and_group(
     monkeypatch.setattr(np.random, "default_rng", lambda key: keys.append(key) or rng(key))
     make(tmp_path, made["documents"], span=7, config=dataclasses.replace(SETTINGS, seed=5))
     assert sorted(keys) == [(5, 7, 0, 0), (5, 7, 0, 1), (5, 7, 0, 2), (5, 7, 1, 0), (5, 7, 1, 1)]
+
+
+def test_partners_are_uniform_over_the_documents_of_the_corpus() -> None:
+    # Of a document's own group all the others are as likely, and the group is a uniform sample.
+    documents, shards = 12, {"train": 3, "eval": 1}
+    counts = np.zeros(documents, np.int64)
+    for salt in range(3_000):
+        ids = [f"{salt}/{n}" for n in range(documents)]
+        places = [place_of(identity, eval_share=0.0, shards=shards).shard for identity in ids]
+        group = [n for n in range(documents) if places[n] == places[0]]
+        tokens = [
+            TokenizedDocument.of(ids[n], "", "en", [np.full(4, n, np.int32)] * 2) for n in group
+        ]
+        corpus = Corpus.of(tokens, np.zeros(documents, np.bool_))
+        made = make_pairs(
+            corpus, max_tokens=8, short_share=0.0, passes=2, rng=np.random.default_rng(salt),
+            tally=collections.Counter(),
+        )  # fmt: skip
+        drawn = made.b_start[(made.document == 0) & (made.follows == 0)]
+        counts += np.bincount(corpus.tokens[drawn], minlength=documents)
+    assert counts[0] == 0
+    assert counts.sum() > 1_500
+    assert likely(stats.chisquare(counts[1:]).pvalue)
