@@ -50,7 +50,7 @@ def bands_of(words: np.ndarray, threshold: float) -> list[bytes]:
     shingles = np.unique(hash_grams(words, SHINGLE))
     if not len(shingles):
         return []
-    sketch = _sketch()
+    sketch = _empty().copy()
     for begin in range(0, len(shingles), _AT_ONCE):
         sketch.update_batch(shingles[begin : begin + _AT_ONCE])
     values = sketch.hashvalues.astype("<u8")
@@ -59,7 +59,9 @@ def bands_of(words: np.ndarray, threshold: float) -> list[bytes]:
     return [hashlib.sha256(bytes([n]) + row.tobytes()).digest()[:16] for n, row in enumerate(cut)]
 
 
-def _sketch() -> Any:
+@functools.cache
+def _empty() -> Any:
+    """The sketch of no text, whose permutations all others share."""
     from datasketch import MinHash
 
     return MinHash(_PERMUTATIONS, seed=1, scheme="affine64", hashfunc=int)

@@ -5,6 +5,7 @@ repeated words are counted in words rather than in characters.
 """
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from components.word_grams import hash_grams
 _READ = 1_000  # characters of a text's beginning that its language is told from
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
+_LETTERED = re.compile(r"\S*?[^\W\d_]\S*")
 _BULLETS = ("•", "‣", "⁃", "*", "-", "–")
 _ELLIPSES = ("...", "…")
 
@@ -94,7 +96,7 @@ def _make_up(document: Document, words: Sequence[str], config: CleaningConfig) -
     if ellipses > config.max_ellipsis_lines:
         yield Fault("ellipses", f"{ellipses:.0%} of the lines")
     spaced = text.split()
-    letters = sum(any(map(str.isalpha, word)) for word in spaced) / len(spaced)
+    letters = len(_LETTERED.findall(text)) / len(spaced)
     if letters < config.min_alphabetic_words:
         yield Fault("few letters", f"in {letters:.0%} of the words")
 
@@ -103,7 +105,7 @@ def _stop_words(
     document: Document, words: Sequence[str], config: CleaningConfig
 ) -> Iterator[Fault]:
     stop_words = _STOP_WORDS.get(_primary(document.lang))
-    if stop_words and (count := sum(word in stop_words for word in words)) < config.min_stop_words:
+    if stop_words and (count := sum(map(stop_words.__contains__, words))) < config.min_stop_words:
         yield Fault("stop words", f"{count} of them")
 
 

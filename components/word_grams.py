@@ -23,7 +23,8 @@ def hash_words(words: Sequence[str]) -> np.ndarray:
     """Hashes of words, alike on every machine and in every release: uint64 `[words]`."""
     if not words:
         return np.zeros(0, np.uint64)
-    return tf.strings.to_hash_bucket_fast(words, 2**63 - 1).numpy().astype(np.uint64)
+    column = np.array(words, object)  # TensorFlow looks at each value of a list
+    return tf.strings.to_hash_bucket_fast(column, 2**63 - 1).numpy().astype(np.uint64)
 
 
 def hash_grams(words: np.ndarray, n: int) -> np.ndarray:
