@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.examples import length_buckets
@@ -13,6 +14,7 @@ from models.objective import Example, Examples, Feature, FeatureSpec, Position, 
 from models.tokenizers.character import (
     SENTENCE_END,
     SENTENCE_START,
+    SPECIAL_TOKENS,
     WORD_LENGTH,
     hash_rows,
     pack_rows,
@@ -20,6 +22,7 @@ from models.tokenizers.character import (
 )
 
 _BLOCK = 1_024  # windows laid out, or rows compared, at a time, which bounds the memory
+_MARKER_IDS = {role: number for number, role in enumerate(SPECIAL_TOKENS)}
 
 
 def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
@@ -33,8 +36,7 @@ def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
             words, "int64", "words of each sentence from its last, </S> before it", unpack_rows
         ),
         "padding_mask": Feature(time, "int64", "1 for a real word"),
-        "word_ids": Feature(time, "int64", "the softmax's ids of character_ids"),
-        "backward_word_ids": Feature(time, "int64", "those of backward_character_ids"),
+        "first_ids": Feature((2,), "int64", "the softmax's ids of the first word of either"),
         "next_ids": Feature(time, "int64", "the word that follows each of character_ids"),
         "previous_ids": Feature(time, "int64", "the word before each of backward_character_ids"),
         "stream": Feature((1,), "int64", "the stream that the window is of"),
@@ -92,23 +94,38 @@ def make_examples(
         turned, labels, before = sequence.backward, sequence.next, sequence.previous
         ahead, back = sequence.forward[index], turned[index]
         document = np.searchsorted(sequence.begins, index[:, 0], side="right") - 1
-        by_word = {
-            "word_ids": ids[ahead],
-            "backward_word_ids": ids[back],
-            "next_ids": ids[labels[index]],
-            "previous_ids": ids[before[index]],
-        }
         columns = {
             "character_ids": np.where(real, words[ahead], b""),
             "backward_character_ids": np.where(real, words[back], b""),
             "padding_mask": real.astype(np.int64),
-            **{name: value * real for name, value in by_word.items()},
+            "first_ids": ids[np.stack([ahead[:, 0], back[:, 0]], axis=1)] * real[:, :1],
+            "next_ids": ids[labels[index]] * real,
+            "previous_ids": ids[before[index]] * real,
             "stream": stream[:, None],
             "continues": (turn > 0).astype(np.int64)[:, None],
             "source": sources[document][:, None],
             "length": buckets[lengths][:, None],
         }
         yield columns
+
+
+def read_ids(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The softmax's ids of what is read in either direction, int `[batch, time]` each.
+
+    A word is read after it was predicted, and a sentence's other marker after the one that ends it,
+    so that of what is read a window holds the first alone. Padding has ids of no meaning.
+
+    Args:
+        features: those of the spec, parsed.
+    """
+    first = tf.convert_to_tensor(features["first_ids"])
+    start, end = (tf.constant(_MARKER_IDS[role], first.dtype) for role in ("start", "end"))
+    read = []
+    for place, told, ends, begins in ((0, "next_ids", end, start), (1, "previous_ids", start, end)):
+        before = tf.convert_to_tensor(features[told])[:, :-1]
+        rest = tf.where(before == ends, begins, before)
+        read.append(tf.concat([first[:, place : place + 1], rest], axis=1))
+    return read[0], read[1]
 
 
 def spell(

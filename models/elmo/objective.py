@@ -13,6 +13,7 @@ from models.baselines import PairCounts
 from models.elmo import examples, serving
 from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
+from models.elmo.examples import read_ids
 from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
 from models.errors import ConfigError
@@ -112,11 +113,11 @@ class ElmoObjective:
         forward, backward = PairCounts(size), PairCounts(size)
         for batch in examples:
             real = np.asarray(batch["padding_mask"]) > 0
-            for pairs, read, label in (
-                (forward, "word_ids", "next_ids"),
-                (backward, "backward_word_ids", "previous_ids"),
+            read = read_ids(batch)
+            for pairs, ids, label in zip(
+                (forward, backward), read, ("next_ids", "previous_ids"), strict=True
             ):
-                pairs.add(np.asarray(batch[read])[real], np.asarray(batch[label])[real])
+                pairs.add(np.asarray(ids)[real], np.asarray(batch[label])[real])
         model.forward_bigram.fill(forward)
         model.backward_bigram.fill(backward)
         labels = [

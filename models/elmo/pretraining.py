@@ -10,6 +10,7 @@ import tensorflow as tf
 from models.baselines import BigramBaseline, UnigramBaseline
 from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
+from models.elmo.examples import read_ids
 from models.elmo.lstm import DIRECTIONS, State
 from models.elmo.softmax import WordSoftmax
 
@@ -93,13 +94,12 @@ class ElmoPretraining(keras.Model):
         weights: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """All sums: those given, the baselines', and of both directions together."""
+        forward, backward = read_ids(features)
         for direction, read, label, bigram in (
-            ("forward", "word_ids", "next_ids", self.forward_bigram),
-            ("backward", "backward_word_ids", "previous_ids", self.backward_bigram),
+            ("forward", forward, "next_ids", self.forward_bigram),
+            ("backward", backward, "previous_ids", self.backward_bigram),
         ):
-            sums[f"{direction}_bigram_nll_sum"] = _sum(
-                bigram(features[read], features[label]), weights
-            )
+            sums[f"{direction}_bigram_nll_sum"] = _sum(bigram(read, features[label]), weights)
             nll, correct = self.unigram(features[label])
             sums[f"{direction}_unigram_nll_sum"] = _sum(nll, weights)
             sums[f"{direction}_unigram_correct_count"] = _sum(correct, weights)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from models.elmo import examples as elmo_examples
 from models.elmo.config import ElmoObjectiveConfig
-from models.elmo.examples import feature_spec, make_examples, spell
+from models.elmo.examples import feature_spec, make_examples, read_ids, spell
 from models.examples import check, unstack
 from models.objective import Example, Position, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START, unpack_rows
@@ -83,12 +83,17 @@ def made(
     examples = [example for examples in made for example in unstack(examples)]
     for example in examples:
         check(example, feature_spec(config))
-    # As the model reads them.
-    unpacked = [
-        example | {name: unpack_rows(tf.constant(example[name])).numpy() for name in CHARACTERS}
-        for example in examples
-    ]
-    return unpacked, tally
+    return [as_read(example) for example in examples], tally
+
+
+def as_read(example: Example) -> Example:
+    """What the model makes of it."""
+    found = {name: unpack_rows(tf.constant(example[name])).numpy() for name in CHARACTERS}
+    told = ("first_ids", "next_ids", "previous_ids")
+    forward, backward = read_ids({name: example[name][None] for name in told})
+    mask = example["padding_mask"]
+    found |= {"word_ids": forward[0] * mask, "backward_word_ids": backward[0] * mask}
+    return {**example, **{name: np.asarray(value) for name, value in found.items()}}
 
 
 def real(examples: list[Example], name: str) -> list[int]:

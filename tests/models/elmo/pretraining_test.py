@@ -40,8 +40,7 @@ def batch(rows: int, *, seed: int = 0, full: bool = False) -> dict[str, np.ndarr
         "character_ids": words(),
         "backward_character_ids": words(),
         "padding_mask": mask,
-        "word_ids": ids(),
-        "backward_word_ids": ids(),
+        "first_ids": rng.integers(0, SIZE, (rows, 2)).astype(np.int32),
         "next_ids": ids(),
         "previous_ids": ids(),
         "stream": (np.arange(rows, dtype=np.int32) % 2)[:, None],
@@ -146,11 +145,14 @@ def test_baselines_are_of_each_directions_pairs() -> None:
         model, tf.data.Dataset.from_tensor_slices(given).batch(4)
     )
     real = given["padding_mask"] > 0
-    for bigram, read, label in (
-        (model.forward_bigram, "word_ids", "next_ids"),
-        (model.backward_bigram, "backward_word_ids", "previous_ids"),
+    for direction, bigram, label, (ends, begins) in (
+        (0, model.forward_bigram, "next_ids", (1, 0)),
+        (1, model.backward_bigram, "previous_ids", (0, 1)),
     ):
-        pairs = given[read][real].astype(np.int64) * SIZE + given[label][real]
+        read = np.roll(given[label], 1, axis=1)
+        read = np.where(read == ends, begins, read)
+        read[:, 0] = given["first_ids"][:, direction]
+        pairs = read[real].astype(np.int64) * SIZE + given[label][real]
         kept = bigram.keys.numpy()
         assert set(kept[kept < SIZE**2].tolist()) <= set(pairs.tolist())
         assert bigram.keys.numpy()[0] < SIZE**2
