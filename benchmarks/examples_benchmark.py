@@ -4,7 +4,8 @@
 
 race: raw text to examples, whole processes on one core, beside `create_pretraining_data.py` of
 `tf-models-official` in an environment of its own, same text and vocabulary: sequences a second.
-shares: seconds of a shard's stages in this process, as multiples of tokenizing alone.
+shares: seconds of a shard's stages in this process, the fastest of three, as multiples of
+tokenizing alone.
 workers: two worker processes beside one. memory: the most that all processes held at once, at
 growing sizes of text, which is the input again and again under new ids, in process and with two
 workers. rates: seconds of one core for each MB of text, without imports, of each step on Beam, and
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
     parser.add_argument("--megabytes", type=float, default=4, help="of race and shares")
     parser.add_argument("--workers-megabytes", type=float, default=40)
+    parser.add_argument("--workers-dupe", type=int, nargs="*", default=[1, 10])
     parser.add_argument("--memory-megabytes", type=float, nargs="*", default=[15, 60])
     parser.add_argument("--document-characters", type=int, default=5_000, help="of rates")
     parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="of the race")
@@ -124,14 +126,16 @@ class Bench:
     def workers(self) -> None:
         """One worker process and two, each on a core."""
         text = self._corpus(self._options.workers_megabytes)
-        seconds = {}
-        for count in (1, 2):
-            model = {"objective": {"dupe_factor": 1}}
-            seconds[count], _, _ = self._make("bert", text, model, WORKERS[count], CORES[count])
-        print(
-            f"workers: one process {seconds[1]:.1f} s, two {seconds[2]:.1f} s;"
-            f" ratio {seconds[1] / seconds[2]:.2f}"
-        )
+        for dupe in self._options.workers_dupe:
+            model = {"objective": {"dupe_factor": dupe}}
+            seconds = {
+                count: self._make("bert", text, model, WORKERS[count], CORES[count])[0]
+                for count in CORES
+            }
+            print(
+                f"workers, dupe {dupe}: one process {seconds[1]:.1f} s, two {seconds[2]:.1f} s;"
+                f" ratio {seconds[1] / seconds[2]:.2f}"
+            )
 
     def memory(self) -> None:
         """The most that the processes held at once, at each size."""
@@ -240,29 +244,34 @@ class Bench:
         graph = GraphTokenizer(tokenizer)
         graph.ids(tf.constant(["warm up"]))
         tally: collections.Counter[str] = collections.Counter()
-        stages: dict[str, float] = {}
-
-        def timed(stage: str, work: Callable[[], Any]) -> Any:
-            begun = time.perf_counter()
-            result = work()
-            stages[stage] = time.perf_counter() - begun
-            return result
-
-        tokenized = timed(
-            "tokenize", lambda: tokenize_documents(documents, objective, graph, tally)
-        )
-        rng = np.random.default_rng(0)
-        made = timed("make", lambda: list(objective.make_examples(tokenized, rng, tally)))
         serializer = Serializer(objective.feature_spec())
-        records = timed("serialize", lambda: [serializer.serialize_columns(e) for e in made])
+        path = str(self._folder / "stages.tfrecord.gz")
 
-        def write() -> None:
-            with record_writer(str(self._folder / "stages.tfrecord.gz")) as writer:
-                for block in records:
-                    for record in block:
+        def once() -> dict[str, float]:
+            """Seconds of each stage, one batch of examples after the other as the builder does."""
+            seconds: collections.Counter[str] = collections.Counter()
+            at = time.perf_counter()
+
+            def ended(stage: str) -> None:
+                nonlocal at
+                seconds[stage] += time.perf_counter() - at
+                at = time.perf_counter()
+
+            tokenized = tokenize_documents(documents, objective, graph, tally)
+            ended("tokenize")
+            with record_writer(path) as writer:
+                for made in objective.make_examples(tokenized, np.random.default_rng(0), tally):
+                    ended("make")
+                    records = serializer.serialize_columns(made)
+                    ended("serialize")
+                    for record in records:
                         writer.write(record)
+                    ended("write")
+            ended("write")
+            return dict(seconds)
 
-        timed("write", write)
+        rounds = [once() for _ in range(3)]
+        stages = {stage: min(found[stage] for found in rounds) for stage in rounds[0]}
         told = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
         print(f"shares, {name}: {told}; ratio {sum(stages.values()) / stages['tokenize']:.1f}")
 
