@@ -41,9 +41,10 @@ test: setup  ## Runs the fast tests, then the end-to-end tests
 test-fast: setup  ## Runs the fast tests
 	python -m pytest -n 2 -m "not e2e"
 
+E2E ?= e2e
 .PHONY: e2e
-e2e: setup  ## Runs the end-to-end tests
-	python -m pytest -n 2 -m e2e --no-loadscope-reorder --durations=15
+e2e: setup  ## Runs the end-to-end tests, or those of them that E2E= names by their marks
+	python -m pytest -n 2 -m "$(E2E)" --no-loadscope-reorder --durations=15
 
 .PHONY: flink
 flink:  ## Fetches Apache Flink for the end-to-end tests; needs Java 17 and Maven

@@ -46,6 +46,7 @@ WORDS_FILE = "words.json"
 
 _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
 _BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
+_MOST_WORDS = 1_000_000  # different ones counted before they are handed on
 _LOG = logging.getLogger("polyseme.vocabulary_trainer")
 
 
@@ -155,14 +156,18 @@ class _CountWords(beam.DoFn):
         self._size += len(document.text)
         if self._size >= _BATCH_CHARACTERS:
             self._cut()
-        return iter(())  # all is yielded at the end
+        if len(self._counts) >= _MOST_WORDS:
+            yield from self._told()
 
     def finish_bundle(self) -> Iterator[Any]:
         self._cut()
-        for word, number in self._counts.items():
-            yield beam.utils.windowed_value.WindowedValue(
-                (word.decode(), number), MIN_TIMESTAMP, [GlobalWindow()]
-            )
+        for counted in self._told():
+            yield beam.utils.windowed_value.WindowedValue(counted, MIN_TIMESTAMP, [GlobalWindow()])
+
+    def _told(self) -> Iterator[tuple[str, int]]:
+        counts, self._counts = self._counts, collections.Counter()
+        for word, number in counts.items():
+            yield word.decode(), number
 
     def _cut(self) -> None:
         if self._texts:

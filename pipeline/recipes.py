@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from components.config import IngestionConfig, ValidationConfig, VocabularyConfig
+from components.config import CleaningConfig, IngestionConfig, ValidationConfig, VocabularyConfig
 from models.bert.config import SIZES as BERT_SIZES
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
@@ -69,6 +69,7 @@ def bert_tiny() -> PipelineConfig:
         ),
         ingestion=IngestionConfig(eval_share=0.2, shards=2),
         validation=ValidationConfig(max_duplicate_share=1.0),
+        cleaning=CleaningConfig(duplicates=False),
         vocabulary=VocabularyConfig(min_count=1),
         training=TrainingConfig(
             steps=20,

@@ -91,6 +91,7 @@ def test_commands_on_the_readers_own_text(tmp_path: pathlib.Path) -> None:
     printed = shell([line for line in commands() if not line.startswith("make ")], tmp_path)
     assert "bert_demo" in printed  # of recipes
     assert "Call me [MASK]." in printed
+    assert "padding" in printed  # of examples
     assert "corpus fingerprint" in printed
     assert "usage: python -m pipeline" in printed
 

@@ -146,11 +146,12 @@ def test_rare_words_are_left_out_and_still_in_the_figures(
     }
 
 
-@pytest.mark.parametrize("batch", [1, 50, 1_000_000])
+@pytest.mark.parametrize(("batch", "most"), [(1, 100), (50, 3), (50, 100), (1_000_000, 100)])
 def test_counts_are_those_of_plain_python_whatever_the_batch(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch: int
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
 ) -> None:
     monkeypatch.setattr(vocabulary_trainer, "_BATCH_CHARACTERS", batch)
+    monkeypatch.setattr(vocabulary_trainer, "_MOST_WORDS", most)
     rng = np.random.default_rng(1)
     words = ["the", "The", "RIVER", "bank", "banks", "x1", "O'Hara", "(so)", "well-known", "3.50!"]
     texts = [" ".join(rng.choice(words, size=rng.integers(1, 30))) for _ in range(20)]
