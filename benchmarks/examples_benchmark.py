@@ -145,7 +145,9 @@ class Bench:
             flags = WORKERS[workers] if workers > 1 else ()
             for megabytes in self._options.memory_megabytes:
                 text = self._corpus(megabytes)
-                seconds, peak, _ = self._make("bert", text, model, flags, CORES[workers])
+                seconds, peak, _ = self._make(
+                    "bert", text, model, flags, CORES[workers], memory=True
+                )
                 peaks.append(peak)
                 print(
                     f"memory: {workers} worker(s), {megabytes:,.0f} MB of text in {seconds:.0f} s,"
@@ -222,8 +224,10 @@ class Bench:
         model: dict[str, Any],
         flags: Sequence[str] = (),
         cores: str = "0",
+        *,
+        memory: bool = False,
     ) -> tuple[float, int, int]:
-        """Seconds, bytes of the largest process, and examples."""
+        """Seconds, bytes of all processes at their peak if asked for, and examples."""
         with tempfile.TemporaryDirectory(dir=self._folder) as output:
             command = [
                 sys.executable, "-m", "benchmarks.make_examples", "--input", str(text),
@@ -231,7 +235,7 @@ class Bench:
                 "--family", family, "--model", json.dumps(model),
                 *(f"--flag={flag}" for flag in flags),
             ]  # fmt: skip
-            seconds, peak = measure(command, cores)
+            seconds, peak = measure(command, cores, memory=memory)
             told = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
             splits = json.loads(told)["splits"].values()
             return seconds, peak, sum(split["examples"] for split in splits)

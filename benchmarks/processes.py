@@ -14,11 +14,12 @@ from collections.abc import Sequence
 _EVERY = 0.2  # seconds between two looks
 
 
-def measure(command: Sequence[str], cores: str) -> tuple[float, int]:
-    """Seconds of a command that is bound to cores, and bytes at its peak.
+def measure(command: Sequence[str], cores: str, *, memory: bool = False) -> tuple[float, int]:
+    """Seconds of a command that is bound to cores, and bytes at its peak if `memory` is asked for.
 
-    Bytes are looked for five times a second: the sum over the command's processes, what several
-    share in equal parts. `ru_maxrss` won't do: Linux counts the starting process's peak in it.
+    Bytes are looked for five times a second, which takes time of its own: the sum over the
+    command's processes, what several share in equal parts. `ru_maxrss` won't do: Linux counts the
+    starting process's peak in it.
     """
     peak = 0
     ended = threading.Event()
@@ -38,11 +39,13 @@ def measure(command: Sequence[str], cores: str) -> tuple[float, int]:
             start_new_session=True,
         )
         watcher = threading.Thread(target=watch, args=(process.pid,))
-        watcher.start()
+        if memory:
+            watcher.start()
         status = process.wait()
         seconds = time.perf_counter() - begun
         ended.set()
-        watcher.join()
+        if memory:
+            watcher.join()
         if status:
             told.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{told.read().decode()[-4000:]}")

@@ -56,28 +56,27 @@ class GroupThroughFiles(beam.PTransform):
 
     def expand(self, items: Any) -> Any:
         """Writes runs and a list of them, then hands it to each key."""
-        listing = (
-            items
-            | "WriteRuns" >> beam.ParDo(_WriteRuns(self._folder, self._keys))
-            | "All" >> beam.combiners.ToList()
-            | "List" >> beam.Map(_list, self._folder)
-        )
+        runs = items | "WriteRuns" >> beam.ParDo(_WriteRuns(self._folder, self._keys))
+        # Few transforms: each costs tens of milliseconds before the first item is seen.
         return (
             items.pipeline
-            | "Keys" >> beam.Create(range(self._keys))
+            | "Folder" >> beam.Create([self._folder])
+            | "List" >> beam.FlatMap(_list, self._keys, beam.pvalue.AsList(runs))
             | "Spread" >> beam.Reshuffle()
-            | "Take" >> beam.Map(_take, beam.pvalue.AsSingleton(listing))
+            | "Take" >> beam.MapTuple(_take)
         )
 
 
-def _list(runs: list[str], folder: str) -> str:
+def _list(folder: str, keys: int, runs: list[str]) -> Iterator[tuple[str, int]]:
+    """Writes the names of all runs to a file and yields it with each key."""
     path = os.path.join(folder, f"runs-{uuid.uuid4().hex}.txt")
     with open(path, "w", encoding="utf-8") as stream:
         stream.writelines(f"{run}\n" for run in runs)
-    return path
+    for key in range(keys):
+        yield path, key
 
 
-def _take(key: int, listing: str) -> tuple[int, Any]:
+def _take(listing: str, key: int) -> tuple[int, Any]:
     return key, Group(listing, key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
 
 import apache_beam as beam
@@ -74,3 +75,8 @@ def test_a_run_that_no_bundle_handed_on_is_not_read(tmp_path: pathlib.Path) -> N
             | beam.MapTuple(lambda key, group: (key, list(group)))
         )
         assert_that(groups, equal_to([(0, ["new"])]))
+
+
+def test_a_worker_looks_for_cycles_seldom() -> None:
+    # It begins with the package `components`, which sees to it.
+    assert gc.get_threshold()[0] == 100_000

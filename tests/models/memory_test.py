@@ -1,9 +1,10 @@
+import gc
 import os
 import resource
 import subprocess
 import sys
 
-from models.memory import keep_freed_memory
+from models.memory import collect_seldom, keep_freed_memory
 
 
 def faults() -> int:
@@ -23,6 +24,16 @@ def test_buffers_that_come_again_get_the_same_pages() -> None:
     known, before, after = done.stdout.split()
     assert known == "True"
     assert int(after) < int(before) / 10
+
+
+def test_cycles_are_looked_for_seldom() -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        collect_seldom()
+        assert gc.get_threshold() == (100_000, 10, 10)
+    finally:
+        gc.set_threshold(*before)
 
 
 if __name__ == "__main__":
