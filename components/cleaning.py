@@ -76,7 +76,7 @@ def clean(
     scratch = os.path.join(folder, SCRATCH)
     for name in (SCRATCH, "Dropped", *(f"Split-{split}" for split in SPLITS)):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
-    shards = sorted(map(str, pathlib.Path(documents).glob("Split-*/documents-*")))
+    shards = sorted(map(str, pathlib.Path(documents).glob("Split-*/documents-*.tfrecord.gz")))
     judged = (
         pipeline
         | "Shards" >> beam.Create(list(enumerate(shards)))
@@ -178,14 +178,15 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         else:
             dropped.append(_dropped(document, fault))
         characters["kept" if fault is None else fault.reason] += len(document.text)
+    scratch, target = os.path.join(folder, SCRATCH), os.path.join(folder, f"Split-{split}", name)
     if not dropped:
-        link_whole(shard, os.path.join(folder, f"Split-{split}", name))
+        link_whole(shard, target, scratch)
     elif kept:
-        temporary = os.path.join(folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
+        temporary = os.path.join(scratch, f"{name}.{uuid.uuid4().hex}")
         with record_writer(temporary) as writer:
             for record in kept:
                 writer.write(record)
-        os.replace(temporary, os.path.join(folder, f"Split-{split}", name))
+        os.replace(temporary, target)
     if dropped:
         path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")
         write_whole(path, (json.dumps(item, ensure_ascii=False) + "\n" for item in dropped))

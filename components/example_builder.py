@@ -26,6 +26,7 @@ from components.config import ExamplesConfig
 from components.example_generation import (
     EXAMPLES_FILE,
     FOUND,
+    SCRATCH,
     SPLITS,
     TOKENIZER_FOLDER,
     build,
@@ -89,6 +90,7 @@ def ExampleBuilder(
             finished=finished,
         )
     shutil.rmtree(finished)
+    shutil.rmtree(os.path.join(examples.uri, SCRATCH))
     found = _counted(pipeline, FOUND)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
         splits = json.load(stream)["splits"]

@@ -35,6 +35,8 @@ EXAMPLES_FILE = "examples.json"
 MANIFEST_FILE = "SHA256SUMS"
 TOKENIZER_FOLDER = "tokenizer"
 SPLITS = ("train", "eval")
+SCRATCH = "scratch"
+"""What workers leave in the artifact's folder, to be removed behind them."""
 FOUND = "finished_before"
 """Beam's counter of the files that a run before had finished."""
 
@@ -64,12 +66,14 @@ def build(
         code: version of the code.
         finished: folder of finished shards, which the caller removes.
     """
-    for path in (finished, *(os.path.join(folder, f"Split-{split}") for split in SPLITS)):
-        os.makedirs(path, exist_ok=True)
+    for name in (SCRATCH, *(f"Split-{split}" for split in SPLITS)):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    os.makedirs(finished, exist_ok=True)
     make = _MakeShard(folder, family, model, config.seed, span, code, finished)
     _ = (
         pipeline
-        | "Shards" >> beam.Create(sorted(pathlib.Path(documents).glob("Split-*/documents-*")))
+        | "Shards"
+        >> beam.Create(sorted(pathlib.Path(documents).glob("Split-*/documents-*.tfrecord.gz")))
         | "Spread" >> beam.Reshuffle()
         | "Make" >> beam.ParDo(make)
         | "All" >> beam.combiners.ToList()
@@ -98,6 +102,7 @@ class _MakeShard(beam.DoFn):
             self._fingerprint(shard),
             os.path.join(self._folder, name),
             functools.partial(self._make, shard),
+            os.path.join(self._folder, SCRATCH),
         )
         if found:
             beam.metrics.Metrics.counter("polyseme", FOUND).inc()

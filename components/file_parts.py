@@ -49,7 +49,9 @@ def parts(file: str, size: int = _PART_BYTES) -> Iterator[FilePart]:
         yield FilePart(file)
     else:
         with open(file, "rb") as stream:
-            yield from _lines(stream, file, size, blank=suffix == ".txt")
+            found = [*_lines(stream, file, size, blank=suffix == ".txt")]
+        # Of a file without a record its reader says so, if it sees all of it.
+        yield from found if any(map(_has_more_than_space, found)) else [FilePart(file)]
 
 
 def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[FilePart]:
@@ -76,6 +78,17 @@ def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[
         end = stream.tell()
         yield FilePart(file, begin, end if end < total else None, line)
         begin, line = end, line + lines
+
+
+def _has_more_than_space(part: FilePart) -> bool:
+    with open(part.file, "rb") as stream:
+        stream.seek(part.begin)
+        left = part.end - part.begin if part.end is not None else -1
+        while left and (block := stream.read(_BLOCK if left < 0 else min(_BLOCK, left))):
+            if block.strip():
+                return True
+            left -= len(block) if left > 0 else 0
+    return False
 
 
 def _whole_line(stream: IO[bytes]) -> bytes:

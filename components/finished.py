@@ -16,7 +16,11 @@ from components.whole_files import link_whole, write_whole
 
 
 def finish(
-    folder: str, fingerprint: str, target: str, make: Callable[[str], dict[str, Any]]
+    folder: str,
+    fingerprint: str,
+    target: str,
+    make: Callable[[str], dict[str, Any]],
+    scratch: str,
 ) -> tuple[dict[str, Any], bool]:
     """Puts a file at `target`: the finished one of this fingerprint, or one that is made now.
 
@@ -25,6 +29,7 @@ def finish(
         fingerprint: a hash of all that the file is made of.
         target: where it is to be; replaced if there.
         make: writes the file to a path and returns what is to be known of it, as JSON can say it.
+        scratch: a folder on the target's file system, to be removed when all is done.
 
     Returns:
         What is known of the file, with its `sha256`, and whether it was finished before.
@@ -38,7 +43,7 @@ def finish(
         known["sha256"] = sha256(temporary)
         os.replace(temporary, kept)
         write_whole(f"{kept}.json", [json.dumps(known)])  # who finds this finds the file whole
-    link_whole(kept, target)
+    link_whole(kept, target, scratch)
     return known, found
 
 

@@ -101,7 +101,10 @@ def ingest(
     malformed = (read[_MALFORMED], written[_MALFORMED]) | "Bad" >> beam.Flatten()
     _ = (
         {
-            "tallies": written.tallies | "KeyTallies" >> beam.Map(_alone),
+            # One more of nothing, so that a summary is written whatever was found.
+            "tallies": (written.tallies, pipeline | "Nothing" >> beam.Create([None]))
+            | "Tallies" >> beam.Flatten()
+            | "KeyTallies" >> beam.Map(_alone),
             "malformed": malformed | "KeyBad" >> beam.Map(_alone),
         }
         | "All" >> beam.CoGroupByKey()
@@ -235,7 +238,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
         split: {"documents": 0, "characters": 0, "duplicates": 0, "sources": {}, "langs": {}}
         for split in SPLITS
     }
-    for tally in groups["tallies"]:
+    for tally in filter(None, groups["tallies"]):
         split = splits[tally["split"]]
         for field in ("documents", "characters", "duplicates"):
             split[field] += tally[field]

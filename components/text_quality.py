@@ -18,7 +18,7 @@ from components.word_grams import hash_grams
 _READ = 1_000  # characters of a text's beginning that its language is told from
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
-_LETTERED = re.compile(r"\S*?[^\W\d_]\S*")
+_LETTER = re.compile(r"[^\W\d_]")
 _BULLETS = ("•", "‣", "⁃", "*", "-", "–")
 _ELLIPSES = ("...", "…")
 
@@ -96,7 +96,7 @@ def _make_up(document: Document, words: Sequence[str], config: CleaningConfig) -
     if ellipses > config.max_ellipsis_lines:
         yield Fault("ellipses", f"{ellipses:.0%} of the lines")
     spaced = text.split()
-    letters = len(_LETTERED.findall(text)) / len(spaced)
+    letters = sum(map(bool, map(_LETTER.search, spaced))) / len(spaced)
     if letters < config.min_alphabetic_words:
         yield Fault("few letters", f"in {letters:.0%} of the words")
 

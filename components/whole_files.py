@@ -16,9 +16,15 @@ def write_whole(path: str, lines: Iterable[str]) -> None:
     os.replace(temporary, path)
 
 
-def link_whole(source: str, target: str) -> None:
-    """Gives a file a second name, or a copy on another file system, in place of what is there."""
-    temporary = f"{target}.{uuid.uuid4().hex}"
+def link_whole(source: str, target: str, scratch: str) -> None:
+    """Gives a file a second name, or a copy on another file system, in place of what is there.
+
+    Args:
+        source, target: the two names.
+        scratch: a folder on the target's file system, for a name that a killed worker may leave:
+            beside the target it would be read as one more file.
+    """
+    temporary = os.path.join(scratch, f"{os.path.basename(target)}.{uuid.uuid4().hex}")
     try:
         os.link(source, temporary)
     except OSError:

@@ -1,16 +1,18 @@
 """A text's words, and hashes of all runs of n of them: what texts are compared by."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 # Chinese and Japanese write no spaces: there each character stands for a word.
-_WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    r"|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_LETTERS = rf"[^\W_{_UNSPACED}]+"
+_MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c)[0] == "M")
+# Marks are part of a word, as the vowels of Hindi: `\w` knows letters and digits only.
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[{_MARKS}]+(?:{_LETTERS})?)*")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio, odd
 
 

@@ -67,8 +67,12 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         limit: how many to count, at most.
 
     Raises:
-        ConfigError: the folder holds no examples, or not that split.
+        ConfigError: the folder holds no examples, or not that split; or none are to be counted.
     """
+    if limit < 1:
+        raise ConfigError(
+            f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"
+        )
     from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 
     try:

@@ -56,7 +56,8 @@ class BertObjectiveConfig:
     """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
     segmenter: str = "jieba:lcut"
     """What cuts Chinese into the words that `whole_words` masks: `module:function`, text to words;
-    empty takes characters for words."""
+    empty takes characters for words. Caches know it by its name alone: where what it does changes,
+    give it another."""
     longest_ngram: int = 1
     """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
     with a probability that goes by 1/n (ALBERT: 3)."""

@@ -148,7 +148,7 @@ def _whole_words(
     for rank in range(int(count.max(initial=0))):
         if not left.any():
             break
-        at = order[:, rank]
+        at = np.where(rank < count, order[:, rank], 0)  # a row may have no such word
         most_words = np.minimum(drawn[:, rank], reach[rows, at])
         spans = np.stack([ends[rows, at + size] - ends[rows, at] for size in sizes], axis=1)
         n = np.sum((sizes <= most_words[:, None]) & (spans <= left[:, None]), axis=1)

@@ -77,6 +77,6 @@ def test_a_run_that_no_bundle_handed_on_is_not_read(tmp_path: pathlib.Path) -> N
         assert_that(groups, equal_to([(0, ["new"])]))
 
 
-def test_a_worker_looks_for_cycles_seldom() -> None:
-    # It begins with the package `components`, which sees to it.
+def test_who_imports_a_component_looks_for_cycles_seldom() -> None:
+    # As each of Beam's worker processes does.
     assert gc.get_threshold()[0] == 100_000

@@ -28,18 +28,18 @@ KNOWN = {"lines": 1, "sha256": hashlib.sha256(b"made").hexdigest()}
 
 def test_what_is_finished_is_not_made_again(tmp_path: pathlib.Path) -> None:
     make, target = Maker(), tmp_path / "target"
-    assert finish(str(tmp_path), "c0ffee", str(target), make) == (KNOWN, False)
+    assert finish(str(tmp_path), "c0ffee", str(target), make, str(tmp_path)) == (KNOWN, False)
     target.unlink()
-    assert finish(str(tmp_path), "c0ffee", str(target), make) == (KNOWN, True)
+    assert finish(str(tmp_path), "c0ffee", str(target), make, str(tmp_path)) == (KNOWN, True)
     assert (target.read_text(), make.times) == ("made", 1)
-    assert finish(str(tmp_path), "feed", str(target), make) == (KNOWN, False)
+    assert finish(str(tmp_path), "feed", str(target), make, str(tmp_path)) == (KNOWN, False)
     assert make.times == 2
 
 
 @pytest.mark.parametrize("what", ["damaged", "file lost", "half told", "nothing told"])
 def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> None:
     make, target = Maker(), tmp_path / "target"
-    finish(str(tmp_path), "c0ffee", str(target), make)
+    finish(str(tmp_path), "c0ffee", str(target), make, str(tmp_path))
     kept, told = tmp_path / "c0ffee", tmp_path / "c0ffee.json"
     target.unlink()
     if what == "damaged":
@@ -50,7 +50,7 @@ def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> N
         told.write_text(told.read_text()[:-1])
     else:
         told.unlink()
-    assert finish(str(tmp_path), "c0ffee", str(target), make) == (KNOWN, False)
+    assert finish(str(tmp_path), "c0ffee", str(target), make, str(tmp_path)) == (KNOWN, False)
     assert (target.read_text(), make.times) == ("made", 2)
 
 
@@ -60,9 +60,12 @@ def test_a_maker_that_dies_finishes_nothing(tmp_path: pathlib.Path) -> None:
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        finish(str(tmp_path), "c0ffee", str(tmp_path / "target"), die)
+        finish(str(tmp_path), "c0ffee", str(tmp_path / "target"), die, str(tmp_path))
     make = Maker()
-    assert finish(str(tmp_path), "c0ffee", str(tmp_path / "target"), make) == (KNOWN, False)
+    assert finish(str(tmp_path), "c0ffee", str(tmp_path / "target"), make, str(tmp_path)) == (
+        KNOWN,
+        False,
+    )
 
 
 def test_sha256(tmp_path: pathlib.Path) -> None:

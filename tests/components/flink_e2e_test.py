@@ -1,37 +1,34 @@
-"""Ingestion and examples on a Flink cluster: the bytes of the DirectRunner, whatever is killed."""
+"""Text to examples on a Flink cluster: the DirectRunner's manifest, whatever is killed."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import example_generation, ingestion
-from components.config import ExamplesConfig, IngestionConfig
-from components.example_generation import build
-from components.ingestion import SCRATCH, ingest
-from tests.components.built_examples import MODEL, contents
+from components.config import CleaningConfig
 from tests.components.flink_cluster import MISSING, FlinkCluster, flink_cluster
-from tests.testdata import little_bert
+from tests.components.text_to_examples import run
+from tests.testdata.small_corpus import text
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
 ]
-CONFIG = IngestionConfig(eval_share=0.3, shards=3, eval_shards=2)
+CLEANING = CleaningConfig(near_duplicate_similarity=0.75)
 
 
 @pytest.fixture(scope="module", name="corpus")
 def _corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("corpus") / "a.jsonl"
-    lines = [json.dumps({"id": f"d{n}", "text": little_bert.text(n)}) for n in range(60)]
-    path.write_text("\n".join([*lines, lines[0], "{cut sh"]))
+    lines = [json.dumps({"id": f"d{n}", "text": text(n)}) for n in range(90)]
+    again = [json.dumps({"id": "again", "text": text(7)})]
+    nearly = [json.dumps({"id": "nearly", "text": f"{text(8)} Once more."})]
+    path.write_text("\n".join([*lines, *again, *nearly, lines[0], "{cut sh"]))
     return path
 
 
@@ -41,42 +38,30 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]
         yield cluster
 
 
-def run(corpus: pathlib.Path, folder: pathlib.Path, *flags: str) -> dict[str, bytes]:
-    """Text to examples; returns the bytes of all that was made."""
-    documents, examples = folder / "documents", folder / "examples"
-    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-        ingest(pipeline, [str(corpus)], str(documents), CONFIG)
-    shutil.rmtree(documents / SCRATCH)
-    little_bert.tokenizer().save(examples / "tokenizer")
-    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-        build(
-            pipeline, str(documents), str(examples), family="bert", model=MODEL,
-            config=ExamplesConfig(), span=1, code="git 0", finished=str(folder / "finished"),
-        )  # fmt: skip
-    shutil.rmtree(folder / "finished")
-    return contents(folder)
-
-
 @pytest.fixture(scope="module", name="expected")
-def _expected(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    made = run(corpus, tmp_path_factory.mktemp("direct"))
-    assert sum(name.endswith(".tfrecord.gz") for name in made) == 2 * 5
+def _expected(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    made = run(corpus, tmp_path_factory.mktemp("direct"), clean=CLEANING)
+    assert made["ingestion"]["quarantined"] == 2
+    dropped = [split["dropped"] for split in made["cleaning"]["splits"].values()]
+    assert sum(counts.get("duplicate", 0) for counts in dropped) == 1
+    assert sum(counts.get("near duplicate", 0) for counts in dropped) == 1
+    assert len(made["manifest"].splitlines()) == 6
     return made
 
 
-def test_the_same_bytes_on_flink(
+def test_the_same_manifest_on_flink(
     corpus: pathlib.Path,
     cluster: FlinkCluster,
-    expected: dict[str, bytes],
+    expected: dict[str, Any],
     tmp_path: pathlib.Path,
 ) -> None:
-    assert run(corpus, tmp_path, *cluster.flags) == expected
+    assert run(corpus, tmp_path, clean=CLEANING, flags=cluster.flags) == expected
 
 
-def test_the_same_bytes_when_task_managers_are_killed(
+def test_the_same_manifest_when_task_managers_are_killed(
     corpus: pathlib.Path,
     cluster: FlinkCluster,
-    expected: dict[str, bytes],
+    expected: dict[str, Any],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -99,5 +84,5 @@ def test_the_same_bytes_when_task_managers_are_killed(
 
     kill_at_the_second(ingestion._WriteShard, "_write")
     kill_at_the_second(example_generation._MakeShard, "_make")
-    assert run(corpus, tmp_path, *cluster.flags) == expected
+    assert run(corpus, tmp_path, clean=CLEANING, flags=cluster.flags) == expected
     assert killed == ["_write", "_make"]

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from components.input_files import expand, input_fingerprint, suffix_of
+from components.input_files import expand, input_fingerprint, patterns_fingerprint, suffix_of
 from models.errors import DataRefused
 
 
@@ -143,3 +143,17 @@ def test_imports_neither_tensorflow_nor_beam() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_fingerprint_of_several_patterns_is_of_their_bytes(tmp_path: pathlib.Path) -> None:
+    one, two = tmp_path / "a.txt", tmp_path / "b.txt"
+    one.write_text("One")
+    two.write_text("Two")
+    patterns = (str(one), str(two))
+    first = patterns_fingerprint(patterns)
+    assert patterns_fingerprint(patterns) == first != patterns_fingerprint(patterns[:1])
+    two.write_text("More")
+    assert patterns_fingerprint(patterns) != first
+    assert patterns_fingerprint(()) == ""
+    with pytest.raises(DataRefused):
+        patterns_fingerprint((str(tmp_path / "none.txt"),))

@@ -86,7 +86,7 @@ def test_refuses_to_leave_too_few(tmp_path: pathlib.Path) -> None:
         clean(tmp_path, {"a": "Same.", "b": "Same."}, CleaningConfig())
 
 
-@pytest.mark.parametrize("similarity", [0.0, 1.0, 7.0])
+@pytest.mark.parametrize("similarity", [0.0, -0.5, 1.0, 7.0])
 def test_a_similarity_is_a_share(similarity: float) -> None:
     with pytest.raises(ConfigError, match="no share of common words"):
         CleaningConfig(near_duplicate_similarity=similarity)

@@ -69,6 +69,19 @@ def test_a_rule_that_is_just_kept(text: str) -> None:
     assert fault(text) is None
 
 
+def test_a_long_run_without_letters_takes_no_time() -> None:
+    # A rule that looked again from each of its characters would take a quarter of an hour.
+    assert fault(GOOD + "=" * 200_000) is None
+
+
+def test_hindi_has_its_vowels() -> None:
+    text = (
+        "उस रात नदी चढ़ी और गाँव के लोग दीपक लेकर किनारे तक गए।"
+        " उन्हें जल्दी करनी थी, क्योंकि पानी खेत तक आ गया था।"
+    )
+    assert fault(text, dataclasses.replace(QUALITY, min_words=10), lang="hi") is None
+
+
 def test_english_has_stop_words() -> None:
     text = " ".join(word for word in GOOD.split() if word.lower() not in STOPPED)
     config = dataclasses.replace(QUALITY, min_words=40)

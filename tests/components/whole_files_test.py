@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,26 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     assert path.read_text() == "old"
 
 
+def test_a_copy_that_dies_leaves_nothing_beside_the_target(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: str, target: str) -> None:
+        raise OSError("Operation not supported")
+
+    def copy(source: str, target: str) -> None:
+        pathlib.Path(target).write_text("ha")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    for name in ("there", "scratch"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a").write_text("half")
+    with pytest.raises(KeyboardInterrupt):
+        link_whole(str(tmp_path / "a"), str(tmp_path / "there" / "b"), str(tmp_path / "scratch"))
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 @pytest.mark.parametrize("same_file_system", [True, False])
 def test_a_second_name(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, same_file_system: bool
@@ -45,7 +66,7 @@ def test_a_second_name(
     source.write_text("new")
     target.write_text("old")
     for _ in range(2):
-        link_whole(str(source), str(target))
+        link_whole(str(source), str(target), str(tmp_path))
         assert target.read_text() == "new"
     assert sorted(tmp_path.iterdir()) == [source, target]
     assert source.samefile(target) is same_file_system

@@ -17,6 +17,8 @@ from components.word_grams import hash_grams, hash_words, words_of
         ("河岸 bank 銀行", ["河", "岸", "bank", "銀", "行"]),
         ("これはペンです", list("これはペンです")),
         ("𠀀𠀁b", ["𠀀", "𠀁", "b"]),
+        ("नदी का किनारा।", ["नदी", "का", "किनारा"]),
+        ("e\u0301te\u0301 \u0301x", ["e\u0301te\u0301", "x"]),
         ("Überfluß ÉTÉ", ["überfluß", "été"]),
     ],
 )

@@ -80,6 +80,8 @@ def test_caches_see_text_code_and_configuration() -> None:
     given = parameters("TextExampleGen")
     assert (given["fingerprint"], given["code"], given["span"]) == ("c0ffee", "git 0", 3)
     assert parameters("TextSchema")["code"] == "git 0"
+    assert parameters("ExampleBuilder")["code"] == "git 0"
+    assert parameters("TextCleaner")["evaluation"] == "e7a1"
     custom = json.loads(str(parameters("Trainer")["custom_config"]))
     assert json.loads(custom["provenance"])["fingerprint"] == PROVENANCE.fingerprint
     assert custom["checkpoints"] == "/runs/mine/checkpoints"

@@ -184,6 +184,25 @@ def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, sh
     assert likely(stats.chi2_contingency(table).pvalue)
 
 
+@pytest.mark.parametrize("longest", [2, 3, 5])
+def test_rows_of_few_words_stand_beside_rows_of_many(longest: int) -> None:
+    # Rows that take all they want soon, and one whose words never fit, so that all are tried.
+    time, few, many = 128, 20, 20
+    maskable = np.zeros((few + many, time), bool)
+    maskable[:few, 1:7] = True
+    maskable[few:, 1:126] = True
+    begins = np.ones((few + many, time), bool)
+    begins[:few] = np.arange(time) == 1  # one word of six tokens, where one is wanted
+    lengths = np.array([8] * few + [127] * many)
+    for seed in range(5):
+        masked = mask_words(
+            np.full((few + many, time), 7), maskable, lengths, share=0.15, max_predictions=20,
+            mask_id=MASK, words=WORDS, rng=np.random.default_rng(seed), begins=begins,
+            longest_ngram=longest,
+        )  # fmt: skip
+        assert (masked.weights > 0).sum(axis=1).tolist() == [0] * few + [19] * many
+
+
 @settings(deadline=None)
 @given(
     st.integers(1, 4),
