@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+from collections.abc import Iterator
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST_FROM_HEAP = 1 << 30
 _NEVER_TRIM = (1 << 31) - 1
-_OBJECTS = 100_000
 
 
-def collect_seldom() -> None:
-    """Has Python look for cycles after 100,000 new objects rather than after 700.
+@contextlib.contextmanager
+def imports() -> Iterator[None]:
+    """Keeps Python from looking for cycles while large libraries are imported in the block.
 
-    What TensorFlow, Beam and TFX make when they are imported stays, and would be looked through
-    again and again: half a second to three seconds of every process.
+    What they make stays, and would be looked through again and again; after the block it is not
+    looked at any more. Of what is made then cycles are looked for as before: Keras's models are in
+    cycles, and their weights would be held for longer.
     """
-    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def keep_freed_memory() -> bool:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
+from models.memory import imports
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain
@@ -147,9 +148,10 @@ def _execute(
     """Runs the graph; returns what stopped it."""
     try:
         console.print("[dim]loading TensorFlow, Beam and TFX[/]")
-        from components.serving_check import docker_available
-        from pipeline.dag import create_pretraining_pipeline
-        from pipeline.runners import run_locally
+        with imports():
+            from components.serving_check import docker_available
+            from pipeline.dag import create_pretraining_pipeline
+            from pipeline.runners import run_locally
 
         docker = config.serve_in_container and docker_available()
         run_locally(create_pretraining_pipeline(config, provenance, docker=docker), run_id)

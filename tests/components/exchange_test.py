@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pathlib
 
 import apache_beam as beam
@@ -75,8 +74,3 @@ def test_a_run_that_no_bundle_handed_on_is_not_read(tmp_path: pathlib.Path) -> N
             | beam.MapTuple(lambda key, group: (key, list(group)))
         )
         assert_that(groups, equal_to([(0, ["new"])]))
-
-
-def test_who_imports_a_component_looks_for_cycles_seldom() -> None:
-    # As each of Beam's worker processes does.
-    assert gc.get_threshold()[0] == 100_000

@@ -4,7 +4,7 @@ import resource
 import subprocess
 import sys
 
-from models.memory import collect_seldom, keep_freed_memory
+from models.memory import imports, keep_freed_memory
 
 
 def faults() -> int:
@@ -26,14 +26,15 @@ def test_buffers_that_come_again_get_the_same_pages() -> None:
     assert int(after) < int(before) / 10
 
 
-def test_cycles_are_looked_for_seldom() -> None:
-    before = gc.get_threshold()
+def test_what_is_imported_is_not_looked_through_again() -> None:
+    before = gc.get_freeze_count()
     try:
-        gc.set_threshold(700, 10, 10)
-        collect_seldom()
-        assert gc.get_threshold() == (100_000, 10, 10)
+        with imports():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
     finally:
-        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 if __name__ == "__main__":
