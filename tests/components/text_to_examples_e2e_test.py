@@ -62,7 +62,7 @@ def test_worker_processes_are_not_seen(
 
 
 def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathlib.Path) -> None:
-    """`kill -9` at three random moments, then once to the end."""
+    """`kill -9` at three random moments and amid the examples, then once to the end."""
     command = [sys.executable, "-m", "tests.components.text_to_examples", str(source)]
 
     def start(attempt: str) -> subprocess.Popen[str]:
@@ -79,19 +79,24 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
         path.unlink()
     moments = random.Random(0)
     killed = 0
-    found = 0  # files that were finished when it was killed
-    for attempt in range(30):
+    for attempt in range(20):
         process = start(f"killed-{attempt}")
         assert process.stdout is not None
         process.stdout.readline()  # "begun": its imports are behind it
-        time.sleep(moments.uniform(0, seconds))
+        time.sleep(moments.uniform(0, seconds / 3))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        found = len([*(tmp_path / "finished").glob("*.json")])
-        if killed >= 3 and found:
+        if killed == 3:
             break
-    assert killed >= 3
-    assert found
+    assert killed == 3
+    for path in (tmp_path / "finished").glob("*"):
+        path.unlink()
+    process = start("amid")  # and once as soon as a file of examples is finished
+    while not any((tmp_path / "finished").glob("*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert any((tmp_path / "finished").glob("*.json"))
     assert start("last").wait() == 0
     assert (tmp_path / "last" / "examples" / "SHA256SUMS").read_text() == manifest
 
