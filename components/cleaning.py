@@ -24,12 +24,12 @@ from components.config import CleaningConfig
 from components.documents import Document, parse, read_documents, record_writer, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
 from components.exchange import GroupThroughFiles
+from components.ingestion import SPLITS
 from components.near_duplicates import bands_of
 from components.text_quality import Fault, fault_of
 from components.whole_files import link_whole, write_whole
 from components.word_grams import hash_words, words_of
 
-SPLITS = ("train", "eval")
 SUMMARY = "cleaning.json"
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""

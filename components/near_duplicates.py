@@ -27,6 +27,7 @@ class Banding(NamedTuple):
     rows: int
 
 
+@functools.cache
 def banding(threshold: float) -> Banding:
     """The banding whose S rises nearest to a similarity between 0 and 1: there, (1/b)^(1/r)."""
     cuts = (Banding(_PERMUTATIONS // rows, rows) for rows in range(1, _PERMUTATIONS + 1))

@@ -17,9 +17,10 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components.cleaning import SCRATCH, SPLITS, SUMMARY, clean
+from components.cleaning import SCRATCH, SUMMARY, clean
 from components.config import CleaningConfig
 from components.evaluation_texts import read_evaluation_texts
+from components.ingestion import SPLITS
 from models.config import from_json
 from models.errors import DataRefused
 
