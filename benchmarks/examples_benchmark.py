@@ -34,7 +34,8 @@ from benchmarks.corpus import DEFAULT
 from benchmarks.make_examples import steps
 from benchmarks.processes import measure
 from components import example_generation
-from components.documents import Document, record_writer
+from components.documents import Document
+from components.record_files import RecordWriter
 from components.tokenization import GraphTokenizer, tokenize_documents
 from models.config import from_json
 from models.examples import Serializer
@@ -263,13 +264,12 @@ class Bench:
 
             tokenized = tokenize_documents(documents, objective, graph, tally)
             ended("tokenize")
-            with record_writer(path) as writer:
+            with RecordWriter(path) as writer:
                 for made in objective.make_examples(tokenized, np.random.default_rng(0), tally):
                     ended("make")
                     records = serializer.serialize_columns(made)
                     ended("serialize")
-                    for record in records:
-                        writer.write(record)
+                    writer.write(records)
                     ended("write")
             ended("write")
             return dict(seconds)

@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from models.memory import imports
 
-from components import example_generation, ingestion
-from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, VocabularyConfig
-from models.config import from_json
-from models.registry import FAMILIES
+with imports():  # as `python -m pipeline run` does
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components import example_generation, ingestion
+    from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, VocabularyConfig
+    from models.config import from_json
+    from models.registry import FAMILIES
 
 
 def main() -> None:

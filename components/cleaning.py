@@ -21,11 +21,12 @@ import apache_beam as beam
 import tensorflow as tf
 
 from components.config import CleaningConfig
-from components.documents import Document, parse, read_documents, record_writer, text_hash
+from components.documents import Document, parse, read_documents, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
 from components.exchange import GroupThroughFiles
 from components.ingestion import SPLITS
 from components.near_duplicates import bands_of
+from components.record_files import RecordWriter
 from components.text_quality import Fault, fault_of
 from components.whole_files import link_whole, write_whole
 from components.word_grams import hash_words, words_of
@@ -183,9 +184,8 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         link_whole(shard, target, scratch)
     elif kept:
         temporary = os.path.join(scratch, f"{name}.{uuid.uuid4().hex}")
-        with record_writer(temporary) as writer:
-            for record in kept:
-                writer.write(record)
+        with RecordWriter(temporary) as writer:
+            writer.write(kept)
         os.replace(temporary, target)
     if dropped:
         path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")

@@ -102,15 +102,6 @@ def parse(serialized: bytes) -> Document:
     )
 
 
-def record_writer(path: str) -> tf.io.TFRecordWriter:
-    """Writes records whose bytes are the content's alone: TensorFlow's gzip header has no time.
-
-    Level 2 takes half of the default's time and 5 % more room on training examples
-    (docs/decisions/0013-groups-are-files.md).
-    """
-    return tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP", compression_level=2))
-
-
 def read_documents(shard: str | os.PathLike[str]) -> list[Document]:
     """Returns the documents of a file of TextExampleGen's artifact, in its order."""
     records = tf.data.TFRecordDataset(os.fspath(shard), "GZIP").as_numpy_iterator()

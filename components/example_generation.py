@@ -22,8 +22,9 @@ import apache_beam as beam
 import numpy as np
 
 from components.config import ExamplesConfig
-from components.documents import read_documents, record_writer
+from components.documents import read_documents
 from components.finished import finish, sha256
+from components.record_files import RecordWriter
 from components.tokenization import GraphTokenizer, tokenize_documents
 from components.whole_files import write_whole
 from models.config import from_json
@@ -159,10 +160,9 @@ def load(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphToken
 def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:
     """Writes examples; returns their number, their positions and how many of these are real."""
     count = positions = real = 0
-    with record_writer(path) as writer:
+    with RecordWriter(path) as writer:
         for examples in made:
-            for serialized in serializer.serialize_columns(examples):
-                writer.write(serialized)
+            writer.write(serializer.serialize_columns(examples))
             mask = examples["padding_mask"]
             count, positions, real = count + len(mask), positions + mask.size, real + mask.sum()
     return count, positions, int(real)

@@ -20,10 +20,11 @@ from typing import Any
 import apache_beam as beam
 
 from components.config import IngestionConfig
-from components.documents import Place, place_of, record_writer, serialize, text_hash
+from components.documents import Place, place_of, serialize, text_hash
 from components.exchange import GroupThroughFiles
 from components.file_parts import parts
 from components.input_files import suffix_of
+from components.record_files import RecordWriter
 from components.text_records import Malformed, Record, RecordReader
 from components.whole_files import write_whole
 
@@ -212,9 +213,8 @@ class _WriteShard(beam.DoFn):
     def _write(self, place: Place, serialized: list[bytes]) -> None:
         name = f"documents-{place.shard:05d}-of-{self._shards[place.split]:05d}.tfrecord.gz"
         temporary = os.path.join(self._folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
-        with record_writer(temporary) as writer:
-            for item in serialized:
-                writer.write(item)
+        with RecordWriter(temporary) as writer:
+            writer.write(serialized)
         os.replace(temporary, os.path.join(self._folder, f"Split-{place.split}", name))
 
 

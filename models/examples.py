@@ -68,25 +68,33 @@ class Serializer:
             DataRefused: they do not fit the spec; names the feature.
         """
         check({n: np.empty(c.shape[1:], c.dtype) for n, c in examples.items()}, self._spec)
-        parts: list[list[bytes]] = []
+        parts: list[Sequence[bytes]] = []
+        alike: list[np.ndarray] = []  # neighbours of one size in all examples, header and payload
         for name in sorted(self._spec):
-            column = examples[name]
-            flat = column.reshape(len(column), -1)
-            payloads = _PAYLOADS[self._spec[name].dtype](flat)
+            column = examples[name].reshape(len(examples[name]), -1)
+            payloads = _PAYLOADS[self._spec[name].dtype](column)
+            if isinstance(payloads, np.ndarray):
+                header = np.frombuffer(self._header(name, payloads.shape[1]), np.uint8)
+                alike += [np.broadcast_to(header, (len(column), len(header))), payloads]
+                continue
+            parts += [_cut(np.hstack(alike))] if alike else []
+            alike = []
             sizes = [*map(len, payloads)]
-            headers = self._headers[name]
-            for size in {*sizes} - headers.keys():
-                headers[size] = self._header(name, size)
+            headers = {size: self._header(name, size) for size in set(sizes)}
             parts += [headers[size] for size in sizes], payloads
+        parts += [_cut(np.hstack(alike))] if alike else []
         rows = [*map(b"".join, zip(*parts, strict=True))]
         return [_prefix(1, len(row)) + row for row in rows]
 
     def _header(self, name: str, size: int) -> bytes:
         """What stands before a feature's payload: a map entry's key and all lengths."""
-        kind = _FIELDS[self._spec[name].dtype]
-        value = _delimited(2, _delimited(kind, bytes(size)))
-        entry = _delimited(1, _delimited(1, name.encode()) + value)
-        return entry[: len(entry) - size]
+        if size not in (headers := self._headers[name]):
+            dtype = self._spec[name].dtype
+            payload = bytes(size) if dtype == "string" else _delimited(1, bytes(size))
+            value = _delimited(2, _delimited(_FIELDS[dtype], payload))
+            entry = _delimited(1, _delimited(1, name.encode()) + value)
+            headers[size] = entry[: len(entry) - size]
+        return headers[size]
 
 
 def unstack(examples: Examples) -> list[Example]:
@@ -112,47 +120,55 @@ def _delimited(field: int, payload: bytes) -> bytes:
 @functools.lru_cache(maxsize=65_536)
 def _prefix(field: int, size: int) -> bytes:
     """What stands before so many bytes: the field's key, and the size as a varint."""
-    out = bytearray([field << 3 | 2])
-    while size > 127:
-        out.append(size & 127 | 128)
-        size >>= 7
-    out.append(size)
-    return bytes(out)
+    return bytes([field << 3 | 2]) + _varint(size)
 
 
-def _int64_lists(column: np.ndarray) -> list[bytes]:
-    """Int64List messages of `[examples, values]`: packed varints, seven bits to a byte."""
-    rest = column.astype(np.int64, copy=False).view(np.uint64)
-    if rest.size and (most := rest.max()) < 2**32:  # no negative one, which takes ten bytes
-        rest = rest.astype(np.uint8 if most < 128 else np.uint32)
-        if most < 128:
-            return _packed(rest)
-    digits = []
-    present = [np.ones(rest.shape, np.bool_)]
-    while True:
-        more = rest >> rest.dtype.type(7)
-        digit = (rest & rest.dtype.type(127)).astype(np.uint8)
-        digits.append(digit | ((more > 0).astype(np.uint8) << 7))
-        if not more.any():
-            break
-        present.append(more > 0)
-        rest = more
-    kept = np.stack(present, axis=-1)
-    flat = np.stack(digits, axis=-1)[kept].tobytes()
-    ends = np.cumsum(kept.sum(axis=(1, 2))).tolist()
-    return [_delimited(1, flat[begin:end]) for begin, end in itertools.pairwise([0, *ends])]
+def _int64_lists(column: np.ndarray) -> np.ndarray | list[bytes]:
+    """Packed varints of `[examples, values]`, seven bits to a byte, the lowest first.
+
+    Bytes `[examples, values]` if each value fits one, else each example's.
+    """
+    low, high = (column.min(), column.max()) if column.size else (0, 0)
+    if low >= 0 and high < 1 << 7:
+        return column.astype(np.uint8)
+    if low < 0 or high >= 1 << 28:
+        return [b"".join(map(_varint, row)) for row in column.tolist()]
+    # As many bytes for each value as the largest takes; those behind a value's last are left out.
+    values = column.astype("<u2" if high < 1 << 14 else "<u4")
+    spread, kept = values & 127, np.ones_like(values)
+    sizes = np.full(len(values), values.shape[1])
+    for byte in range(1, values.itemsize):
+        more = values >= 1 << 7 * byte
+        spread |= ((values >> 7 * byte & 127) << 8 * byte) | (
+            more << values.dtype.type(8 * byte - 1)
+        )
+        kept |= more << values.dtype.type(8 * byte)
+        sizes += more.sum(axis=1)
+    flat = spread.view(np.uint8)[kept.view(np.bool_)].tobytes()
+    ends = np.cumsum(sizes).tolist()
+    return [flat[begin:end] for begin, end in itertools.pairwise([0, *ends])]
 
 
-def _float_lists(column: np.ndarray) -> list[bytes]:
-    """FloatList messages of `[examples, values]`."""
-    return _packed(column.astype("<f4"))
+@functools.lru_cache(maxsize=65_536)
+def _varint(value: int) -> bytes:
+    """An int64 as a varint; a negative one as what it is modulo 2 to the 64th."""
+    value %= 1 << 64
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
 
 
-def _packed(column: np.ndarray) -> list[bytes]:
-    """Messages whose first field is each row's bytes as they are."""
-    size = column.shape[1] * column.itemsize
-    header, flat = _delimited(1, bytes(size))[: -size or None], column.tobytes()
-    return [header + flat[begin : begin + size] for begin in range(0, len(flat), size)]
+def _float_lists(column: np.ndarray) -> np.ndarray:
+    """Packed floats of `[examples, values]`, bytes `[examples, 4 values]`."""
+    return column.astype("<f4", order="C").view(np.uint8)
+
+
+def _cut(rows: np.ndarray) -> list[bytes]:
+    """The bytes of each row."""
+    size, flat = rows.shape[1], rows.tobytes()
+    return [flat[begin : begin + size] for begin in range(0, len(flat), size)]
 
 
 def _bytes_lists(column: np.ndarray) -> list[bytes]:

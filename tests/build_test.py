@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
     "google": "protobuf",
     "absl": "absl-py",
+    "google_crc32c": "google-crc32c",
     "keras_hub": "keras-hub",
     "ml_metadata": "ml-metadata",
     "tensorflow_data_validation": "tensorflow-data-validation",

@@ -211,23 +211,26 @@ def _lay_out_pairs(
 ) -> _Layout:
     """`[CLS] A [SEP] B [SEP]` and padding."""
     column = np.arange(time)
-    a_end = pairs.a_length[:, None] + 1
-    b_end = a_end + 1 + pairs.b_length[:, None]
-    in_a = (column >= 1) & (column < a_end)
-    in_b = (column > a_end) & (column < b_end)
-    a_index = pairs.a_start[:, None] + (column - 1)
-    b_index = pairs.b_start[:, None] + (column - a_end - 1)
-    index = np.where(in_a, a_index, np.where(in_b, b_index, 0))
-    token_ids = np.where(in_a | in_b, corpus.tokens[index].astype(np.int64), special_ids["padding"])
-    token_ids[:, 0] = special_ids["start"]
     rows = np.arange(len(pairs))
-    token_ids[rows, a_end[:, 0]] = special_ids["end"]
-    token_ids[rows, b_end[:, 0]] = special_ids["end"]
+    a_end = pairs.a_length + 1  # where [SEP] stands
+    b_end = a_end + 1 + pairs.b_length
+    second = column > a_end[:, None]
+    begins = np.where(second, (pairs.b_start - a_end - 1)[:, None], (pairs.a_start - 1)[:, None])
+    index = begins + column
+    maskable = column < b_end[:, None]
+    maskable[:, 0] = False
+    maskable[rows, a_end] = False
+    # Where nothing of the corpus stands an index means nothing, and may be out of bounds.
+    token_ids = corpus.tokens.take(index, mode="clip").astype(np.int64)
+    token_ids[~maskable] = special_ids["padding"]
+    token_ids[:, 0] = special_ids["start"]
+    token_ids[rows, a_end] = special_ids["end"]
+    token_ids[rows, b_end] = special_ids["end"]
     return _Layout(
         token_ids=token_ids,
-        begins=corpus.begins[index],
-        maskable=in_a | in_b,
-        second=in_b | (column == b_end),
+        begins=corpus.begins.take(index, mode="clip"),
+        maskable=maskable,
+        second=second & (column <= b_end[:, None]),
         lengths=pairs.a_length + pairs.b_length + SPECIAL_TOKENS,
         document=pairs.document,
         follows=pairs.follows,

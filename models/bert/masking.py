@@ -73,8 +73,7 @@ def mask_words(
     drawn = words[rng.integers(len(words), size=(examples, slots))]
     replaced = np.where(how < 0.8, mask_id, np.where(how < 0.9, labels, drawn))
     masked = token_ids.copy()
-    row, slot = np.nonzero(taken)
-    masked[row, positions[row, slot]] = replaced[row, slot]
+    masked.ravel()[(rows * time + positions)[taken]] = replaced[taken]
 
     def padded(values: np.ndarray, dtype: type) -> np.ndarray:
         out: np.ndarray = np.zeros((examples, max_predictions), dtype)
@@ -94,13 +93,16 @@ def _tokens(
 ) -> np.ndarray:
     """Positions `[examples, slots]` of single tokens, ascending, then `time`."""
     examples, time = maskable.shape
-    # The positions with the smallest of independent uniform keys are a uniform sample. Keys have
-    # 53 bits: ties, which a sort may break by its hardware, do not happen.
-    keys = np.where(maskable, rng.random((examples, time)), 2.0)
-    order = np.argpartition(keys, slots - 1, axis=1)[:, :slots]
-    by_key = np.argsort(np.take_along_axis(keys, order, axis=1), axis=1)
-    order = np.take_along_axis(order, by_key, axis=1)
-    return np.sort(np.where(np.arange(slots) < wanted[:, None], order, time), axis=1)
+    # The positions with the smallest of independent uniform keys are a uniform sample. A key ends
+    # in its position: no two are the same, so a sort gives one result on whatever hardware.
+    bits = (time - 1).bit_length()
+    keys = rng.integers(2**64, size=(examples, time), dtype=np.uint64)
+    keys = keys >> np.uint64(bits) << np.uint64(bits) | np.arange(time, dtype=np.uint64)
+    keys[~maskable] = 2**64 - 1
+    order = np.sort(keys, axis=1)[:, :slots] & np.uint64((1 << bits) - 1)
+    return np.sort(
+        np.where(np.arange(slots) < wanted[:, None], order.astype(np.int64), time), axis=1
+    )
 
 
 def _whole_words(

@@ -56,13 +56,13 @@ def pack(
         separator: id of what stands between documents.
         rng: the only source of chance.
     """
-    order = rng.permutation(len(corpus.boundaries))
+    order = rng.permutation(len(corpus.sources))
     tokens: list[np.ndarray] = [np.zeros(0, np.int32)]
     begins: list[np.ndarray] = [np.zeros(0, np.bool_)]
     edges, last, owners = [0], [], []  # of pieces: where each begins, if it is its document's last
     at = 0
     for document in order.tolist():
-        own = corpus.boundaries[document]
+        own = corpus.edges[corpus.first[document] : corpus.first[document + 1] + 1].tolist()
         tokens += [corpus.tokens[own[0] : own[-1]], np.array([separator], np.int32)]
         begins += [corpus.begins[own[0] : own[-1]], np.ones(1, np.bool_)]
         for begin, end in itertools.pairwise(own):

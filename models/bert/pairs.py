@@ -12,17 +12,13 @@ order (Lan et al., 2020, "ALBERT").
 
 from __future__ import annotations
 
-import bisect
 import collections
 import dataclasses
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from models.objective import TokenizedDocument
-
-_DRAWS = 4_096  # uniforms drawn at a time: a scalar draw costs more than the rest of a pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +28,15 @@ class Corpus:
     Attributes:
         tokens: int32 `[tokens]`, all pieces of all documents, in order.
         begins: bool `[tokens]`, those that begin a word.
-        boundaries: for each document, the positions in `tokens` where its pieces begin, and the
-            position after its last.
+        edges: int64 `[pieces + 1]`, the positions in `tokens` where pieces begin, and the end.
+        first: int64 `[documents + 1]`, the first piece of each document, and the number of pieces.
         sources: UTF-8 source of each document.
     """
 
     tokens: np.ndarray
     begins: np.ndarray
-    boundaries: Sequence[Sequence[int]]
+    edges: np.ndarray
+    first: np.ndarray
     sources: Sequence[bytes]
 
     @classmethod
@@ -53,15 +50,16 @@ class Corpus:
         documents = [document for document in documents if len(document.lengths)]
         tokens = np.concatenate([np.zeros(0, np.int32), *(d.tokens for d in documents)])
         begins = ~goes_on[tokens]
-        ends = np.cumsum(np.concatenate([[0], *(document.lengths for document in documents)]))
+        edges = np.cumsum(np.concatenate([[0], *(document.lengths for document in documents)]))
         first = np.cumsum([0, *(len(document.lengths) for document in documents)])
         for document, begin, end in zip(documents, first[:-1], first[1:], strict=True):
             if document.begins is not None:
-                begins[ends[begin] : ends[end]] = document.begins
+                begins[edges[begin] : edges[end]] = document.begins
         return cls(
             tokens=tokens,
             begins=begins,
-            boundaries=[ends[begin : end + 1].tolist() for begin, end in itertools.pairwise(first)],
+            edges=edges.astype(np.int64),
+            first=first,
             sources=[document.source.encode() for document in documents],
         )
 
@@ -114,79 +112,80 @@ def make_pairs(
         order: pairs are of one document, in order or not. A chunk of a single piece has none and
             is dropped, and tallied as `chunks_without_partner`.
     """
-    draw = _uniforms(rng)
-    rows: list[tuple[int, int, int, int, int, int]] = []
-    for _ in range(passes):
-        for document in range(len(corpus.boundaries)):
-            target = max_tokens
-            if next(draw) < short_share:
-                target = 2 + int(next(draw) * (max_tokens - 1))
-            if order:
-                rows.extend(
-                    _ordered_pairs(corpus.boundaries[document], document, target, draw, tally)
-                )
-            else:
-                rows.extend(_document_pairs(corpus.boundaries, document, target, draw, tally))
-    columns = np.asarray(rows, np.int64).reshape(-1, 6).T
-    return Pairs(*columns)
+    made = [_make_pass(corpus, max_tokens, short_share, rng, tally, order) for _ in range(passes)]
+    columns = zip(*(vars(pairs).values() for pairs in made), strict=True)
+    return Pairs(*map(np.concatenate, columns))
 
 
-def _document_pairs(
-    boundaries: Sequence[Sequence[int]],
-    document: int,
-    target: int,
-    draw: Iterator[float],
+def _make_pass(
+    corpus: Corpus,
+    max_tokens: int,
+    short_share: float,
+    rng: np.random.Generator,
     tally: collections.Counter[str],
-) -> Iterator[tuple[int, int, int, int, int, int]]:
-    edges = boundaries[document]
-    pieces = len(edges) - 1
-    begin = 0
-    while begin < pieces:
-        end = min(bisect.bisect_left(edges, edges[begin] + target), pieces)
-        cut = begin + 1
-        if end - begin > 1:
-            cut += int(next(draw) * (end - begin - 1))
-        a_start, a_length = edges[begin], edges[cut] - edges[begin]
-        if len(boundaries) == 1:
-            begin = end
-            if end == cut:
-                tally["chunks_without_partner"] += 1
-                continue
-            tally["pairs_without_partner"] += 1
-            yield document, a_start, a_length, edges[cut], edges[end] - edges[cut], 1
-        elif end == cut or next(draw) < 0.5:
-            partner = int(next(draw) * (len(boundaries) - 1))
-            other = boundaries[partner + (partner >= document)]
-            first = int(next(draw) * (len(other) - 1))
-            want = other[first] + max(target - a_length, 1)
-            last = min(bisect.bisect_left(other, want), len(other) - 1)
-            begin = cut  # the rest of the chunk is put back
-            yield document, a_start, a_length, other[first], other[last] - other[first], 0
-        else:
-            begin = end
-            yield document, a_start, a_length, edges[cut], edges[end] - edges[cut], 1
+    order: bool,
+) -> Pairs:
+    """The pairs of one pass, in the order of their chunks."""
+    edges, first = corpus.edges, corpus.first
+    documents, pieces = len(first) - 1, len(edges) - 1
+    owner = np.repeat(np.arange(documents), np.diff(first))
+    target = np.full(documents, max_tokens)
+    short = np.flatnonzero(rng.random(documents) < short_share)
+    target[short] = 2 + _below(np.full(len(short), max_tokens - 1), rng)
+    target = target[owner]
+
+    # The chunk that would begin with each piece, at once; then which pieces do begin one.
+    begin = np.arange(pieces)
+    end = np.minimum(np.searchsorted(edges, edges[begin] + target), first[owner + 1])
+    cut = begin + 1 + _below(np.maximum(end - begin - 1, 1), rng)
+    heads = rng.random(pieces) < 0.5
+    alone = cut == end
+    elsewhere = (alone | heads) & (not order and documents > 1)
+    rows = _walk(np.where(elsewhere, cut, end))  # the rest of a chunk is put back
+    dropped = alone[rows] & ~elsewhere[rows]
+    if dropped.any():
+        tally["chunks_without_partner"] += int(dropped.sum())
+    rows = rows[~dropped]
+    if documents == 1 and not order:
+        tally["pairs_without_partner"] += len(rows)
+
+    begin, cut, end, document = rows, cut[rows], end[rows], owner[rows]
+    if order:
+        follows = heads[rows]
+        a_first, a_last = np.where(follows, begin, cut), np.where(follows, cut, end)
+        b_first, b_last = np.where(follows, cut, begin), np.where(follows, end, cut)
+    else:
+        follows = ~elsewhere[rows]
+        a_first, a_last, b_first, b_last = begin, cut, cut.copy(), end
+        random = np.flatnonzero(~follows)
+        partner = _below(np.full(len(random), documents - 1), rng)
+        partner += partner >= document[random]
+        b_first[random] = first[partner] + _below(first[partner + 1] - first[partner], rng)
+        left = target[begin[random]] - (edges[cut[random]] - edges[begin[random]])
+        wanted = edges[b_first[random]] + np.maximum(left, 1)
+        b_last[random] = np.minimum(np.searchsorted(edges, wanted), first[partner + 1])
+    return Pairs(
+        document=document,
+        a_start=edges[a_first],
+        a_length=edges[a_last] - edges[a_first],
+        b_start=edges[b_first],
+        b_length=edges[b_last] - edges[b_first],
+        follows=follows.astype(np.int64),
+    )
 
 
-def _ordered_pairs(
-    edges: Sequence[int],
-    document: int,
-    target: int,
-    draw: Iterator[float],
-    tally: collections.Counter[str],
-) -> Iterator[tuple[int, int, int, int, int, int]]:
-    pieces = len(edges) - 1
-    begin = 0
-    while begin < pieces:
-        end = min(bisect.bisect_left(edges, edges[begin] + target), pieces)
-        if end - begin == 1:
-            tally["chunks_without_partner"] += 1
-        else:
-            cut = begin + 1 + int(next(draw) * (end - begin - 1))
-            first, second = (edges[begin], edges[cut]), (edges[cut], edges[end])
-            follows = int(next(draw) < 0.5)
-            a, b = (first, second) if follows else (second, first)
-            yield document, a[0], a[1] - a[0], b[0], b[1] - b[0], follows
-        begin = end
+def _walk(after: np.ndarray) -> np.ndarray:
+    """Where one comes by from 0 on, int64, if one goes from each place to `after` it."""
+    steps, at, visited = after.tolist(), 0, []
+    while at < len(steps):
+        visited.append(at)
+        at = steps[at]
+    return np.array(visited, np.int64)
+
+
+def _below(bounds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Uniform integers from 0 up to, not including, each bound."""
+    return (rng.random(len(bounds)) * bounds).astype(np.int64)
 
 
 def truncate_pairs(
@@ -217,8 +216,3 @@ def longest_first(a: np.ndarray, b: np.ndarray, max_tokens: int) -> tuple[np.nda
     """Lengths `[pairs]` after taking tokens from the longer side until both fit `max_tokens`."""
     a_left = np.minimum(a, np.maximum((max_tokens + 1) // 2, max_tokens - b))
     return a_left, np.minimum(b, max_tokens - a_left)
-
-
-def _uniforms(rng: np.random.Generator) -> Iterator[float]:
-    while True:
-        yield from rng.random(_DRAWS).tolist()

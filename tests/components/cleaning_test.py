@@ -15,8 +15,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components import exchange
 from components.cleaning import SCRATCH, clean
 from components.config import CleaningConfig
-from components.documents import Document, place_of, read_documents, record_writer, serialize
+from components.documents import Document, place_of, read_documents, serialize
 from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from components.record_files import RecordWriter
 
 SHARDS = {"train": 3, "eval": 2}
 STORY = (
@@ -42,9 +43,8 @@ def write(folder: pathlib.Path, documents: list[Document]) -> None:
             folder / f"Split-{split}" / f"documents-{shard:05d}-of-{SHARDS[split]:05d}.tfrecord.gz"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        with record_writer(str(path)) as writer:
-            for item in items:
-                writer.write(serialize(item, duplicate=False))
+        with RecordWriter(str(path)) as writer:
+            writer.write(serialize(item, duplicate=False) for item in items)
 
 
 def run(

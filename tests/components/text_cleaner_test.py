@@ -12,7 +12,8 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.config import CleaningConfig
-from components.documents import Document, record_writer, serialize
+from components.documents import Document, serialize
+from components.record_files import RecordWriter
 from components.text_cleaner import TextCleaner
 from models.errors import ConfigError, DataRefused
 
@@ -29,9 +30,11 @@ def clean(
     for split, named in (("train", texts), ("eval", {"h": "Held out."})):
         path = pathlib.Path(documents.uri) / f"Split-{split}"
         path.mkdir(parents=True)
-        with record_writer(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
-            for identity, text in named.items():
-                writer.write(serialize(Document(identity, text, "s", "en", 0), duplicate=False))
+        with RecordWriter(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
+            writer.write(
+                serialize(Document(identity, text, "s", "en", 0), duplicate=False)
+                for identity, text in named.items()
+            )
     TextCleaner.test_call(
         documents=documents,
         cleaned=cleaned,
