@@ -9,12 +9,14 @@ import hashlib
 import os
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
+
+from models.examples import Serializer
+from models.objective import Feature
 
 _BLOCK_BITS = 8
 
@@ -63,35 +65,53 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def serialize(document: Document, *, duplicate: bool) -> bytes:
-    """Returns a document as the bytes of a tf.Example.
+_SPEC = {
+    "id": Feature((1,), "string", "unique within a span"),
+    "text": Feature((1,), "string", "UTF-8"),
+    "source": Feature((1,), "string", "where it comes from"),
+    "lang": Feature((1,), "string", "language code"),
+    "timestamp": Feature((1,), "int64", "seconds since 1970 UTC"),
+    "characters": Feature((1,), "int64", "of the text"),
+    "duplicate": Feature((1,), "int64", "1 if a document earlier in the span has the same text"),
+    "non_letter_share": Feature((1,), "float32", "share of the text's characters"),
+    "replacement_share": Feature((1,), "float32", "share of the text's characters: U+FFFD"),
+}
+
+
+def serialize(documents: Sequence[Document], repeats: Container[str] = ()) -> list[bytes]:
+    """Returns documents as the bytes of tf.Examples, one each.
 
     Args:
-        document: the document.
-        duplicate: whether a document earlier in the span has the same text.
+        documents: the documents.
+        repeats: ids of those whose text a document earlier in the span has.
 
     Returns:
         Features id, text, source, lang (bytes), timestamp, characters, duplicate (int64),
         non_letter_share, replacement_share (float; shares of the text's characters).
     """
-    text = document.text
-    features = {
-        "id": _bytes(document.id),
-        "text": _bytes(text),
-        "source": _bytes(document.source),
-        "lang": _bytes(document.lang),
-        "timestamp": _int64(document.timestamp),
-        "characters": _int64(len(text)),
-        "non_letter_share": _float(non_letters(text) / len(text)),
-        "replacement_share": _float(text.count("\ufffd") / len(text)),
-        "duplicate": _int64(int(duplicate)),
+    if not documents:
+        return []
+    characters = np.array([len(document.text) for document in documents])
+    columns: dict[str, Any] = {
+        name: np.array([getattr(document, name).encode() for document in documents], object)
+        for name in ("id", "text", "source", "lang")
     }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+    columns |= {
+        "timestamp": np.array([document.timestamp for document in documents], np.int64),
+        "characters": characters,
+        "duplicate": np.array([int(document.id in repeats) for document in documents]),
+        "non_letter_share": [non_letters(document.text) for document in documents] / characters,
+        "replacement_share": [d.text.count("\ufffd") for d in documents] / characters,
+    }
+    for name in ("non_letter_share", "replacement_share"):
+        columns[name] = columns[name].astype(np.float32)
+    return Serializer(_SPEC).serialize_columns({n: c[:, None] for n, c in columns.items()})
 
 
 def parse(serialized: bytes) -> Document:
     """Returns the document of a tf.Example that `serialize` wrote."""
+    import tensorflow as tf  # not to be paid for by those who write
+
     feature = tf.train.Example.FromString(serialized).features.feature
     return Document(
         id=feature["id"].bytes_list.value[0].decode(),
@@ -104,6 +124,8 @@ def parse(serialized: bytes) -> Document:
 
 def read_documents(shard: str | os.PathLike[str]) -> list[Document]:
     """Returns the documents of a file of TextExampleGen's artifact, in its order."""
+    import tensorflow as tf
+
     records = tf.data.TFRecordDataset(os.fspath(shard), "GZIP").as_numpy_iterator()
     return [parse(record) for record in records]
 
@@ -158,15 +180,3 @@ class ReadDocuments(beam.PTransform):
             | "Read" >> beam.io.ReadFromTFRecord(self._pattern)
             | "Parse" >> beam.Map(parse).with_output_types(Any)
         )
-
-
-def _bytes(value: str) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-
-
-def _int64(value: int) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-def _float(value: float) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))

@@ -200,7 +200,7 @@ class _WriteShard(beam.DoFn):
         if not records:
             return
         documents.sort(key=lambda document: document.id)
-        self._write(place, [serialize(d, duplicate=d.id in repeats) for d in documents])
+        self._write(place, serialize(documents, repeats))
         yield {
             "split": place.split,
             "documents": len(documents),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from models.errors import DataRefused
 from models.objective import Example, Examples, FeatureSpec
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 _KINDS = {"int64": "iu", "float32": "f", "string": "OS"}  # NumPy's kinds that a feature may have
-_PARSED = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
+_LONG = 64  # bytes of a string that is no word and will not be seen again
 
 
 def check(example: Example, spec: FeatureSpec) -> None:
@@ -90,10 +93,11 @@ class Serializer:
         """What stands before a feature's payload: a map entry's key and all lengths."""
         if size not in (headers := self._headers[name]):
             dtype = self._spec[name].dtype
-            payload = bytes(size) if dtype == "string" else _delimited(1, bytes(size))
-            value = _delimited(2, _delimited(_FIELDS[dtype], payload))
-            entry = _delimited(1, _delimited(1, name.encode()) + value)
-            headers[size] = entry[: len(entry) - size]
+            header = b"" if dtype == "string" else _prefix(1, size)
+            for field in (_FIELDS[dtype], 2):
+                header = _prefix(field, len(header) + size) + header
+            header = _prefix(1, len(name.encode())) + name.encode() + header
+            headers[size] = _prefix(1, len(header) + size) + header
         return headers[size]
 
 
@@ -174,7 +178,9 @@ def _cut(rows: np.ndarray) -> list[bytes]:
 def _bytes_lists(column: np.ndarray) -> list[bytes]:
     """BytesList messages of `[examples, values]`."""
     flat = column.ravel().tolist()
-    known = {value: _value(value) for value in set(flat)}
+    known = {
+        value: _value(value) if len(value) < _LONG else _delimited(1, value) for value in set(flat)
+    }
     fields = [known[value] for value in flat]
     width = column.shape[1]
     return [b"".join(fields[begin : begin + width]) for begin in range(0, len(flat), width)]
@@ -192,8 +198,10 @@ _FIELDS = {"string": 1, "float32": 2, "int64": 3}  # tf.train.Feature's fields
 
 def parse_spec(spec: FeatureSpec) -> dict[str, tf.io.FixedLenFeature]:
     """The spec as `tf.io.parse_example` wants it."""
+    import tensorflow as tf  # not to be paid for by those who write only
+
     return {
-        name: tf.io.FixedLenFeature(stored.shape, _PARSED[stored.dtype])
+        name: tf.io.FixedLenFeature(stored.shape, stored.dtype)
         for name, stored in ((name, feature.stored) for name, feature in spec.items())
     }
 
@@ -207,6 +215,8 @@ def parse(serialized: tf.Tensor, spec: FeatureSpec) -> Mapping[str, tf.Tensor]:
     Returns:
         `{name: [batch, *shape]}`; integers as int32, which XLA and embedding look-ups prefer.
     """
+    import tensorflow as tf
+
     parsed = tf.io.parse_example(serialized, parse_spec(spec))
     for name, feature in spec.items():
         if feature.decode is not None:

@@ -50,7 +50,7 @@ def write_documents(
             path = str(folder / f"Split-{split}" / name)
             with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
                 for document in documents:
-                    writer.write(serialize(document, duplicate=False))
+                    writer.write(*serialize([document]))
     return folder
 
 

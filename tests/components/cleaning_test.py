@@ -44,7 +44,7 @@ def write(folder: pathlib.Path, documents: list[Document]) -> None:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         with RecordWriter(str(path)) as writer:
-            writer.write(serialize(item, duplicate=False) for item in items)
+            writer.write(serialize(items))
 
 
 def run(

@@ -28,7 +28,7 @@ FOUR = {"train": 4, "eval": 4}
 
 
 def test_features() -> None:
-    feature = tf.train.Example.FromString(serialize(DOCUMENT, duplicate=True)).features.feature
+    feature = tf.train.Example.FromString(*serialize([DOCUMENT], {DOCUMENT.id})).features.feature
     assert {name: value.WhichOneof("kind") for name, value in feature.items()} == {
         "id": "bytes_list",
         "text": "bytes_list",
@@ -59,7 +59,8 @@ def test_features() -> None:
     )
 )
 def test_a_document_comes_back_whole(document: Document) -> None:
-    assert parse(serialize(document, duplicate=False)) == document
+    (serialized,) = serialize([document])
+    assert parse(serialized) == document
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_reads_every_shard_of_one_split(tmp_path: pathlib.Path) -> None:
         for shard, name in enumerate(ids):
             path = str(tmp_path / split / f"documents-{shard:05d}-of-00002.tfrecord.gz")
             with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-                writer.write(serialize(DOCUMENT._replace(id=name), duplicate=False))
+                writer.write(*serialize([DOCUMENT._replace(id=name)]))
     with beam.Pipeline() as pipeline:
         # Behind a shuffle, where Beam would turn a row into another type.
         found = pipeline | ReadDocuments(str(tmp_path), "train") | beam.Reshuffle()

@@ -31,10 +31,8 @@ def clean(
         path = pathlib.Path(documents.uri) / f"Split-{split}"
         path.mkdir(parents=True)
         with RecordWriter(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
-            writer.write(
-                serialize(Document(identity, text, "s", "en", 0), duplicate=False)
-                for identity, text in named.items()
-            )
+            texts = named.items()
+            writer.write(serialize([Document(name, text, "s", "en", 0) for name, text in texts]))
     TextCleaner.test_call(
         documents=documents,
         cleaned=cleaned,

@@ -43,7 +43,7 @@ def write_documents(folder: pathlib.Path, split: str, shards: Sequence[Sequence[
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
             for number, text in enumerate(texts):
                 document = Document(f"{shard}/{number}", text, "a", "en", 0)
-                writer.write(serialize(document, duplicate=False))
+                writer.write(*serialize([document]))
 
 
 def counted(

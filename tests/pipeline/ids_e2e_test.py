@@ -133,7 +133,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
         path = str(source / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz")
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
             for document in documents:
-                writer.write(documents_module.serialize(document, duplicate=False))
+                writer.write(*documents_module.serialize([document]))
     with beam.Pipeline() as pipeline:
         example_generation.build(
             pipeline, str(source), str(target), family="bert",
