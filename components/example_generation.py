@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
@@ -25,12 +25,14 @@ from components.config import ExamplesConfig
 from components.documents import read_documents
 from components.finished import finish, sha256
 from components.record_files import RecordWriter
-from components.tokenization import GraphTokenizer, tokenize_documents
 from components.whole_files import write_whole
 from models.config import from_json
 from models.examples import Serializer
+from models.memory import imports
 from models.objective import Examples, Objective
-from models.registry import FAMILIES
+
+if TYPE_CHECKING:
+    from components.tokenization import GraphTokenizer
 
 EXAMPLES_FILE = "examples.json"
 MANIFEST_FILE = "SHA256SUMS"
@@ -96,6 +98,10 @@ class _MakeShard(beam.DoFn):
         self._code = code
         self._finished = finished
 
+    def setup(self) -> None:
+        with imports():  # a worker process has not seen TensorFlow so far
+            self._load()
+
     def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
         name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"
         summary, found = finish(
@@ -117,9 +123,9 @@ class _MakeShard(beam.DoFn):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _make(self, shard: pathlib.Path, path: str) -> dict[str, Any]:
-        objective, tokenizer = load(
-            self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER)
-        )
+        from components.tokenization import tokenize_documents
+
+        objective, tokenizer = self._load()
         split = shard.parent.name.removeprefix("Split-")
         number = int(shard.name.split("-")[1])
         tally: collections.Counter[str] = collections.Counter()
@@ -138,9 +144,12 @@ class _MakeShard(beam.DoFn):
             "tally": dict(tally),
         }
 
+    def _load(self) -> "tuple[Objective, GraphTokenizer]":
+        return load(self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER))
+
 
 @functools.lru_cache(maxsize=1)
-def load(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphTokenizer]:
+def load(family: str, model: str, tokenizer: str) -> "tuple[Objective, GraphTokenizer]":
     """The objective and the tokenizer, made once in a worker process.
 
     Args:
@@ -151,6 +160,9 @@ def load(family: str, model: str, tokenizer: str) -> tuple[Objective, GraphToken
     Raises:
         ConfigError: the configuration or the tokenizer cannot be used.
     """
+    from components.tokenization import GraphTokenizer
+    from models.registry import FAMILIES
+
     row = FAMILIES[family]
     loaded = row.tokenizer.load(pathlib.Path(tokenizer))
     objective = row.build_objective(from_json(row.config, model).objective, loaded)
