@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +100,9 @@ class _MakeShard(beam.DoFn):
         self._finished = finished
 
     def setup(self) -> None:
-        with imports():  # a worker process has not seen TensorFlow so far
-            self._load()
+        if "tensorflow" not in sys.modules:  # a worker process, not the command's own
+            with imports():
+                self._load()
 
     def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
         name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"

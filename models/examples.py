@@ -142,12 +142,10 @@ def _int64_lists(column: np.ndarray) -> np.ndarray | list[bytes]:
     spread, kept = values & 127, np.ones_like(values)
     sizes = np.full(len(values), values.shape[1])
     for byte in range(1, values.itemsize):
-        more = values >= 1 << 7 * byte
-        spread |= ((values >> 7 * byte & 127) << 8 * byte) | (
-            more << values.dtype.type(8 * byte - 1)
-        )
-        kept |= more << values.dtype.type(8 * byte)
-        sizes += more.sum(axis=1)
+        more = (values >= 1 << 7 * byte).astype(values.dtype)
+        spread |= ((values >> 7 * byte & 127) << 8 * byte) | (more << 8 * byte - 1)
+        kept |= more << 8 * byte
+        sizes += more.sum(axis=1, dtype=np.int64)
     flat = spread.view(np.uint8)[kept.view(np.bool_)].tobytes()
     ends = np.cumsum(sizes).tolist()
     return [flat[begin:end] for begin, end in itertools.pairwise([0, *ends])]
