@@ -158,6 +158,16 @@ def test_configuration_needs_no_tensorflow() -> None:
     assert loaded.stdout.split() == []
 
 
+def test_what_workers_import_needs_no_tensorflow_before_it_reads() -> None:
+    """Each of Beam's worker processes pays for what a step's module imports."""
+    steps = "components.ingestion, components.cleaning, components.example_generation"
+    script = f"import sys, {steps}; print(*{{'tensorflow', 'keras', 'tfx'}} & sys.modules.keys())"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert loaded.stdout.split() == []
+
+
 def is_component(function: ast.AST) -> bool:
     decorators = getattr(function, "decorator_list", [])
     targets = [item.func if isinstance(item, ast.Call) else item for item in decorators]
