@@ -181,6 +181,15 @@ def test_pairs_are_distributed_as_published() -> None:
     assert likely(stats.chi2_contingency(table).pvalue)
 
 
+def test_there_are_as_many_pairs_as_published() -> None:
+    lengths = [[3, 9, 4, 4, 7, 2, 8], [5, 5, 12, 1, 6], [25, 2], [6]]
+    rounds = 3_000
+    ours = [len(pairs_of(lengths, seed=seed, short=0.2)[0]) for seed in range(rounds)]
+    rng = random.Random(2)
+    theirs = [len(published(lengths, 20, 0.2, rng)) for _ in range(rounds)]
+    assert likely(stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
+
+
 def test_a_random_partner_is_any_other_document_alike() -> None:
     # However long: a document of 40 pieces is no likelier than one of 2.
     lengths = [[4] * 12, [4] * 40, [4] * 2, [4] * 7, [4], [4] * 20]
