@@ -1,6 +1,7 @@
 import dataclasses
 import json
-import logging
+import os
+import signal
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from models.config import OptimizerConfig, TrainingConfig
-from models.errors import ConfigError, TrainingDiverged
+from models.errors import ConfigError, Preempted, TrainingDiverged
 from models.examples import Serializer
 from models.objective import Feature, Loss
 from models.registry import FAMILIES
@@ -87,20 +88,29 @@ class _Killed(BaseException):
     pass
 
 
-def _stops_after(batches, steps):
-    """The same batches, until the process 'dies' before it could do the step after `steps`."""
+def _after(batches, steps, act):
+    """The same batches; calls `act` when the batch after so many steps is asked for."""
     left = [steps]
 
     def stopping(epoch):
         def count(batch):
             if left[0] == 0:
-                raise _Killed
+                act()
             left[0] -= 1
             return batch
 
         return _Counting(batches(epoch), count)
 
     return stopping
+
+
+def _stops_after(batches, steps):
+    """The same batches, until the process 'dies' before it could do the step after `steps`."""
+
+    def die():
+        raise _Killed
+
+    return _after(batches, steps, die)
 
 
 class _Counting:
@@ -207,6 +217,44 @@ def test_a_killed_run_ends_with_bit_identical_weights(files, tmp_path, killed_af
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("steps", [0, 3, 6])
+def test_a_run_that_is_asked_to_end_saves_the_step_it_is_in(files, tmp_path, steps):
+    config = dataclasses.replace(CONFIG, checkpoint_seconds=3600.0)
+    batches = example_batches(files, config)
+    whole = _fresh_model()
+    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    asked = _after(batches, steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    if steps < 6:
+        with pytest.raises(Preempted, match=f"saved at step {steps + 1} of 7"):
+            train(_fresh_model(), SummingObjective(), asked, config, tmp_path / "asked")
+    else:  # the last step: the run is done
+        train(_fresh_model(), SummingObjective(), asked, config, tmp_path / "asked")
+    assert signal.getsignal(signal.SIGTERM) is before
+    resumed = _fresh_model()
+    result = train(resumed, SummingObjective(), batches, config, tmp_path / "asked")
+    assert result.resumed_from == steps + 1
+    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(files, tmp_path):
+    config = dataclasses.replace(CONFIG, checkpoint_seconds=0.0)
+    batches = example_batches(files, config)
+    whole = _fresh_model()
+    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
+    killed = _stops_after(batches, 5)
+    with pytest.raises(_Killed):
+        train(_fresh_model(), SummingObjective(), killed, config, tmp_path / "killed")
+    (data,) = (tmp_path / "killed").glob("ckpt-5.data*")
+    data.write_bytes(data.read_bytes()[:-1])
+    resumed = _fresh_model()
+    result = train(resumed, SummingObjective(), batches, config, tmp_path / "killed")
+    assert result.resumed_from == 4
+    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_finished_run_is_not_trained_again(files, tmp_path):
     batches = example_batches(files, CONFIG)
     first = _fresh_model()
@@ -289,13 +337,3 @@ def test_an_accumulation_that_does_not_divide_the_batch_is_refused(files, tmp_pa
     config = dataclasses.replace(CONFIG, accumulation=3)
     with pytest.raises(ConfigError, match="a batch of 4 can't be computed in 3 parts"):
         train(_fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)
-
-
-def test_progress_says_step_loss_rate_and_time_left(files, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("models.training._PROGRESS_SECONDS", 1e9)  # a slow machine says more
-    with caplog.at_level(logging.INFO, logger="polyseme.training"):
-        train(_fresh_model(), SummingObjective(), example_batches(files, CONFIG), CONFIG, tmp_path)
-    (line,) = caplog.messages
-    assert line.startswith("step 7/7  loss ")
-    assert line.endswith(" 0s left")
-    assert " tokens/s " in line
