@@ -32,7 +32,8 @@ def from_json(kind: type[T], text: str | bytes) -> T:
 class OptimizerConfig:
     """By default AdamW as google-research/bert has it; see models/optimizer.py."""
 
-    kind: Literal["adamw", "adagrad"] = "adamw"
+    kind: Literal["adamw", "lamb", "adagrad"] = "adamw"
+    """What BERT and GPT, BERT in large batches, and ELMo were published with."""
     learning_rate: float = 1e-4
     """Peak learning rate, after warmup."""
     warmup_steps: int = 10_000
@@ -42,7 +43,10 @@ class OptimizerConfig:
     final_learning_rate: float = 0.0
     """The rate at the last step."""
     weight_decay: float = 0.01
-    """Decoupled weight decay; LayerNorm and bias are excluded."""
+    """Decoupled weight decay."""
+    not_decayed: tuple[str, ...] = ("bias", "gamma", "beta")
+    """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
+    regular expressions. By default biases and LayerNorm's two."""
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-6
