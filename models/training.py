@@ -92,7 +92,7 @@ def train(
         batches: see `example_batches`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
-            tokens_per_second, seconds. Belongs to this run alone.
+            tokens_per_second, padding_share, seconds. Belongs to this run alone.
 
     Raises:
         ConfigError: an epoch has no whole batch, or the accumulation doesn't divide the batch.
@@ -239,6 +239,7 @@ def _compile_step(
             "gradient_norm": norm,
             "learning_rate": tf.convert_to_tensor(rate),
             "tokens": tf.reduce_sum(tf.cast(features["padding_mask"], tf.int32)),
+            "positions": tf.size(features["padding_mask"]),
         }
 
     return step

@@ -55,6 +55,7 @@ class TrainingRecord:
     """The run's figures: TensorBoard, training.jsonl and a progress line every few seconds.
 
     Looks at all losses, at least once in ten steps, and stops at the first that is not finite.
+    `padding_share` is of all positions since the record before.
 
     Args:
         folder: receives `training.jsonl`, events, and the batch that a run diverged on.
@@ -81,6 +82,7 @@ class TrainingRecord:
         self._warm: tuple[int, float] | None = None  # after the first step, which compiles
         self._unseen: list[_Step] = []
         self._counted = 0
+        self._real = self._positions = 0  # since the last record
         self._rate = 0.0
         self._figures: dict[str, float] = {}
 
@@ -107,6 +109,8 @@ class TrainingRecord:
             TrainingDiverged: see `check`.
         """
         self.check()
+        self._figures["padding_share"] = 1.0 - self._real / self._positions
+        self._real = self._positions = 0
         with self._board.as_default(step=step):
             for name, value in self._figures.items():
                 tf.summary.scalar(name, value)
@@ -124,7 +128,7 @@ class TrainingRecord:
             TrainingDiverged: a loss or a gradient is not finite; the batch is in a file.
         """
         for step, batch, state in self._unseen:
-            figures = {name: float(value) for name, value in state.items() if name != "tokens"}
+            figures = {k: float(v) for k, v in state.items() if k not in ("tokens", "positions")}
             if not all(math.isfinite(value) for value in figures.values()):
                 path = self._path.with_name(f"diverged-at-step-{step}.npz")
                 np.savez_compressed(path, **{name: np.asarray(v) for name, v in batch.items()})
@@ -134,7 +138,10 @@ class TrainingRecord:
                     where=f"training step {step}",
                     remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
                 )
-            self._counted += int(state["tokens"])
+            tokens = int(state["tokens"])
+            self._counted += tokens
+            self._real += tokens
+            self._positions += int(state["positions"])
             if self._warm is not None and step > self._warm[0]:
                 self._rate = self._counted / (time.monotonic() - self._warm[1])
             self._figures = {**figures, "tokens_per_second": self._rate}
@@ -151,7 +158,7 @@ class TrainingRecord:
         )
 
     def _losses(self) -> dict[str, float]:
-        beside = ("learning_rate", "tokens_per_second")
+        beside = ("learning_rate", "tokens_per_second", "padding_share")
         return {name: value for name, value in self._figures.items() if name not in beside}
 
     def _show(self, step: int) -> None:

@@ -18,7 +18,8 @@ def batch(label: float) -> dict[str, tf.Tensor]:
 def state(loss: float, norm: float = 0.5) -> dict[str, tf.Tensor]:
     figures = {"loss": loss, "squares": loss, "learning_rate": 0.1, "gradient_norm": norm}
     return {name: tf.constant(value) for name, value in figures.items()} | {
-        "tokens": tf.constant(3)
+        "tokens": tf.constant(3),
+        "positions": tf.constant(4),
     }
 
 
@@ -33,6 +34,7 @@ def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) ->
     assert (second["step"], second["loss"]) == (2, 0.5)
     assert (fourth["step"], fourth["loss"], fourth["squares"]) == (4, 0.25, 0.25)
     assert fourth["tokens_per_second"] > 0
+    assert second["padding_share"] == fourth["padding_share"] == 0.25
     result = record.result(0)
     assert result.losses == {"loss": 0.25, "squares": 0.25, "gradient_norm": 0.5}
     assert list(tmp_path.glob("events.*"))
