@@ -36,8 +36,12 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(step=step, **parts)
         self._options = tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True)
 
-    def restore(self) -> None:
-        """Takes the newest checkpoint that is whole, if any, and removes those that are not."""
+    def restore(self) -> int:
+        """Takes the newest checkpoint that is whole, if any, and removes those that are not.
+
+        Returns:
+            Its step, 0 if there is none.
+        """
         for leftover in self._folder.glob("ckpt-*_temp*"):  # a killed process left it
             shutil.rmtree(leftover, ignore_errors=True)
         for number in self._numbers():
@@ -45,9 +49,10 @@ class Checkpoints:
             fault = _fault(path)
             if fault is None:
                 self._checkpoint.restore(path).assert_consumed()
-                return
+                return number
             _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
             self._remove(number)
+        return 0
 
     def save(self) -> None:
         """Begins to write a checkpoint; waits for the last one, if that is still being written."""

@@ -77,6 +77,13 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     log_steps: int = 20
     """Steps between two records in TensorBoard and between two looks at the loss."""
+    held_out_steps: int = 0
+    """Steps between two looks at the loss on the held-out examples; 0: none. With them the weights
+    of the best look are exported, not the last ones."""
+    held_out_batches: int = 50
+    """Batches of each such look, at most."""
+    patience: int = 0
+    """Looks in a row without a better loss, after which training ends early; 0: it never does."""
     shuffle_buffer: int = 20_000
     """Examples held in memory to draw the order from."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import pathlib
 import signal
 import threading
@@ -23,7 +24,7 @@ from models.checkpoints import Checkpoints
 from models.config import TrainingConfig
 from models.errors import ConfigError, Preempted
 from models.examples import parse
-from models.objective import FeatureSpec, Objective
+from models.objective import Objective, numeric_features
 from models.optimizer import build_optimizer
 from models.training_record import TrainingRecord, TrainingResult
 
@@ -73,26 +74,26 @@ def example_batches(
     return batches
 
 
-def numeric_features(spec: FeatureSpec) -> FeatureSpec:
-    """The features a model reads; strings (slice keys) never reach an accelerator."""
-    return {name: feature for name, feature in spec.items() if feature.dtype != "string"}
-
-
 def train(
     model: keras.Model,
     objective: Objective,
     batches: Batches,
     config: TrainingConfig,
     folder: pathlib.Path,
+    held_out: Callable[[], float] | None = None,
 ) -> TrainingResult:
     """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if any.
+
+    With `config.held_out_steps` the model ends with the weights of the lowest held-out loss.
 
     Args:
         model: from `objective.build_model`, with its initial weights.
         batches: see `example_batches`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
-            tokens_per_second, padding_share, seconds. Belongs to this run alone.
+            tokens_per_second, padding_share, held_out_loss where it was looked at, seconds; in
+            `best/` the weights of the lowest. Belongs to this run alone.
+        held_out: gives the loss on held-out examples; see `models.held_out`.
 
     Raises:
         ConfigError: an epoch has no whole batch, or the accumulation doesn't divide the batch.
@@ -105,6 +106,12 @@ def train(
             where="training.accumulation",
             remedy="choose an accumulation that divides training.batch_size",
         )
+    if config.patience and not (held_out and config.held_out_steps):
+        raise ConfigError(
+            "nothing is looked at that training could be patient with",
+            where="training.patience",
+            remedy="set training.held_out_steps",
+        )
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
     position = _Position()
@@ -112,19 +119,19 @@ def train(
         folder,
         position.step,
         config.keep_checkpoints,
-        variables=[v.value for v in (*model.variables, *optimizer.variables)],
+        variables=_values([*model.variables, *optimizer.variables]),
         position=position,
     )
-    checkpoints.restore()
-    resumed_from = int(position.step)
+    resumed_from = checkpoints.restore()
     if resumed_from:
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
     run_step = _compile_step(model, objective, optimizer, config)
     record = TrainingRecord(folder / "logs", resumed_from, config.steps)
+    best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
     spec = numeric_features(objective.feature_spec())
     saved_at = time.monotonic()
-    with contextlib.closing(checkpoints), _asked_to_end() as asked:
-        while int(position.step) < config.steps:
+    with contextlib.closing(checkpoints), contextlib.closing(best), _asked_to_end() as asked:
+        while int(position.step) < config.steps and not position.out_of(config.patience):
             epoch, done = int(position.epoch), int(position.batch)
             features = (
                 batches(epoch)
@@ -139,11 +146,18 @@ def train(
                 step = int(position.step)
                 last = step == config.steps
                 record.add(step, batch, state)
-                if last or step % config.log_steps == 0:
+                look = config.held_out_steps and (last or step % config.held_out_steps == 0)
+                if held_out and look:
+                    record.held_out(loss := held_out())
+                    if position.is_best(loss):
+                        best.save()
+                    last = last or position.out_of(config.patience)
+                if last or look or step % config.log_steps == 0:
                     record.write(step)
                 late = time.monotonic() - saved_at > config.checkpoint_seconds
                 if last or late or asked.is_set():
                     record.check()  # nothing that is not finite is ever saved
+                    best.close()  # what the checkpoint says of it has to be there
                     checkpoints.save()
                     saved_at = time.monotonic()
                 if last:
@@ -163,6 +177,16 @@ def train(
                     )
                 position.epoch.assign_add(1)
                 position.batch.assign(0)
+    record.close(int(position.step))
+    if int(position.best_step):
+        wanted = int(position.best_step)
+        if best.restore() != wanted:
+            raise ConfigError(
+                f"the weights of step {wanted}, the best ones, are lost",
+                where=str(folder / "best"),
+                remedy="remove the folder above it, and give the same command again",
+            )
+        _log.info("the weights are those of step %d, the best on held-out examples", wanted)
     return record.result(resumed_from)
 
 
@@ -180,14 +204,36 @@ def _asked_to_end() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
+    """TensorFlow's variables of Keras's."""
+    return [variable.value for variable in variables]
+
+
 class _Position(tf.Module):
-    """Where a run is: steps done, epoch, batches done in the epoch."""
+    """Where a run is: steps and batches done, and the best held-out loss so far."""
 
     def __init__(self) -> None:
         super().__init__()
         self.step = tf.Variable(0, dtype=tf.int64)
         self.epoch = tf.Variable(0, dtype=tf.int64)
-        self.batch = tf.Variable(0, dtype=tf.int64)
+        self.batch = tf.Variable(0, dtype=tf.int64)  # of the epoch
+        self.best_step = tf.Variable(0, dtype=tf.int64)
+        self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
+        self.waited = tf.Variable(0, dtype=tf.int64)  # looks since the best one
+
+    def is_best(self, loss: float) -> bool:
+        """Takes the held-out loss of the step at hand in; whether it is the lowest so far."""
+        if loss < float(self.best_loss):
+            self.best_loss.assign(loss)
+            self.best_step.assign(self.step)
+            self.waited.assign(0)
+            return True
+        self.waited.assign_add(1)
+        return False
+
+    def out_of(self, patience: int) -> bool:
+        """Whether so many looks in a row, if any, found nothing better."""
+        return 0 < patience <= int(self.waited)
 
 
 def _compile_step(

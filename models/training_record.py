@@ -117,9 +117,23 @@ class TrainingRecord:
         line = {"step": step, **self._figures, "seconds": time.monotonic() - self._begun}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        if step == self._steps:
+        self._figures.pop("held_out_loss", None)
+
+    def held_out(self, loss: float) -> None:
+        """Takes a loss on held-out examples in, for the next record.
+
+        Raises:
+            TrainingDiverged: see `check`.
+        """
+        self.check()
+        self._figures["held_out_loss"] = loss
+
+    def close(self, step: int) -> None:
+        """Shows the last step."""
+        self._steps = step  # fewer than were wanted, where training ended early
+        if self._figures:
             self._show(step)
-            self._board.close()
+        self._board.close()
 
     def check(self) -> None:
         """Looks at all steps that were not looked at yet.
