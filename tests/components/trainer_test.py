@@ -21,6 +21,7 @@ from models.bert.backbone import build_backbone
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
+from models.checkpoints import Checkpoints
 from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError
 from models.examples import Serializer
@@ -163,14 +164,14 @@ class _Killed(BaseException):
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Makes the process 'die' as soon as the checkpoint of a step is written; 0 for never."""
-    save, last = tf.train.CheckpointManager.save, [0]
+    save, last = Checkpoints.save, [0]
 
-    def save_and_die(manager: tf.train.CheckpointManager, checkpoint_number: int) -> None:
-        save(manager, checkpoint_number=checkpoint_number)
-        if checkpoint_number == last[0]:
+    def save_and_die(checkpoints: Checkpoints) -> None:
+        save(checkpoints)
+        if int(checkpoints._step) == last[0]:
             raise _Killed
 
-    monkeypatch.setattr(tf.train.CheckpointManager, "save", save_and_die)
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
     return lambda step: last.__setitem__(0, step)
 
 
