@@ -14,9 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving_probe import ANSWERS, ASSETS, WARMUP, digest
 from models.examples import parse, serialize
-from models.objective import Objective
+from models.objective import Objective, numeric_features
 from models.tokenizers.tokenizer import Tokenizer
-from models.training import numeric_features
 
 _log = logging.getLogger("polyseme.exporter")
 

@@ -30,6 +30,7 @@ class TrainingPoint:
     learning_rate: float = float("nan")
     tokens_per_second: float = float("nan")
     gradient_norm: float = float("nan")
+    padding_share: float = float("nan")
     seconds: float = float("nan")
 
 

@@ -20,9 +20,11 @@ from components.exporter import export
 from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 from models.examples import parse
+from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
+from models.objective import numeric_features
 from models.registry import FAMILIES
-from models.training import example_batches, numeric_features, train
+from models.training import example_batches, train
 
 _log = logging.getLogger("polyseme.trainer")
 
@@ -72,7 +74,13 @@ def run_fn(fn_args: FnArgs) -> None:
         key.update(hashlib.sha256(part.encode()).digest())
     folder = pathlib.Path(given["checkpoints"]) / key.hexdigest()[:16]
     batches = example_batches(files, training, objective.streams)
-    result = train(model, objective, batches, training, folder)
+    held_out = None
+    if training.held_out_steps:
+        others = [name for pattern in fn_args.eval_files for name in tf.io.gfile.glob(pattern)]
+        held_out = HeldOutLoss(
+            model, objective, others, training.batch_size, training.held_out_batches
+        )
+    result = train(model, objective, batches, training, folder, held_out)
     export(
         model,
         objective,

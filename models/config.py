@@ -32,7 +32,8 @@ def from_json(kind: type[T], text: str | bytes) -> T:
 class OptimizerConfig:
     """By default AdamW as google-research/bert has it; see models/optimizer.py."""
 
-    kind: Literal["adamw", "adagrad"] = "adamw"
+    kind: Literal["adamw", "lamb", "adagrad"] = "adamw"
+    """What BERT and GPT, BERT in large batches, and ELMo were published with."""
     learning_rate: float = 1e-4
     """Peak learning rate, after warmup."""
     warmup_steps: int = 10_000
@@ -42,7 +43,10 @@ class OptimizerConfig:
     final_learning_rate: float = 0.0
     """The rate at the last step."""
     weight_decay: float = 0.01
-    """Decoupled weight decay; LayerNorm and bias are excluded."""
+    """Decoupled weight decay."""
+    not_decayed: tuple[str, ...] = ("bias", "gamma", "beta")
+    """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
+    regular expressions. By default biases and LayerNorm's two."""
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-6
@@ -73,6 +77,13 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     log_steps: int = 20
     """Steps between two records in TensorBoard and between two looks at the loss."""
+    held_out_steps: int = 0
+    """Steps between two looks at the loss on the held-out examples; 0: none. With them the weights
+    of the best look are exported, not the last ones."""
+    held_out_batches: int = 50
+    """Batches of each such look, at most."""
+    patience: int = 0
+    """Looks in a row without a better loss, after which training ends early; 0: it never does."""
     shuffle_buffer: int = 20_000
     """Examples held in memory to draw the order from."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)

@@ -48,5 +48,9 @@ class TrainingDiverged(PolysemeError):
     """The loss or a gradient stopped being finite."""
 
 
+class Preempted(PolysemeError):
+    """The process was asked to end, and what it had done is saved."""
+
+
 class ServingCheckFailed(PolysemeError):
     """An exported model would not answer as it should in TF Serving."""

@@ -45,6 +45,12 @@ class Feature:
 FeatureSpec = Mapping[str, Feature]
 """The schema of the examples an objective makes and its model reads."""
 
+
+def numeric_features(spec: FeatureSpec) -> FeatureSpec:
+    """The features a model reads; strings (slice keys) never reach an accelerator."""
+    return {name: feature for name, feature in spec.items() if feature.dtype != "string"}
+
+
 Example = Mapping[str, np.ndarray]
 """One example: an array per feature of the spec (string features: object arrays of bytes)."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from models.config import OptimizerConfig
-
-_NOT_DECAYED = ("bias", "gamma", "beta")  # biases and LayerNorm's two, by Keras's names
 
 
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -76,6 +75,57 @@ class AdamWeightDecay(keras.optimizers.Adam):
         self.assign_sub(variable, rate * m / (tf.sqrt(v) + self.epsilon))
 
 
+class Lamb(keras.optimizers.Adam):
+    """LAMB: AdamW whose step on each variable is as long, at rate 1, as the variable itself.
+
+    u ← m / (√v + ε) + decay · w; w ← w - rate · (‖w‖ / ‖u‖) · u, where either norm is 0 without the
+    ratio. Variables that do not decay have no ratio either (You et al., 2020, "Large Batch
+    Optimization for Deep Learning", and its BERT). Keras's own leaves the decay out of the ratio.
+
+    Args:
+        decay: of the weights.
+        bias_correction: divides m by 1 - β₁ᵗ and v by 1 - β₂ᵗ at step t, from 1.
+        adam: what Keras's Adam takes.
+    """
+
+    def __init__(self, *, decay: float, bias_correction: bool, **adam: Any) -> None:
+        super().__init__(**adam)
+        self.decay = decay
+        self.bias_correction = bias_correction
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable."""
+        rate = tf.cast(learning_rate, variable.dtype)
+        gradient = tf.cast(gradient, variable.dtype)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        self.assign_add(m, (gradient - m) * (1.0 - self.beta_1))
+        self.assign_add(v, (tf.square(gradient) - v) * (1.0 - self.beta_2))
+        first, second = tf.convert_to_tensor(m), tf.convert_to_tensor(v)
+        if self.bias_correction:
+            step = tf.cast(self.iterations + 1, variable.dtype)
+            first /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
+            second /= 1.0 - tf.pow(tf.cast(self.beta_2, variable.dtype), step)
+        update = first / (tf.sqrt(second) + self.epsilon)
+        if self._use_weight_decay(variable):
+            weight = tf.convert_to_tensor(variable)
+            update += self.decay * weight
+            length, step_length = tf.norm(weight), tf.norm(update)
+            known = (length > 0) & (step_length > 0)
+            update *= tf.where(known, length / tf.where(known, step_length, 1.0), 1.0)
+        self.assign_sub(variable, rate * update)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "decay": self.decay,
+            "bias_correction": self.bias_correction,
+        }
+
+
 def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
     """The optimizer of a run of `steps` steps. Gradients are clipped by the training loop."""
     schedule = WarmupDecay(
@@ -91,13 +141,17 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
             initial_accumulator_value=config.initial_accumulator,
             epsilon=0.0,
         )
-    kind = keras.optimizers.Adam if config.bias_correction else AdamWeightDecay
-    optimizer = kind(
-        schedule,
-        beta_1=config.beta_1,
-        beta_2=config.beta_2,
-        epsilon=config.epsilon,
-        weight_decay=config.weight_decay,
-    )
-    optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
+    adam = {
+        "learning_rate": schedule,
+        "beta_1": config.beta_1,
+        "beta_2": config.beta_2,
+        "epsilon": config.epsilon,
+    }
+    if config.kind == "lamb":
+        optimizer = Lamb(decay=config.weight_decay, bias_correction=config.bias_correction, **adam)
+    else:
+        kind = keras.optimizers.Adam if config.bias_correction else AdamWeightDecay
+        optimizer = kind(weight_decay=config.weight_decay, **adam)
+    if config.not_decayed:
+        optimizer.exclude_from_weight_decay(var_names=list(config.not_decayed))
     return optimizer

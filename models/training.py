@@ -7,48 +7,31 @@ the model's and the optimizer's variables, the dropout layers' seeds and the pos
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import contextlib
 import logging
 import math
 import pathlib
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from models.checkpoints import Checkpoints
 from models.config import TrainingConfig
-from models.errors import ConfigError, TrainingDiverged
+from models.errors import ConfigError, Preempted
 from models.examples import parse
-from models.objective import FeatureSpec, Objective
+from models.objective import Objective, numeric_features
 from models.optimizer import build_optimizer
+from models.training_record import TrainingRecord, TrainingResult
 
 _log = logging.getLogger("polyseme.training")
-_PROGRESS_SECONDS = 5.0
 
 Batches = Callable[[int], tf.data.Dataset]
 """Epoch → its batches of serialized examples `[batch]`, the same ones each time it is called."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingResult:
-    """How a run went.
-
-    Attributes:
-        steps: optimizer steps, those before a resume included.
-        resumed_from: the step of the checkpoint that this process started from, 0 if none.
-        seconds: time this process spent in the loop.
-        tokens_per_second: over this process's steps; real tokens, padding apart.
-        losses: the loss and its terms at the last look.
-    """
-
-    steps: int
-    resumed_from: int
-    seconds: float
-    tokens_per_second: float
-    losses: Mapping[str, float]
 
 
 def example_batches(
@@ -91,30 +74,31 @@ def example_batches(
     return batches
 
 
-def numeric_features(spec: FeatureSpec) -> FeatureSpec:
-    """The features a model reads; strings (slice keys) never reach an accelerator."""
-    return {name: feature for name, feature in spec.items() if feature.dtype != "string"}
-
-
 def train(
     model: keras.Model,
     objective: Objective,
     batches: Batches,
     config: TrainingConfig,
     folder: pathlib.Path,
+    held_out: Callable[[], float] | None = None,
 ) -> TrainingResult:
     """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if any.
+
+    With `config.held_out_steps` the model ends with the weights of the lowest held-out loss.
 
     Args:
         model: from `objective.build_model`, with its initial weights.
         batches: see `example_batches`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
-            tokens_per_second, seconds. Belongs to this run alone.
+            tokens_per_second, padding_share, held_out_loss where it was looked at, seconds; in
+            `best/` the weights of the lowest. Belongs to this run alone.
+        held_out: gives the loss on held-out examples; see `models.held_out`.
 
     Raises:
         ConfigError: an epoch has no whole batch, or the accumulation doesn't divide the batch.
-        TrainingDiverged: the loss or the gradient is not finite.
+        TrainingDiverged: the loss or the gradient is not finite; names the file of the batch.
+        Preempted: the process got SIGTERM, after which the step that was at work is saved.
     """
     if config.batch_size % config.accumulation:
         raise ConfigError(
@@ -122,67 +106,134 @@ def train(
             where="training.accumulation",
             remedy="choose an accumulation that divides training.batch_size",
         )
+    if config.patience and not (held_out and config.held_out_steps):
+        raise ConfigError(
+            "nothing is looked at that training could be patient with",
+            where="training.patience",
+            remedy="set training.held_out_steps",
+        )
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
     position = _Position()
-    checkpoint = tf.train.Checkpoint(
-        variables=[v.value for v in (*model.variables, *optimizer.variables)],
+    checkpoints = Checkpoints(
+        folder,
+        position.step,
+        config.keep_checkpoints,
+        variables=_values([*model.variables, *optimizer.variables]),
         position=position,
     )
-    manager = tf.train.CheckpointManager(
-        checkpoint, str(folder), max_to_keep=config.keep_checkpoints, step_counter=position.step
-    )
-    if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint).assert_consumed()
-        _log.info("resumed from step %d of %d", int(position.step), config.steps)
-    resumed_from = int(position.step)
+    resumed_from = checkpoints.restore()
+    if resumed_from:
+        _log.info("resumed from step %d of %d", resumed_from, config.steps)
     run_step = _compile_step(model, objective, optimizer, config)
-    record = _Record(folder / "logs", resumed_from, config.steps)
+    record = TrainingRecord(folder / "logs", resumed_from, config.steps)
+    best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
     spec = numeric_features(objective.feature_spec())
     saved_at = time.monotonic()
-    state: Mapping[str, tf.Tensor] = {}
-    while int(position.step) < config.steps:
-        epoch, done = int(position.epoch), int(position.batch)
-        features = (
-            batches(epoch)
-            .skip(done)
-            .map(lambda serialized: parse(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE)
-            .prefetch(tf.data.AUTOTUNE)
-        )
-        for batch in features:
-            state = run_step(batch)
-            position.step.assign_add(1)
-            position.batch.assign_add(1)
-            step = int(position.step)
-            last = step == config.steps
-            record.add(step, state)
-            if last or step % config.log_steps == 0:
-                record.write(step, state)
-            if last or time.monotonic() - saved_at > config.checkpoint_seconds:
-                manager.save(checkpoint_number=step)
-                saved_at = time.monotonic()
-            if last:
-                break
-        else:
-            if int(position.batch) == 0:
-                raise ConfigError(
-                    f"the examples do not fill one batch of {config.batch_size}",
-                    where="training.batch_size",
-                    remedy="give more text, or a smaller batch",
-                )
-            position.epoch.assign_add(1)
-            position.batch.assign(0)
+    with contextlib.closing(checkpoints), contextlib.closing(best), _asked_to_end() as asked:
+        while int(position.step) < config.steps and not position.out_of(config.patience):
+            epoch, done = int(position.epoch), int(position.batch)
+            features = (
+                batches(epoch)
+                .skip(done)
+                .map(lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE)
+                .prefetch(tf.data.AUTOTUNE)
+            )
+            for batch in features:
+                state = run_step(batch)
+                position.step.assign_add(1)
+                position.batch.assign_add(1)
+                step = int(position.step)
+                last = step == config.steps
+                record.add(step, batch, state)
+                look = config.held_out_steps and (last or step % config.held_out_steps == 0)
+                if held_out and look:
+                    record.held_out(loss := held_out())
+                    if position.is_best(loss):
+                        best.save()
+                    last = last or position.out_of(config.patience)
+                if last or look or step % config.log_steps == 0:
+                    record.write(step)
+                late = time.monotonic() - saved_at > config.checkpoint_seconds
+                if last or late or asked.is_set():
+                    record.check()  # nothing that is not finite is ever saved
+                    best.close()  # what the checkpoint says of it has to be there
+                    checkpoints.save()
+                    saved_at = time.monotonic()
+                if last:
+                    break
+                if asked.is_set():
+                    raise Preempted(
+                        f"the process was asked to end; training is saved at step {step} of "
+                        f"{config.steps}",
+                        remedy="give the same command again to go on from there",
+                    )
+            else:
+                if int(position.batch) == 0:
+                    raise ConfigError(
+                        f"the examples do not fill one batch of {config.batch_size}",
+                        where="training.batch_size",
+                        remedy="give more text, or a smaller batch",
+                    )
+                position.epoch.assign_add(1)
+                position.batch.assign(0)
+    record.close(int(position.step))
+    if int(position.best_step):
+        wanted = int(position.best_step)
+        if best.restore() != wanted:
+            raise ConfigError(
+                f"the weights of step {wanted}, the best ones, are lost",
+                where=str(folder / "best"),
+                remedy="remove the folder above it, and give the same command again",
+            )
+        _log.info("the weights are those of step %d, the best on held-out examples", wanted)
     return record.result(resumed_from)
 
 
+@contextlib.contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """Set once SIGTERM came, which ends no process in the block; only the main thread gets it."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
+    """TensorFlow's variables of Keras's."""
+    return [variable.value for variable in variables]
+
+
 class _Position(tf.Module):
-    """Where a run is: steps done, epoch, batches done in the epoch."""
+    """Where a run is: steps and batches done, and the best held-out loss so far."""
 
     def __init__(self) -> None:
         super().__init__()
         self.step = tf.Variable(0, dtype=tf.int64)
         self.epoch = tf.Variable(0, dtype=tf.int64)
-        self.batch = tf.Variable(0, dtype=tf.int64)
+        self.batch = tf.Variable(0, dtype=tf.int64)  # of the epoch
+        self.best_step = tf.Variable(0, dtype=tf.int64)
+        self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
+        self.waited = tf.Variable(0, dtype=tf.int64)  # looks since the best one
+
+    def is_best(self, loss: float) -> bool:
+        """Takes the held-out loss of the step at hand in; whether it is the lowest so far."""
+        if loss < float(self.best_loss):
+            self.best_loss.assign(loss)
+            self.best_step.assign(self.step)
+            self.waited.assign(0)
+            return True
+        self.waited.assign_add(1)
+        return False
+
+    def out_of(self, patience: int) -> bool:
+        """Whether so many looks in a row, if any, found nothing better."""
+        return 0 < patience <= int(self.waited)
 
 
 def _compile_step(
@@ -234,102 +285,7 @@ def _compile_step(
             "gradient_norm": norm,
             "learning_rate": tf.convert_to_tensor(rate),
             "tokens": tf.reduce_sum(tf.cast(features["padding_mask"], tf.int32)),
+            "positions": tf.size(features["padding_mask"]),
         }
 
     return step
-
-
-class _Record:
-    """The run's figures: TensorBoard, training.jsonl and a progress line every few seconds."""
-
-    def __init__(self, folder: pathlib.Path, resumed_from: int, steps: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "training.jsonl"
-        kept = []
-        if resumed_from and self._path.exists():  # lines past the checkpoint are made again
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line
-                for line in lines
-                if line.endswith("\n") and json.loads(line)["step"] <= resumed_from
-            ]
-        self._path.write_text("".join(kept), encoding="utf-8")
-        self._board = tf.summary.create_file_writer(str(folder))
-        self._first = resumed_from
-        self._steps = steps
-        self._begun = self._shown = time.monotonic()
-        self._warm: tuple[int, float] | None = None  # after the first step, which compiles
-        self._tokens: list[tf.Tensor] = []
-        self._counted = 0
-        self._rate = 0.0
-        self._losses: dict[str, float] = {}
-
-    def add(self, step: int, state: Mapping[str, tf.Tensor]) -> None:
-        """Counts a step's tokens, and says where the run is if it has been quiet for a while."""
-        if self._warm is None:
-            float(state["loss"])
-            self._warm = (step, time.monotonic())
-        else:
-            self._tokens.append(state["tokens"])
-        if time.monotonic() - self._shown >= _PROGRESS_SECONDS:
-            self._look(step, state)
-            self._show(step)
-
-    def write(self, step: int, state: Mapping[str, tf.Tensor]) -> None:
-        """Looks at the loss and writes a record."""
-        figures = self._look(step, state)
-        with self._board.as_default(step=step):
-            for name, value in figures.items():
-                tf.summary.scalar(name, value)
-        line = {"step": step, **figures, "seconds": time.monotonic() - self._begun}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if step == self._steps:
-            self._show(step)
-            self._board.close()
-
-    def result(self, resumed_from: int) -> TrainingResult:
-        return TrainingResult(
-            self._steps,
-            resumed_from,
-            time.monotonic() - self._begun,
-            self._rate,
-            dict(self._losses),
-        )
-
-    def _look(self, step: int, state: Mapping[str, tf.Tensor]) -> dict[str, float]:
-        figures = {name: float(value) for name, value in state.items() if name != "tokens"}
-        if not all(math.isfinite(value) for value in figures.values()):
-            raise TrainingDiverged(
-                f"the loss is {figures['loss']}, the gradient's norm {figures['gradient_norm']}",
-                where=f"training step {step}",
-                remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
-            )
-        self._counted += sum(int(tokens) for tokens in self._tokens)
-        self._tokens.clear()
-        if self._warm is not None and step > self._warm[0]:
-            self._rate = self._counted / (time.monotonic() - self._warm[1])
-        figures["tokens_per_second"] = self._rate
-        self._losses = {
-            k: v for k, v in figures.items() if k not in ("learning_rate", "tokens_per_second")
-        }
-        return figures
-
-    def _show(self, step: int) -> None:
-        now = time.monotonic()
-        warm_step, warm_at = self._warm or (self._first, self._begun)
-        per_step = (now - warm_at) / max(step - warm_step, 1)
-        terms = "  ".join(
-            f"{name.removesuffix('_sum')} {value:.3f}"
-            for name, value in self._losses.items()
-            if name != "gradient_norm"
-        )
-        pace = f"  {self._rate:,.0f} tokens/s" if self._rate else ""
-        left = f"  {_duration((self._steps - step) * per_step)} left" if step > warm_step else ""
-        _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left)
-        self._shown = now
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

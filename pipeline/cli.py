@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from models.errors import ConfigError, DataRefused, PolysemeError
+from models.errors import ConfigError, DataRefused, PolysemeError, Preempted
 from pipeline import display
 from pipeline.config import PipelineConfig
 from pipeline.overrides import apply_overrides
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.run import Outcome
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DATA_REFUSED, EXIT_NOT_BLESSED = range(5)
+EXIT_PREEMPTED = 75  # sysexits.h: a temporary failure, to be tried again
 EXIT_INTERRUPTED = 130
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
@@ -289,6 +290,8 @@ def error_code(error: PolysemeError) -> int:
     """What an error means to a shell."""
     if isinstance(error, DataRefused):
         return EXIT_DATA_REFUSED
+    if isinstance(error, Preempted):
+        return EXIT_PREEMPTED
     return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
 
 

@@ -21,6 +21,7 @@ from models.bert.backbone import build_backbone
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
+from models.checkpoints import Checkpoints
 from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError
 from models.examples import Serializer
@@ -31,14 +32,10 @@ CONFIG = dataclasses.replace(
     little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
 )
 TRAINING = TrainingConfig(
-    steps=6,
-    batch_size=8,
-    jit_compile=False,
-    checkpoint_seconds=0.0,
-    log_steps=1,
-    shuffle_buffer=64,
+    steps=6, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
+    shuffle_buffer=64, held_out_steps=3,
     optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=2),
-)
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +74,7 @@ def arguments(
     """What TFX's Trainer hands over; every attempt gets artifacts of its own."""
     return FnArgs(
         train_files=[str(examples / "Split-train" / "*")],
+        eval_files=[str(examples / "Split-train" / "*")],  # others would do as well
         serving_model_dir=str(folder / attempt / "Format-Serving"),
         model_run_dir=str(folder / attempt / "model_run"),
         base_model=base_model,
@@ -151,8 +149,8 @@ def begun(
     kept: list[tuple[dict[str, np.ndarray], pathlib.Path]] = []
 
     def begin(model: keras.Model, *rest: Any) -> TrainingResult:
-        kept.append((weights(model), rest[-1]))
-        (rest[-1] / "logs").mkdir(parents=True, exist_ok=True)
+        kept.append((weights(model), rest[3]))
+        (rest[3] / "logs").mkdir(parents=True, exist_ok=True)
         return TrainingResult(0, 0, 0.0, 0.0, {})
 
     monkeypatch.setattr(trainer, "train", begin)
@@ -166,14 +164,14 @@ class _Killed(BaseException):
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Makes the process 'die' as soon as the checkpoint of a step is written; 0 for never."""
-    save, last = tf.train.CheckpointManager.save, [0]
+    save, last = Checkpoints.save, [0]
 
-    def save_and_die(manager: tf.train.CheckpointManager, checkpoint_number: int) -> None:
-        save(manager, checkpoint_number=checkpoint_number)
-        if checkpoint_number == last[0]:
+    def save_and_die(checkpoints: Checkpoints) -> None:
+        save(checkpoints)
+        if int(checkpoints._step) == last[0]:
             raise _Killed
 
-    monkeypatch.setattr(tf.train.CheckpointManager, "save", save_and_die)
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
     return lambda step: last.__setitem__(0, step)
 
 
@@ -208,6 +206,7 @@ def test_a_run_leaves_its_figures_in_model_run(run: dict[str, Any]) -> None:
     lines = (run["model_run"] / "training.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert [record["step"] for record in records if "held_out_loss" in record] == [3, 6]
     assert len(list(run["model_run"].glob("events.out.tfevents.*"))) == 1
 
 

@@ -88,3 +88,72 @@ def test_bias_correction_makes_the_first_step_as_long_as_the_rate():
     optimizer.build([weight])
     optimizer.apply([keras.ops.convert_to_tensor([0.5])], [weight])
     assert float(weight[0]) == pytest.approx(0.9, abs=1e-3)
+
+
+def _numpy_lamb(weight, gradients, rate, *, decay, corrected, ratio=True):
+    """LAMB from the formulas of You et al., 2020, algorithm 2."""
+    m = v = 0.0
+    for t, gradient in enumerate(gradients, 1):
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        first, second = (m / (1 - 0.9**t), v / (1 - 0.999**t)) if corrected else (m, v)
+        update = first / (np.sqrt(second) + 1e-6)
+        if ratio:
+            update = update + decay * weight
+            lengths = np.sqrt(np.sum(weight**2)), np.sqrt(np.sum(update**2))
+            update = update * (lengths[0] / lengths[1] if all(lengths) else 1.0)
+        weight = weight - rate * update
+    return weight
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_lamb_steps_as_far_as_a_variable_is_long(corrected):
+    start = np.array([[3.0, -4.0], [0.5, 1.0]])
+    kernel = keras.Variable(start.astype(np.float32), name="kernel")
+    bias = keras.Variable(start[0].astype(np.float32), name="bias")
+    zero = keras.Variable(np.zeros((2, 2), np.float32), name="kernel")
+    config = OptimizerConfig(
+        kind="lamb",
+        learning_rate=0.1,
+        warmup_steps=0,
+        decay="constant",
+        weight_decay=0.3,
+        bias_correction=corrected,
+    )
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([kernel, bias, zero])
+    gradients = [np.array([[0.2, -0.4], [1.0, 0.0]]), np.array([[-0.1, 0.3], [0.2, 2.0]])]
+    for gradient in gradients:
+        as_tensor = keras.ops.convert_to_tensor(gradient.astype(np.float32))
+        optimizer.apply([as_tensor, as_tensor[0], as_tensor], [kernel, bias, zero])
+    given = {"rate": 0.1, "decay": 0.3, "corrected": corrected}
+    for variable, expected in (
+        (kernel, _numpy_lamb(start, gradients, **given)),
+        (bias, _numpy_lamb(start[0], [g[0] for g in gradients], ratio=False, **given)),
+        (zero, _numpy_lamb(np.zeros((2, 2)), gradients, **given)),
+    ):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=2e-5)
+
+
+def test_the_first_step_of_lamb_is_the_rate_times_the_length():
+    weight = keras.Variable(np.array([3.0, 4.0], np.float32), name="kernel")
+    config = OptimizerConfig(kind="lamb", learning_rate=0.1, warmup_steps=0, weight_decay=0.0)
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.convert_to_tensor([0.5, -7.0])], [weight])
+    moved = keras.ops.convert_to_numpy(weight) - np.array([3.0, 4.0])
+    assert np.linalg.norm(moved) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_what_does_not_decay_is_said_by_name():
+    kernel = keras.Variable(np.array([1.0], np.float32), name="kernel")
+    bias = keras.Variable(np.array([1.0], np.float32), name="bias")
+    config = OptimizerConfig(
+        learning_rate=0.1, warmup_steps=0, weight_decay=0.5, not_decayed=("kern",)
+    )
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([kernel, bias])
+    nothing = keras.ops.convert_to_tensor(np.zeros(1, np.float32))
+    optimizer.apply([nothing, nothing], [kernel, bias])
+    assert float(kernel[0]) == 1.0
+    assert float(bias[0]) == pytest.approx(0.95)

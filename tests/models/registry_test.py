@@ -9,9 +9,8 @@ import pytest
 import tensorflow as tf
 
 from models.examples import Serializer, check, parse
-from models.objective import Example, Family, Objective
+from models.objective import Example, Family, Objective, numeric_features
 from models.registry import FAMILIES
-from models.training import numeric_features
 from tests.testdata.little_families import LITTLE, build_model, make_examples
 
 Batch = dict[str, np.ndarray]

@@ -1,21 +1,20 @@
 import dataclasses
 import json
-import logging
+import os
+import signal
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.config import OptimizerConfig, TrainingConfig
-from models.errors import ConfigError, TrainingDiverged
+from models.errors import ConfigError, Preempted, TrainingDiverged
 from models.examples import Serializer
-from models.objective import Feature, Loss
 from models.registry import FAMILIES
 from models.training import example_batches, train
 from tests.testdata.little_families import LITTLE, build_model, make_examples
+from tests.testdata.summing import TIME, SummingObjective, fresh_model, write_examples
 
-TIME = 4
 CONFIG = TrainingConfig(
     steps=7,
     batch_size=4,
@@ -26,57 +25,12 @@ CONFIG = TrainingConfig(
 )
 
 
-class SummingObjective:
-    """A linear model with dropout over `TIME` numbers; the least that the loop needs."""
-
-    def feature_spec(self):
-        return {
-            "padding_mask": Feature((TIME,), "int64", "1 = real"),
-            "label": Feature((1,), "float32", "the sum to predict"),
-            "source": Feature((1,), "string", "slice key"),
-        }
-
-    def build_model(self, dropout=0.5):
-        mask = keras.Input((TIME,), dtype="int32", name="padding_mask")
-        label = keras.Input((1,), dtype="float32", name="label")
-        numbers = keras.ops.cast(mask, "float32") * label
-        hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(8, name="hidden")(numbers))
-        error = keras.ops.square(keras.layers.Dense(1, name="out")(hidden) - label)
-        weight = keras.ops.sum(keras.ops.cast(mask, "float32"), axis=-1)
-        outputs = {"squares": error[:, 0] * weight, "count": weight}
-        return keras.Model({"padding_mask": mask, "label": label}, outputs)
-
-    def losses(self):
-        return [Loss("squares", "count")]
-
-    def denominators(self, features):
-        return {"count": tf.reduce_sum(tf.cast(features["padding_mask"], tf.float32), -1)}
-
-
 @pytest.fixture(name="files")
 def _files(tmp_path):
-    objective = SummingObjective()
     rng = np.random.default_rng(0)
     for shard in range(2):
-        rows = [
-            {
-                "padding_mask": (np.arange(TIME) < rng.integers(1, TIME + 1)).astype(np.int64),
-                "label": rng.normal(size=1).astype(np.float32),
-                "source": np.array([b"a"], object),
-            }
-            for _ in range(5 + shard)
-        ]
-        with tf.io.TFRecordWriter(
-            str(tmp_path / f"examples-{shard}.gz"), tf.io.TFRecordOptions("GZIP")
-        ) as writer:
-            for serialized in Serializer(objective.feature_spec()).serialize(rows):
-                writer.write(serialized)
+        write_examples(tmp_path / f"examples-{shard}.gz", 5 + shard, rng)
     return [str(path) for path in sorted(tmp_path.glob("*.gz"))]
-
-
-def _fresh_model(**kwargs):
-    keras.utils.set_random_seed(1)
-    return SummingObjective().build_model(**kwargs)
 
 
 def _weights(model):
@@ -87,20 +41,29 @@ class _Killed(BaseException):
     pass
 
 
-def _stops_after(batches, steps):
-    """The same batches, until the process 'dies' before it could do the step after `steps`."""
+def _after(batches, steps, act):
+    """The same batches; calls `act` when the batch after so many steps is asked for."""
     left = [steps]
 
     def stopping(epoch):
         def count(batch):
             if left[0] == 0:
-                raise _Killed
+                act()
             left[0] -= 1
             return batch
 
         return _Counting(batches(epoch), count)
 
     return stopping
+
+
+def _stops_after(batches, steps):
+    """The same batches, until the process 'dies' before it could do the step after `steps`."""
+
+    def die():
+        raise _Killed
+
+    return _after(batches, steps, die)
 
 
 class _Counting:
@@ -190,28 +153,66 @@ def test_an_epoch_has_every_example_at_most_once(files):
 def test_a_killed_run_ends_with_bit_identical_weights(files, tmp_path, killed_after):
     config = dataclasses.replace(CONFIG, checkpoint_seconds=0.0)
     batches = example_batches(files, config)
-    whole = _fresh_model()
+    whole = fresh_model()
     train(whole, SummingObjective(), batches, config, tmp_path / "whole")
     with pytest.raises(_Killed):
         train(
-            _fresh_model(),
+            fresh_model(),
             SummingObjective(),
             _stops_after(batches, killed_after),
             config,
             tmp_path / "killed",
         )
-    resumed = _fresh_model()
+    resumed = fresh_model()
     result = train(resumed, SummingObjective(), batches, config, tmp_path / "killed")
     assert result.resumed_from == killed_after
     for a, b in zip(_weights(whole), _weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("steps", [0, 3, 6])
+def test_a_run_that_is_asked_to_end_saves_the_step_it_is_in(files, tmp_path, steps):
+    config = dataclasses.replace(CONFIG, checkpoint_seconds=3600.0)
+    batches = example_batches(files, config)
+    whole = fresh_model()
+    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    asked = _after(batches, steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    if steps < 6:
+        with pytest.raises(Preempted, match=f"saved at step {steps + 1} of 7"):
+            train(fresh_model(), SummingObjective(), asked, config, tmp_path / "asked")
+    else:  # the last step: the run is done
+        train(fresh_model(), SummingObjective(), asked, config, tmp_path / "asked")
+    assert signal.getsignal(signal.SIGTERM) is before
+    resumed = fresh_model()
+    result = train(resumed, SummingObjective(), batches, config, tmp_path / "asked")
+    assert result.resumed_from == steps + 1
+    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(files, tmp_path):
+    config = dataclasses.replace(CONFIG, checkpoint_seconds=0.0)
+    batches = example_batches(files, config)
+    whole = fresh_model()
+    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
+    killed = _stops_after(batches, 5)
+    with pytest.raises(_Killed):
+        train(fresh_model(), SummingObjective(), killed, config, tmp_path / "killed")
+    (data,) = (tmp_path / "killed").glob("ckpt-5.data*")
+    data.write_bytes(data.read_bytes()[:-1])
+    resumed = fresh_model()
+    result = train(resumed, SummingObjective(), batches, config, tmp_path / "killed")
+    assert result.resumed_from == 4
+    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_finished_run_is_not_trained_again(files, tmp_path):
     batches = example_batches(files, CONFIG)
-    first = _fresh_model()
+    first = fresh_model()
     train(first, SummingObjective(), batches, CONFIG, tmp_path)
-    again = _fresh_model()
+    again = fresh_model()
     result = train(again, SummingObjective(), batches, CONFIG, tmp_path)
     assert result.resumed_from == 7
     for a, b in zip(_weights(first), _weights(again), strict=True):
@@ -220,7 +221,7 @@ def test_a_finished_run_is_not_trained_again(files, tmp_path):
 
 def test_the_loss_is_the_whole_batchs_ratio_in_numpy(files, tmp_path):
     config = dataclasses.replace(CONFIG, steps=1)
-    model = _fresh_model(dropout=0.0)
+    model = fresh_model(dropout=0.0)
     (hidden_w, hidden_b, out_w, out_b) = _weights(model)
     batches = example_batches(files, config)
     result = train(model, SummingObjective(), batches, config, tmp_path)
@@ -238,7 +239,7 @@ def test_the_loss_is_the_whole_batchs_ratio_in_numpy(files, tmp_path):
 @pytest.mark.parametrize("accumulation", [2, 4])
 def test_a_batch_in_parts_trains_as_the_batch_in_one(files, tmp_path, accumulation):
     batches = example_batches(files, CONFIG)
-    whole, parts = _fresh_model(dropout=0.0), _fresh_model(dropout=0.0)
+    whole, parts = fresh_model(dropout=0.0), fresh_model(dropout=0.0)
     train(whole, SummingObjective(), batches, CONFIG, tmp_path / "whole")
     config = dataclasses.replace(CONFIG, accumulation=accumulation)
     train(parts, SummingObjective(), batches, config, tmp_path / "parts")
@@ -248,7 +249,7 @@ def test_a_batch_in_parts_trains_as_the_batch_in_one(files, tmp_path, accumulati
 
 def test_compiled_with_xla_it_trains_the_same(files, tmp_path):
     batches = example_batches(files, CONFIG)
-    plain, compiled = _fresh_model(dropout=0.0), _fresh_model(dropout=0.0)
+    plain, compiled = fresh_model(dropout=0.0), fresh_model(dropout=0.0)
     train(plain, SummingObjective(), batches, CONFIG, tmp_path / "plain")
     config = dataclasses.replace(CONFIG, jit_compile=True)
     train(compiled, SummingObjective(), batches, config, tmp_path / "compiled")
@@ -260,18 +261,19 @@ def test_every_logged_step_is_one_record_also_after_a_kill(files, tmp_path):
     config = dataclasses.replace(CONFIG, checkpoint_seconds=3600.0)
     batches = example_batches(files, config)
     with pytest.raises(_Killed):
-        train(_fresh_model(), SummingObjective(), _stops_after(batches, 3), config, tmp_path)
-    train(_fresh_model(), SummingObjective(), batches, config, tmp_path)
+        train(fresh_model(), SummingObjective(), _stops_after(batches, 3), config, tmp_path)
+    train(fresh_model(), SummingObjective(), batches, config, tmp_path)
     lines = (tmp_path / "logs" / "training.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6, 7]
     assert set(records[0]) == {
-        "step", "loss", "squares", "learning_rate", "gradient_norm", "tokens_per_second", "seconds",
+        "step", "loss", "squares", "learning_rate", "gradient_norm", "tokens_per_second",
+        "padding_share", "seconds",
     }  # fmt: skip
 
 
 def test_divergence_stops_with_the_step_and_a_remedy(files, tmp_path):
-    model = _fresh_model()
+    model = fresh_model()
     model.trainable_variables[0].assign(np.full((TIME, 8), np.inf, np.float32))
     with pytest.raises(TrainingDiverged) as caught:
         train(model, SummingObjective(), example_batches(files, CONFIG), CONFIG, tmp_path)
@@ -282,20 +284,10 @@ def test_divergence_stops_with_the_step_and_a_remedy(files, tmp_path):
 def test_a_batch_larger_than_the_examples_is_refused(files, tmp_path):
     config = dataclasses.replace(CONFIG, batch_size=12)
     with pytest.raises(ConfigError, match="do not fill one batch of 12"):
-        train(_fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)
+        train(fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)
 
 
 def test_an_accumulation_that_does_not_divide_the_batch_is_refused(files, tmp_path):
     config = dataclasses.replace(CONFIG, accumulation=3)
     with pytest.raises(ConfigError, match="a batch of 4 can't be computed in 3 parts"):
-        train(_fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)
-
-
-def test_progress_says_step_loss_rate_and_time_left(files, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("models.training._PROGRESS_SECONDS", 1e9)  # a slow machine says more
-    with caplog.at_level(logging.INFO, logger="polyseme.training"):
-        train(_fresh_model(), SummingObjective(), example_batches(files, CONFIG), CONFIG, tmp_path)
-    (line,) = caplog.messages
-    assert line.startswith("step 7/7  loss ")
-    assert line.endswith(" 0s left")
-    assert " tokens/s " in line
+        train(fresh_model(), SummingObjective(), example_batches(files, config), config, tmp_path)

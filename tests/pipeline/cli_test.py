@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from models.errors import ConfigError, DataRefused, ServingCheckFailed, TrainingDiverged
+from models.errors import ConfigError, DataRefused, Preempted, ServingCheckFailed, TrainingDiverged
 from pipeline import cli
 from pipeline.failures import DiskFull
 from pipeline.recipes import RECIPES
@@ -132,6 +132,7 @@ def outcome(**given: object) -> Outcome:
         (outcome(error=DataRefused("x")), 3),
         (outcome(error=ConfigError("x")), 2),
         (outcome(error=TrainingDiverged("x")), 1),
+        (outcome(error=Preempted("x")), 75),
         (outcome(error=ServingCheckFailed("x")), 1),
         (outcome(error=DiskFull("x")), 1),
         (Outcome(None, DiskFull("x"), pathlib.Path("log"), None), 1),

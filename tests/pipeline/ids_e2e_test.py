@@ -22,11 +22,10 @@ from components.documents import Document
 from components.exporter import export
 from models.bert.config import BertConfig
 from models.examples import parse
-from models.objective import Objective
+from models.objective import Objective, numeric_features
 from models.registry import FAMILIES
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.tokenizer import Tokenizer
-from models.training import numeric_features
 from pipeline.corpus import fetch_sotu
 from tests.testdata import little_bert
 

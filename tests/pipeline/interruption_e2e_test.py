@@ -79,7 +79,11 @@ def weights(pipeline: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def kill_in(
-    process: subprocess.Popen[str], component: str, seconds: float, ready: Callable[[], bool]
+    process: subprocess.Popen[str],
+    component: str,
+    seconds: float,
+    ready: Callable[[], bool],
+    how: signal.Signals = signal.SIGKILL,
 ) -> str:
     """Kills a run and all its processes in a component; gives what it had printed.
 
@@ -88,6 +92,7 @@ def kill_in(
         component: where it is to be killed.
         seconds: how long after its start.
         ready: what has to be true before the seconds count.
+        how: the signal.
     """
     assert process.stdout is not None
     printed = ""
@@ -102,7 +107,7 @@ def kill_in(
         time.sleep(0.05)
     time.sleep(seconds)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, how)
     printed += process.stdout.read()
     process.wait()
     return printed
@@ -110,9 +115,7 @@ def kill_in(
 
 def checkpointed(pipeline: pathlib.Path) -> bool:
     """Whether a training run has written a whole checkpoint."""
-    return any(
-        (pipeline / "checkpoints").glob("*/checkpoint")
-    )  # what names the newest, written last
+    return any((pipeline / "checkpoints").glob("*/ckpt-*.index"))  # written last
 
 
 def half_written_inputs(pipeline: pathlib.Path) -> list[str]:
@@ -175,6 +178,25 @@ def test_killed_in_each_component_the_same_command_completes(
     assert len(expected) > 20
     different = [name for name in expected if not np.array_equal(expected[name], found[name])]
     assert not different
+
+
+def test_asked_to_end_training_is_saved_and_goes_on(
+    folder: pathlib.Path, undisturbed: pathlib.Path
+) -> None:
+    command = arguments(folder / "corpus.jsonl", folder / "asked", **STEPS)
+    pipeline = folder / "asked" / "bert_tiny"
+    process = start(command)
+    printed = kill_in(process, "Trainer", 0.0, lambda: checkpointed(pipeline), signal.SIGTERM)
+    assert process.returncode == 75, printed[-6000:]
+    assert "Traceback" not in printed
+    saved = re.search(r"training is saved at step (\d+) of\s+150", printed)
+    assert saved, printed[-6000:]
+
+    assert "blessed and pushed as version" in finish(command)
+    log = "".join(path.read_text(errors="replace") for path in (pipeline / "logs").iterdir())
+    assert re.findall(r"resumed from step (\d+) of 150", log) == [saved[1]]
+    expected, found = weights(undisturbed), weights(pipeline)
+    assert not [name for name in expected if not np.array_equal(expected[name], found[name])]
 
 
 def test_with_two_beam_workers_the_examples_are_the_same_bytes(

@@ -1,0 +1,195 @@
+"""What a training run tells of itself: figures, progress, and the batch that it diverged on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from models.errors import TrainingDiverged
+
+_log = logging.getLogger("polyseme.training")
+_PROGRESS_SECONDS = 5.0
+_UNSEEN_STEPS = 10  # a look waits for the device
+
+Features = Mapping[str, tf.Tensor]
+State = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a run went.
+
+    Attributes:
+        steps: optimizer steps, those before a resume included.
+        resumed_from: the step of the checkpoint that this process started from, 0 if none.
+        seconds: time this process spent in the loop.
+        tokens_per_second: over this process's steps; real tokens, padding apart.
+        losses: the loss and its terms at the last look.
+    """
+
+    steps: int
+    resumed_from: int
+    seconds: float
+    tokens_per_second: float
+    losses: Mapping[str, float]
+
+
+class _Step(NamedTuple):
+    """A step that was not looked at yet."""
+
+    step: int
+    batch: Features
+    state: State
+
+
+class TrainingRecord:
+    """The run's figures: TensorBoard, training.jsonl and a progress line every few seconds.
+
+    Looks at all losses, at least once in ten steps, and stops at the first that is not finite.
+    `padding_share` is of all positions since the record before.
+
+    Args:
+        folder: receives `training.jsonl`, events, and the batch that a run diverged on.
+        resumed_from: the step that this process starts from.
+        steps: of the whole run.
+    """
+
+    def __init__(self, folder: pathlib.Path, resumed_from: int, steps: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "training.jsonl"
+        kept = []
+        if resumed_from and self._path.exists():  # lines past the checkpoint are made again
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [
+                line
+                for line in lines
+                if line.endswith("\n") and json.loads(line)["step"] <= resumed_from
+            ]
+        self._path.write_text("".join(kept), encoding="utf-8")
+        self._board = tf.summary.create_file_writer(str(folder))
+        self._first = resumed_from
+        self._steps = steps
+        self._begun = self._shown = time.monotonic()
+        self._warm: tuple[int, float] | None = None  # after the first step, which compiles
+        self._unseen: list[_Step] = []
+        self._counted = 0
+        self._real = self._positions = 0  # since the last record
+        self._rate = 0.0
+        self._figures: dict[str, float] = {}
+
+    def add(self, step: int, batch: Features, state: State) -> None:
+        """Takes a step in, and says where the run is if it has been quiet for a while.
+
+        Raises:
+            TrainingDiverged: see `check`.
+        """
+        self._unseen.append(_Step(step, batch, state))
+        if self._warm is None:
+            self.check()
+            self._warm, self._counted = (step, time.monotonic()), 0
+        if len(self._unseen) >= _UNSEEN_STEPS:
+            self.check()
+        if time.monotonic() - self._shown >= _PROGRESS_SECONDS:
+            self.check()
+            self._show(step)
+
+    def write(self, step: int) -> None:
+        """Writes a record of the last step.
+
+        Raises:
+            TrainingDiverged: see `check`.
+        """
+        self.check()
+        self._figures["padding_share"] = 1.0 - self._real / self._positions
+        self._real = self._positions = 0
+        with self._board.as_default(step=step):
+            for name, value in self._figures.items():
+                tf.summary.scalar(name, value)
+        line = {"step": step, **self._figures, "seconds": time.monotonic() - self._begun}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._figures.pop("held_out_loss", None)
+
+    def held_out(self, loss: float) -> None:
+        """Takes a loss on held-out examples in, for the next record.
+
+        Raises:
+            TrainingDiverged: see `check`.
+        """
+        self.check()
+        self._figures["held_out_loss"] = loss
+
+    def close(self, step: int) -> None:
+        """Shows the last step."""
+        self._steps = step  # fewer than were wanted, where training ended early
+        if self._figures:
+            self._show(step)
+        self._board.close()
+
+    def check(self) -> None:
+        """Looks at all steps that were not looked at yet.
+
+        Raises:
+            TrainingDiverged: a loss or a gradient is not finite; the batch is in a file.
+        """
+        for step, batch, state in self._unseen:
+            figures = {k: float(v) for k, v in state.items() if k not in ("tokens", "positions")}
+            if not all(math.isfinite(value) for value in figures.values()):
+                path = self._path.with_name(f"diverged-at-step-{step}.npz")
+                np.savez_compressed(path, **{name: np.asarray(v) for name, v in batch.items()})
+                raise TrainingDiverged(
+                    f"the loss is {figures['loss']}, the gradient's norm "
+                    f"{figures['gradient_norm']}; the batch is in {path}",
+                    where=f"training step {step}",
+                    remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
+                )
+            tokens = int(state["tokens"])
+            self._counted += tokens
+            self._real += tokens
+            self._positions += int(state["positions"])
+            if self._warm is not None and step > self._warm[0]:
+                self._rate = self._counted / (time.monotonic() - self._warm[1])
+            self._figures = {**figures, "tokens_per_second": self._rate}
+        self._unseen.clear()
+
+    def result(self, resumed_from: int) -> TrainingResult:
+        """How the run went."""
+        return TrainingResult(
+            self._steps,
+            resumed_from,
+            time.monotonic() - self._begun,
+            self._rate,
+            self._losses(),
+        )
+
+    def _losses(self) -> dict[str, float]:
+        beside = ("learning_rate", "tokens_per_second", "padding_share")
+        return {name: value for name, value in self._figures.items() if name not in beside}
+
+    def _show(self, step: int) -> None:
+        now = time.monotonic()
+        warm_step, warm_at = self._warm or (self._first, self._begun)
+        per_step = (now - warm_at) / max(step - warm_step, 1)
+        terms = "  ".join(
+            f"{name.removesuffix('_sum')} {value:.3f}"
+            for name, value in self._losses().items()
+            if name != "gradient_norm"
+        )
+        pace = f"  {self._rate:,.0f} tokens/s" if self._rate else ""
+        left = f"  {_duration((self._steps - step) * per_step)} left" if step > warm_step else ""
+        _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left)
+        self._shown = now
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

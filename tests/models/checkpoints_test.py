@@ -1,0 +1,113 @@
+import logging
+import pathlib
+from collections.abc import Callable
+
+import pytest
+import tensorflow as tf
+
+from models.checkpoints import Checkpoints
+
+
+class Counter:
+    """A run that counts: its step, and a variable that a checkpoint holds with it."""
+
+    def __init__(self, folder: pathlib.Path, keep: int = 2) -> None:
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.weights = tf.Variable(tf.zeros([1_000]))
+        self.checkpoints = Checkpoints(folder, self.step, keep, variables=[self.weights])
+
+    def count(self, steps: int) -> None:
+        for _ in range(steps):
+            self.step.assign_add(1)
+            self.weights.assign_add(tf.ones_like(self.weights))
+            self.checkpoints.save()
+        self.checkpoints.close()
+
+    def state(self) -> tuple[int, list[float]]:
+        return int(self.step), sorted(set(self.weights.numpy().tolist()))
+
+
+def restored(folder: pathlib.Path) -> Counter:
+    counter = Counter(folder)
+    counter.checkpoints.restore()
+    return counter
+
+
+def names(folder: pathlib.Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def files(*numbers: int) -> set[str]:
+    endings = ("index", "data-00000-of-00001")
+    return {f"ckpt-{number}.{ending}" for number in numbers for ending in endings}
+
+
+def test_there_is_nothing_to_take(tmp_path: pathlib.Path) -> None:
+    assert restored(tmp_path).state() == (0, [0.0])
+
+
+def test_the_newest_is_taken_and_what_changed_behind_it_is_not(tmp_path: pathlib.Path) -> None:
+    counter = Counter(tmp_path)
+    counter.count(2)
+    counter.checkpoints.save()
+    counter.weights.assign(tf.fill([1_000], 7.0))  # while it is being written
+    counter.checkpoints.close()
+    assert restored(tmp_path).state() == (2, [2.0])
+
+
+def test_as_many_stay_as_are_kept_beside_the_one_being_written(tmp_path: pathlib.Path) -> None:
+    Counter(tmp_path, keep=1).count(5)
+    assert files(5) <= names(tmp_path) <= files(4, 5)
+
+
+def cut(path: pathlib.Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path: pathlib.Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip(path: pathlib.Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("damage", [cut, empty, flip, pathlib.Path.unlink])
+def test_a_damaged_one_is_told_and_the_one_before_is_taken(
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+    ending: str,
+    damage: Callable[[pathlib.Path], None],
+) -> None:
+    Counter(tmp_path).count(3)
+    damage(tmp_path / f"ckpt-3.{ending}")
+    with caplog.at_level(logging.INFO, logger="polyseme.training"):
+        counter = restored(tmp_path)
+    assert counter.state() == (2, [2.0])
+    told = [record.message for record in caplog.records if record.name == "polyseme.training"]
+    if (damage, ending) == (pathlib.Path.unlink, "index"):  # without it there is none
+        assert not told
+    else:
+        (line,) = told
+        assert line.startswith("the checkpoint of step 3 is damaged and is not used: ")
+    counter.count(2)
+    assert restored(tmp_path).state() == (4, [4.0])
+
+
+def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) -> None:
+    Counter(tmp_path).count(2)
+    for path in tmp_path.glob("*.data*"):
+        flip(path)
+    assert restored(tmp_path).state() == (0, [0.0])
+    assert names(tmp_path) == set()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
+    Counter(tmp_path).count(1)
+    (tmp_path / "ckpt-2_temp").mkdir()
+    (tmp_path / "ckpt-2_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    assert restored(tmp_path).state() == (1, [1.0])
+    assert names(tmp_path) == files(1)

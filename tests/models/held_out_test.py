@@ -1,0 +1,149 @@
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.config import OptimizerConfig, TrainingConfig
+from models.errors import ConfigError
+from models.held_out import HeldOutLoss
+from models.training import example_batches, train
+from tests.testdata.summing import SummingObjective, fresh_model, write_examples
+
+CONFIG = TrainingConfig(
+    steps=12,
+    batch_size=4,
+    jit_compile=False,
+    log_steps=100,
+    shuffle_buffer=8,
+    checkpoint_seconds=0.0,
+    held_out_steps=2,
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=0),
+)
+
+
+@pytest.fixture(name="files")
+def _files(tmp_path: pathlib.Path) -> list[str]:
+    write_examples(tmp_path / "train.gz", 11, np.random.default_rng(0))
+    write_examples(tmp_path / "eval.gz", 7, np.random.default_rng(1))
+    return [str(tmp_path / "train.gz")]
+
+
+def losses(*given: float):
+    """Gives one after the other, then no more."""
+    left = list(given)
+    return lambda: left.pop(0)
+
+
+def records(folder: pathlib.Path) -> list[dict[str, float]]:
+    lines = (folder / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def weights(model) -> list[np.ndarray]:
+    return [weight.numpy() for weight in model.trainable_variables]
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+
+
+def run(files: list[str], folder: pathlib.Path, config: TrainingConfig, held_out):
+    model = fresh_model()
+    result = train(
+        model, SummingObjective(), example_batches(files, config), config, folder, held_out
+    )
+    return model, result
+
+
+@pytest.mark.parametrize(("batches", "seen"), [(50, 7), (1, 4)])
+def test_the_loss_is_a_ratio_of_sums_in_numpy(
+    files: list[str], tmp_path: pathlib.Path, batches: int, seen: int
+) -> None:
+    model = fresh_model()
+    hidden_w, hidden_b, out_w, out_b = weights(model)
+    held_out = HeldOutLoss(model, SummingObjective(), [str(tmp_path / "eval.gz")], 4, batches)
+    squares = count = 0.0
+    records = list(tf.data.TFRecordDataset(str(tmp_path / "eval.gz"), "GZIP").as_numpy_iterator())
+    for record in records[:seen]:
+        feature = tf.train.Example.FromString(record).features.feature
+        mask = np.array(feature["padding_mask"].int64_list.value, np.float64)
+        label = feature["label"].float_list.value[0]
+        prediction = ((mask * label) @ hidden_w + hidden_b) @ out_w + out_b
+        squares += (prediction[0] - label) ** 2 * mask.sum()
+        count += mask.sum()
+    assert held_out() == pytest.approx(squares / count, rel=1e-5)
+    assert held_out() == held_out()  # no dropout
+
+
+def test_the_weights_of_the_lowest_loss_are_the_models(
+    files: list[str], tmp_path: pathlib.Path
+) -> None:
+    model, result = run(files, tmp_path / "a", CONFIG, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
+    assert result.steps == 12
+    config = dataclasses.replace(CONFIG, steps=4, held_out_steps=0)
+    assert not same(model, run(files, tmp_path / "b", config, None)[0])  # another schedule
+    optimizer = dataclasses.replace(CONFIG.optimizer, decay="constant")
+    config = dataclasses.replace(CONFIG, optimizer=optimizer)
+    model, _ = run(files, tmp_path / "c", config, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
+    config = dataclasses.replace(config, steps=4, held_out_steps=0)
+    assert same(model, run(files, tmp_path / "d", config, None)[0])
+
+
+def test_what_was_found_is_recorded(files: list[str], tmp_path: pathlib.Path) -> None:
+    run(files, tmp_path, CONFIG, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
+    found = [(record["step"], record["held_out_loss"]) for record in records(tmp_path)]
+    assert found == [(2, 3.0), (4, 1.0), (6, 2.0), (8, 2.5), (10, 1.0), (12, 4.0)]
+
+
+def test_training_ends_early_and_stays_ended(files: list[str], tmp_path: pathlib.Path) -> None:
+    config = dataclasses.replace(CONFIG, patience=2)
+    model, result = run(files, tmp_path, config, losses(3.0, 1.0, 1.0, 2.0))
+    assert result.steps == 8
+    assert [record["step"] for record in records(tmp_path)] == [2, 4, 6, 8]
+    again, result = run(files, tmp_path, config, losses())
+    assert result.steps == 8
+    assert same(model, again)
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 4])
+def test_a_killed_run_ends_with_the_same_best_weights(
+    files: list[str], tmp_path: pathlib.Path, looks: int
+) -> None:
+    given = (3.0, 1.0, 0.5, 2.0, 1.5, 4.0)
+    whole, _ = run(files, tmp_path / "whole", CONFIG, losses(*given))
+
+    class Killed(BaseException):
+        pass
+
+    left = list(given[:looks])
+
+    def killing() -> float:
+        if not left:
+            raise Killed
+        return left.pop(0)
+
+    with pytest.raises(Killed):
+        run(files, tmp_path / "killed", CONFIG, killing)
+    resumed, result = run(files, tmp_path / "killed", CONFIG, losses(*given[looks:]))
+    assert result.resumed_from == 2 * looks + 1
+    assert same(whole, resumed)
+
+
+def test_the_best_weights_that_are_damaged_are_missed(
+    files: list[str], tmp_path: pathlib.Path
+) -> None:
+    run(files, tmp_path, CONFIG, losses(1.0, 2.0, 2.0, 2.0, 2.0, 2.0))
+    (data,) = (tmp_path / "best").glob("ckpt-2.data*")
+    data.write_bytes(b"")
+    with pytest.raises(ConfigError, match="the weights of step 2, the best ones, are lost"):
+        run(files, tmp_path, CONFIG, losses())
+
+
+def test_patience_needs_something_to_look_at(files: list[str], tmp_path: pathlib.Path) -> None:
+    config = dataclasses.replace(CONFIG, held_out_steps=0, patience=1)
+    with pytest.raises(ConfigError) as error:
+        run(files, tmp_path, config, losses())
+    assert error.value.where == "training.patience"

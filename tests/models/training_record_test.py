@@ -1,0 +1,94 @@
+import json
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import training_record
+from models.errors import TrainingDiverged
+from models.training_record import TrainingRecord
+
+
+def batch(label: float) -> dict[str, tf.Tensor]:
+    return {"label": tf.constant([[label], [2.0]]), "padding_mask": tf.constant([[1, 0], [1, 1]])}
+
+
+def state(loss: float, norm: float = 0.5) -> dict[str, tf.Tensor]:
+    figures = {"loss": loss, "squares": loss, "learning_rate": 0.1, "gradient_norm": norm}
+    return {name: tf.constant(value) for name, value in figures.items()} | {
+        "tokens": tf.constant(3),
+        "positions": tf.constant(4),
+    }
+
+
+def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) -> None:
+    record = TrainingRecord(tmp_path, 0, 4)
+    for step in (1, 2, 3, 4):
+        record.add(step, batch(1.0), state(1.0 / step))
+        if step % 2 == 0:
+            record.write(step)
+    lines = (tmp_path / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    second, fourth = map(json.loads, lines)
+    assert (second["step"], second["loss"]) == (2, 0.5)
+    assert (fourth["step"], fourth["loss"], fourth["squares"]) == (4, 0.25, 0.25)
+    assert fourth["tokens_per_second"] > 0
+    assert second["padding_share"] == fourth["padding_share"] == 0.25
+    result = record.result(0)
+    assert result.losses == {"loss": 0.25, "squares": 0.25, "gradient_norm": 0.5}
+    assert list(tmp_path.glob("events.*"))
+
+
+def test_lines_past_the_checkpoint_are_made_again(tmp_path: pathlib.Path) -> None:
+    lines = ['{"step": 2}\n', '{"step": 4}\n', '{"st']
+    (tmp_path / "training.jsonl").write_text("".join(lines), encoding="utf-8")
+    TrainingRecord(tmp_path, 3, 9)
+    assert (tmp_path / "training.jsonl").read_text(encoding="utf-8") == lines[0]
+
+
+@pytest.mark.parametrize("bad", [{"loss": float("nan")}, {"loss": 1.0, "norm": float("inf")}])
+def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
+    tmp_path: pathlib.Path, bad: dict[str, float]
+) -> None:
+    record = TrainingRecord(tmp_path, 0, 100)
+    done: list[int] = []
+
+    def train() -> None:
+        for step in range(1, 100):
+            done.append(step)
+            record.add(step, batch(float(step)), state(**bad) if step >= 13 else state(1.0))
+
+    with pytest.raises(TrainingDiverged) as caught:
+        train()
+    assert done[-1] < 13 + 10
+    assert caught.value.where == "training step 13"
+    path = tmp_path / "diverged-at-step-13.npz"
+    assert str(path) in caught.value.what
+    assert "learning_rate" in (caught.value.remedy or "")
+    with np.load(path) as saved:
+        assert saved["label"].tolist() == [[13.0], [2.0]]
+        assert saved["padding_mask"].tolist() == [[1, 0], [1, 1]]
+
+
+def test_what_was_not_looked_at_is_before_a_checkpoint(tmp_path: pathlib.Path) -> None:
+    record = TrainingRecord(tmp_path, 0, 100)
+    record.add(1, batch(1.0), state(1.0))
+    record.add(2, batch(2.0), state(float("nan")))
+    with pytest.raises(TrainingDiverged, match="the loss is nan"):
+        record.check()
+
+
+def test_progress_says_step_loss_rate_and_time_left(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_record, "_PROGRESS_SECONDS", 1e9)  # a slow machine says more
+    record = TrainingRecord(tmp_path, 0, 7)
+    with caplog.at_level(logging.INFO, logger="polyseme.training"):
+        for step in range(1, 8):
+            record.add(step, batch(1.0), state(0.125))
+        record.write(7)
+    (line,) = caplog.messages
+    assert line.startswith("step 7/7  loss 0.125  squares 0.125  ")
+    assert line.endswith(" 0s left")
+    assert " tokens/s " in line
