@@ -26,6 +26,7 @@ def test_training_log(tmp_path):
         "learning_rate": 1e-4,
         "tokens_per_second": 9000.0,
         "gradient_norm": 2.0,
+        "padding_share": 0.1,
         "seconds": 3.5,
     }
     assert report_inputs.read_training_log(_log(tmp_path, json.dumps(record) + "\n")) == [
@@ -36,6 +37,7 @@ def test_training_log(tmp_path):
             learning_rate=1e-4,
             tokens_per_second=9000.0,
             gradient_norm=2.0,
+            padding_share=0.1,
             seconds=3.5,
         )
     ]

@@ -9,11 +9,19 @@ from models.errors import (
     ConfigError,
     DataRefused,
     PolysemeError,
+    Preempted,
     ServingCheckFailed,
     TrainingDiverged,
 )
 
-KINDS = [PolysemeError, ConfigError, DataRefused, ServingCheckFailed, TrainingDiverged]
+KINDS = [
+    PolysemeError,
+    ConfigError,
+    DataRefused,
+    Preempted,
+    ServingCheckFailed,
+    TrainingDiverged,
+]
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_progress_says_step_loss_rate_and_time_left(
     with caplog.at_level(logging.INFO, logger="polyseme.training"):
         for step in range(1, 8):
             record.add(step, batch(1.0), state(0.125))
-        record.write(7)
+        record.close(7)
     (line,) = caplog.messages
     assert line.startswith("step 7/7  loss 0.125  squares 0.125  ")
     assert line.endswith(" 0s left")

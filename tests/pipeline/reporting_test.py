@@ -70,6 +70,7 @@ def record(recorder: Recorder) -> RunHistory:
         "learning_rate": 0.001,
         "tokens_per_second": 900.0,
         "gradient_norm": 1.5,
+        "padding_share": 0.1,
         "seconds": 4.0,
     }
     write(history, "Trainer", "model_run", "training.jsonl", [line])
@@ -92,6 +93,7 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
             learning_rate=0.001,
             tokens_per_second=900.0,
             gradient_norm=1.5,
+            padding_share=0.1,
             seconds=4.0,
         )
     ]
