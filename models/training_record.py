@@ -129,7 +129,12 @@ class TrainingRecord:
         self._figures["held_out_loss"] = loss
 
     def close(self, step: int) -> None:
-        """Shows the last step."""
+        """Shows the last step.
+
+        Raises:
+            TrainingDiverged: see `check`.
+        """
+        self.check()
         self._steps = step  # fewer than were wanted, where training ended early
         if self._figures:
             self._show(step)
