@@ -42,9 +42,11 @@ class Checkpoints:
         Returns:
             Its step, 0 if there is none.
         """
-        for leftover in self._folder.glob("ckpt-*_temp*"):  # a killed process left it
-            shutil.rmtree(leftover, ignore_errors=True)
-        for number in self._numbers():
+        numbers = self._numbers()
+        for file in self._folder.glob("ckpt-*"):
+            if file.stem not in {f"ckpt-{number}" for number in numbers}:  # a kill left it
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        for number in numbers:
             path = str(self._folder / f"ckpt-{number}")
             fault = _fault(path)
             if fault is None:

@@ -67,11 +67,7 @@ class AdamWeightDecay(keras.optimizers.Adam):
     ) -> None:
         """Updates one variable; the decay of w is applied by Keras before this is called."""
         rate = tf.cast(learning_rate, variable.dtype)
-        gradient = tf.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        self.assign_add(m, (gradient - m) * (1.0 - self.beta_1))
-        self.assign_add(v, (tf.square(gradient) - v) * (1.0 - self.beta_2))
+        m, v = _moments(self, gradient, variable)
         self.assign_sub(variable, rate * m / (tf.sqrt(v) + self.epsilon))
 
 
@@ -98,17 +94,12 @@ class Lamb(keras.optimizers.Adam):
     ) -> None:
         """Updates one variable."""
         rate = tf.cast(learning_rate, variable.dtype)
-        gradient = tf.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        self.assign_add(m, (gradient - m) * (1.0 - self.beta_1))
-        self.assign_add(v, (tf.square(gradient) - v) * (1.0 - self.beta_2))
-        first, second = tf.convert_to_tensor(m), tf.convert_to_tensor(v)
+        m, v = _moments(self, gradient, variable)
         if self.bias_correction:
             step = tf.cast(self.iterations + 1, variable.dtype)
-            first /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
-            second /= 1.0 - tf.pow(tf.cast(self.beta_2, variable.dtype), step)
-        update = first / (tf.sqrt(second) + self.epsilon)
+            m /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
+            v /= 1.0 - tf.pow(tf.cast(self.beta_2, variable.dtype), step)
+        update = m / (tf.sqrt(v) + self.epsilon)
         if self._use_weight_decay(variable):
             weight = tf.convert_to_tensor(variable)
             update += self.decay * weight
@@ -124,6 +115,18 @@ class Lamb(keras.optimizers.Adam):
             "decay": self.decay,
             "bias_correction": self.bias_correction,
         }
+
+
+def _moments(
+    adam: keras.optimizers.Adam, gradient: tf.Tensor, variable: keras.Variable
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes a gradient into the means of a variable's gradients and squares; returns both."""
+    gradient = tf.cast(gradient, variable.dtype)
+    index = adam._get_variable_index(variable)
+    m, v = adam._momentums[index], adam._velocities[index]
+    adam.assign_add(m, (gradient - m) * (1.0 - adam.beta_1))
+    adam.assign_add(v, (tf.square(gradient) - v) * (1.0 - adam.beta_2))
+    return tf.convert_to_tensor(m), tf.convert_to_tensor(v)
 
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:

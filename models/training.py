@@ -129,6 +129,7 @@ def train(
     record = TrainingRecord(folder / "logs", resumed_from, config.steps)
     best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
     spec = numeric_features(objective.feature_spec())
+    looks = config.held_out_steps if held_out else 0
     saved_at = time.monotonic()
     with contextlib.closing(checkpoints), contextlib.closing(best), _asked_to_end() as asked:
         while int(position.step) < config.steps and not position.out_of(config.patience):
@@ -146,7 +147,7 @@ def train(
                 step = int(position.step)
                 last = step == config.steps
                 record.add(step, batch, state)
-                look = config.held_out_steps and (last or step % config.held_out_steps == 0)
+                look = looks and (last or step % looks == 0)
                 if held_out and look:
                     record.held_out(loss := held_out())
                     if position.is_best(loss):

@@ -107,6 +107,7 @@ def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(1)
+    (tmp_path / "ckpt-2.data-00000-of-00001").write_bytes(b"without its index")
     (tmp_path / "ckpt-2_temp").mkdir()
     (tmp_path / "ckpt-2_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
     assert restored(tmp_path).state() == (1, [1.0])

@@ -78,6 +78,14 @@ def weights(pipeline: pathlib.Path) -> dict[str, np.ndarray]:
     }
 
 
+def assert_same_weights(pipeline: pathlib.Path, other: pathlib.Path) -> None:
+    expected, found = weights(other), weights(pipeline)
+    assert expected.keys() == found.keys()
+    assert len(expected) > 20
+    different = [name for name in expected if not np.array_equal(expected[name], found[name])]
+    assert not different
+
+
 def kill_in(
     process: subprocess.Popen[str],
     component: str,
@@ -173,11 +181,7 @@ def test_killed_in_each_component_the_same_command_completes(
     assert len(resumed) == 1
     assert 0 < int(resumed[0]) < 150
     assert examples(pipeline) == examples(undisturbed)
-    expected, found = weights(undisturbed), weights(pipeline)
-    assert expected.keys() == found.keys()
-    assert len(expected) > 20
-    different = [name for name in expected if not np.array_equal(expected[name], found[name])]
-    assert not different
+    assert_same_weights(pipeline, undisturbed)
 
 
 def test_asked_to_end_training_is_saved_and_goes_on(
@@ -195,8 +199,7 @@ def test_asked_to_end_training_is_saved_and_goes_on(
     assert "blessed and pushed as version" in finish(command)
     log = "".join(path.read_text(errors="replace") for path in (pipeline / "logs").iterdir())
     assert re.findall(r"resumed from step (\d+) of 150", log) == [saved[1]]
-    expected, found = weights(undisturbed), weights(pipeline)
-    assert not [name for name in expected if not np.array_equal(expected[name], found[name])]
+    assert_same_weights(pipeline, undisturbed)
 
 
 def test_with_two_beam_workers_the_examples_are_the_same_bytes(
