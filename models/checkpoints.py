@@ -27,10 +27,13 @@ class Checkpoints:
         step: int64 variable, steps done; a part of each checkpoint, and its number.
         keep: how many whole ones stay beside the one that is being written.
         parts: trackables, or lists of them, that a checkpoint holds.
+
+    Attributes:
+        folder: as given.
     """
 
     def __init__(self, folder: pathlib.Path, step: tf.Variable, keep: int, **parts: Any) -> None:
-        self._folder = folder
+        self.folder = folder
         self._step = step
         self._keep = keep
         self._checkpoint = tf.train.Checkpoint(step=step, **parts)
@@ -43,22 +46,28 @@ class Checkpoints:
             Its step, 0 if there is none.
         """
         numbers = self._numbers()
-        for file in self._folder.glob("ckpt-*"):
+        for file in self.folder.glob("ckpt-*"):
             if file.stem not in {f"ckpt-{number}" for number in numbers}:  # a kill left it
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
         for number in numbers:
-            path = str(self._folder / f"ckpt-{number}")
-            fault = _fault(path)
-            if fault is None:
-                self._checkpoint.restore(path).assert_consumed()
+            if self.restore_step(number):
                 return number
-            _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
             self._remove(number)
         return 0
 
+    def restore_step(self, number: int) -> bool:
+        """Takes the checkpoint of a step; false, and nothing is taken, if it is not whole."""
+        path = str(self.folder / f"ckpt-{number}")
+        fault = _fault(path)
+        if fault is not None:
+            _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
+            return False
+        self._checkpoint.restore(path).assert_consumed()
+        return True
+
     def save(self) -> None:
         """Begins to write a checkpoint; waits for the last one, if that is still being written."""
-        path = str(self._folder / f"ckpt-{int(self._step)}")
+        path = str(self.folder / f"ckpt-{int(self._step)}")
         self._checkpoint.write(path, options=self._options)
         for number in self._numbers()[self._keep :]:
             self._remove(number)
@@ -68,13 +77,13 @@ class Checkpoints:
         self._checkpoint.sync()
 
     def _remove(self, number: int) -> None:
-        files = self._folder.glob(f"ckpt-{number}.*")
+        files = self.folder.glob(f"ckpt-{number}.*")
         for file in sorted(files, reverse=True):  # the index first: without it there is none
             file.unlink()
 
     def _numbers(self) -> list[int]:
         """Of all checkpoints that are there, the newest first."""
-        found = (_INDEX.fullmatch(file.name) for file in self._folder.glob("ckpt-*.index"))
+        found = (_INDEX.fullmatch(file.name) for file in self.folder.glob("ckpt-*.index"))
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
 

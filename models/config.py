@@ -59,6 +59,25 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DevicesConfig:
+    """Where training computes, which changes no more than rounding; see models/devices.py."""
+
+    strategy: Literal["one", "mirrored", "multi_worker", "tpu"] = "one"
+    """One device; several of one machine; several processes, of one machine or of many; a TPU."""
+    devices: tuple[str, ...] = ()
+    """Of "mirrored": names, as GPU:0. None: all GPUs."""
+    processes: int = 0
+    """Of "multi_worker": processes that are started on this machine; 0: one, and TF_CONFIG tells of
+    the others."""
+    tpu: str = ""
+    """Of "tpu": its name or address; "local" on a TPU VM."""
+    steps_per_call: int = 1
+    """Steps that are run without coming back to Python."""
+    readers: int = 4
+    """Files of examples that are read at a time; the order of examples does not depend on it."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """The training loop's own settings; see models/training.py."""
 
@@ -72,6 +91,12 @@ class TrainingConfig:
     """Seeds the initial weights, the dropout and the data order."""
     jit_compile: bool = True
     """Compile the step with XLA."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """What is computed in; weights are float32 always."""
+    length_buckets: int = 1
+    """Evenly spaced lengths that batches are cut to, so that little of them is padding: a batch has
+    examples of about the same length, as long as the longest of them needs. With 4, examples of 128
+    tokens come in batches of 32, 64, 96 and 128. XLA compiles a step for each."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints."""
     keep_checkpoints: int = 2

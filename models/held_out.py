@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from models.config import TrainingConfig
+from models.devices import Devices, Features
+from models.errors import ConfigError
 from models.examples import parse
 from models.objective import Objective, numeric_features
 
@@ -19,8 +22,13 @@ class HeldOutLoss:
         model: from `objective.build_model`.
         objective: what is learned.
         files: gzip TFRecord files of serialized examples.
-        batch_size: examples at a time.
-        batches: so many at most, from the beginning of the first files on.
+        config: how many examples of a batch are computed at once, and how many batches are looked
+            at: from the beginning of the first files on.
+        devices: where it is computed. On several the last examples, that fill no batch, are left
+            out.
+
+    Raises:
+        ConfigError: there are no examples.
     """
 
     def __init__(
@@ -28,24 +36,31 @@ class HeldOutLoss:
         model: keras.Model,
         objective: Objective,
         files: Sequence[str],
-        batch_size: int,
-        batches: int,
+        config: TrainingConfig,
+        devices: Devices | None = None,
     ) -> None:
+        self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())
         self._terms = objective.losses()
+        at_once = devices.rows_at_once(config.batch_size, config.accumulation) * devices.replicas
+        rows = devices.own_rows(at_once)
         self._batches = (
             tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
-            .batch(batch_size)
-            .take(batches)
-            .map(lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE)
+            .batch(at_once, drop_remainder=devices.replicas > 1)
+            .take(config.held_out_batches * config.accumulation)
+            .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
         names = {name for term in self._terms for name in (term.numerator, term.denominator)}
 
-        @tf.function
-        def sums(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def of_replica(features: Features) -> dict[str, tf.Tensor]:
             given = model(features, training=False)
             return {name: tf.reduce_sum(given[name]) for name in names}
+
+        @tf.function(autograph=False)
+        def sums(features: Features) -> dict[str, tf.Tensor]:
+            found = devices.strategy.run(of_replica, args=(features,))
+            return {k: devices.strategy.reduce("SUM", v, axis=None) for k, v in found.items()}
 
         self._sums = sums
 
@@ -53,7 +68,14 @@ class HeldOutLoss:
         """The loss now."""
         totals: collections.Counter[str] = collections.Counter()
         for features in self._batches:
-            totals.update({name: float(value) for name, value in self._sums(features).items()})
+            sums = self._sums(self._devices.spread(features, axis=0))
+            totals.update({name: float(value) for name, value in sums.items()})
+        if not totals:
+            raise ConfigError(
+                "there are not as many held-out examples as are computed at once",
+                where="training.held_out_steps",
+                remedy="give more text, or set it to 0",
+            )
         return sum(
             term.weight * totals[term.numerator] / max(totals[term.denominator], 1.0)
             for term in self._terms

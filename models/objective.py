@@ -27,12 +27,15 @@ class Feature:
         shape, dtype: as the model reads it.
         decode: for a feature that is stored as strings `shape[:-1]`, in examples and their files:
             what makes the model's numbers of them, in graph.
+        time: whether the first axis is that of `padding_mask`, and may be cut where only padding
+            is cut off.
     """
 
     shape: tuple[int, ...]
     dtype: Literal["int64", "float32", "string"]
     description: str
     decode: Callable[[tf.Tensor], tf.Tensor] | None = dataclasses.field(default=None, compare=False)
+    time: bool = False
 
     @property
     def stored(self) -> Feature:

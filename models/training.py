@@ -14,64 +14,22 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from models.batches import Batches
 from models.checkpoints import Checkpoints
 from models.config import TrainingConfig
+from models.devices import Devices, Features
 from models.errors import ConfigError, Preempted
-from models.examples import parse
-from models.objective import Objective, numeric_features
+from models.objective import Objective
 from models.optimizer import build_optimizer
 from models.training_record import TrainingRecord, TrainingResult
+from models.training_step import compile_steps
 
 _log = logging.getLogger("polyseme.training")
-
-Batches = Callable[[int], tf.data.Dataset]
-"""Epoch → its batches of serialized examples `[batch]`, the same ones each time it is called."""
-
-
-def example_batches(
-    files: Sequence[str], config: TrainingConfig, streams: int | None = None
-) -> Batches:
-    """Batches in an order drawn from (seed, epoch), whatever the machine.
-
-    Args:
-        files: gzip TFRecord files of serialized examples.
-        streams: see `Objective.streams`; with it only the order of the files is drawn.
-
-    Returns:
-        A function of the epoch; the last, smaller batch of an epoch is left out, another one's
-        turn comes in the next epoch's order.
-
-    Raises:
-        ConfigError: a batch would not hold windows of different streams.
-    """
-    if streams is not None and streams % config.batch_size:
-        raise ConfigError(
-            f"a batch of {config.batch_size} does not divide the {streams} streams, so that it "
-            "would hold two windows of one",
-            where="training.batch_size",
-            remedy="make it and model.objective.streams the same, or one a multiple of it",
-        )
-    names = sorted(files)
-
-    def batches(epoch: int) -> tf.data.Dataset:
-        rng = np.random.default_rng([config.seed, epoch])
-        order = [names[i] for i in rng.permutation(len(names))]
-        records = tf.data.TFRecordDataset(order, compression_type="GZIP")
-        if streams is None:
-            records = records.shuffle(
-                config.shuffle_buffer,
-                seed=int(rng.integers(2**31)),
-                reshuffle_each_iteration=False,
-            )
-        return records.batch(config.batch_size, drop_remainder=True)
-
-    return batches
 
 
 def train(
@@ -81,39 +39,39 @@ def train(
     config: TrainingConfig,
     folder: pathlib.Path,
     held_out: Callable[[], float] | None = None,
+    devices: Devices | None = None,
 ) -> TrainingResult:
     """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if any.
 
     With `config.held_out_steps` the model ends with the weights of the lowest held-out loss.
 
     Args:
-        model: from `objective.build_model`, with its initial weights.
-        batches: see `example_batches`.
+        model: from `objective.build_model`, with its initial weights, made in `devices.scope()`.
+        batches: see `models.batches`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
             tokens_per_second, padding_share, held_out_loss where it was looked at, seconds; in
-            `best/` the weights of the lowest. Belongs to this run alone.
+            `best/` the weights of the lowest. Belongs to this run alone. All processes see it; the
+            chief alone writes there, but for the logs of the others in `logs/worker-<n>`.
         held_out: gives the loss on held-out examples; see `models.held_out`.
+        devices: where it is computed; None: on one device.
 
     Raises:
-        ConfigError: an epoch has no whole batch, or the accumulation doesn't divide the batch.
+        ConfigError: an epoch has no whole batch, or the batch does not come out even.
         TrainingDiverged: the loss or the gradient is not finite; names the file of the batch.
-        Preempted: the process got SIGTERM, after which the step that was at work is saved.
+        Preempted: a process got SIGTERM, after which the step that was at work is saved.
     """
-    if config.batch_size % config.accumulation:
-        raise ConfigError(
-            f"a batch of {config.batch_size} can't be computed in {config.accumulation} parts",
-            where="training.accumulation",
-            remedy="choose an accumulation that divides training.batch_size",
-        )
+    devices = devices or Devices()
     if config.patience and not (held_out and config.held_out_steps):
         raise ConfigError(
             "nothing is looked at that training could be patient with",
             where="training.patience",
             remedy="set training.held_out_steps",
         )
-    optimizer = build_optimizer(config.optimizer, config.steps)
-    optimizer.build(model.trainable_variables)
+    with devices.scope():
+        optimizer = build_optimizer(config.optimizer, config.steps)
+        optimizer.build(model.trainable_variables)
+    run_steps = compile_steps(model, objective, optimizer, config, devices)
     position = _Position()
     checkpoints = Checkpoints(
         folder,
@@ -122,48 +80,50 @@ def train(
         variables=_values([*model.variables, *optimizer.variables]),
         position=position,
     )
-    resumed_from = checkpoints.restore()
+    resumed_from = _restore(checkpoints, devices)
     if resumed_from:
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
-    run_step = _compile_step(model, objective, optimizer, config)
-    record = TrainingRecord(folder / "logs", resumed_from, config.steps)
+    logs = folder / "logs" if devices.chief else folder / "logs" / f"worker-{devices.worker}"
+    record = TrainingRecord(logs, resumed_from, config.steps)
     best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
-    spec = numeric_features(objective.feature_spec())
     looks = config.held_out_steps if held_out else 0
     saved_at = time.monotonic()
     with contextlib.closing(checkpoints), contextlib.closing(best), _asked_to_end() as asked:
         while int(position.step) < config.steps and not position.out_of(config.patience):
             epoch, done = int(position.epoch), int(position.batch)
-            features = (
-                batches(epoch)
-                .skip(done)
-                .map(lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE)
-                .prefetch(tf.data.AUTOTUNE)
-            )
-            for batch in features:
-                state = run_step(batch)
-                position.step.assign_add(1)
-                position.batch.assign_add(1)
-                step = int(position.step)
+            left = batches(epoch, done).take(config.steps - int(position.step))
+            for features in _calls(left, devices.config.steps_per_call):
+                state = run_steps(features, asked.is_set())
+                before = int(position.step)
+                step = before + len(state["loss"])
+                position.step.assign(step)
+                position.batch.assign_add(step - before)
+                record.add(before, features, state)
+                ending = asked.is_set()
+                if devices.workers > 1:  # all have to end at the same step, and for one reason
+                    record.check()
+                    ending = bool(tf.reduce_any(state["asked"] > 0))
                 last = step == config.steps
-                record.add(step, batch, state)
-                look = looks and (last or step % looks == 0)
+                look = looks and (last or step // looks > before // looks)
                 if held_out and look:
                     record.held_out(loss := held_out())
-                    if position.is_best(loss):
+                    if position.is_best(loss) and devices.chief:
                         best.save()
                     last = last or position.out_of(config.patience)
-                if last or look or step % config.log_steps == 0:
+                if last or look or step // config.log_steps > before // config.log_steps:
                     record.write(step)
                 late = time.monotonic() - saved_at > config.checkpoint_seconds
-                if last or late or asked.is_set():
+                if last or late or ending:
                     record.check()  # nothing that is not finite is ever saved
-                    best.close()  # what the checkpoint says of it has to be there
-                    checkpoints.save()
+                    if devices.chief:
+                        best.close()  # what the checkpoint says of it has to be there
+                        checkpoints.save()
                     saved_at = time.monotonic()
                 if last:
                     break
-                if asked.is_set():
+                if ending:
+                    checkpoints.close()
+                    devices.agree(step)
                     raise Preempted(
                         f"the process was asked to end; training is saved at step {step} of "
                         f"{config.steps}",
@@ -176,12 +136,14 @@ def train(
                         where="training.batch_size",
                         remedy="give more text, or a smaller batch",
                     )
-                position.epoch.assign_add(1)
-                position.batch.assign(0)
+                if int(position.step) < config.steps:
+                    position.epoch.assign_add(1)
+                    position.batch.assign(0)
     record.close(int(position.step))
+    devices.agree(int(position.step))  # till all that the chief writes is there
     if int(position.best_step):
         wanted = int(position.best_step)
-        if best.restore() != wanted:
+        if not best.restore_step(wanted):
             raise ConfigError(
                 f"the weights of step {wanted}, the best ones, are lost",
                 where=str(folder / "best"),
@@ -189,6 +151,40 @@ def train(
             )
         _log.info("the weights are those of step %d, the best on held-out examples", wanted)
     return record.result(resumed_from)
+
+
+def _restore(checkpoints: Checkpoints, devices: Devices) -> int:
+    """Takes the newest whole checkpoint, as the chief sees it, in all processes; gives its step."""
+    step = devices.agree(checkpoints.restore() if devices.chief else 0)
+    if step and not devices.chief and not checkpoints.restore_step(step):
+        raise ConfigError(
+            f"this process can't read the checkpoint of step {step}, which the chief has read",
+            where=str(checkpoints.folder),
+            remedy="keep the runs in a folder that all processes see",
+        )
+    return step
+
+
+def _calls(batches: tf.data.Dataset, steps: int) -> Iterator[Features]:
+    """Features of so many steps at a time `[steps, rows, *shape]`, or else of one.
+
+    Batches of one call are of one shape. How they are put together depends on the batches that are
+    left alone, so that a run that goes on has the calls of one that was never interrupted.
+    """
+    waiting: list[Features] = []
+    for features in batches:
+        if waiting and any(waiting[0][name].shape != v.shape for name, v in features.items()):
+            yield from map(_stacked, zip(waiting))
+            waiting = []
+        waiting.append(features)
+        if len(waiting) == steps:
+            yield _stacked(waiting)
+            waiting = []
+    yield from map(_stacked, zip(waiting))
+
+
+def _stacked(batches: Sequence[Features]) -> Features:
+    return {name: tf.stack([each[name] for each in batches]) for name in batches[0]}
 
 
 @contextlib.contextmanager
@@ -235,58 +231,3 @@ class _Position(tf.Module):
     def out_of(self, patience: int) -> bool:
         """Whether so many looks in a row, if any, found nothing better."""
         return 0 < patience <= int(self.waited)
-
-
-def _compile_step(
-    model: keras.Model,
-    objective: Objective,
-    optimizer: keras.optimizers.Optimizer,
-    config: TrainingConfig,
-) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
-    """One optimizer step on one batch, as a graph.
-
-    Each loss term is divided by its denominator over the *whole* batch before any part is
-    computed, so a batch in parts has the gradient of the batch in one.
-    """
-    terms = objective.losses()
-    weights = model.trainable_variables
-
-    def gradients_of(
-        features: Mapping[str, tf.Tensor], totals: Mapping[str, tf.Tensor]
-    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            sums = model(features, training=True)
-            parts = {
-                term.numerator: tf.reduce_sum(sums[term.numerator]) / totals[term.denominator]
-                for term in terms
-            }
-            loss = tf.add_n([term.weight * parts[term.numerator] for term in terms])
-        gradients = tape.gradient(loss, [w.value for w in weights])
-        return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **parts}
-
-    @tf.function(jit_compile=config.jit_compile)
-    def step(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        totals = {
-            name: tf.maximum(tf.reduce_sum(value), 1.0)
-            for name, value in objective.denominators(features).items()
-        }
-        part = config.batch_size // config.accumulation
-        gradients, losses = gradients_of({k: v[:part] for k, v in features.items()}, totals)
-        for i in range(1, config.accumulation):
-            rows = slice(i * part, (i + 1) * part)
-            more, terms_of_part = gradients_of({k: v[rows] for k, v in features.items()}, totals)
-            gradients = [a + b for a, b in zip(gradients, more, strict=True)]
-            losses = {k: losses[k] + terms_of_part[k] for k in losses}
-        norm = tf.linalg.global_norm(gradients)
-        scale = config.optimizer.clip_norm / tf.maximum(norm, config.optimizer.clip_norm)
-        rate = optimizer.learning_rate
-        optimizer.apply([g * scale for g in gradients], weights)
-        return {
-            **losses,
-            "gradient_norm": norm,
-            "learning_rate": tf.convert_to_tensor(rate),
-            "tokens": tf.reduce_sum(tf.cast(features["padding_mask"], tf.int32)),
-            "positions": tf.size(features["padding_mask"]),
-        }
-
-    return step

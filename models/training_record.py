@@ -19,6 +19,7 @@ from models.errors import TrainingDiverged
 _log = logging.getLogger("polyseme.training")
 _PROGRESS_SECONDS = 5.0
 _UNSEEN_STEPS = 10  # a look waits for the device
+_COUNTS = ("tokens", "positions", "asked")
 
 Features = Mapping[str, tf.Tensor]
 State = Mapping[str, tf.Tensor]
@@ -43,11 +44,11 @@ class TrainingResult:
     losses: Mapping[str, float]
 
 
-class _Step(NamedTuple):
-    """A step that was not looked at yet."""
+class _Steps(NamedTuple):
+    """Steps that were not looked at yet: how many went before, and of each, first axis, the rest."""
 
-    step: int
-    batch: Features
+    before: int
+    batches: Features
     state: State
 
 
@@ -80,23 +81,29 @@ class TrainingRecord:
         self._steps = steps
         self._begun = self._shown = time.monotonic()
         self._warm: tuple[int, float] | None = None  # after the first step, which compiles
-        self._unseen: list[_Step] = []
+        self._unseen: list[_Steps] = []
         self._counted = 0
         self._real = self._positions = 0  # since the last record
         self._rate = 0.0
         self._figures: dict[str, float] = {}
 
-    def add(self, step: int, batch: Features, state: State) -> None:
-        """Takes a step in, and says where the run is if it has been quiet for a while.
+    def add(self, before: int, batches: Features, state: State) -> None:
+        """Takes steps in, and says where the run is if it has been quiet for a while.
+
+        Args:
+            before: steps that went before them.
+            batches: this process's features, `[steps, rows, *shape]`.
+            state: see `models.training_step.Steps`.
 
         Raises:
             TrainingDiverged: see `check`.
         """
-        self._unseen.append(_Step(step, batch, state))
+        self._unseen.append(_Steps(before, batches, state))
+        step = before + len(state["loss"])
         if self._warm is None:
             self.check()
             self._warm, self._counted = (step, time.monotonic()), 0
-        if len(self._unseen) >= _UNSEEN_STEPS:
+        if self._unseen and step - self._unseen[0].before >= _UNSEEN_STEPS:
             self.check()
         if time.monotonic() - self._shown >= _PROGRESS_SECONDS:
             self.check()
@@ -146,25 +153,35 @@ class TrainingRecord:
         Raises:
             TrainingDiverged: a loss or a gradient is not finite; the batch is in a file.
         """
-        for step, batch, state in self._unseen:
-            figures = {k: float(v) for k, v in state.items() if k not in ("tokens", "positions")}
-            if not all(math.isfinite(value) for value in figures.values()):
-                path = self._path.with_name(f"diverged-at-step-{step}.npz")
-                np.savez_compressed(path, **{name: np.asarray(v) for name, v in batch.items()})
-                raise TrainingDiverged(
-                    f"the loss is {figures['loss']}, the gradient's norm "
-                    f"{figures['gradient_norm']}; the batch is in {path}",
-                    where=f"training step {step}",
-                    remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
-                )
-            tokens = int(state["tokens"])
-            self._counted += tokens
-            self._real += tokens
-            self._positions += int(state["positions"])
+        for before, batches, state in self._unseen:
+            columns = {name: np.asarray(values) for name, values in state.items()}
+            for place in range(len(columns["loss"])):
+                step = before + place + 1
+                figures = {k: float(v[place]) for k, v in columns.items() if k not in _COUNTS}
+                if not all(math.isfinite(value) for value in figures.values()):
+                    raise self._diverged(
+                        step, {name: np.asarray(v)[place] for name, v in batches.items()}, figures
+                    )
+                tokens = int(columns["tokens"][place])
+                self._counted += tokens
+                self._real += tokens
+                self._positions += int(columns["positions"][place])
             if self._warm is not None and step > self._warm[0]:
                 self._rate = self._counted / (time.monotonic() - self._warm[1])
             self._figures = {**figures, "tokens_per_second": self._rate}
         self._unseen.clear()
+
+    def _diverged(
+        self, step: int, batch: Mapping[str, np.ndarray], figures: Mapping[str, float]
+    ) -> TrainingDiverged:
+        path = self._path.with_name(f"diverged-at-step-{step}.npz")
+        np.savez_compressed(path, **batch)
+        return TrainingDiverged(
+            f"the loss is {figures['loss']}, the gradient's norm "
+            f"{figures['gradient_norm']}; the batch is in {path}",
+            where=f"training step {step}",
+            remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
+        )
 
     def result(self, resumed_from: int) -> TrainingResult:
         """How the run went."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -22,11 +23,12 @@ _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
 
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
     """The schema of an example; `next_sentence_label` is 1 where B follows A."""
-    time, masks = (config.sequence_length,), (config.max_predictions,)
+    masks = (config.max_predictions,)
+    along_time = functools.partial(Feature, (config.sequence_length,), "int64", time=True)
     spec = {
-        "token_ids": Feature(time, "int64", "[CLS] A [SEP] B [SEP], padded"),
-        "segment_ids": Feature(time, "int64", "0 up to the first [SEP], 1 for B, 0 for padding"),
-        "padding_mask": Feature(time, "int64", "1 for a real token"),
+        "token_ids": along_time("[CLS] A [SEP] B [SEP], padded"),
+        "segment_ids": along_time("0 up to the first [SEP], 1 for B, 0 for padding"),
+        "padding_mask": along_time("1 for a real token"),
         "mask_positions": Feature(masks, "int64", "positions to predict, ascending, padded by 0"),
         "mask_ids": Feature(masks, "int64", "the ids to predict there"),
         "mask_weights": Feature(masks, "float32", "1 for a position to predict, 0 for padding"),
@@ -36,8 +38,8 @@ def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
     }
     if config.second_segment == "none":
         del spec["next_sentence_label"]
-        spec["token_ids"] = Feature(time, "int64", "[CLS] and sentences, [SEP] where a text ends")
-        spec["segment_ids"] = Feature(time, "int64", "0")
+        spec["token_ids"] = along_time("[CLS] and sentences, [SEP] where a text ends")
+        spec["segment_ids"] = along_time("0")
         spec["source"] = Feature((1,), "string", "source of the first document")
     return spec
 

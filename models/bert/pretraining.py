@@ -34,14 +34,14 @@ class MajorityBaseline(keras.layers.Layer):
 class BertPretraining(keras.Model):
     """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
 
-    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`.
+    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, all of
+    which may be cut to a shorter time.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     The masked-LM head sees the masked positions only and shares the token embedding.
 
     Args:
         backbone: the encoder.
-        sequence_length: tokens of an example.
         max_predictions: masked positions of an example.
         pairs: whether examples have a second segment to tell about.
 
@@ -58,7 +58,6 @@ class BertPretraining(keras.Model):
     def __init__(
         self,
         backbone: BertEncoder,
-        sequence_length: int,
         max_predictions: int,
         *,
         pairs: bool = True,
@@ -76,12 +75,11 @@ class BertPretraining(keras.Model):
         next_sentence_head = majority = None
         unigram = UnigramBaseline(embedding.input_dim)
 
-        def feature(name: str, length: int, dtype: str = "int32") -> keras.KerasTensor:
+        def feature(name: str, length: int | None, dtype: str = "int32") -> keras.KerasTensor:
             return keras.Input((length,), dtype=dtype, name=name)
 
         tokens = {
-            name: feature(name, sequence_length)
-            for name in ("token_ids", "segment_ids", "padding_mask")
+            name: feature(name, None) for name in ("token_ids", "segment_ids", "padding_mask")
         }
         positions = feature("mask_positions", max_predictions)
         labels = feature("mask_ids", max_predictions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,12 +17,12 @@ _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
 
 def feature_spec(config: GptObjectiveConfig) -> FeatureSpec:
     """The schema of a window."""
-    time = (config.sequence_length,)
+    along_time = functools.partial(Feature, (config.sequence_length,), "int64", time=True)
     return {
-        "token_ids": Feature(time, "int64", "tokens, end-of-text before each document; padded"),
-        "label_ids": Feature(time, "int64", "the token that follows each"),
-        "padding_mask": Feature(time, "int64", "1 for a real token"),
-        "position_ids": Feature(time, "int64", "position; 0 begins what attention may look at"),
+        "token_ids": along_time("tokens, end-of-text before each document; padded"),
+        "label_ids": along_time("the token that follows each"),
+        "padding_mask": along_time("1 for a real token"),
+        "position_ids": along_time("position; 0 begins what attention may look at"),
         "byte_count": Feature((1,), "int64", "UTF-8 bytes of the labels"),
         "word_count": Feature((1,), "int64", "words, parted by white space, that labels begin"),
         "source": Feature((1,), "string", "source of the document that the window begins in"),

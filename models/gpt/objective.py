@@ -95,7 +95,7 @@ class GptObjective:
                 where="model.objective.sequence_length",
                 remedy="Shorten the windows or raise model.backbone.max_length.",
             )
-        return GptPretraining(backbone, self.config.sequence_length, self.config.bigram_pairs)
+        return GptPretraining(backbone, self.config.bigram_pairs)
 
     def losses(self) -> Sequence[Loss]:
         """One term."""

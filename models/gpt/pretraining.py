@@ -15,7 +15,8 @@ from models.gpt.backbone import GptDecoder
 class GptPretraining(keras.Model):
     """The next token at every position (Radford et al., 2018, section 3.1).
 
-    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`.
+    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, all of which
+    may be cut to a shorter time.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     Attributes:
@@ -23,20 +24,19 @@ class GptPretraining(keras.Model):
         unigram, bigram: the baselines.
     """
 
-    def __init__(self, backbone: GptDecoder, sequence_length: int, bigram_pairs: int) -> None:
+    def __init__(self, backbone: GptDecoder, bigram_pairs: int) -> None:
         ops = keras.ops
         vocabulary_size = backbone.decoder.vocabulary_size
         unigram = UnigramBaseline(vocabulary_size)
         bigram = BigramBaseline(vocabulary_size, bigram_pairs)
 
-        def feature(name: str, length: int) -> keras.KerasTensor:
+        def feature(name: str, length: int | None) -> keras.KerasTensor:
             return keras.Input((length,), dtype="int32", name=name)
 
         tokens = {
-            name: feature(name, sequence_length)
-            for name in ("token_ids", "padding_mask", "position_ids")
+            name: feature(name, None) for name in ("token_ids", "padding_mask", "position_ids")
         }
-        labels = feature("label_ids", sequence_length)
+        labels = feature("label_ids", None)
         counts = {name: feature(name, 1) for name in ("byte_count", "word_count")}
 
         weights = ops.cast(tokens["padding_mask"], "float32")

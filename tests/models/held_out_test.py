@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.batches import example_batches
 from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError
 from models.held_out import HeldOutLoss
-from models.training import example_batches, train
+from models.training import train
 from tests.testdata.summing import SummingObjective, fresh_model, write_examples
 
 CONFIG = TrainingConfig(
@@ -52,9 +53,9 @@ def same(a, b) -> bool:
 
 def run(files: list[str], folder: pathlib.Path, config: TrainingConfig, held_out):
     model = fresh_model()
-    result = train(
-        model, SummingObjective(), example_batches(files, config), config, folder, held_out
-    )
+    objective = SummingObjective()
+    batches = example_batches(files, config, objective.feature_spec())
+    result = train(model, objective, batches, config, folder, held_out)
     return model, result
 
 
@@ -64,7 +65,8 @@ def test_the_loss_is_a_ratio_of_sums_in_numpy(
 ) -> None:
     model = fresh_model()
     hidden_w, hidden_b, out_w, out_b = weights(model)
-    held_out = HeldOutLoss(model, SummingObjective(), [str(tmp_path / "eval.gz")], 4, batches)
+    config = TrainingConfig(batch_size=4, held_out_batches=batches)
+    held_out = HeldOutLoss(model, SummingObjective(), [str(tmp_path / "eval.gz")], config)
     squares = count = 0.0
     records = list(tf.data.TFRecordDataset(str(tmp_path / "eval.gz"), "GZIP").as_numpy_iterator())
     for record in records[:seen]:

@@ -11,22 +11,26 @@ from models.errors import TrainingDiverged
 from models.training_record import TrainingRecord
 
 
-def batch(label: float) -> dict[str, tf.Tensor]:
-    return {"label": tf.constant([[label], [2.0]]), "padding_mask": tf.constant([[1, 0], [1, 1]])}
+def batches(*labels: float) -> dict[str, tf.Tensor]:
+    """Of as many steps."""
+    return {
+        "label": tf.constant([[[label], [2.0]] for label in labels]),
+        "padding_mask": tf.constant([[[1, 0], [1, 1]]] * len(labels)),
+    }
 
 
-def state(loss: float, norm: float = 0.5) -> dict[str, tf.Tensor]:
-    figures = {"loss": loss, "squares": loss, "learning_rate": 0.1, "gradient_norm": norm}
-    return {name: tf.constant(value) for name, value in figures.items()} | {
-        "tokens": tf.constant(3),
-        "positions": tf.constant(4),
+def state(*losses: float, norm: float = 0.5) -> dict[str, tf.Tensor]:
+    """Of as many steps."""
+    same = {"learning_rate": 0.1, "gradient_norm": norm, "tokens": 3, "positions": 4, "asked": 0}
+    return {name: tf.constant(losses) for name in ("loss", "squares")} | {
+        name: tf.constant([value] * len(losses)) for name, value in same.items()
     }
 
 
 def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) -> None:
     record = TrainingRecord(tmp_path, 0, 4)
     for step in (1, 2, 3, 4):
-        record.add(step, batch(1.0), state(1.0 / step))
+        record.add(step - 1, batches(1.0), state(1.0 / step))
         if step % 2 == 0:
             record.write(step)
     lines = (tmp_path / "training.jsonl").read_text(encoding="utf-8").splitlines()
@@ -47,9 +51,9 @@ def test_lines_past_the_checkpoint_are_made_again(tmp_path: pathlib.Path) -> Non
     assert (tmp_path / "training.jsonl").read_text(encoding="utf-8") == lines[0]
 
 
-@pytest.mark.parametrize("bad", [{"loss": float("nan")}, {"loss": 1.0, "norm": float("inf")}])
+@pytest.mark.parametrize("bad", [(float("nan"), 0.5), (1.0, float("inf"))])
 def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
-    tmp_path: pathlib.Path, bad: dict[str, float]
+    tmp_path: pathlib.Path, bad: tuple[float, float]
 ) -> None:
     record = TrainingRecord(tmp_path, 0, 100)
     done: list[int] = []
@@ -57,7 +61,11 @@ def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
     def train() -> None:
         for step in range(1, 100):
             done.append(step)
-            record.add(step, batch(float(step)), state(**bad) if step >= 13 else state(1.0))
+            record.add(
+                step - 1,
+                batches(float(step)),
+                state(bad[0], norm=bad[1]) if step >= 13 else state(1.0),
+            )
 
     with pytest.raises(TrainingDiverged) as caught:
         train()
@@ -71,10 +79,21 @@ def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
         assert saved["padding_mask"].tolist() == [[1, 0], [1, 1]]
 
 
+def test_of_steps_in_one_call_the_first_that_diverged_is_found(tmp_path: pathlib.Path) -> None:
+    record = TrainingRecord(tmp_path, 0, 100)
+    record.add(0, batches(1.0, 2.0, 3.0, 4.0), state(1.0, 1.0, 1.0, 1.0))
+    with pytest.raises(TrainingDiverged) as caught:
+        record.add(4, batches(5.0, 6.0, 7.0, 8.0), state(1.0, float("nan"), float("nan"), 1.0))
+        record.check()
+    assert caught.value.where == "training step 6"
+    with np.load(tmp_path / "diverged-at-step-6.npz") as saved:
+        assert saved["label"].tolist() == [[6.0], [2.0]]
+
+
 def test_what_was_not_looked_at_is_before_a_checkpoint(tmp_path: pathlib.Path) -> None:
     record = TrainingRecord(tmp_path, 0, 100)
-    record.add(1, batch(1.0), state(1.0))
-    record.add(2, batch(2.0), state(float("nan")))
+    record.add(0, batches(1.0), state(1.0))
+    record.add(1, batches(2.0), state(float("nan")))
     with pytest.raises(TrainingDiverged, match="the loss is nan"):
         record.check()
 
@@ -86,7 +105,7 @@ def test_progress_says_step_loss_rate_and_time_left(
     record = TrainingRecord(tmp_path, 0, 7)
     with caplog.at_level(logging.INFO, logger="polyseme.training"):
         for step in range(1, 8):
-            record.add(step, batch(1.0), state(0.125))
+            record.add(step - 1, batches(1.0), state(0.125))
         record.close(7)
     (line,) = caplog.messages
     assert line.startswith("step 7/7  loss 0.125  squares 0.125  ")

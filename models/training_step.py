@@ -1,0 +1,214 @@
+"""Optimizer steps as a graph: on one device or many, a batch whole or in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.config import TrainingConfig
+from models.devices import Devices, Features
+from models.objective import Objective
+
+Steps = Callable[[Features, bool], Mapping[str, tf.Tensor]]
+"""Features `[steps, rows, *shape]` of this process's rows of some batches → what came of each step,
+`[steps]`: the loss, its terms, `gradient_norm`, `learning_rate`, `tokens` (real ones), `positions`,
+and `asked`, the number of processes that were called with true."""
+
+_SEED = "seed_generator_state"
+_SEEDS_APART = 1_000_003
+
+_Updates = dict[str, tf.Tensor]  # new values of variables, by their places in the list
+
+
+def compile_steps(
+    model: keras.Model,
+    objective: Objective,
+    optimizer: keras.optimizers.Optimizer,
+    config: TrainingConfig,
+    devices: Devices,
+) -> Steps:
+    """The function that trains a model; each number of batches and each shape is compiled apart.
+
+    Each loss term is divided by its denominator over the *whole* batch before any part is
+    computed, so that a batch in parts, on one device or on many, has the gradient of the batch in
+    one. What else training changes (dropout's seeds, streams' states) each replica may change for
+    its own rows only; dropout differs from replica to replica.
+    """
+    if devices.replicas > 1:  # gradients come summed already; Keras would sum them once more
+        optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
+            gradients_and_variables
+        )
+    alone = devices.config.strategy == "one"
+    step = _replica_step(model, objective, optimizer, config, devices)
+    others = model.non_trainable_variables
+
+    def one(batches: Features, place: int | tf.Tensor, asked: tf.Tensor) -> dict[str, tf.Tensor]:
+        def replica(batches: Features) -> tuple[_Updates, dict[str, tf.Tensor]]:
+            return step({name: value[place] for name, value in batches.items()}, asked)
+
+        updates, state = devices.strategy.run(replica, args=(batches,))
+        with devices.scope():
+            for index, value in updates.items():
+                others[int(index)].value.assign(devices.first(value))
+        return {name: devices.first(value) for name, value in state.items()}
+
+    @tf.function(jit_compile=config.jit_compile and alone, autograph=False)
+    def call(batches: Features, steps: int, asked: tf.Tensor) -> dict[str, tf.Tensor]:
+        if steps == 1:
+            return {name: value[tf.newaxis] for name, value in one(batches, 0, asked).items()}
+
+        def body(place: tf.Tensor, arrays: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+            state = one(batches, place, asked)
+            return place + 1, {k: array.write(place, state[k]) for k, array in arrays.items()}
+
+        whole = {"tokens", "positions", "asked"}
+        arrays = {
+            name: tf.TensorArray(tf.int32 if name in whole else tf.float32, steps, element_shape=())
+            for name in _figures(objective)
+        }
+        _, arrays = tf.while_loop(lambda place, _: place < steps, body, (0, arrays))
+        return {name: array.stack() for name, array in arrays.items()}
+
+    def run(batches: Features, asked: bool) -> Mapping[str, tf.Tensor]:
+        (steps, *_), *_ = (value.shape for value in batches.values())
+        return call(devices.spread(batches, axis=1), steps, tf.constant(int(asked)))
+
+    return run
+
+
+def _figures(objective: Objective) -> list[str]:
+    terms = [term.numerator for term in objective.losses()]
+    return [
+        "loss", *terms, "gradient_norm", "learning_rate", "tokens", "positions", "asked"
+    ]  # fmt: skip
+
+
+def _replica_step(
+    model: keras.Model,
+    objective: Objective,
+    optimizer: keras.optimizers.Optimizer,
+    config: TrainingConfig,
+    devices: Devices,
+) -> Callable[[Features, tf.Tensor], tuple[_Updates, dict[str, tf.Tensor]]]:
+    """What a replica does in a step: its rows' features → new values, and what came of it."""
+    rows = devices.rows_at_once(config.batch_size, config.accumulation)
+    weights = model.trainable_variables
+    others = model.non_trainable_variables
+    gradients_of = _gradients(model, objective)
+    # A program that sums over devices can't be compiled by XLA; between the sums there is one that
+    # can. A TPU's whole step is compiled as it is.
+    if config.jit_compile and devices.config.strategy in ("mirrored", "multi_worker"):
+        gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
+
+    def total(values: Any) -> Any:
+        """Sums over all replicas."""
+        if devices.replicas == 1:
+            return values
+        return tf.distribute.get_replica_context().all_reduce("SUM", values)
+
+    def step(features: Features, asked: tf.Tensor) -> tuple[_Updates, dict[str, tf.Tensor]]:
+        mask = features["padding_mask"]
+        own = {
+            "tokens": tf.reduce_sum(tf.cast(mask, tf.float32)),
+            "asked": tf.cast(asked, tf.float32),
+            **{k: tf.reduce_sum(v) for k, v in objective.denominators(features).items()},
+        }
+        sums = dict(zip(own, tf.unstack(total(tf.stack([*own.values()]))), strict=True))
+        totals = {name: tf.maximum(value, 1.0) for name, value in sums.items()}
+        before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(others)}
+        state = {i: _apart(others[int(i)], value, devices, 1) for i, value in before.items()}
+        updates: _Updates = {}
+        parts = []
+        for i in range(config.accumulation):
+            part = {name: value[i * rows : (i + 1) * rows] for name, value in features.items()}
+            gradients, losses, new = gradients_of(part, totals, {**state, **updates})
+            updates |= new
+            parts.append((gradients, losses))
+        gradients, losses = total(tf.nest.map_structure(lambda *each: _sum(each), *parts))
+        for i, value in updates.items():
+            if others[int(i)].name == _SEED:
+                updates[i] = _apart(others[int(i)], value, devices, -1)
+            elif devices.replicas > 1:
+                updates[i] = _merged(before[i], value, total)
+        norm = tf.linalg.global_norm(gradients)
+        scale = config.optimizer.clip_norm / tf.maximum(norm, config.optimizer.clip_norm)
+        rate = tf.convert_to_tensor(optimizer.learning_rate)
+        optimizer.apply([g * scale for g in gradients], weights)
+        return updates, {
+            **losses,
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "tokens": tf.cast(sums["tokens"], tf.int32),
+            "positions": tf.size(mask) * devices.replicas,
+            "asked": tf.cast(sums["asked"], tf.int32),
+        }
+
+    return step
+
+
+def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
+    terms = objective.losses()
+    weights = model.trainable_variables
+    others = model.non_trainable_variables
+
+    def gradients_of(
+        features: Features, totals: Mapping[str, tf.Tensor], state: Mapping[str, tf.Tensor]
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], _Updates]:
+        """Gradients and losses of some rows, and the new values of what else has changed.
+
+        Args:
+            features: `[rows, *shape]`.
+            totals: denominators over the whole batch.
+            state: values of all variables that are not trained.
+        """
+        given = [(variable, state[str(i)]) for i, variable in enumerate(others)]
+        with keras.StatelessScope(given) as scope, tf.GradientTape() as tape:
+            held = [scope.get_current_value(variable) for variable in others]
+            sums = model(features, training=True)
+            losses = {
+                term.numerator: tf.reduce_sum(sums[term.numerator]) / totals[term.denominator]
+                for term in terms
+            }
+            loss = tf.add_n([term.weight * losses[term.numerator] for term in terms])
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
+        updates = {}
+        for i, variable in enumerate(others):
+            if (value := scope.get_current_value(variable)) is not held[i]:
+                updates[str(i)] = value
+        return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **losses}, updates
+
+    return gradients_of
+
+
+def _sum(values: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    """In their order, which decides the rounding."""
+    first, *rest = values
+    for value in rest:
+        first += value
+    return first
+
+
+def _apart(
+    variable: keras.Variable, value: tf.Tensor, devices: Devices, direction: int
+) -> tf.Tensor:
+    """Takes a seed's value to the replica's own (1), whose dropout is not the others', or back (-1).
+
+    Another variable's value stays as it is.
+    """
+    if variable.name != _SEED or devices.replicas == 1:
+        return value
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    apart = tf.cast(tf.stack([replica * _SEEDS_APART, 0]), value.dtype)
+    return value + apart if direction > 0 else value - apart
+
+
+def _merged(
+    before: tf.Tensor, after: tf.Tensor, total: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """The value of which each replica has changed some numbers, each number one replica at most."""
+    changed = after != before
+    numbers = total(tf.where(changed, after, tf.zeros_like(after)))
+    return tf.where(total(tf.cast(changed, tf.float32)) > 0, numbers, before)

@@ -1,0 +1,187 @@
+"""A training run of a little model as a program, to be run on any devices, and to be killed.
+
+    python -m tests.testdata.training_program FAMILY FOLDER '{"steps": 50, …}' [CPUS]
+
+Trains on the examples of `FOLDER/examples` (`write_examples`) and writes the weights
+to `FOLDER/weights-<worker>.npz`. The last argument is the number of
+devices that the processor is to be parted into.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+_TEXTS = 400
+
+
+def start(
+    family: str,
+    folder: pathlib.Path,
+    training: Mapping[str, Any],
+    devices: Mapping[str, Any] | None = None,
+    *,
+    cpus: int = 1,
+    processes: int = 1,
+    dropout: float = 0.0,
+) -> list[subprocess.Popen[str]]:
+    """Starts the program, as one process or several that train together; stderr is in stdout."""
+    given = {"training": training, "devices": devices or {}, "dropout": dropout}
+    command = [sys.executable, "-m", "tests.testdata.training_program", family, str(folder)]
+    command += [json.dumps(given), str(cpus)]
+    addresses = [f"localhost:{port}" for port in free_ports(processes)]
+    started = []
+    for index in range(processes):
+        environment = dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+        if processes > 1:
+            task = {"type": "worker", "index": index}
+            cluster = {"cluster": {"worker": addresses}, "task": task}
+            environment["TF_CONFIG"] = json.dumps(cluster)
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return started
+
+
+def finish(processes: Sequence[subprocess.Popen[str]], code: int = 0) -> str:
+    """Waits for all of them, which must end with this code; gives what the first one printed."""
+    printed = [process.communicate(timeout=600)[0] for process in processes]
+    for process, text in zip(processes, printed, strict=True):
+        assert process.returncode == code, f"{process.returncode}: {text[-5000:]}"
+    return printed[0]
+
+
+def losses(folder: pathlib.Path) -> list[float]:
+    """The loss of each step."""
+    lines = (folder / "run" / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def weights(folder: pathlib.Path, worker: int = 0) -> dict[str, np.ndarray]:
+    """All variables of the trained model."""
+    with np.load(folder / f"weights-{worker}.npz") as saved:
+        return dict(saved)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens to."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def main() -> None:
+    family_name, folder, given = sys.argv[1], pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[4])
+    tf.config.set_logical_device_configuration(cpu, parts)
+    from models.config import DevicesConfig, TrainingConfig, from_json
+    from models.devices import Devices
+
+    training = from_json(TrainingConfig, json.dumps(given["training"]))
+    devices = Devices(from_json(DevicesConfig, json.dumps(given["devices"])))
+
+    import logging
+
+    from models.batches import example_batches
+    from models.errors import Preempted
+    from models.registry import FAMILIES
+    from models.training import train
+    from tests.testdata.little_families import LITTLE, build_model
+
+    logging.basicConfig(level=logging.INFO)
+    family, little = FAMILIES[family_name], LITTLE[family_name]
+    config = dataclasses.replace(
+        little.CONFIG,
+        backbone=dataclasses.replace(little.CONFIG.backbone, dropout=given["dropout"]),
+    )
+    if family_name == "elmo":
+        streams = dataclasses.replace(config.objective, streams=training.batch_size)
+        config = dataclasses.replace(config, objective=streams)
+    tokenizer = little.tokenizer()
+    objective = family.build_objective(config.objective, tokenizer)
+    tf.config.experimental.enable_op_determinism()
+    with devices.scope():
+        model = build_model(family, config, tokenizer, seed=1)
+    files = [str(path) for path in sorted((folder / "examples").glob("*.gz"))]
+    spec = objective.feature_spec()
+    batches = example_batches(files, training, spec, objective.streams, devices)
+    try:
+        train(model, objective, batches, training, folder / "run", devices=devices)
+    except Preempted as error:
+        print(error)
+        sys.exit(75)
+    variables = {f"{i}": np.asarray(devices.first(v.value)) for i, v in enumerate(model.variables)}
+    np.savez(folder / f"weights-{devices.worker}.npz", **variables)
+
+
+def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None:
+    """Two files of examples of some hundred little texts, for a batch of as many streams."""
+    import tensorflow as tf
+
+    from models.examples import Serializer
+    from models.objective import TokenizedDocument
+    from models.registry import FAMILIES
+    from tests.testdata.little_families import LITTLE
+
+    family, little = FAMILIES[family_name], LITTLE[family_name]
+    config = little.CONFIG.objective
+    if family_name == "elmo":
+        config = dataclasses.replace(config, streams=streams)
+    tokenizer = little.tokenizer()
+    objective = family.build_objective(config, tokenizer)
+    (folder / "examples").mkdir(parents=True)
+    for half in range(2):
+        documents = []
+        for number in range(half, _TEXTS, 2):
+            pieces = objective.split(little.text(number), "en")
+            ids = [row.numpy() for row in tokenizer.tokenize(tf.constant(pieces))]
+            documents.append(TokenizedDocument.of(f"{number}", "paper", "en", ids))
+        serializer = Serializer(objective.feature_spec())
+        options = tf.io.TFRecordOptions("GZIP")
+        with tf.io.TFRecordWriter(str(folder / "examples" / f"{half}.gz"), options) as writer:
+            for examples in objective.make_examples(
+                documents, np.random.default_rng(half), collections.Counter()
+            ):
+                for text in serializer.serialize_columns(examples):
+                    writer.write(text)
+
+
+def kill(processes: Sequence[subprocess.Popen[str]], how: signal.Signals) -> list[int]:
+    """Sends a signal to all of them and waits; gives their exit codes."""
+    for process in processes:
+        process.send_signal(how)
+    for process in processes:
+        process.communicate(timeout=120)
+    return [process.returncode for process in processes]
+
+
+if __name__ == "__main__":
+    main()
