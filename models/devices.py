@@ -7,15 +7,23 @@ summed over all of them. So a batch has the same gradient, rounding apart, where
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from models.config import DevicesConfig
-from models.errors import ConfigError
+from models.errors import ConfigError, Preempted
 
 Features = Mapping[str, tf.Tensor]
+
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 class Devices:
@@ -59,6 +67,25 @@ class Devices:
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """In it the model and its optimizer are made."""
         return self.strategy.scope()
+
+    @contextlib.contextmanager
+    def all_there(self) -> Iterator[None]:
+        """Tells of another process's end in our words, where the devices are several processes'.
+
+        Raises:
+            Preempted: a process that computes with this one is gone.
+        """
+        try:
+            yield
+        except _GONE as error:
+            if self.workers == 1:
+                raise
+            raise Preempted(
+                "another process of this training is gone; training goes on from its last "
+                "checkpoint",
+                where=f"process {self.worker} of {self.workers}",
+                remedy="give the same command again",
+            ) from error
 
     def rows_at_once(self, batch_size: int, accumulation: int = 1) -> int:
         """Rows that a replica computes at once of a batch of `batch_size`.

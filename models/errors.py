@@ -49,7 +49,7 @@ class TrainingDiverged(PolysemeError):
 
 
 class Preempted(PolysemeError):
-    """The process was asked to end, and what it had done is saved."""
+    """Training was cut short from outside, and goes on from what is saved."""
 
 
 class ServingCheckFailed(PolysemeError):

@@ -61,13 +61,26 @@ def train(
         TrainingDiverged: the loss or the gradient is not finite; names the file of the batch.
         Preempted: a process got SIGTERM, after which the step that was at work is saved.
     """
-    devices = devices or Devices()
     if config.patience and not (held_out and config.held_out_steps):
         raise ConfigError(
             "nothing is looked at that training could be patient with",
             where="training.patience",
             remedy="set training.held_out_steps",
         )
+    devices = devices or Devices()
+    with devices.all_there():
+        return _train(model, objective, batches, config, folder, held_out, devices)
+
+
+def _train(
+    model: keras.Model,
+    objective: Objective,
+    batches: Batches,
+    config: TrainingConfig,
+    folder: pathlib.Path,
+    held_out: Callable[[], float] | None,
+    devices: Devices,
+) -> TrainingResult:
     with devices.scope():
         optimizer = build_optimizer(config.optimizer, config.steps)
         optimizer.build(model.trainable_variables)

@@ -45,7 +45,7 @@ class TrainingResult:
 
 
 class _Steps(NamedTuple):
-    """Steps that were not looked at yet: how many went before, and of each, first axis, the rest."""
+    """Steps that were not looked at yet; all but `before` has an axis of them."""
 
     before: int
     batches: Features

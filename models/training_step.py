@@ -128,11 +128,11 @@ def _replica_step(
             updates |= new
             parts.append((gradients, losses))
         gradients, losses = total(tf.nest.map_structure(lambda *each: _sum(each), *parts))
-        for i, value in updates.items():
-            if others[int(i)].name == _SEED:
-                updates[i] = _apart(others[int(i)], value, devices, -1)
+        for index, value in updates.items():
+            if others[int(index)].name == _SEED:
+                updates[index] = _apart(others[int(index)], value, devices, -1)
             elif devices.replicas > 1:
-                updates[i] = _merged(before[i], value, total)
+                updates[index] = _merged(before[index], value, total)
         norm = tf.linalg.global_norm(gradients)
         scale = config.optimizer.clip_norm / tf.maximum(norm, config.optimizer.clip_norm)
         rate = tf.convert_to_tensor(optimizer.learning_rate)
@@ -194,7 +194,7 @@ def _sum(values: tuple[tf.Tensor, ...]) -> tf.Tensor:
 def _apart(
     variable: keras.Variable, value: tf.Tensor, devices: Devices, direction: int
 ) -> tf.Tensor:
-    """Takes a seed's value to the replica's own (1), whose dropout is not the others', or back (-1).
+    """A seed's value as the replica's own (1), whose dropout is not the others', or back (-1).
 
     Another variable's value stays as it is.
     """

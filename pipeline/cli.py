@@ -240,6 +240,22 @@ def examples(
     return EXIT_OK
 
 
+def worker(
+    name: Positional[str], runs: _Runs = "runs", once: FlagCreatePairsOff[bool] = False
+) -> int:
+    """Train together with the machine that runs the pipeline, as TF_CONFIG says; see
+    docs/operations.md.
+
+    Args:
+        name: Name of the pipeline.
+        once: End with the first training that comes to its end.
+    """
+    from pipeline.worker import work
+
+    work(pathlib.Path(runs).expanduser().absolute() / name, once=once)
+    return EXIT_OK
+
+
 _COMMANDS: Mapping[str, Callable[..., int]] = {
     "run": run,
     "recipes": recipes,
@@ -249,6 +265,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "examples": examples,
+    "worker": worker,
 }
 
 

@@ -19,7 +19,7 @@ from components.config import (
     VocabularyConfig,
 )
 from models.bert.config import BertConfig
-from models.config import TrainingConfig, from_json
+from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
 from models.gpt.config import GptConfig
 
@@ -43,6 +43,7 @@ class PipelineConfig:
     vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
@@ -73,7 +74,7 @@ class PipelineConfig:
         bytes.
         """
         fields = dataclasses.asdict(self)
-        for name in ("name", "recipe", "runs", "beam", "serve_in_container"):
+        for name in ("name", "recipe", "runs", "devices", "beam", "serve_in_container"):
             del fields[name]
         del fields["ingestion"]["input"]
         del fields["cleaning"]["evaluation_texts"]

@@ -121,6 +121,7 @@ def create_pretraining_pipeline(
             "family": config.model.family,
             "model": model_json,
             "training": _json(config.training),
+            "devices": _json(config.devices),
             "config": config.content(),
             "provenance": provenance.to_json(),
             "checkpoints": str(folder / "checkpoints"),

@@ -34,8 +34,8 @@ class MajorityBaseline(keras.layers.Layer):
 class BertPretraining(keras.Model):
     """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
 
-    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, all of
-    which may be cut to a shorter time.
+    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, all
+    of which may be cut to a shorter time.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     The masked-LM head sees the masked positions only and shares the token embedding.

@@ -16,13 +16,13 @@ import pytest
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import trainer
+from components import trainer, training_job
 from models.bert.backbone import build_backbone
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
 from models.checkpoints import Checkpoints
-from models.config import OptimizerConfig, TrainingConfig
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.errors import ConfigError
 from models.examples import Serializer
 from models.training import TrainingResult
@@ -82,6 +82,7 @@ def arguments(
             "family": "bert",
             "model": json.dumps(dataclasses.asdict(model)),
             "training": json.dumps(dataclasses.asdict(training)),
+            "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
             "config": '{"name": "little"}',
             "provenance": provenance,
             "checkpoints": str(folder / "checkpoints"),
@@ -153,7 +154,7 @@ def begun(
         (rest[3] / "logs").mkdir(parents=True, exist_ok=True)
         return TrainingResult(0, 0, 0.0, 0.0, {})
 
-    monkeypatch.setattr(trainer, "train", begin)
+    monkeypatch.setattr(training_job, "train", begin)
     return kept
 
 
@@ -198,7 +199,7 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
     tokens = loaded.signatures["embed"](texts=tf.constant(["The river."]))["tokens"]
     assert tokens.numpy().tolist() == [[b"[CLS]", b"the", b"river", b".", b"[SEP]"]]
     model = build(seed=9)
-    trainer.warm_start(model, str(folder))
+    training_job.warm_start(model, str(folder))
     assert same(weights(model), kept[0])
 
 
@@ -229,7 +230,7 @@ def test_the_baseline_is_counted_over_all_files(
 def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
     model = build(seed=9)
     assert not same(weights(model), run["weights"])
-    trainer.warm_start(model, str(run["model"]))
+    training_job.warm_start(model, str(run["model"]))
     assert same(weights(model), run["weights"])
 
 
@@ -249,7 +250,7 @@ def test_a_base_model_of_another_shape_is_refused(
 ) -> None:
     save(build(seed=0, **had), tmp_path)
     with pytest.raises(ConfigError) as caught:
-        trainer.warm_start(build(seed=0, **wants), str(tmp_path))
+        training_job.warm_start(build(seed=0, **wants), str(tmp_path))
     what = "the weights of the base model do not fit this configuration: "
     assert caught.value.what.startswith(what)
     assert caught.value.where == str(tmp_path)
@@ -295,7 +296,7 @@ def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
     begun: list[tuple[dict[str, np.ndarray], pathlib.Path]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trainer, "warm_start", lambda model, folder: None)
+    monkeypatch.setattr(training_job, "warm_start", lambda model, folder: None)
     shape = dataclasses.replace(CONFIG.backbone, dropout=0.2)
     summary = (examples / "examples.json").read_text()
     for changes in (

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -31,6 +32,11 @@ def _labels(dataset):
     return [batch["label"][:, 0].tolist() for batch in dataset.as_numpy_iterator()]
 
 
+def _in_turn(dataset):
+    """The labels, whatever their batches."""
+    return list(itertools.chain.from_iterable(_labels(dataset)))
+
+
 def _all_labels(files):
     records = tf.data.TFRecordDataset(sorted(files), "GZIP").as_numpy_iterator()
     examples = [tf.train.Example.FromString(record).features.feature for record in records]
@@ -61,7 +67,7 @@ def test_the_order_does_not_depend_on_the_number_of_readers(files, length_bucket
 @pytest.mark.parametrize("length_buckets", [1, 2, 4])
 def test_an_epoch_has_every_example_at_most_once(files, length_buckets):
     config = dataclasses.replace(CONFIG, length_buckets=length_buckets)
-    seen = sum(_labels(example_batches(files, config, SPEC)(0, 0)), [])
+    seen = _in_turn(example_batches(files, config, SPEC)(0, 0))
     assert len(set(seen)) == len(seen)
     assert set(seen) <= set(_all_labels(files))
     assert len(_all_labels(files)) - len(seen) <= 3 * length_buckets
@@ -131,7 +137,7 @@ def test_streams_keep_the_order_of_their_file(files):
     of_file = [_all_labels([name]) for name in files[:2]]
     config = dataclasses.replace(CONFIG, batch_size=1)
     batches = example_batches(files[:2], config, SPEC, streams=1)
-    orders = {tuple(sum(_labels(batches(epoch, 0)), [])) for epoch in range(8)}
+    orders = {tuple(_in_turn(batches(epoch, 0))) for epoch in range(8)}
     assert orders == {tuple(of_file[0] + of_file[1]), tuple(of_file[1] + of_file[0])}
 
 

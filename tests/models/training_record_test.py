@@ -82,8 +82,8 @@ def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
 def test_of_steps_in_one_call_the_first_that_diverged_is_found(tmp_path: pathlib.Path) -> None:
     record = TrainingRecord(tmp_path, 0, 100)
     record.add(0, batches(1.0, 2.0, 3.0, 4.0), state(1.0, 1.0, 1.0, 1.0))
+    record.add(4, batches(5.0, 6.0, 7.0, 8.0), state(1.0, float("nan"), float("nan"), 1.0))
     with pytest.raises(TrainingDiverged) as caught:
-        record.add(4, batches(5.0, 6.0, 7.0, 8.0), state(1.0, float("nan"), float("nan"), 1.0))
         record.check()
     assert caught.value.where == "training step 6"
     with np.load(tmp_path / "diverged-at-step-6.npz") as saved:

@@ -123,7 +123,7 @@ def main() -> None:
         backbone=dataclasses.replace(little.CONFIG.backbone, dropout=given["dropout"]),
     )
     if family_name == "elmo":
-        streams = dataclasses.replace(config.objective, streams=training.batch_size)
+        streams = dataclasses.replace(config.objective, streams=training.batch_size, candidates=0)
         config = dataclasses.replace(config, objective=streams)
     tokenizer = little.tokenizer()
     objective = family.build_objective(config.objective, tokenizer)

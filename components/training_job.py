@@ -1,0 +1,174 @@
+"""A training job: what a Trainer is given, as plain data that other processes can be handed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import pathlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
+from models.batches import example_batches
+from models.config import DevicesConfig, TrainingConfig, from_json
+from models.devices import Devices
+from models.errors import ConfigError
+from models.examples import parse
+from models.held_out import HeldOutLoss
+from models.memory import keep_freed_memory
+from models.objective import Objective, numeric_features
+from models.registry import FAMILIES
+from models.tokenizers.tokenizer import Tokenizer
+from models.training import train
+from models.training_record import TrainingResult
+
+_log = logging.getLogger("polyseme.trainer")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """What is trained, on what, and where.
+
+    Attributes:
+        family: its name in the registry.
+        model, training, devices: JSON of the configurations.
+        provenance: JSON, see pipeline/provenance.py.
+        examples: an ExampleBuilder artifact's folder.
+        train_files, eval_files: files of examples in it.
+        base_model: the SavedModel whose weights training starts from, if any.
+        checkpoints: the folder that this pipeline's checkpoints are kept in.
+    """
+
+    family: str
+    model: str
+    training: str
+    devices: str
+    provenance: str
+    examples: str
+    train_files: tuple[str, ...]
+    eval_files: tuple[str, ...]
+    base_model: str | None
+    checkpoints: str
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where its checkpoints are kept: keyed by all that the weights depend on.
+
+        TFX gives a retried Trainer new folders, and the run that was killed must be found again.
+        The devices have no part in it: a run may go on on others.
+        """
+        key = hashlib.sha256()
+        for part in (
+            self.model,
+            self.training,
+            self.provenance,
+            (pathlib.Path(self.examples) / EXAMPLES_FILE).read_text(encoding="utf-8"),
+            self.base_model or "",
+        ):
+            key.update(hashlib.sha256(part.encode()).digest())
+        return pathlib.Path(self.checkpoints) / key.hexdigest()[:16]
+
+
+class Trained(NamedTuple):
+    """What came of a job; the model is a plain one in float32, whatever it was trained on."""
+
+    model: Any
+    objective: Objective
+    tokenizer: Tokenizer
+    result: TrainingResult
+
+
+def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
+    """Trains, or goes on with it, from the checkpoints in the job's folder.
+
+    Args:
+        devices: this process's; None: those that the job names.
+
+    Raises:
+        ConfigError: the base model doesn't fit the configuration, or there are no such devices.
+        TrainingDiverged: the loss stopped being finite.
+        Preempted: the process was asked to end, or another one that trains with it is gone.
+    """
+    devices = devices or Devices(from_json(DevicesConfig, job.devices))
+    family = FAMILIES[job.family]
+    config: Any = from_json(family.config, job.model)
+    training = from_json(TrainingConfig, job.training)
+    tokenizer = family.tokenizer.load(pathlib.Path(job.examples) / TOKENIZER_FOLDER)
+    objective = family.build_objective(config.objective, tokenizer)
+
+    keep_freed_memory()
+    tf.config.experimental.enable_op_determinism()
+
+    def fresh(precision: str) -> Any:
+        keras.utils.set_random_seed(training.seed)
+        with _computing_in(precision):
+            return objective.build_model(family.build_backbone(config.backbone, tokenizer))
+
+    with devices.scope():
+        model = fresh(training.precision)
+    if job.base_model:
+        warm_start(model, job.base_model)
+        _log.info("warm start from %s", job.base_model)
+    spec = numeric_features(objective.feature_spec())
+    objective.set_baseline(
+        model,
+        tf.data.TFRecordDataset(sorted(job.train_files), compression_type="GZIP")
+        .batch(1024)
+        .map(lambda serialized: parse(serialized, spec)),
+    )
+    batches = example_batches(job.train_files, training, spec, objective.streams, devices)
+    held_out = None
+    if training.held_out_steps:
+        held_out = HeldOutLoss(model, objective, job.eval_files, training, devices)
+    result = train(model, objective, batches, training, job.folder, held_out, devices)
+    if devices.config.strategy != "one" or training.precision != "float32":
+        plain = fresh("float32")
+        for variable, trained in zip(plain.variables, model.variables, strict=True):
+            variable.assign(devices.first(trained.value))
+        model = plain
+    return Trained(model, objective, tokenizer, result)
+
+
+def tell(result: TrainingResult) -> None:
+    """Says how a run went."""
+    _log.info(
+        "trained %d steps in %.0f s (%s tokens/s)",
+        result.steps - result.resumed_from,
+        result.seconds,
+        f"{result.tokens_per_second:,.0f}",
+    )
+
+
+@contextlib.contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Makes layers that are made in the block compute in it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def warm_start(model: keras.Model, saved_model: str) -> None:
+    """Gives `model` the weights of an exported one.
+
+    Raises:
+        ConfigError: the exported model has other variables, or variables of another shape.
+    """
+    saved = tf.train.Checkpoint(model=model)
+    try:
+        # read, not restore: that would ask a SavedModel for a checkpoint's save_counter
+        saved.read(f"{saved_model}/variables/variables").assert_consumed()
+    except (AssertionError, ValueError) as error:
+        raise ConfigError(
+            "the weights of the base model do not fit this configuration: "
+            f"{str(error).splitlines()[0]:.300}",
+            where=saved_model,
+            remedy="keep the sizes of the blessed model, or give the run another name",
+        ) from error
