@@ -18,7 +18,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppend
 
 from models.errors import ConfigError, DataRefused, PolysemeError, Preempted
 from pipeline import display
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.overrides import apply_overrides
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES
@@ -326,23 +326,6 @@ def resolve_recipe(name: str) -> PipelineConfig:
             remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
         )
     return dataclasses.replace(RECIPES[name](), recipe=name)
-
-
-def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
-    """A pipeline's folder, absolute; the one that ran last if no name is given.
-
-    Raises:
-        ConfigError: no pipeline has run there.
-    """
-    root = pathlib.Path(runs).expanduser().absolute()
-    found = [file for file in root.glob("*/config.json") if name in (None, file.parent.name)]
-    if not found:
-        raise ConfigError(
-            f"there is no pipeline {name!r}" if name else "no pipeline has run",
-            where=str(root),
-            remedy="check --runs and --name, or run one: python -m pipeline run RECIPE",
-        )
-    return max(found, key=lambda file: file.stat().st_mtime).parent
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

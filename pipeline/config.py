@@ -21,6 +21,7 @@ from components.config import (
 from models.bert.config import BertConfig
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
+from models.errors import ConfigError
 from models.gpt.config import GptConfig
 
 
@@ -83,6 +84,23 @@ class PipelineConfig:
     def fingerprint(self) -> str:
         """SHA-256 of `content`."""
         return hashlib.sha256(self.content().encode()).hexdigest()
+
+
+def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
+    """A pipeline's folder, absolute; the one that ran last if no name is given.
+
+    Raises:
+        ConfigError: no pipeline has run there.
+    """
+    root = pathlib.Path(runs).expanduser().absolute()
+    found = [file for file in root.glob("*/config.json") if name in (None, file.parent.name)]
+    if not found:
+        raise ConfigError(
+            f"there is no pipeline {name!r}" if name else "no pipeline has run",
+            where=str(root),
+            remedy="check --runs and --name, or run one: python -m pipeline run RECIPE",
+        )
+    return max(found, key=lambda file: file.stat().st_mtime).parent
 
 
 def _dumps(fields: dict) -> str:

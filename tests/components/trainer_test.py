@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 import logging
@@ -22,43 +21,16 @@ from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
 from models.checkpoints import Checkpoints
-from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.config import DevicesConfig, TrainingConfig
 from models.errors import ConfigError
-from models.examples import Serializer
 from models.training import TrainingResult
 from tests.testdata import little_bert
-
-CONFIG = dataclasses.replace(
-    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
-)
-TRAINING = TrainingConfig(
-    steps=6, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
-    shuffle_buffer=64, held_out_steps=3,
-    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=2),
-)  # fmt: skip
+from tests.components.little_job import CONFIG, TRAINING, write_examples
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """What ExampleBuilder leaves of it that the trainer reads: two files, tokenizer, summary."""
-    folder = tmp_path_factory.mktemp("examples")
-    (folder / "Split-train").mkdir()
-    tokenizer = little_bert.tokenizer()
-    tokenizer.save(folder / "tokenizer")
-    objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
-    for group in range(2):
-        made = objective.make_examples(
-            little_bert.documents(4, seed=group),
-            np.random.default_rng(group),
-            collections.Counter(),
-        )
-        path = str(folder / f"Split-train/examples-{group:05d}-of-00002.tfrecord.gz")
-        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-            for block in made:
-                for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
-                    writer.write(serialized)
-    (folder / "examples.json").write_text('{"splits": {}}')
-    return folder
+    return write_examples(tmp_path_factory.mktemp("examples"))
 
 
 def arguments(

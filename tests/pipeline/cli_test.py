@@ -1,11 +1,9 @@
 """The command line: fast, and mistakes answered on one screen before TensorFlow is imported."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -140,13 +138,3 @@ def outcome(**given: object) -> Outcome:
 )
 def test_exit_codes(ended: Outcome, code: int) -> None:
     assert cli.exit_code(ended) == code
-
-
-def test_without_a_name_the_pipeline_that_ran_last_is_meant(tmp_path: pathlib.Path) -> None:
-    for age, name in enumerate(["new", "old"]):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-        moment = time.time() - 1000 * age
-        os.utime(tmp_path / name / "config.json", (moment, moment))
-    assert cli.pipeline_folder(str(tmp_path), None) == tmp_path / "new"
-    assert cli.pipeline_folder(str(tmp_path), "old") == tmp_path / "old"

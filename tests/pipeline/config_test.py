@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import os
+import pathlib
+import time
 
 import pytest
 
 from components.config import BeamConfig
+from models.config import DevicesConfig
 from models.errors import ConfigError
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES
 
@@ -33,6 +37,7 @@ def test_the_fingerprint_is_of_the_content() -> None:
         recipe="other",
         runs="/elsewhere",
         beam=BeamConfig(workers=2),
+        devices=DevicesConfig(strategy="mirrored"),
         ingestion=dataclasses.replace(config.ingestion, input="other/place.txt"),
     )
     assert elsewhere.fingerprint() == config.fingerprint()
@@ -43,3 +48,13 @@ def test_the_fingerprint_is_of_the_content() -> None:
 def test_the_folder_is_absolute(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     assert PipelineConfig(runs="runs", name="mine").folder == tmp_path / "runs/mine"
+
+
+def test_without_a_name_the_pipeline_that_ran_last_is_meant(tmp_path: pathlib.Path) -> None:
+    for age, name in enumerate(["new", "old"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        moment = time.time() - 1000 * age
+        os.utime(tmp_path / name / "config.json", (moment, moment))
+    assert pipeline_folder(str(tmp_path), None) == tmp_path / "new"
+    assert pipeline_folder(str(tmp_path), "old") == tmp_path / "old"

@@ -1,0 +1,73 @@
+"""A training job of the little BERT."""
+
+import collections
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.training_job import TrainingJob
+from models.bert.config import BertConfig
+from models.bert.objective import BertObjective
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.examples import Serializer
+from tests.testdata import little_bert
+
+CONFIG = dataclasses.replace(
+    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
+)
+TRAINING = TrainingConfig(
+    steps=6, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
+    shuffle_buffer=64, held_out_steps=3,
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=2),
+)  # fmt: skip
+
+
+def write_examples(folder: pathlib.Path) -> pathlib.Path:
+    """What ExampleBuilder leaves that a job reads: two files, tokenizer, summary."""
+    (folder / "Split-train").mkdir()
+    tokenizer = little_bert.tokenizer()
+    tokenizer.save(folder / "tokenizer")
+    objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
+    for group in range(2):
+        made = objective.make_examples(
+            little_bert.documents(4, seed=group),
+            np.random.default_rng(group),
+            collections.Counter(),
+        )
+        path = str(folder / f"Split-train/examples-{group:05d}-of-00002.tfrecord.gz")
+        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
+            for block in made:
+                for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
+                    writer.write(serialized)
+    (folder / "examples.json").write_text('{"splits": {}}')
+    return folder
+
+
+def little_job(
+    folder: pathlib.Path,
+    examples: pathlib.Path,
+    *,
+    training: TrainingConfig = TRAINING,
+    model: BertConfig = CONFIG,
+    devices: DevicesConfig = DevicesConfig(),  # noqa: B008  frozen
+    **fields: Any,
+) -> TrainingJob:
+    """A job whose checkpoints lie in `folder`; held out are the training examples."""
+    files = tuple(str(path) for path in sorted((examples / "Split-train").iterdir()))
+    given = {
+        "family": "bert",
+        "model": json.dumps(dataclasses.asdict(model)),
+        "training": json.dumps(dataclasses.asdict(training)),
+        "devices": json.dumps(dataclasses.asdict(devices)),
+        "provenance": '{"span": 3}',
+        "examples": str(examples),
+        "train_files": files,
+        "eval_files": files,
+        "base_model": None,
+        "checkpoints": str(folder),
+    }
+    return TrainingJob(**{**given, **fields})

@@ -1,0 +1,55 @@
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from components.training_job import train_job
+from models.config import DevicesConfig
+from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write_examples(tmp_path_factory.mktemp("examples"))
+
+
+def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    first = little_job(tmp_path, examples).folder
+    assert first.parent == tmp_path
+    assert little_job(tmp_path, examples).folder == first
+    elsewhere = DevicesConfig(strategy="mirrored", steps_per_call=5)
+    assert little_job(tmp_path, examples, devices=elsewhere).folder == first
+    others = [
+        little_job(tmp_path, examples, **changes).folder
+        for changes in (
+            {"training": dataclasses.replace(TRAINING, precision="mixed_bfloat16")},
+            {"model": dataclasses.replace(CONFIG, family="bert", objective=CONFIG.objective)},
+            {"provenance": '{"span": 4}'},
+            {"base_model": "/models/7"},
+        )
+    ]
+    assert others[1] == first  # the same model
+    assert len({first, *others}) == 4
+
+
+def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_computes_in_float32(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    training = dataclasses.replace(TRAINING, steps=3, held_out_steps=0)
+    full = train_job(little_job(tmp_path, examples, training=training))
+    half = dataclasses.replace(training, precision="mixed_bfloat16")
+    mixed = train_job(little_job(tmp_path, examples, training=half))
+    assert {v.dtype for v in mixed.model.trainable_variables} == {"float32"}
+    assert {layer.compute_dtype for layer in mixed.model.layers} == {"float32"}
+    assert mixed.result.losses["loss"] != full.result.losses["loss"]
+    assert mixed.result.losses["loss"] == pytest.approx(full.result.losses["loss"], rel=0.02)
+    changed = [
+        not np.array_equal(a, b)
+        for a, b in zip(
+            full.model.trainable_variables, mixed.model.trainable_variables, strict=True
+        )
+    ]
+    assert all(changed)

@@ -1,0 +1,119 @@
+import dataclasses
+import json
+import pathlib
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from components import training_processes
+from components.training_job import train_job
+from components.training_processes import JOB, train_in_processes
+from models.config import DevicesConfig
+from models.errors import ConfigError, Preempted
+from tests.components.little_job import TRAINING, little_job, write_examples
+
+TWO = DevicesConfig(strategy="multi_worker", processes=2)
+SLOW = dataclasses.replace(TRAINING, steps=400, held_out_steps=0)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write_examples(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.mark.e2e
+def test_two_processes_train_what_one_does(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_dropout = json.loads(little_job(tmp_path, examples).model)
+    no_dropout["backbone"]["dropout"] = 0.0
+    model = json.dumps(no_dropout)
+    alone = train_job(dataclasses.replace(little_job(tmp_path / "one", examples), model=model))
+    job = dataclasses.replace(little_job(tmp_path / "two", examples, devices=TWO), model=model)
+    train_in_processes(job, 2)
+    assert not (job.folder / JOB).exists()
+    assert (job.folder / "logs" / "training.jsonl").exists()
+    assert (job.folder / "logs" / "worker-1" / "training.jsonl").exists()
+    done = dataclasses.replace(job, devices=little_job(tmp_path, examples).devices)
+    together = train_job(done)
+    assert together.result.resumed_from == 6
+    for a, b in zip(alone.model.variables, together.model.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
+
+
+@pytest.mark.e2e
+def test_what_a_process_finds_wrong_is_told_as_its_own_error(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    training = dataclasses.replace(TRAINING, batch_size=7)
+    job = little_job(tmp_path, examples, training=training, devices=TWO)
+    with pytest.raises(ConfigError, match="a batch of 7 can't be computed") as caught:
+        train_in_processes(job, 2)
+    assert caught.value.where == "training.batch_size"
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, victim: int
+) -> None:
+    job = little_job(tmp_path, examples, training=SLOW, devices=TWO)
+    started = []
+    popen = training_processes.subprocess.Popen
+
+    def start(*given, **named):  # type: ignore[no-untyped-def]
+        started.append(popen(*given, **named))
+        return started[-1]
+
+    def kill() -> None:
+        while not list(job.folder.glob("ckpt-*.index")):
+            time.sleep(0.05)
+        started[victim].kill()
+
+    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(Preempted):
+        train_in_processes(job, 2)
+    killer.join()
+    assert all(process.poll() is not None for process in started)
+    train_in_processes(job, 2)
+    lines = (job.folder / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 401))
+
+
+def test_without_processes_and_tf_config_there_is_nobody_to_train_with(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="nothing tells which processes") as caught:
+        train_in_processes(little_job(tmp_path, examples), 0)
+    assert caught.value.where == "devices.processes"
+
+
+def test_a_job_that_an_earlier_run_left_is_removed(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def run(path: pathlib.Path, environments: list[dict[str, str]]) -> None:
+        seen.append((sorted(tmp_path.glob(f"*/{JOB}")), environments, path.read_text()))
+
+    monkeypatch.setattr(training_processes, "run_processes", run)
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / JOB).write_text("{}")
+    job = little_job(tmp_path, examples)
+    train_in_processes(job, 2)
+    ((jobs, environments, text),) = seen
+    assert jobs == [job.folder / JOB]
+    assert json.loads(text)["family"] == "bert"
+    first, second = (json.loads(environment["TF_CONFIG"]) for environment in environments)
+    assert first["cluster"] == second["cluster"]
+    assert len(set(first["cluster"]["worker"])) == 2
+    assert [config["task"] for config in (first, second)] == [
+        {"type": "worker", "index": 0},
+        {"type": "worker", "index": 1},
+    ]
+    assert not (job.folder / JOB).exists()

@@ -1,0 +1,52 @@
+"""The same batches give the same losses on one device, on two, in two processes and in parts."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from models.registry import FAMILIES
+from tests.testdata.training_program import finish, losses, start, weights, write_examples
+
+ADAM = {"learning_rate": 1e-3, "warmup_steps": 10}
+ADAGRAD = {
+    "kind": "adagrad", "learning_rate": 0.2, "clip_norm": 10.0, "decay": "constant",
+    "warmup_steps": 0,
+}  # fmt: skip
+TWO_CPUS = {"strategy": "mirrored", "devices": ["CPU:0", "CPU:1"]}
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_losses_do_not_depend_on_the_devices(family: str, tmp_path: pathlib.Path) -> None:
+    write_examples(family, tmp_path, streams=32)
+    training = {
+        "steps": 50,
+        "batch_size": 32,
+        "jit_compile": family == "gpt",  # with XLA and without it
+        "log_steps": 1,
+        "shuffle_buffer": 1000,
+        "optimizer": ADAGRAD if family == "elmo" else ADAM,
+    }
+
+    def run(name: str, *given, **named) -> pathlib.Path:  # type: ignore[no-untyped-def]
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "examples").symlink_to(tmp_path / "examples")
+        finish(start(family, folder, *given, **named))
+        assert len(losses(folder)) == 50
+        return folder
+
+    one = run("one device", training)
+    parts = run("in parts", training | {"accumulation": 2})
+    devices = run("two devices", training, TWO_CPUS, cpus=2)
+    processes = run("two processes", training, {"strategy": "multi_worker"}, processes=2)
+    for other in (parts, devices, processes):
+        np.testing.assert_allclose(losses(other), losses(one), rtol=1e-5)
+    # What two processes compute and what two devices compute is the same arithmetic, unless
+    # TensorFlow has fused operations in one of the two graphs, which XLA's programs are safe from.
+    if family in ("gpt", "elmo"):
+        assert losses(processes) == losses(devices)
+    both = weights(processes, worker=0), weights(processes, worker=1)
+    for name, value in both[0].items():
+        np.testing.assert_array_equal(value, both[1][name])

@@ -1,0 +1,105 @@
+"""Killed and asked to end at random moments, training ends with the weights of a run that was not.
+
+`POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the whole of it, which takes a quarter of an hour for a
+family and devices; without it there are a few of each.
+"""
+
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from models.registry import FAMILIES
+from tests.testdata.training_program import finish, kill, losses, start, weights, write_examples
+
+KILLS = int(os.environ.get("POLYSEME_KILLS", "3"))
+TERMS = int(os.environ.get("POLYSEME_TERMS", "1"))
+TRAINING = {
+    "batch_size": 8,
+    "jit_compile": False,
+    "log_steps": 1,
+    "checkpoint_seconds": 0.2,
+    "shuffle_buffer": 1000,
+    "optimizer": {"learning_rate": 1e-3, "warmup_steps": 10},
+}
+STEPS_A_TRY = {"elmo": 20, "bert": 60, "gpt": 60}
+
+
+def newest(folder: pathlib.Path) -> int:
+    """The step of the newest checkpoint."""
+    names = [path.stem for path in (folder / "run").glob("ckpt-*.index")]
+    return max((int(name.removeprefix("ckpt-")) for name in names), default=0)
+
+
+def interrupt(
+    processes: Sequence[subprocess.Popen[str]], folder: pathlib.Path, chance: random.Random,
+    how: signal.Signals,
+) -> list[int]:  # fmt: skip
+    """Ends a run some time after it began to train, or while it begins; gives the exit codes."""
+    at = newest(folder)
+    early = how == signal.SIGKILL and chance.random() < 0.2
+    begun = time.monotonic()
+    while not early and newest(folder) == at and processes[0].poll() is None:
+        assert time.monotonic() - begun < 120
+        time.sleep(0.02)
+    time.sleep(chance.uniform(0.0, 8.0 if early else 0.5))
+    victims = list(processes)
+    if how == signal.SIGKILL and len(processes) > 1 and chance.random() < 0.5:
+        victims = [chance.choice(processes)]  # the others find out
+    codes = kill(victims, how)
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=15)
+    kill(processes, signal.SIGKILL)  # who still waits for one that never came, as our launcher does
+    return codes
+
+
+@pytest.mark.e2e
+@pytest.mark.hostile
+@pytest.mark.parametrize("count", [1, 2], ids=["one process", "two processes"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
+    family: str, count: int, tmp_path: pathlib.Path
+) -> None:
+    if count == 2 and family != "elmo" and "POLYSEME_KILLS" not in os.environ:
+        pytest.skip("two processes are as two processes of ELMo, which carries most from step on")
+    write_examples(family, tmp_path, streams=8)
+    chance = random.Random(f"{family} {count}")
+    steps = STEPS_A_TRY[family] * (KILLS + TERMS)
+    training = TRAINING | {"steps": steps}
+    devices = {"strategy": "multi_worker"} if count == 2 else {}
+
+    def begin(folder: pathlib.Path) -> list[subprocess.Popen[str]]:
+        return start(family, folder, training, devices, processes=count, dropout=0.1)
+
+    whole, other = tmp_path / "whole", tmp_path / "interrupted"
+    for folder in (whole, other):
+        folder.mkdir()
+        (folder / "examples").symlink_to(tmp_path / "examples")
+    finish(begin(whole))
+    hows = [signal.SIGKILL] * KILLS + [signal.SIGTERM] * TERMS
+    chance.shuffle(hows)
+    reached = []
+    for how in hows:
+        processes = begin(other)
+        codes = interrupt(processes, other, chance, how)
+        if how == signal.SIGTERM and newest(other) < steps:
+            assert codes == [75] * count
+        reached.append(newest(other))
+    finish(begin(other))
+    assert reached == sorted(reached)
+    assert len(set(reached)) > len(reached) / 3, reached  # it did train in between
+    assert reached[-1] < steps, reached  # and was not done before the last time
+    assert losses(other) == losses(whole)
+    for worker in range(count):
+        expected, found = weights(whole, worker), weights(other, worker)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)

@@ -1,0 +1,120 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.devices import Devices
+from models.errors import ConfigError
+from models.examples import Serializer, parse
+from models.objective import numeric_features
+from models.optimizer import build_optimizer
+from models.registry import FAMILIES
+from models.training_step import compile_steps
+from tests.testdata.little_families import LITTLE, build_model, make_examples
+from tests.testdata.summing import TIME, SummingObjective, fresh_model
+
+CONFIG = TrainingConfig(
+    batch_size=4,
+    jit_compile=False,
+    optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0, decay="constant"),
+)
+
+
+def features_of(steps: int) -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(steps)
+    real = rng.integers(1, TIME + 1, (steps, 4, 1))
+    return {
+        "padding_mask": tf.constant((np.arange(TIME) < real).astype(np.int32)),
+        "label": tf.constant(rng.normal(size=(steps, 4, 1)).astype(np.float32)),
+    }
+
+
+def steps_of(model, config=CONFIG, devices=None):
+    optimizer = build_optimizer(config.optimizer, 10)
+    optimizer.build(model.trainable_variables)
+    return compile_steps(model, SummingObjective(), optimizer, config, devices or Devices())
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_steps_in_one_call_are_the_steps_one_by_one(jit_compile):
+    config = dataclasses.replace(CONFIG, jit_compile=jit_compile)
+    together, apart = fresh_model(), fresh_model()
+    features = features_of(3)
+    found = steps_of(together, config)(features, False)
+    step = steps_of(apart, config)
+    ones = [step({k: v[i : i + 1] for k, v in features.items()}, False) for i in range(3)]
+    assert set(found) == set(ones[0])
+    for name, values in found.items():
+        np.testing.assert_allclose(values, [one[name][0] for one in ones], rtol=1e-5, err_msg=name)
+    for a, b in zip(together.variables, apart.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=a.path)
+
+
+def test_dropouts_seeds_go_on_from_step_to_step():
+    model = fresh_model()
+    (seed,) = [v for v in model.variables if v.name == "seed_generator_state"]
+    first, counter = np.asarray(seed)
+    steps_of(model)(features_of(3), False)
+    assert np.asarray(seed).tolist() == [first, counter + 3]
+
+
+def test_what_came_of_a_step():
+    features = features_of(1)
+    found = steps_of(fresh_model())(features, True)
+    assert found["tokens"].numpy() == [features["padding_mask"].numpy().sum()]
+    assert found["positions"].numpy() == [4 * TIME]
+    assert found["asked"].numpy() == [1]
+    assert found["learning_rate"].numpy() == [np.float32(0.1)]
+
+
+def test_a_batch_that_does_not_come_out_even_is_refused():
+    with pytest.raises(ConfigError, match="a batch of 4 can't be computed in 3 parts"):
+        steps_of(fresh_model(), dataclasses.replace(CONFIG, accumulation=3))
+
+
+def test_a_mirrored_device_trains_as_one_device():
+    devices = Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))
+    alone = fresh_model()
+    with devices.scope():
+        mirrored = fresh_model()
+        run = steps_of(mirrored, devices=devices)
+    features = features_of(3)
+    expected, found = steps_of(alone)(features, False), run(features, False)
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
+    for a, b in zip(alone.variables, mirrored.variables, strict=True):
+        np.testing.assert_allclose(a, devices.first(b.value), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_familys_step_is_one_program_of_static_shapes(name):
+    """What a TPU asks for: XLA compiles all of it, with no shape left open and nothing on the host.
+
+    `jit_compile` fails at an operation that XLA has not; strings and Python functions are such.
+    """
+    family, little = FAMILIES[name], LITTLE[name]
+    tokenizer = little.tokenizer()
+    objective = family.build_objective(little.CONFIG.objective, tokenizer)
+    model = build_model(family, little.CONFIG, tokenizer, seed=1)
+    spec = numeric_features(objective.feature_spec())
+    texts = Serializer(objective.feature_spec()).serialize(
+        make_examples(little, objective, tokenizer)[:2]
+    )
+    batch = {k: v[tf.newaxis] for k, v in parse(tf.constant(texts), spec).items()}
+    config = dataclasses.replace(CONFIG, batch_size=2, jit_compile=True)
+    optimizer = build_optimizer(config.optimizer, 10)
+    optimizer.build(model.trainable_variables)
+    before = [np.asarray(v) for v in model.trainable_variables]
+    steps = compile_steps(model, objective, optimizer, config, Devices())
+    found = steps(batch, False)
+    assert np.isfinite(found["loss"].numpy()).all()
+    assert any(
+        not np.array_equal(a, b) for a, b in zip(before, model.trainable_variables, strict=True)
+    )
+    whole = tf.function(lambda batch: steps(batch, False), jit_compile=True, autograph=False)
+    program = whole.experimental_get_compiler_ir(batch)(stage="hlo")
+    assert len(program) > 10_000
+    assert "[<=" not in program  # a bound is what XLA writes for a size that it does not know
+    on_the_host = ("custom-call(", "infeed(", "outfeed(", "send(", "recv(")
+    assert [word for word in on_the_host if word in program] == []

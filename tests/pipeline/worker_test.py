@@ -1,0 +1,68 @@
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import pytest
+
+from components import training_processes
+from models.errors import ConfigError, Preempted
+from pipeline import worker
+
+
+@pytest.fixture(name="ran")
+def _ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What jobs were run with; a job that says so is cut short."""
+    ran: list[str] = []
+
+    def run(job: pathlib.Path, environments: list[dict[str, str]]) -> None:
+        assert environments == [{}]
+        ran.append(job.read_text())
+        if "cut short" in ran[-1]:
+            job.unlink()
+            job.write_text("goes on")
+            raise Preempted("another process is gone")
+
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    monkeypatch.setattr(training_processes, "run_processes", run)
+    monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.01)
+    return ran
+
+
+def write_job(folder: pathlib.Path, text: str) -> None:
+    path = folder / "checkpoints" / "key" / "job.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_job_is_done_and_one_that_was_cut_short_again(
+    tmp_path: pathlib.Path, ran: list[str]
+) -> None:
+    write_job(tmp_path, "is cut short")
+    worker.work(tmp_path, once=True)
+    assert ran == ["is cut short", "goes on"]
+
+
+def test_a_job_that_is_done_is_not_done_again(tmp_path: pathlib.Path, ran: list[str]) -> None:
+    write_job(tmp_path, "first")
+
+    def end() -> None:
+        time.sleep(0.3)
+        write_job(tmp_path, "second")
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end).start()
+    with pytest.raises(Preempted, match="while it waited"):
+        worker.work(tmp_path)
+    assert ran == ["first", "second"]
+
+
+def test_without_tf_config_nobody_knows_whom_to_work_with(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="nothing tells which processes") as caught:
+        worker.work(tmp_path)
+    assert caught.value.where == "environment variable TF_CONFIG"
