@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from models.config import from_json
 
 JOB = "job.json"
 _ERROR = "error: "
+_STEP = re.compile(r"step (\d+)/(\d+) ")
 _LOG = "polyseme.training"
 _END_SECONDS = 60.0  # for the others, once one has ended badly
 
@@ -87,7 +89,9 @@ def run_processes(job: pathlib.Path, environments: Sequence[dict[str, str]]) -> 
                 name, what, where, remedy = json.loads(line.removeprefix(_ERROR))
                 raised[place] = getattr(errors, name)(what, where=where, remedy=remedy)
             elif place == 0:
-                _log.info("%s", line.rstrip("\n"))
+                step = _STEP.match(line)
+                progress = {"progress": tuple(map(int, step.groups()))} if step else {}
+                _log.info("%s", line.rstrip("\n"), extra=progress)
 
     listeners = [threading.Thread(target=listen, args=(i,)) for i in range(len(processes))]
     for listener in listeners:

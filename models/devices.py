@@ -7,6 +7,8 @@ summed over all of them. So a batch has the same gradient, rounding apart, where
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,9 @@ from models.config import DevicesConfig
 from models.errors import ConfigError, Preempted
 
 Features = Mapping[str, tf.Tensor]
+
+_PEAK_SECONDS = 0.01  # a product takes at least, which starting it does not
+_LARGEST = 16_384
 
 _GONE = (
     tf.errors.UnavailableError,
@@ -145,6 +150,25 @@ class Devices:
             return self.strategy.reduce("SUM", value, axis=None)
 
         return int(total(self.strategy.experimental_distribute_values_from_function(given)))
+
+
+def peak_operations(dtype: tf.DType = tf.float32) -> float:
+    """Floating-point operations a second that a large product of matrices reaches on this device.
+
+    The fastest of some; takes a tenth of a second.
+    """
+    multiply = tf.function(lambda matrix: tf.reduce_sum(matrix @ matrix), autograph=False)
+    size, seconds = 512, 0.0
+    while seconds < _PEAK_SECONDS and size < _LARGEST:
+        size *= 2
+        matrix = tf.ones([size, size], dtype)
+        multiply(matrix).numpy()
+        seconds = math.inf
+        for _ in range(3):
+            begun = time.perf_counter()
+            multiply(matrix).numpy()
+            seconds = min(seconds, time.perf_counter() - begun)
+    return 2.0 * size**3 / seconds
 
 
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:

@@ -187,6 +187,12 @@ class Objective(Protocol):
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         """Each loss's denominator per example `[batch]`, float32, known before the model runs."""
 
+    def multiply_adds(self, model: keras.Model, time: int) -> float:
+        """What an example of `time` positions costs forwards, in products of matrices alone.
+
+        At the least: what depends on the example otherwise is left out.
+        """
+
     def set_baseline(self, model: keras.Model, examples: tf.data.Dataset) -> None:
         """Fills the model's baseline tables (unigram counts) from batches of training features.
 

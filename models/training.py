@@ -22,11 +22,12 @@ import tensorflow as tf
 from models.batches import Batches
 from models.checkpoints import Checkpoints
 from models.config import TrainingConfig
-from models.devices import Devices, Features
+from models.devices import Devices, Features, peak_operations
 from models.errors import ConfigError, Preempted
 from models.objective import Objective
 from models.optimizer import build_optimizer
-from models.training_record import TrainingRecord, TrainingResult
+from models.training_profile import TrainingProfile
+from models.training_record import TrainingRecord, TrainingResult, Work
 from models.training_step import compile_steps
 
 _log = logging.getLogger("polyseme.training")
@@ -50,7 +51,7 @@ def train(
         batches: see `models.batches`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
-            tokens_per_second, padding_share, held_out_loss where it was looked at, seconds; in
+            tokens_per_second, padding_share, mfu, held_out_loss where it was looked at, seconds; in
             `best/` the weights of the lowest. Belongs to this run alone. All processes see it; the
             chief alone writes there, but for the logs of the others in `logs/worker-<n>`.
         held_out: gives the loss on held-out examples; see `models.held_out`.
@@ -97,17 +98,26 @@ def _train(
     if resumed_from:
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
     logs = folder / "logs" if devices.chief else folder / "logs" / f"worker-{devices.worker}"
-    record = TrainingRecord(logs, resumed_from, config.steps)
+    record = TrainingRecord(
+        logs, resumed_from, config.steps, _work(model, objective, config, devices)
+    )
     best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
+    profile = TrainingProfile(logs)
     looks = config.held_out_steps if held_out else 0
     saved_at = time.monotonic()
-    with contextlib.closing(checkpoints), contextlib.closing(best), _asked_to_end() as asked:
+    with (
+        contextlib.closing(checkpoints),
+        contextlib.closing(best),
+        contextlib.closing(profile),
+        _asked_to_end() as asked,
+    ):
         while int(position.step) < config.steps and not position.out_of(config.patience):
             epoch, done = int(position.epoch), int(position.batch)
             left = batches(epoch, done).take(config.steps - int(position.step))
             for features in _calls(left, devices.config.steps_per_call):
-                state = run_steps(features, asked.is_set())
                 before = int(position.step)
+                with profile.call(before):
+                    state = run_steps(features, asked.is_set())
                 step = before + len(state["loss"])
                 position.step.assign(step)
                 position.batch.assign_add(step - before)
@@ -164,6 +174,17 @@ def _train(
             )
         _log.info("the weights are those of step %d, the best on held-out examples", wanted)
     return record.result(resumed_from)
+
+
+def _work(
+    model: keras.Model, objective: Objective, config: TrainingConfig, devices: Devices
+) -> Work:
+    """For each multiply-add two operations, forwards, and for the gradients of either factor."""
+    dtype = tf.bfloat16 if config.precision == "mixed_bfloat16" else tf.float32
+    return Work(
+        lambda time: 6.0 * config.batch_size * objective.multiply_adds(model, time),
+        peak_operations(dtype) * devices.replicas,
+    )
 
 
 def _restore(checkpoints: Checkpoints, devices: Devices) -> int:

@@ -8,7 +8,7 @@ import logging
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -52,19 +52,33 @@ class _Steps(NamedTuple):
     state: State
 
 
+class Work(NamedTuple):
+    """What a run's batches ask of its devices, and what these can do."""
+
+    operations: Callable[[int], float]
+    """Time of a batch, in positions → floating-point operations of its step."""
+    peak: float
+    """Floating-point operations a second."""
+
+
 class TrainingRecord:
     """The run's figures: TensorBoard, training.jsonl and a progress line every few seconds.
 
     Looks at all losses, at least once in ten steps, and stops at the first that is not finite.
-    `padding_share` is of all positions since the record before.
+    `padding_share` is of all positions since the record before. `mfu`, the model FLOP/s utilization
+    of Chowdhery et al., 2022 ("PaLM"), is the share of the peak that the model's own operations
+    make up; an estimate, as the rest of a step is not counted.
 
     Args:
         folder: receives `training.jsonl`, events, and the batch that a run diverged on.
         resumed_from: the step that this process starts from.
         steps: of the whole run.
+        work: for the MFU; without it there is none.
     """
 
-    def __init__(self, folder: pathlib.Path, resumed_from: int, steps: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, resumed_from: int, steps: int, work: Work | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "training.jsonl"
         kept = []
@@ -79,12 +93,14 @@ class TrainingRecord:
         self._board = tf.summary.create_file_writer(str(folder))
         self._first = resumed_from
         self._steps = steps
+        self._work = work
         self._begun = self._shown = time.monotonic()
         self._warm: tuple[int, float] | None = None  # after the first step, which compiles
         self._unseen: list[_Steps] = []
         self._counted = 0
+        self._operations = 0.0
         self._real = self._positions = 0  # since the last record
-        self._rate = 0.0
+        self._rate = self._mfu = 0.0
         self._figures: dict[str, float] = {}
 
     def add(self, before: int, batches: Features, state: State) -> None:
@@ -102,7 +118,7 @@ class TrainingRecord:
         step = before + len(state["loss"])
         if self._warm is None:
             self.check()
-            self._warm, self._counted = (step, time.monotonic()), 0
+            self._warm, self._counted, self._operations = (step, time.monotonic()), 0, 0.0
         if self._unseen and step - self._unseen[0].before >= _UNSEEN_STEPS:
             self.check()
         if time.monotonic() - self._shown >= _PROGRESS_SECONDS:
@@ -166,9 +182,16 @@ class TrainingRecord:
                 self._counted += tokens
                 self._real += tokens
                 self._positions += int(columns["positions"][place])
+                if self._work:
+                    self._operations += self._work.operations(batches["padding_mask"].shape[-1])
             if self._warm is not None and step > self._warm[0]:
-                self._rate = self._counted / (time.monotonic() - self._warm[1])
+                seconds = time.monotonic() - self._warm[1]
+                self._rate = self._counted / seconds
+                if self._work:
+                    self._mfu = self._operations / seconds / self._work.peak
             self._figures = {**figures, "tokens_per_second": self._rate}
+            if self._work:
+                self._figures["mfu"] = self._mfu
         self._unseen.clear()
 
     def _diverged(
@@ -194,7 +217,7 @@ class TrainingRecord:
         )
 
     def _losses(self) -> dict[str, float]:
-        beside = ("learning_rate", "tokens_per_second", "padding_share")
+        beside = ("learning_rate", "tokens_per_second", "padding_share", "mfu")
         return {name: value for name, value in self._figures.items() if name not in beside}
 
     def _show(self, step: int) -> None:
@@ -208,7 +231,8 @@ class TrainingRecord:
         )
         pace = f"  {self._rate:,.0f} tokens/s" if self._rate else ""
         left = f"  {_duration((self._steps - step) * per_step)} left" if step > warm_step else ""
-        _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left)
+        progress = {"progress": (step, self._steps)}  # for who shows a bar
+        _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left, extra=progress)
         self._shown = now
 
 

@@ -7,6 +7,7 @@ import difflib
 import functools
 import inspect
 import json as json_module
+import os
 import pathlib
 import re
 import sys
@@ -44,6 +45,7 @@ def run(
     runs: _Runs = "runs",
     name: str | None = None,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
+    profile: FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
 
@@ -54,6 +56,7 @@ def run(
         span: A span, `latest`, or `next`: the first one that no run has been through.
         name: Name of the pipeline and of the served model; the recipe's name if not given.
         set: Override a field of the configuration, as training.steps=100; may be repeated.
+        profile: Leave a trace of some training steps beside the training's figures.
     """
     config = apply_overrides(resolve_recipe(recipe), set)
     if not input:
@@ -72,6 +75,8 @@ def run(
         raise ConfigError(
             f"{config.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
         )
+    if profile:
+        os.environ["POLYSEME_PROFILE"] = "1"
     from pipeline.run import run_pipeline  # ML Metadata
 
     outcome = run_pipeline(config, span)

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from models.errors import PolysemeError
@@ -85,7 +87,8 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     console = Console(file=output, highlight=False)
     to_file = logging.StreamHandler(log)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
-    root.handlers[:] = [to_file, _ProgressHandler(console)]
+    to_console = _ProgressHandler(console)
+    root.handlers[:] = [to_file, to_console]
     root.setLevel(logging.INFO)
     absl.logging.set_verbosity(absl.logging.INFO)
     try:
@@ -95,6 +98,7 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
             traceback.print_exc(file=log)
         raise
     finally:
+        to_console.close()
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         absl.logging.set_verbosity(before[2])
@@ -107,7 +111,10 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
 
 
 class _ProgressHandler(logging.Handler):
-    """Prints our own records, and a line as each component starts and ends."""
+    """Prints our own records, and a line as each component starts and ends.
+
+    On a terminal records that have `progress` (done, all) are a bar instead of lines.
+    """
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
@@ -115,23 +122,59 @@ class _ProgressHandler(logging.Handler):
         self._component = ""
         self._started = time.monotonic()
         self._cached = False
+        self._bar: Progress | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == PROGRESS or record.name.startswith(f"{PROGRESS}."):
             style = "yellow" if record.levelno >= logging.WARNING else ""
+            progress = getattr(record, "progress", None)
+            if progress and self._console.is_terminal:
+                done, total = progress
+                self._show(done, total, record.getMessage())
+                return
             self._console.print(Text(f"    {record.getMessage()}", style), soft_wrap=True)
         elif record.msg == _STARTED and isinstance(record.args, tuple):
+            self._end_bar()
             self._component = str(record.args[0])
             self._started, self._cached = time.monotonic(), False
             self._say("▸", "bold", "")
         elif record.msg == _CACHED:
             self._cached = True
         elif record.msg in (_ENDED, _FAILED):
+            self._end_bar()
             note = f"{time.monotonic() - self._started:.1f} s"
             if record.msg == _FAILED:
                 self._say("✗", "red", f"failed after {note}")
             else:
                 self._say("✓", "green", f"{note}, cached" if self._cached else note)
+
+    def _show(self, done: int, total: int, text: str) -> None:
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("   "),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.description}"),
+                console=self._console,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.add_task("")
+            self._bar.start()
+        (task,) = self._bar.task_ids
+        self._bar.update(task, completed=done, total=total, description=escape(text))
+        if done == total:
+            self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        self._end_bar()
+        super().close()
 
     def _say(self, sign: str, style: str, note: str) -> None:
         self._console.print(Text.assemble((sign, style), f" {self._component} ", (note, "dim")))

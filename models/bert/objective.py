@@ -121,6 +121,14 @@ class BertObjective:
             counts["next_sentence_count"] = tf.ones_like(weights[:, 0])
         return counts
 
+    def multiply_adds(self, model: BertPretraining, time: int) -> float:
+        """Projections, feed-forward and attention at each position; the masked ones' head."""
+        encoder = model.backbone.encoder
+        width, words = encoder.hidden_dim, self.vocabulary_size
+        layer = 4 * width**2 + 2 * width * encoder.intermediate_dim + 2 * time * width
+        head = width**2 + width * words
+        return time * encoder.num_layers * layer + self.config.max_predictions * head
+
     def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
         """Fills the baselines from batches of training features: masked words, pairs' labels."""
         counts = np.zeros(self.vocabulary_size, np.int64)

@@ -103,6 +103,13 @@ class ElmoObjective:
         real = tf.cast(features["padding_mask"], tf.float32)
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
+    def multiply_adds(self, model: ElmoPretraining, time: int) -> float:
+        """LSTMs and softmax of both directions; not the token layer of each distinct word."""
+        shape = model.backbone.config
+        words = self.config.candidates or self.vocabulary_size
+        lstms = shape.layers * 9 * shape.units * shape.projection
+        return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection)
+
     def set_baseline(self, model: ElmoPretraining, examples: tf.data.Dataset) -> None:
         """Fills the baselines from batches of training features.
 

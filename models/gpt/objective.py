@@ -106,6 +106,13 @@ class GptObjective:
         real = tf.cast(features["padding_mask"], tf.float32)
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
+    def multiply_adds(self, model: GptPretraining, time: int) -> float:
+        """As BERT's, but that a token looks at half of the window on average; the whole head."""
+        decoder = model.backbone.decoder
+        width = decoder.hidden_dim
+        layer = 12 * width**2 + time * width
+        return time * (decoder.num_layers * layer + width * decoder.vocabulary_size)
+
     def set_baseline(self, model: GptPretraining, examples: tf.data.Dataset) -> None:
         """Fills both baselines from batches of training features."""
         size = model.unigram.vocabulary_size

@@ -24,8 +24,8 @@ from models.checkpoints import Checkpoints
 from models.config import DevicesConfig, TrainingConfig
 from models.errors import ConfigError
 from models.training import TrainingResult
-from tests.testdata import little_bert
 from tests.components.little_job import CONFIG, TRAINING, write_examples
+from tests.testdata import little_bert
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 import json
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.config import DevicesConfig
-from models.devices import Devices
+from models.devices import Devices, peak_operations
 from models.errors import ConfigError, Preempted
 
 
@@ -122,3 +123,13 @@ def test_another_processes_end_is_told_only_where_there_is_another() -> None:
 def _raise_in(devices: Devices, error: Exception) -> None:
     with devices.all_there():
         raise error
+
+
+def test_the_peak_is_what_a_product_of_matrices_reaches() -> None:
+    found = peak_operations()
+    matrix = tf.ones((1024, 1024))
+    begun = time.perf_counter()
+    for _ in range(3):
+        (matrix @ matrix).numpy()
+    assert found > 0.1 * 3 * 2 * 1024**3 / (time.perf_counter() - begun)
+    assert found < 1e16

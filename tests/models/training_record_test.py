@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from models import training_record
 from models.errors import TrainingDiverged
-from models.training_record import TrainingRecord
+from models.training_record import TrainingRecord, Work
 
 
 def batches(*labels: float) -> dict[str, tf.Tensor]:
@@ -42,6 +42,21 @@ def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) ->
     result = record.result(0)
     assert result.losses == {"loss": 0.25, "squares": 0.25, "gradient_norm": 0.5}
     assert list(tmp_path.glob("events.*"))
+
+
+def test_the_mfu_is_the_models_operations_over_what_the_devices_could_have_done(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(training_record.time, "monotonic", lambda: now[0])
+    work = Work(lambda time: 100.0 * time, peak=4_000.0)
+    record = TrainingRecord(tmp_path, 0, 9, work)
+    record.add(0, batches(1.0), state(1.0))  # compiles, and does not count
+    now[0] = 0.5
+    record.add(1, batches(1.0, 2.0, 3.0, 4.0), state(1.0, 1.0, 1.0, 1.0))
+    record.write(5)
+    (line,) = (tmp_path / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["mfu"] == pytest.approx(4 * 100 * 2 / 0.5 / 4_000)
 
 
 def test_lines_past_the_checkpoint_are_made_again(tmp_path: pathlib.Path) -> None:

@@ -227,7 +227,7 @@ def test_every_logged_step_is_one_record_also_after_a_kill(files, tmp_path):
     assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6, 7]
     assert set(records[0]) == {
         "step", "loss", "squares", "learning_rate", "gradient_norm", "tokens_per_second",
-        "padding_share", "seconds",
+        "padding_share", "mfu", "seconds",
     }  # fmt: skip
 
 

@@ -67,6 +67,36 @@ def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -
     assert lines[5].startswith("✗ Pusher failed after")
 
 
+def test_on_a_terminal_training_is_a_bar_and_all_else_a_line() -> None:
+    import io
+    import logging
+
+    from rich.console import Console
+
+    from pipeline.console import _ProgressHandler
+
+    def said(*, terminal: bool) -> str:
+        output = io.StringIO()
+        console = Console(file=output, force_terminal=terminal, width=100, highlight=False)
+        handler = _ProgressHandler(console)
+        log = logging.Logger("polyseme.training")
+        log.addHandler(handler)
+        log.info("resumed from step 1")
+        for step in (2, 4):
+            log.info("step %d/4", step, extra={"progress": (step, 4)})
+        log.info("trained [4] steps")
+        handler.close()
+        return output.getvalue()
+
+    lines = ["resumed from step 1", "step 2/4", "step 4/4", "trained [4] steps"]
+    assert said(terminal=False).splitlines() == [f"    {line}" for line in lines]
+    shown = said(terminal=True)
+    assert "━━" in shown
+    assert "100%" in shown
+    assert "step 4/4" in shown
+    assert shown.endswith("    trained [4] steps\n")
+
+
 def test_tfx_still_says_what_we_listen_for() -> None:
     """Our lines are TFX's own messages; a TFX that words them differently must be noticed."""
     from pipeline import console
