@@ -9,7 +9,8 @@ import json
 import logging
 import pathlib
 import shutil
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -17,13 +18,15 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 from components.exporter import export
+from components.search_space import described, with_values
 from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 from models.examples import parse
 from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
-from models.objective import numeric_features
+from models.objective import Objective, numeric_features
 from models.registry import FAMILIES
+from models.tokenizers.tokenizer import Tokenizer
 from models.training import example_batches, train
 
 _log = logging.getLogger("polyseme.trainer")
@@ -34,28 +37,19 @@ def run_fn(fn_args: FnArgs) -> None:
 
     `fn_args.custom_config` holds `family`, `model` and `training` (JSON of the configurations),
     `config` (JSON of the whole pipeline's, exported as it is), `provenance` (JSON) and
-    `checkpoints` (the folder that this pipeline's checkpoints are kept in).
+    `checkpoints` (the folder that this pipeline's checkpoints are kept in). What the Tuner found,
+    `fn_args.hyperparameters`, takes the place of the fields that it tuned in all three.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
         TrainingDiverged: the loss stopped being finite.
     """
-    given = fn_args.custom_config
-    family = FAMILIES[given["family"]]
-    config: Any = from_json(family.config, given["model"])
+    values = (fn_args.hyperparameters or {}).get("values", {})
+    given = with_values(fn_args.custom_config, values)
+    if values:
+        _log.info("tuned: %s", described(values))
     training = from_json(TrainingConfig, given["training"])
-    files = sorted(name for pattern in fn_args.train_files for name in tf.io.gfile.glob(pattern))
-    examples = pathlib.Path(files[0]).parent.parent
-    tokenizer = family.tokenizer.load(examples / TOKENIZER_FOLDER)
-    objective = family.build_objective(config.objective, tokenizer)
-
-    keep_freed_memory()
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(training.seed)
-    model = objective.build_model(family.build_backbone(config.backbone, tokenizer))
-    if fn_args.base_model:
-        warm_start(model, fn_args.base_model)
-        _log.info("warm start from %s", fn_args.base_model)
+    model, objective, tokenizer, files, others = begin(fn_args, given, training)
     spec = numeric_features(objective.feature_spec())
     objective.set_baseline(
         model,
@@ -63,20 +57,18 @@ def run_fn(fn_args: FnArgs) -> None:
         .batch(1024)
         .map(lambda serialized: parse(serialized, spec)),
     )
-    key = hashlib.sha256()
-    for part in (
+    examples = examples_folder(files)
+    key = fingerprint(
         given["model"],
         given["training"],
         given["provenance"],
         (examples / EXAMPLES_FILE).read_text(encoding="utf-8"),
         fn_args.base_model or "",
-    ):
-        key.update(hashlib.sha256(part.encode()).digest())
-    folder = pathlib.Path(given["checkpoints"]) / key.hexdigest()[:16]
+    )
+    folder = pathlib.Path(given["checkpoints"]) / key
     batches = example_batches(files, training, objective.streams)
     held_out = None
     if training.held_out_steps:
-        others = [name for pattern in fn_args.eval_files for name in tf.io.gfile.glob(pattern)]
         held_out = HeldOutLoss(
             model, objective, others, training.batch_size, training.held_out_batches
         )
@@ -96,6 +88,59 @@ def run_fn(fn_args: FnArgs) -> None:
         result.seconds,
         f"{result.tokens_per_second:,.0f}",
     )
+
+
+class Start(NamedTuple):
+    """What a training begins with; the files are those of the examples and of the held-out ones."""
+
+    model: keras.Model
+    objective: Objective
+    tokenizer: Tokenizer
+    files: list[str]
+    held_out: list[str]
+
+
+def begin(fn_args: FnArgs, given: Mapping[str, Any], training: TrainingConfig) -> Start:
+    """Builds the model with the weights that training begins with; the Tuner begins so as well.
+
+    Args:
+        fn_args: the files and the base model.
+        given: `family` and `model` of `run_fn`'s custom configuration.
+        training: its seed is that of the first weights.
+
+    Raises:
+        ConfigError: the base model doesn't fit the configuration.
+    """
+    family = FAMILIES[given["family"]]
+    config: Any = from_json(family.config, given["model"])
+    files, held_out = (
+        sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
+        for patterns in (fn_args.train_files, fn_args.eval_files)
+    )
+    tokenizer = family.tokenizer.load(examples_folder(files) / TOKENIZER_FOLDER)
+    objective = family.build_objective(config.objective, tokenizer)
+    keep_freed_memory()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.clear_session()  # of the models that this process built before
+    keras.utils.set_random_seed(training.seed)
+    model = objective.build_model(family.build_backbone(config.backbone, tokenizer))
+    if fn_args.base_model:
+        warm_start(model, fn_args.base_model)
+        _log.info("warm start from %s", fn_args.base_model)
+    return Start(model, objective, tokenizer, files, held_out)
+
+
+def examples_folder(files: Sequence[str]) -> pathlib.Path:
+    """The folder of the examples that these files are of."""
+    return pathlib.Path(files[0]).parent.parent
+
+
+def fingerprint(*parts: str) -> str:
+    """A name for the folder of a training, of all that its weights depend on."""
+    key = hashlib.sha256()
+    for part in parts:
+        key.update(hashlib.sha256(part.encode()).digest())
+    return key.hexdigest()[:16]
 
 
 def warm_start(model: keras.Model, saved_model: str) -> None:

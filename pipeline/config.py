@@ -15,6 +15,7 @@ from components.config import (
     CleaningConfig,
     ExamplesConfig,
     IngestionConfig,
+    TuningConfig,
     ValidationConfig,
     VocabularyConfig,
 )
@@ -42,6 +43,7 @@ class PipelineConfig:
     cleaning: CleaningConfig = dataclasses.field(default_factory=CleaningConfig)
     vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
