@@ -23,7 +23,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from components import report_page, word_senses
 from components.corpus_statistics import SplitStatistics
@@ -180,18 +180,24 @@ def _trials(figure: Figure, search: Search, field: str) -> None:
     values = [trial.values[field] for trial in search.trials]
     losses = [trial.loss for trial in search.trials]
     axis.scatter(values, losses, color=_BLUE, label="trial")
-    failed = [trial.values[field] for trial in search.trials if trial.held_out_loss is None]
-    if failed:  # at the upper edge, whatever the losses are
-        places = np.full(len(failed), 0.97)
-        edge = axis.get_xaxis_transform()
-        axis.scatter(failed, places, color=_GREY, marker="x", transform=edge, label="failed")
+    failed = [trial for trial in search.trials if trial.held_out_loss is None]
+    if failed:  # above all others
+        known = [trial.loss for trial in search.trials if trial not in failed]
+        lowest, highest = min(known, default=0.0), max(known, default=1.0)
+        above = np.full(len(failed), highest + 0.1 * (highest - lowest))
+        at = [trial.values[field] for trial in failed]
+        axis.scatter(at, above, color=_GREY, marker="x", label="failed")
     if search.best:
         x, y = search.best.values[field], search.best.loss
         axis.scatter([x], [y], s=110, color=_ORANGE, marker="*", zorder=3, label="best")
     if field in search.logarithmic:
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set(xlabel=report_page.title(short(field)), ylabel="held-out loss, nats")
-    figure.legend(loc="outside lower center", ncols=3)
+    axis.margins(0.1)
+    axis.legend()
 
 
 def _loss(figure: Figure, points: Sequence[TrainingPoint]) -> None:
