@@ -18,11 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-from keras_tuner import HyperParameters, Objective
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import Trial as KerasTrial
 from keras_tuner.errors import FailedTrialError, FatalError
-from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle
 from tfx import types
 from tfx import v1 as tfx
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -31,8 +29,9 @@ from tfx.components.tuner.component import TunerFnResult
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 
-from components.config import Hyperparameter, TuningConfig, Value
+from components.config import TuningConfig, Value
 from components.example_generation import EXAMPLES_FILE, MANIFEST_FILE
+from components.oracles import OBJECTIVE, build_oracle
 from components.search_space import (
     configured,
     described,
@@ -52,7 +51,6 @@ from models.registry import FAMILIES
 from models.training import example_batches, train
 
 _log = logging.getLogger("polyseme.tuner")
-_OBJECTIVE = "held_out_loss"
 _RESULT = "result.json"
 
 
@@ -87,11 +85,6 @@ class TrialTuner(base_tuner.BaseTuner):
         model: Any = from_json(FAMILIES[given["family"]].config, given["model"])
         space = tuned_space(tuning, model, training)
         _require_held_out(fn_args)
-        fields = tunable_fields(model, training)
-        own = configured(space, given)
-        hyperparameters = HyperParameters()
-        for each in space:
-            _declare(hyperparameters, each, fields[each.field][0], own)
         self._fn_args = fn_args
         self._batch_size = training.batch_size  # the same held-out examples, whatever is tuned
         self._trials = tuning.trials
@@ -102,14 +95,8 @@ class TrialTuner(base_tuner.BaseTuner):
             tuple(each.field for each in space if each.log),
             (),
         )
-        oracle = _ORACLES[tuning.algorithm](
-            objective=Objective(_OBJECTIVE, "min"),
-            max_trials=tuning.trials,
-            seed=tuning.seed + 1,  # it takes 0 for none
-            hyperparameters=hyperparameters,
-            max_consecutive_failed_trials=tuning.trials + 1,  # they are told of in the end
-        )
-        oracle.configured = own
+        kinds = {name: kind for name, (kind, _) in tunable_fields(model, training).items()}
+        oracle = build_oracle(tuning, space, kinds, configured(space, given))
         super().__init__(
             oracle, directory=fn_args.working_dir, project_name="search", overwrite=True
         )
@@ -165,7 +152,7 @@ class TrialTuner(base_tuner.BaseTuner):
             if best and best.number != number
             else "the lowest so far",
         )
-        return {_OBJECTIVE: loss}
+        return {OBJECTIVE: loss}
 
     def _loss(self, values: Mapping[str, Value]) -> float:
         """A candidate's loss on held-out examples; what ended before is not done again.
@@ -182,12 +169,13 @@ class TrialTuner(base_tuner.BaseTuner):
             known = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
         else:
             known = self._try(given, training, folder / "training") | {"values": values}
+            folder.mkdir(parents=True, exist_ok=True)
             write_whole(str(folder / _RESULT), [json.dumps(known, indent=2), "\n"])
         for leftover in (folder / "training").glob("ckpt-*"):  # as large as the model, each trial
             leftover.unlink()
         if known["diverged"]:
             raise TrainingDiverged(**known["diverged"])
-        return known[_OBJECTIVE]
+        return known[OBJECTIVE]
 
     def _try(
         self, given: Mapping[str, Any], training: TrainingConfig, folder: pathlib.Path
@@ -208,7 +196,7 @@ class TrialTuner(base_tuner.BaseTuner):
         if not math.isfinite(loss):
             what = f"the loss on held-out examples is {loss}"
             return {"diverged": {"what": what, "remedy": "lower the learning rate"}}
-        return {_OBJECTIVE: loss, "diverged": None}
+        return {OBJECTIVE: loss, "diverged": None}
 
     def _train(
         self, given: Mapping[str, Any], training: TrainingConfig, folder: pathlib.Path
@@ -263,49 +251,6 @@ class Tuner(tfx.components.Tuner):
     """TFX's Tuner with `Executor`."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-
-class _ConfiguredFirst:
-    """The first trial has the configuration's own values, so that the best one is no worse."""
-
-    configured: Mapping[str, Value] = {}
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of a trial, as KerasTuner's oracles give them."""
-        if self.configured and not self.start_order:  # type: ignore[attr-defined]
-            return {"status": "RUNNING", "values": dict(self.configured)}
-        return super().populate_space(trial_id)  # type: ignore[misc]
-
-
-class _Random(_ConfiguredFirst, RandomSearchOracle):
-    pass
-
-
-class _Bayesian(_ConfiguredFirst, BayesianOptimizationOracle):
-    pass
-
-
-_ORACLES: Mapping[str, Any] = {
-    "random": _Random,
-    "bayesian": _Bayesian,
-    "grid": GridSearchOracle,  # begins with the defaults, which are the configured values
-}
-
-
-def _declare(
-    hyperparameters: HyperParameters, each: Hyperparameter, kind: Any, own: Mapping[str, Value]
-) -> None:
-    """Tells KerasTuner of a hyperparameter."""
-    if each.values:
-        values = [kind(value) if kind in (int, float) else value for value in each.values]
-        hyperparameters.Choice(each.field, values, default=own.get(each.field, values[0]))
-        return
-    low, high = each.low, each.high
-    sampling = "log" if each.log else "linear"
-    if kind is int:
-        hyperparameters.Int(each.field, int(low or 0), int(high or 0), sampling=sampling)
-    else:
-        hyperparameters.Float(each.field, low, high, sampling=sampling)
 
 
 def _require_held_out(fn_args: FnArgs) -> None:

@@ -43,8 +43,8 @@ class PipelineConfig:
     cleaning: CleaningConfig = dataclasses.field(default_factory=CleaningConfig)
     vocabulary: VocabularyConfig = dataclasses.field(default_factory=VocabularyConfig)
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
-    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""

@@ -105,6 +105,7 @@ def _nearest(key: str, fields: typing.Collection[str]) -> str:
         return f"set one of its fields: {', '.join(below[:6])}{', …' if len(below) > 6 else ''}"
     leaf = key.rpartition(".")[2]
     near = [name for name in fields if name.rpartition(".")[2] == leaf]
+    near = difflib.get_close_matches(key, near, n=1, cutoff=0.9) or near
     near = near or difflib.get_close_matches(key, [*fields], n=2, cutoff=0.8)
     if near:
         return f"did you mean {' or '.join(near)}?"
