@@ -24,6 +24,9 @@ _SHARED = (
     "model.family", "model.objective", "model.tokenizer", "ingestion", "validation", "cleaning",
     "vocabulary", "examples",
 )  # fmt: skip
+BEST_FILE = "best_hyperparameters.txt"
+"""What TFX's Tuner writes for the Trainer: JSON, with `values` by field."""
+
 _LEAST_STEPS = 20
 _FACTOR, _WARMUP_SHARE = 5.0, 0.2  # of the default space
 
