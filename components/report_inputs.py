@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from components.corpus_statistics import SplitStatistics
+from components.trials import Search
 from components.word_senses import WordVectors
 from models.errors import ConfigError
 from models.objective import Metric
@@ -91,6 +92,7 @@ class ReportInputs:
         corpus: statistics of the documents by split.
         quarantined: records put aside, by reason.
         dropped: documents that cleaning dropped.
+        search: the trials of hyperparameters; None if none were tried.
         training: the training log, by step.
         metrics: the objective's figures with their bounds and the baseline of each.
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
@@ -114,6 +116,7 @@ class ReportInputs:
     corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
     quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
     dropped: Sequence[Dropped] = ()
+    search: Search | None = None
     training: Sequence[TrainingPoint] = ()
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from components.report_inputs import OVERALL, ReportInputs
 from components.report_template import TEMPLATES
+from components.search_space import short, shown
 from components.word_senses import LayerSimilarity
 from models.objective import Metric
 
@@ -78,7 +79,7 @@ def render(
 
     Args:
         inputs: what to show.
-        pictures: images by section: corpus, training, evaluation, slices, history, bank.
+        pictures: images by section: corpus, tuning, training, evaluation, slices, history, bank.
         similarities: cosines of the ambiguous word, by layer.
     """
     splits = list(inputs.corpus.values())
@@ -134,7 +135,7 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, title=title, bounds=_bounds)
+    environment.filters.update(number=number, title=title, bounds=_bounds, short=short, shown=shown)
     return environment.get_template(name)
 
 

@@ -106,6 +106,27 @@ means that the model tells the senses apart.</p>
 {% endif %}
 """
 
+_TUNING = """\
+{% from "macros" import gallery with context %}
+{% with search=inputs.search %}
+<p>{{ search.trials|length }} trials of {{ search.steps|number }} steps ({{ search.algorithm }}
+search), judged by the loss on held-out examples. The training has the values of the best one. The
+schedule of a trial is the training's with fewer steps: its warmup is shorter in proportion.</p>
+<div class="scroll"><table>
+<tr><th class="n">Trial</th>
+{% for field in search.trials[0]["values"] %}<th class="n">{{ field|short|title }}</th>{% endfor %}
+<th class="n">Held-out loss</th><th></th></tr>
+{% for trial in search.trials %}
+<tr{% if trial == search.best %} class="strong"{% endif %}><td class="n">{{ trial.number }}</td>
+{% for value in trial["values"].values() %}<td class="n">{{ value|shown }}</td>{% endfor %}
+<td class="n">{{ "–" if trial.held_out_loss is none else "%.4f"|format(trial.held_out_loss) }}</td>
+<td class="text">{{ "best" if trial == search.best else trial.failure }}</td></tr>
+{% endfor %}
+</table></div>
+{% endwith %}
+{{ gallery("tuning") }}
+"""
+
 _REPORT = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -170,6 +191,11 @@ _REPORT = """\
 
 <h2>One word, two meanings</h2>
 {% include "bank" %}
+
+{% if inputs.search %}
+<h2>Tuning</h2>
+{% include "tuning" %}
+{% endif %}
 
 <h2>Training</h2>
 {% if last %}
@@ -310,6 +336,7 @@ TEMPLATES = {
     "figures": _FIGURES,
     "predictions": _PREDICTIONS,
     "bank": _BANK,
+    "tuning": _TUNING,
     "report": _REPORT,
     "comparison": _COMPARISON,
 }

@@ -23,11 +23,13 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from components import report_page, word_senses
 from components.corpus_statistics import SplitStatistics
 from components.report_inputs import OVERALL, ReportInputs, TrainingPoint, Version
+from components.search_space import short
+from components.trials import Search
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
 
@@ -100,13 +102,20 @@ def _pictures(
 ) -> Mapping[str, Sequence[Markup]]:
     """Images by the section they belong to."""
     pictures: dict[str, list[Markup]] = {
-        name: [] for name in ("corpus", "training", "evaluation", "slices", "history", "bank")
+        name: []
+        for name in ("corpus", "tuning", "training", "evaluation", "slices", "history", "bank")
     }
     splits = {name: split for name, split in inputs.corpus.items() if len(split.length_counts)}
     if splits:
         height = 1.0 + 1.3 * len(splits)
         alt = "Histogram of document lengths in characters, by split"
         pictures["corpus"].append(_image(partial(_lengths, splits=splits), alt, height))
+    if inputs.search:
+        for field, value in inputs.search.trials[0].values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                alt = f"Held-out loss of the trials by {report_page.title(short(field))}"
+                draw = partial(_trials, search=inputs.search, field=field)
+                pictures["tuning"].append(_image(draw, alt, 2.8))
     if len(inputs.training) > 1:
         points = inputs.training
         alt = f"Training loss by step, from {points[0].loss:.3g} to {points[-1].loss:.3g}"
@@ -164,6 +173,31 @@ def _lengths(figure: Figure, splits: Mapping[str, SplitStatistics]) -> None:
     axes[0].set_title("Lengths of the documents")
     axes[-1].set_xlabel("characters")
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _trials(figure: Figure, search: Search, field: str) -> None:
+    axis = figure.subplots()
+    values = [trial.values[field] for trial in search.trials]
+    losses = [trial.loss for trial in search.trials]
+    axis.scatter(values, losses, color=_BLUE, label="trial")
+    failed = [trial for trial in search.trials if trial.held_out_loss is None]
+    if failed:  # above all others
+        known = [trial.loss for trial in search.trials if trial not in failed]
+        lowest, highest = min(known, default=0.0), max(known, default=1.0)
+        above = np.full(len(failed), highest + 0.1 * (highest - lowest))
+        at = [trial.values[field] for trial in failed]
+        axis.scatter(at, above, color=_GREY, marker="x", label="failed")
+    if search.best:
+        x, y = search.best.values[field], search.best.loss
+        axis.scatter([x], [y], s=110, color=_ORANGE, marker="*", zorder=3, label="best")
+    if field in search.logarithmic:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set(xlabel=report_page.title(short(field)), ylabel="held-out loss, nats")
+    axis.margins(0.1)
+    axis.legend()
 
 
 def _loss(figure: Figure, points: Sequence[TrainingPoint]) -> None:

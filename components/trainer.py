@@ -1,17 +1,20 @@
 """TFX's glue around training: artifacts in, an exported model and its training run out."""
 
 import json
+import logging
 import pathlib
 import shutil
 
-import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.exporter import export
-from components.training_job import TrainingJob, tell, train_job
+from components.search_space import described, with_values
+from components.training_job import job_of, tell, train_job
 from components.training_processes import train_in_processes
 from models.config import DevicesConfig, from_json
 from models.devices import Devices
+
+_log = logging.getLogger("polyseme.trainer")
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -19,27 +22,19 @@ def run_fn(fn_args: FnArgs) -> None:
 
     `fn_args.custom_config` holds `family`, `model`, `training` and `devices` (JSON of the
     configurations), `config` (JSON of the whole pipeline's, exported as it is), `provenance` (JSON)
-    and `checkpoints` (the folder that this pipeline's checkpoints are kept in).
+    and `checkpoints` (the folder that this pipeline's checkpoints are kept in). What the Tuner
+    found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all of them.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
         TrainingDiverged: the loss stopped being finite.
         Preempted: training was cut short and is saved.
     """
-    given = fn_args.custom_config
-    files = _files(fn_args.train_files)
-    job = TrainingJob(
-        family=given["family"],
-        model=given["model"],
-        training=given["training"],
-        devices=given["devices"],
-        provenance=given["provenance"],
-        examples=str(pathlib.Path(files[0]).parent.parent),
-        train_files=files,
-        eval_files=_files(fn_args.eval_files),
-        base_model=fn_args.base_model,
-        checkpoints=given["checkpoints"],
-    )
+    values = (fn_args.hyperparameters or {}).get("values", {})
+    given = with_values(fn_args.custom_config, values)
+    if values:
+        _log.info("tuned: %s", described(values))
+    job = job_of(given, fn_args, given["checkpoints"])
     devices = from_json(DevicesConfig, job.devices)
     if devices.strategy == "multi_worker":
         train_in_processes(job, devices.processes)
@@ -56,7 +51,3 @@ def run_fn(fn_args: FnArgs) -> None:
         provenance=json.loads(given["provenance"]),
     )
     shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
-
-
-def _files(patterns: list[str]) -> tuple[str, ...]:
-    return tuple(sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern)))

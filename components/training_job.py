@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -56,12 +56,8 @@ class TrainingJob:
     checkpoints: str
 
     @property
-    def folder(self) -> pathlib.Path:
-        """Where its checkpoints are kept: keyed by all that the weights depend on.
-
-        TFX gives a retried Trainer new folders, and the run that was killed must be found again.
-        The devices have no part in it: a run may go on on others.
-        """
+    def name(self) -> str:
+        """A hash of all that the weights depend on; the devices have no part in it."""
         key = hashlib.sha256()
         for part in (
             self.model,
@@ -71,7 +67,24 @@ class TrainingJob:
             self.base_model or "",
         ):
             key.update(hashlib.sha256(part.encode()).digest())
-        return pathlib.Path(self.checkpoints) / key.hexdigest()[:16]
+        return key.hexdigest()[:16]
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where its checkpoints are kept.
+
+        TFX gives a retried Trainer new folders, and the run that was killed must be found again,
+        on other devices too.
+        """
+        return pathlib.Path(self.checkpoints) / self.name
+
+
+class Start(NamedTuple):
+    """What training begins with."""
+
+    model: Any
+    objective: Objective
+    tokenizer: Tokenizer
 
 
 class Trained(NamedTuple):
@@ -81,6 +94,68 @@ class Trained(NamedTuple):
     objective: Objective
     tokenizer: Tokenizer
     result: TrainingResult
+
+
+def job_of(given: Mapping[str, Any], fn_args: Any, folder: str) -> TrainingJob:
+    """The job that TFX's arguments and their custom configuration describe.
+
+    Args:
+        given: the custom configuration, `family` to `provenance`.
+        fn_args: TFX's `FnArgs`.
+        folder: for checkpoints.
+    """
+    train_files, eval_files = (
+        tuple(sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern)))
+        for patterns in (fn_args.train_files, fn_args.eval_files)
+    )
+    return TrainingJob(
+        family=given["family"],
+        model=given["model"],
+        training=given["training"],
+        devices=given["devices"],
+        provenance=given["provenance"],
+        examples=str(pathlib.Path(train_files[0]).parent.parent),
+        train_files=train_files,
+        eval_files=eval_files,
+        base_model=fn_args.base_model,
+        checkpoints=folder,
+    )
+
+
+def begin(job: TrainingJob, devices: Devices) -> Start:
+    """Builds the model with the weights and baselines that training begins with.
+
+    Raises:
+        ConfigError: the base model doesn't fit the configuration.
+    """
+    keep_freed_memory()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.clear_session()  # of the models that this process built before
+    training = from_json(TrainingConfig, job.training)
+    with devices.scope():
+        start = _fresh(job, training.seed, training.precision)
+    if job.base_model:
+        warm_start(start.model, job.base_model)
+        _log.info("warm start from %s", job.base_model)
+    spec = numeric_features(start.objective.feature_spec())
+    start.objective.set_baseline(
+        start.model,
+        tf.data.TFRecordDataset(sorted(job.train_files), compression_type="GZIP")
+        .batch(1024)
+        .map(lambda serialized: parse(serialized, spec)),
+    )
+    return start
+
+
+def _fresh(job: TrainingJob, seed: int, precision: str) -> Start:
+    family = FAMILIES[job.family]
+    config: Any = from_json(family.config, job.model)
+    tokenizer = family.tokenizer.load(pathlib.Path(job.examples) / TOKENIZER_FOLDER)
+    objective = family.build_objective(config.objective, tokenizer)
+    keras.utils.set_random_seed(seed)
+    with _computing_in(precision):
+        model = objective.build_model(family.build_backbone(config.backbone, tokenizer))
+    return Start(model, objective, tokenizer)
 
 
 def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
@@ -95,39 +170,16 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
         Preempted: the process was asked to end, or another one that trains with it is gone.
     """
     devices = devices or Devices(from_json(DevicesConfig, job.devices))
-    family = FAMILIES[job.family]
-    config: Any = from_json(family.config, job.model)
     training = from_json(TrainingConfig, job.training)
-    tokenizer = family.tokenizer.load(pathlib.Path(job.examples) / TOKENIZER_FOLDER)
-    objective = family.build_objective(config.objective, tokenizer)
-
-    keep_freed_memory()
-    tf.config.experimental.enable_op_determinism()
-
-    def fresh(precision: str) -> Any:
-        keras.utils.set_random_seed(training.seed)
-        with _computing_in(precision):
-            return objective.build_model(family.build_backbone(config.backbone, tokenizer))
-
-    with devices.scope():
-        model = fresh(training.precision)
-    if job.base_model:
-        warm_start(model, job.base_model)
-        _log.info("warm start from %s", job.base_model)
-    spec = numeric_features(objective.feature_spec())
-    objective.set_baseline(
-        model,
-        tf.data.TFRecordDataset(sorted(job.train_files), compression_type="GZIP")
-        .batch(1024)
-        .map(lambda serialized: parse(serialized, spec)),
-    )
+    model, objective, tokenizer = begin(job, devices)
+    spec = objective.feature_spec()
     batches = example_batches(job.train_files, training, spec, objective.streams, devices)
     held_out = None
     if training.held_out_steps:
         held_out = HeldOutLoss(model, objective, job.eval_files, training, devices)
     result = train(model, objective, batches, training, job.folder, held_out, devices)
     if devices.config.strategy != "one" or training.precision != "float32":
-        plain = fresh("float32")
+        plain = _fresh(job, training.seed, "float32").model
         for variable, trained in zip(plain.variables, model.variables, strict=True):
             variable.assign(devices.first(trained.value))
         model = plain

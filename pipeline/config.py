@@ -15,6 +15,7 @@ from components.config import (
     CleaningConfig,
     ExamplesConfig,
     IngestionConfig,
+    TuningConfig,
     ValidationConfig,
     VocabularyConfig,
 )
@@ -45,6 +46,7 @@ class PipelineConfig:
     examples: ExamplesConfig = dataclasses.field(default_factory=ExamplesConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""

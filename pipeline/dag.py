@@ -18,6 +18,7 @@ from components.resolvers import LastApprovedStatistics, LastBlessedModel
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
+from components.tuner import Tuner
 from components.vocabulary_trainer import VocabularyTrainer
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
@@ -25,6 +26,7 @@ from pipeline.metadata import DATABASE
 from pipeline.provenance import Provenance
 
 RUN_FN = "components.trainer.run_fn"
+TUNER_FN = "components.tuner.tuner_fn"
 
 
 def create_pretraining_pipeline(
@@ -111,21 +113,34 @@ def create_pretraining_pipeline(
     )
     examples = example_builder.outputs["examples"]
 
+    given = {
+        "family": config.model.family,
+        "model": model_json,
+        "training": _json(config.training),
+        "devices": _json(config.devices),
+        "config": config.content(),
+        "provenance": provenance.to_json(),
+    }
+    learning = {
+        "examples": examples,
+        "base_model": base_model,
+        "train_args": tfx.proto.TrainArgs(splits=["train"]),
+        "eval_args": tfx.proto.EvalArgs(splits=["eval"]),
+    }
+    tuners = []
+    if config.tuning.trials:
+        tuner = Tuner(
+            tuner_fn=TUNER_FN,
+            **learning,
+            custom_config=given
+            | {"tuning": _json(config.tuning), "trials": str(folder / "trials")},
+        )
+        tuners.append(tuner)
+        learning["hyperparameters"] = tuner.outputs["best_hyperparameters"]
     trainer = tfx.components.Trainer(
         run_fn=RUN_FN,
-        examples=examples,
-        base_model=base_model,
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
-        custom_config={
-            "family": config.model.family,
-            "model": model_json,
-            "training": _json(config.training),
-            "devices": _json(config.devices),
-            "config": config.content(),
-            "provenance": provenance.to_json(),
-            "checkpoints": str(folder / "checkpoints"),
-        },
+        **learning,
+        custom_config=given | {"checkpoints": str(folder / "checkpoints")},
     )
     model = trainer.outputs["model"]
 
@@ -161,6 +176,7 @@ def create_pretraining_pipeline(
             last_model,
             vocabulary_trainer,
             example_builder,
+            *tuners,
             trainer,
             evaluator,
             *serving_checks,

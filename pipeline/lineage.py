@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from components.config import Value
+from components.search_space import BEST_FILE, with_values
 from models.errors import ConfigError
 from pipeline.metadata import ArtifactRecord, NodeRecord, RunHistory
 
@@ -21,7 +23,7 @@ class Lineage:
         destination: the folder it was pushed to.
         model: the Model artifact's folder.
         recipe: the recipe it started from.
-        config: the resolved configuration, by section.
+        config: the resolved configuration, by section, with what was tuned in it.
         code: version of the code.
         fingerprint: of everything that the weights depend on.
         examples: the training examples' folder.
@@ -125,7 +127,7 @@ def _lineage(
         destination=pushed.properties["pushed_destination"] if pushed else None,
         model=model.uri,
         recipe=provenance["recipe"],
-        config=json.loads(given["config"]),
+        config=json.loads(with_values(given, _tuned(trainer))["config"]),
         code=provenance["code"],
         fingerprint=provenance["fingerprint"],
         examples=examples.uri,
@@ -138,6 +140,20 @@ def _lineage(
         corpus=ingestion.parameters["fingerprint"],
         base=_lineage(history, base, versions) if base else None,
     )
+
+
+def _tuned(trainer: NodeRecord) -> Mapping[str, Value]:
+    """The hyperparameters that a training was given, empty where none were searched."""
+    artifact = trainer.input("hyperparameters")
+    if artifact is None:
+        return {}
+    file = pathlib.Path(artifact.uri) / BEST_FILE
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["values"]
+    except OSError as error:
+        raise ConfigError(
+            f"what the Tuner found cannot be read: {error.strerror}", where=str(file)
+        ) from error
 
 
 def _required(

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from components.config import Hyperparameter
 from models.errors import ConfigError
 from pipeline.config import PipelineConfig
 
@@ -49,6 +50,8 @@ def _apply(config: PipelineConfig, pair: str) -> PipelineConfig:
             f"{key} has an option of its own", where=f"--set {pair}", remedy=f"use {_OPTIONS[key]}"
         )
     kind, current = fields[key]
+    if kind == tuple[Hyperparameter, ...]:
+        return _set(config, key.split("."), _hyperparameters(value))
     if isinstance(current, tuple):
         value = repr(tuple(part for part in value.split(",") if part))
     try:
@@ -72,6 +75,18 @@ def _apply(config: PipelineConfig, pair: str) -> PipelineConfig:
         ) from None
 
 
+def _hyperparameters(text: str) -> tuple[Hyperparameter, ...]:
+    """Those of a command line, parted by commas: tyro has no words for a tuple of dataclasses."""
+    return tuple(Hyperparameter.parse(part) for part in text.split(",") if part)
+
+
+def _set(config: Any, names: Sequence[str], value: Any) -> Any:
+    """A configuration with a value in the field that `names` lead to."""
+    name, *more = names
+    new = _set(getattr(config, name), more, value) if more else value
+    return dataclasses.replace(config, **{name: new})
+
+
 def _leaves(kind: type, value: Any, prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Every field that holds no further dataclass: dotted name → (type, current value)."""
     hints = typing.get_type_hints(kind)
@@ -90,6 +105,7 @@ def _nearest(key: str, fields: typing.Collection[str]) -> str:
         return f"set one of its fields: {', '.join(below[:6])}{', …' if len(below) > 6 else ''}"
     leaf = key.rpartition(".")[2]
     near = [name for name in fields if name.rpartition(".")[2] == leaf]
+    near = difflib.get_close_matches(key, near, n=1, cutoff=0.9) or near
     near = near or difflib.get_close_matches(key, [*fields], n=2, cutoff=0.8)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -22,6 +22,7 @@ from components.report_inputs import (
     read_training_log,
 )
 from components.reporter import write_comparison, write_report
+from components.trials import TRIALS_FILE, Search
 from components.word_senses import WordVectors, bank_vectors
 from models.errors import ConfigError, PolysemeError
 from models.registry import FAMILIES
@@ -91,6 +92,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
         dropped=_dropped(nodes),
+        search=_search(nodes),
         training=_training(nodes),
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
@@ -125,6 +127,11 @@ def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
 def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
     folder = _uri(nodes, "TextCleaner", "cleaned")
     return read_dropped(folder / "cleaning.json") if folder else []
+
+
+def _search(nodes: Mapping[str, NodeRecord]) -> Search | None:
+    folder = _uri(nodes, "Tuner", "tuner_results")
+    return Search.read(folder) if folder and (folder / TRIALS_FILE).exists() else None
 
 
 def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:

@@ -8,6 +8,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components.search_space import described
+from components.trials import Search
+from models.errors import ConfigError
 from pipeline.metadata import NodeRecord, RunHistory
 
 COMPONENTS: Sequence[str] = (
@@ -21,6 +24,7 @@ COMPONENTS: Sequence[str] = (
     "LastBlessedModel",
     "VocabularyTrainer",
     "ExampleBuilder",
+    "Tuner",
     "Trainer",
     "Evaluator",
     "ServingCheck",
@@ -28,9 +32,9 @@ COMPONENTS: Sequence[str] = (
     "Pusher",
 )
 """The components in the order they run; a test holds pipeline/dag.py to it."""
-_WHERE_POSSIBLE = {
-    "InfraValidator"
-}  # needs Docker; Pusher does not start where it did not end well
+_WHERE_POSSIBLE = {"InfraValidator", "Tuner"}
+"""What not every pipeline has: it takes Docker, or trials. Where one did not end well, Pusher or
+Trainer did not start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +119,12 @@ def key_figures(node: NodeRecord) -> str:
         return ""
     try:
         return describe(node)
-    except (OSError, ValueError, KeyError):  # a run of old code, or artifacts removed since
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        ConfigError,
+    ):  # a run of old code, or artifacts removed since
         return ""
 
 
@@ -183,6 +192,18 @@ def _examples(node: NodeRecord) -> str:
     )
 
 
+def _tuned(node: NodeRecord) -> str:
+    artifact = node.output("tuner_results")
+    if artifact is None:
+        return ""
+    found = Search.read(artifact.uri)
+    failed = sum(trial.held_out_loss is None for trial in found.trials)
+    told = f"{len(found.trials)} trials" + (f", {failed} failed" if failed else "")
+    if found.best is None:
+        return told
+    return f"{told}, loss {found.best.loss:.3f} with {described(found.best.values)}"
+
+
 def _training(node: NodeRecord) -> str:
     lines = _file(node, "model_run", "training.jsonl").read_text(encoding="utf-8").splitlines()
     first, last = json.loads(lines[0]), json.loads(lines[-1])
@@ -240,6 +261,7 @@ _DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {
     "TextCleaner": _cleaned,
     "VocabularyTrainer": _vocabulary,
     "ExampleBuilder": _examples,
+    "Tuner": _tuned,
     "Trainer": _training,
     "Evaluator": _evaluation,
     "ServingCheck": _served,

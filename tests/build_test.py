@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "absl": "absl-py",
     "google_crc32c": "google-crc32c",
     "keras_hub": "keras-hub",
+    "keras_tuner": "keras-tuner",
     "ml_metadata": "ml-metadata",
     "tensorflow_data_validation": "tensorflow-data-validation",
     "tensorflow_metadata": "tensorflow-metadata",

@@ -1,9 +1,12 @@
 """The report's words and numbers."""
 
+import re
+
 import pytest
 
 from components import report_page
 from components.report_inputs import Dropped, ReportInputs, StepState, Version
+from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
 
@@ -41,7 +44,7 @@ def test_title(name, words):
 
 
 def _page(*arguments, similarities=(), **parts):
-    names = ("corpus", "training", "evaluation", "slices", "history", "bank")
+    names = ("corpus", "tuning", "training", "evaluation", "slices", "history", "bank")
     pictures = {name: [] for name in names}
     return report_page.render(ReportInputs(*arguments, **parts), pictures, similarities)
 
@@ -180,3 +183,34 @@ def test_long_lists_end_with_what_is_left():
 def test_whole_lists_have_no_rest():
     assert report_page._ranked([{"en": 0.75, "zh": 0.25}]) == [("en", [0.75]), ("zh", [0.25])]
     assert report_page._ranked([]) == []
+
+
+RATE, KIND = "training.optimizer.learning_rate", "training.optimizer.kind"
+SEARCH = Search(
+    "bayesian",
+    1_200,
+    (RATE,),
+    (
+        Trial(1, {RATE: 0.00123456, KIND: "adamw"}, 5.5),
+        Trial(2, {RATE: 1.0, KIND: "adamw"}, None, "the <loss> is nan"),
+        Trial(3, {RATE: 0.002, KIND: "lamb"}, 5.25),
+    ),
+)
+
+
+def test_trials_stand_in_a_table_with_the_best_one_marked_and_why_others_failed():
+    page = _page("mine", "bert_tiny", search=SEARCH)
+    assert "3 trials of 1,200 steps (bayesian\nsearch)" in page
+    rows = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*</tr>", page.partition("<h2>Tuning")[2], re.S)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows[:4]]
+    assert cells == [
+        ["Trial", "learning rate", "kind", "Held-out loss", ""],
+        ["1", "0.001235", "adamw", "5.5000", ""],
+        ["2", "1", "adamw", "–", "the &lt;loss&gt; is nan"],
+        ["3", "0.002", "lamb", "5.2500", "best"],
+    ]
+    assert ['class="strong"' in row for row in rows[:4]] == [False, False, False, True]
+
+
+def test_without_trials_the_page_does_not_speak_of_tuning():
+    assert "Tuning" not in _page("mine", "bert_tiny")

@@ -15,6 +15,7 @@ from components import reporter
 from components.corpus_statistics import SplitStatistics
 from components.report_inputs import Dropped, Prediction, StepState, TrainingPoint, Version
 from components.reporter import ReportInputs, write_comparison, write_report
+from components.trials import Search, Trial
 from components.word_senses import WordVectors
 from models.objective import Metric
 
@@ -280,3 +281,27 @@ def test_a_model_that_was_never_trained_has_its_place_in_a_comparison(tmp_path):
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
     assert page.count("Not evaluated") == 2
     assert "<img" not in page
+
+
+def test_the_loss_is_drawn_over_each_number_that_was_tuned(tmp_path):
+    rate, size, kind = (f"training.{name}" for name in ("optimizer.rate", "batch_size", "kind"))
+    tried = [(0.001, 8, 5.5), (0.1, 16, None), (0.002, 32, 5.25)]
+    trials = [
+        Trial(number, {rate: of, size: batch, kind: "lamb"}, loss, "" if loss else "it diverged")
+        for number, (of, batch, loss) in enumerate(tried, start=1)
+    ]
+    search = Search("random", 20, (rate,), tuple(trials))
+    write_report(ReportInputs("demo", "r", search=search), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    alts = [image["alt"] for image in _Tags(page).images()]
+    assert alts == [
+        "Held-out loss of the trials by rate",
+        "Held-out loss of the trials by batch size",
+    ]
+    by_rate, by_size = (_picture(page, words) for words in alts)
+    for picture in (by_rate, by_size):
+        for text in ("trial", "failed", "best", "held-out loss, nats"):
+            assert f">{text}</text>" in picture
+    for text in ("0.001", "0.01", "0.1"):  # a scale of factors, which holds the failed trial
+        assert f">{text}</text>" in by_rate
+    assert ">30</text>" in by_size

@@ -209,39 +209,6 @@ def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: Newcomer) -> Non
         np.testing.assert_allclose(value, whole[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_multiply_adds_are_most_of_what_the_graph_multiplies(given: Newcomer) -> None:
-    rows, time = given.batch["padding_mask"].shape
-    forward = tf.function(lambda batch: given.model(batch, training=True), autograph=False)
-    graph = forward.get_concrete_function(
-        {name: tf.constant(value) for name, value in given.batch.items()}
-    ).graph
-    counted = sum(map(_multiply_adds, graph.get_operations()))
-    told = rows * given.objective.multiply_adds(given.model, time)
-    assert 0.5 * counted < told <= counted
-
-
-def _multiply_adds(operation: tf.Operation) -> float:
-    """Of a product of matrices; 0 of any other operation, and of ELMo's over distinct words."""
-    if any(not each.shape.is_fully_defined() for each in operation.inputs):
-        return 0.0
-    if operation.type == "MatMul":
-        turned = operation.get_attr("transpose_a")
-        inner = operation.inputs[0].shape[0 if turned else 1]
-    elif operation.type in ("BatchMatMulV2", "BatchMatMul"):
-        inner = operation.inputs[0].shape[-2 if operation.get_attr("adj_x") else -1]
-    elif operation.type == "Einsum":
-        names = operation.get_attr("equation").decode().split("->")[0].split(",")
-        sizes = {
-            name: size
-            for labels, given in zip(names, operation.inputs, strict=True)
-            for name, size in zip(labels, given.shape, strict=True)
-        }
-        return float(np.prod([float(size) for size in sizes.values()]))
-    else:
-        return 0.0
-    return float(inner) * float(np.prod([float(n) for n in operation.outputs[0].shape]))
-
-
 def test_all_that_is_divided_is_a_sum_for_each_example(given: Newcomer) -> None:
     sums = given.model(given.batch, training=False)
     ratios = [*given.objective.losses(), *given.objective.metrics()]

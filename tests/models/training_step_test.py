@@ -87,21 +87,58 @@ def test_a_mirrored_device_trains_as_one_device():
         np.testing.assert_allclose(a, devices.first(b.value), rtol=1e-6)
 
 
+def little(name):
+    """A family's objective, a fresh model, and the features of two examples."""
+    family, row = FAMILIES[name], LITTLE[name]
+    tokenizer = row.tokenizer()
+    objective = family.build_objective(row.CONFIG.objective, tokenizer)
+    spec = objective.feature_spec()
+    texts = Serializer(spec).serialize(make_examples(row, objective, tokenizer)[:2])
+    model = build_model(family, row.CONFIG, tokenizer, seed=1)
+    return objective, model, parse(tf.constant(texts), numeric_features(spec))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_multiply_adds_are_most_of_what_the_graph_multiplies(name):
+    objective, model, batch = little(name)
+    rows, time = batch["padding_mask"].shape
+    forward = tf.function(lambda batch: model(batch, training=True), autograph=False)
+    graph = forward.get_concrete_function(batch).graph
+    counted = sum(map(_multiply_adds, graph.get_operations()))
+    told = rows * objective.multiply_adds(model, time)
+    assert 0.5 * counted < told <= counted
+
+
+def _multiply_adds(operation):
+    """Of a product of matrices; 0 of any other operation, and of ELMo's over distinct words."""
+    if any(not each.shape.is_fully_defined() for each in operation.inputs):
+        return 0.0
+    if operation.type == "MatMul":
+        turned = operation.get_attr("transpose_a")
+        inner = operation.inputs[0].shape[0 if turned else 1]
+    elif operation.type in ("BatchMatMulV2", "BatchMatMul"):
+        inner = operation.inputs[0].shape[-2 if operation.get_attr("adj_x") else -1]
+    elif operation.type == "Einsum":
+        names = operation.get_attr("equation").decode().split("->")[0].split(",")
+        sizes = {
+            name: size
+            for labels, given in zip(names, operation.inputs, strict=True)
+            for name, size in zip(labels, given.shape, strict=True)
+        }
+        return float(np.prod([float(size) for size in sizes.values()]))
+    else:
+        return 0.0
+    return float(inner) * float(np.prod([float(n) for n in operation.outputs[0].shape]))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_step_is_one_program_of_static_shapes(name):
     """What a TPU asks for: XLA compiles all of it, with no shape left open and nothing on the host.
 
     `jit_compile` fails at an operation that XLA has not; strings and Python functions are such.
     """
-    family, little = FAMILIES[name], LITTLE[name]
-    tokenizer = little.tokenizer()
-    objective = family.build_objective(little.CONFIG.objective, tokenizer)
-    model = build_model(family, little.CONFIG, tokenizer, seed=1)
-    spec = numeric_features(objective.feature_spec())
-    texts = Serializer(objective.feature_spec()).serialize(
-        make_examples(little, objective, tokenizer)[:2]
-    )
-    batch = {k: v[tf.newaxis] for k, v in parse(tf.constant(texts), spec).items()}
+    objective, model, features = little(name)
+    batch = {name: value[tf.newaxis] for name, value in features.items()}
     config = dataclasses.replace(CONFIG, batch_size=2, jit_compile=True)
     optimizer = build_optimizer(config.optimizer, 10)
     optimizer.build(model.trainable_variables)

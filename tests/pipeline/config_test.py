@@ -16,6 +16,12 @@ from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES
 
 
+def test_a_search_space_there_and_back() -> None:
+    space = "tuning.space=model.backbone.dropout:0..0.3,training.batch_size:8/16"
+    config = apply_overrides(RECIPES["bert_tiny"](), [space, "tuning.trials=3"])
+    assert PipelineConfig.from_json(config.to_json()) == config
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_json_there_and_back(name: str) -> None:
     config = RECIPES[name]()
@@ -41,7 +47,12 @@ def test_the_fingerprint_is_of_the_content() -> None:
         ingestion=dataclasses.replace(config.ingestion, input="other/place.txt"),
     )
     assert elsewhere.fingerprint() == config.fingerprint()
-    for pair in ("training.seed=1", "ingestion.lang=zh", "model.backbone.layers=3"):
+    for pair in (
+        "training.seed=1",
+        "ingestion.lang=zh",
+        "model.backbone.layers=3",
+        "tuning.trials=1",
+    ):
         assert apply_overrides(config, [pair]).fingerprint() != config.fingerprint()
 
 

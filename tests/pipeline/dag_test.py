@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.utils import dependency_utils
 
-from components.config import BeamConfig
+from components.config import BeamConfig, TuningConfig
 from pipeline.config import PipelineConfig
 from pipeline.dag import beam_arguments, create_pretraining_pipeline
 from pipeline.provenance import Provenance
@@ -35,21 +36,27 @@ def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl
     return create_pretraining_pipeline(config, PROVENANCE, docker=docker)
 
 
+def tuning() -> PipelineConfig:
+    tiny = RECIPES["bert_tiny"]()
+    return dataclasses.replace(tiny, name="mine", runs="/runs", tuning=TuningConfig(4, 10))
+
+
 def parameters(component: str) -> dict[str, object]:
     (node,) = [node for node in graph().components if node.id == component]
     return dict(node.exec_properties)
 
 
 def test_the_summary_lists_the_graphs_components() -> None:
-    assert {node.id for node in graph(docker=True).components} == set(COMPONENTS)
-    assert {node.id for node in graph().components} == set(COMPONENTS) - {"InfraValidator"}
+    tuned = graph(docker=True, config=tuning())
+    assert {node.id for node in tuned.components} == set(COMPONENTS)
+    assert {node.id for node in graph().components} == set(COMPONENTS) - {"InfraValidator", "Tuner"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_compiles(recipe: str) -> None:
     config = dataclasses.replace(RECIPES[recipe](), name="mine", runs="/runs")
     compiled = compiler.Compiler().compile(graph(config=config))
-    assert len(compiled.nodes) == len(COMPONENTS) - 1
+    assert len(compiled.nodes) == len(COMPONENTS) - 2
 
 
 def upstream(component: str) -> set[str]:
@@ -85,6 +92,34 @@ def test_caches_see_text_code_and_configuration() -> None:
     custom = json.loads(str(parameters("Trainer")["custom_config"]))
     assert json.loads(custom["provenance"])["fingerprint"] == PROVENANCE.fingerprint
     assert custom["checkpoints"] == "/runs/mine/checkpoints"
+
+
+def test_the_trainer_is_given_what_the_tuner_found() -> None:
+    nodes = {node.id: node for node in graph(config=tuning()).components}
+    tuner, trainer = nodes["Tuner"], nodes["Trainer"]
+    found = trainer.inputs["hyperparameters"]
+    assert (found.producer_component_id, found.output_key) == ("Tuner", "best_hyperparameters")
+    for name in ("examples", "base_model"):
+        assert tuner.inputs[name] == trainer.inputs[name]
+    module, _, function = tuner.exec_properties["tuner_fn"].rpartition(".")
+    assert callable(getattr(importlib.import_module(module), function))
+    given, trained = (
+        json.loads(node.exec_properties["custom_config"]) for node in (tuner, trainer)
+    )
+    assert json.loads(given.pop("tuning")) == dataclasses.asdict(TuningConfig(4, 10)) | {
+        "space": []
+    }
+    assert (given.pop("trials"), trained.pop("checkpoints")) == (
+        "/runs/mine/trials",
+        "/runs/mine/checkpoints",
+    )
+    assert given == trained
+    compiler.Compiler().compile(graph(config=tuning()))
+
+
+def test_without_trials_the_trainer_is_given_nothing() -> None:
+    (trainer,) = [node for node in graph().components if node.id == "Trainer"]
+    assert "hyperparameters" not in trainer.inputs
 
 
 def test_models_are_pushed_by_name() -> None:

@@ -17,7 +17,17 @@ def recorder(tmp_path: pathlib.Path) -> Recorder:
     return Recorder(tmp_path)
 
 
-def train(recorder: Recorder, run: str, span: int, base: int | None, version: str | None) -> int:
+RATE = "training.optimizer.learning_rate"
+
+
+def train(
+    recorder: Recorder,
+    run: str,
+    span: int,
+    base: int | None,
+    version: str | None,
+    tuned: int | None = None,
+) -> int:
     """One run's steps, as TFX records them; returns the model."""
     documents = recorder.artifact("Examples", span=str(span))
     recorder.execution(
@@ -40,8 +50,11 @@ def train(recorder: Recorder, run: str, span: int, base: int | None, version: st
         outputs={"examples": examples},
     )
     provenance = {"recipe": "bert_tiny", "code": "git 1", "fingerprint": f"all-{span}"}
+    training = {"steps": 7, "optimizer": {"learning_rate": 0.1}}
     given = {
-        "config": json.dumps({"training": {"steps": 7}}),
+        "model": "{}",
+        "training": json.dumps(training),
+        "config": json.dumps({"training": training}),
         "provenance": json.dumps(provenance),
     }
     model = recorder.artifact("Model")
@@ -49,7 +62,9 @@ def train(recorder: Recorder, run: str, span: int, base: int | None, version: st
         run,
         "Trainer",
         parameters={"custom_config": json.dumps(given)},
-        inputs={"examples": examples} | ({"base_model": base} if base else {}),
+        inputs={"examples": examples}
+        | ({"base_model": base} if base else {})
+        | ({"hyperparameters": tuned} if tuned else {}),
         outputs={"model": model},
     )
     if version:
@@ -74,13 +89,28 @@ def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     assert (found.version, found.destination, found.span) == ("18", "/s/18", 2)
     assert (found.pattern, found.corpus) == ("a-2.jsonl", "text-2")
     assert (found.recipe, found.code, found.fingerprint) == ("bert_tiny", "git 1", "all-2")
-    assert found.config == {"training": {"steps": 7}}
+    assert found.config == {"training": {"steps": 7, "optimizer": {"learning_rate": 0.1}}}
     assert found.vocabulary_size == 99
     assert found.base is not None
     assert (found.base.version, found.base.span, found.base.corpus) == ("17", 1, "text-1")
     assert found.base.base is None
     made = {found.model, found.examples, found.vocabulary, found.cleaned, found.documents}
     assert len(made) == 5
+
+
+def test_a_tuned_models_configuration_has_what_was_found(recorder: Recorder) -> None:
+    tuned = recorder.artifact("HyperParameters")
+    train(recorder, "a", 1, None, "17", tuned)
+    history = RunHistory(recorder.folder)
+    with pytest.raises(ConfigError, match="what the Tuner found cannot be read"):
+        lineage_of(history, "17")
+    found = history.nodes("a")["Trainer"].input("hyperparameters")
+    assert found is not None
+    folder = pathlib.Path(found.uri)
+    folder.mkdir(parents=True)
+    (folder / "best_hyperparameters.txt").write_text(json.dumps({"values": {RATE: 0.5}}))
+    config = lineage_of(history, "17").config
+    assert config == {"training": {"steps": 7, "optimizer": {"learning_rate": 0.5}}}
 
 
 def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Recorder) -> None:

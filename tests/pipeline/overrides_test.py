@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from components.config import Hyperparameter
 from models.errors import ConfigError
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import bert_tiny
@@ -40,6 +41,22 @@ def test_one_field_is_set_with_its_own_type(pair: str, value: Any) -> None:
     assert type(after[key]) is type(value)
 
 
+def test_a_search_space_is_set() -> None:
+    pairs = [
+        "tuning.trials=4",
+        "tuning.algorithm=bayesian",
+        "tuning.space=training.optimizer.learning_rate:1e-4..1e-2:log,training.batch_size:8/16",
+        "tuning.steps=7",
+    ]
+    tuning = apply_overrides(bert_tiny(), pairs).tuning
+    assert (tuning.trials, tuning.algorithm, tuning.steps) == (4, "bayesian", 7)
+    assert tuning.space == (
+        Hyperparameter("training.optimizer.learning_rate", low=1e-4, high=1e-2, log=True),
+        Hyperparameter("training.batch_size", (8, 16)),
+    )
+    assert apply_overrides(bert_tiny(), [*pairs, "tuning.space="]).tuning.space == ()
+
+
 @pytest.mark.parametrize(("pair", "value"), [("vocabulary.file=None", None), ("beam.args=", ())])
 def test_a_field_can_be_emptied(pair: str, value: Any) -> None:
     filled = apply_overrides(bert_tiny(), ["vocabulary.file=a.txt", "beam.args=--a"])
@@ -56,7 +73,7 @@ def test_later_pairs_win() -> None:
     ("pair", "message"),
     [
         ("trainng.steps=5", "did you mean training.steps?"),
-        ("steps=5", "did you mean training.steps?"),
+        ("steps=5", "did you mean training.steps or tuning.steps?"),
         ("training.optimizer.learningrate=1", "did you mean training.optimizer.learning_rate"),
         ("training.optimizer=adam", "training.optimizer.learning_rate"),
         ("qqqq=1", "python -m pipeline recipes"),
@@ -66,6 +83,9 @@ def test_later_pairs_win() -> None:
         ("model.family=word2vec", "give one of bert"),
         ("training.steps", "sets nothing"),
         ("name=mine", "use --name"),
+        ("tuning.space=training.batch_size", "write FIELD:VALUE/VALUE/"),
+        ("tuning.trials=-1", "tuning.trials"),
+        ("tuning.algorithm=hyperband", "give one of random, bayesian, grid"),
     ],
 )
 def test_a_mistake_is_told_with_the_remedy(pair: str, message: str) -> None:

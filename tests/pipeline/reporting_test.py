@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from components.report_inputs import Dropped, TrainingPoint
+from components.trials import Search, Trial
 from models.errors import ConfigError
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
@@ -101,10 +102,27 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
     assert found.metrics == FAMILIES["bert"].metrics(config.model.objective)
 
 
+def test_the_trials_of_a_search(recorder: Recorder, config: PipelineConfig) -> None:
+    history = record(recorder)
+    results = recorder.artifact("TunerResults")
+    recorder.execution("a", "Tuner", outputs={"tuner_results": results})
+    artifact = history.nodes("a")["Tuner"].output("tuner_results")
+    assert artifact is not None
+    folder = pathlib.Path(artifact.uri)
+    assert gather(config, history, summarize(history, "a")).search is None  # its file is gone
+    folder.mkdir(parents=True)
+    search = Search("random", 20, (), (Trial(1, {"training.batch_size": 8}, 5.5),))
+    search.write(folder)
+    found = gather(config, history, summarize(history, "a"))
+    assert found.search == search
+    assert [step.component for step in found.steps].count("Tuner") == 1
+
+
 def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig) -> None:
     history = record(recorder)
     found = gather(config, history, summarize(history, "a"))
     assert found.evaluation == {}
+    assert found.search is None
     assert found.history == []
     assert found.predictions == []
     assert found.bank is None

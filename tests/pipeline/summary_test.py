@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from components.trials import Search, Trial
 from pipeline.metadata import RunHistory
 from pipeline.summary import COMPONENTS, summarize
 from tests.testdata.recorded_runs import Recorder
@@ -37,7 +38,7 @@ def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
     )
     summary = summarize(history, "a")
     steps = {step.component: step for step in summary.steps}
-    assert list(steps) == [name for name in COMPONENTS if name != "InfraValidator"]
+    assert list(steps) == [name for name in COMPONENTS if name not in ("InfraValidator", "Tuner")]
     assert steps["TextExampleGen"].figures == "1,200 + 30 documents, 2 quarantined"
     assert steps["DataGate"].state == "failed"
     assert steps["Trainer"].state == "not run"
@@ -110,6 +111,35 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
     assert figures["Trainer"] == "1,200 steps, loss 7.25 → 3.50"
     assert figures["ExampleBuilder"] == "5,000 + 7 examples, 12% padding"
+
+
+def test_key_figures_of_tuning(recorder: Recorder) -> None:
+    for run in ("good", "bad", "old"):
+        results = recorder.artifact("TunerResults")
+        recorder.execution(run, "Tuner", outputs={"tuner_results": results})
+    history = RunHistory(recorder.folder)
+    trials = (
+        Trial(1, {"training.optimizer.learning_rate": 0.00123456}, 5.25),
+        Trial(2, {"training.optimizer.learning_rate": 1.0}, None, "the loss is nan"),
+    )
+    for run, found in (("good", trials), ("bad", trials[1:])):
+        folder = pathlib.Path(
+            history.nodes(run)["Tuner"].output("tuner_results").uri  # type: ignore[union-attr]
+        )
+        folder.mkdir(parents=True)
+        Search("random", 20, (), found).write(folder)
+    write(
+        history.nodes("old")["Tuner"].output("tuner_results").uri,  # type: ignore[union-attr]
+        "trials.json",
+        {"of": "another version"},
+    )
+    for run, figures in (
+        ("good", "2 trials, 1 failed, loss 5.250 with learning_rate 0.001235"),
+        ("bad", "1 trials, 1 failed"),
+        ("old", ""),
+    ):
+        steps = {step.component: step for step in summarize(history, run).steps}
+        assert (steps["Tuner"].state, steps["Tuner"].figures) == ("done", figures)
 
 
 def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:

@@ -1,0 +1,74 @@
+"""A search so small that it takes seconds, as TFX's Tuner would carry it out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components import tuner
+from components.config import Hyperparameter, TuningConfig
+from components.trials import Search
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from tests.components.built_examples import make, write_documents
+from tests.testdata import little_bert
+
+RATE, SIZE = "training.optimizer.learning_rate", "training.batch_size"
+MODEL = dataclasses.replace(
+    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
+)
+TRAINING = TrainingConfig(
+    steps=40, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
+    shuffle_buffer=64, held_out_steps=3, held_out_batches=2,
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=20),
+)  # fmt: skip
+
+
+def space(*texts: str) -> tuple[Hyperparameter, ...]:
+    return tuple(map(Hyperparameter.parse, texts))
+
+
+TUNING = TuningConfig(trials=3, steps=4, space=space(f"{RATE}:1e-3..1e-1:log", f"{SIZE}:8/16"))
+
+
+def build_examples(folder: pathlib.Path) -> pathlib.Path:
+    """Examples for the search's model, training and held-out ones."""
+    make(folder, write_documents(folder / "documents"), model=MODEL)
+    return folder / "examples"
+
+
+def arguments(
+    folder: pathlib.Path,
+    examples: pathlib.Path,
+    tuning: TuningConfig = TUNING,
+    *,
+    training: TrainingConfig = TRAINING,
+    base_model: str | None = None,
+    code: str = "git 0",
+) -> FnArgs:
+    """What TFX's Tuner hands over."""
+    fields = {"model": dataclasses.asdict(MODEL), "training": dataclasses.asdict(training)}
+    return FnArgs(
+        working_dir=str(folder / "working"),
+        train_files=[str(examples / "Split-train" / "*")],
+        eval_files=[str(examples / "Split-eval" / "*")],
+        base_model=base_model,
+        custom_config={
+            "family": "bert",
+            **{name: json.dumps(part) for name, part in fields.items()},
+            "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
+            "config": json.dumps(fields),
+            "tuning": json.dumps(dataclasses.asdict(tuning)),
+            "provenance": json.dumps({"code": code, "config": tuning.trials}),
+            "trials": str(folder / "trials"),
+        },
+    )
+
+
+def searched(given: FnArgs) -> Search:
+    """Carries a search out, as TFX's executor does."""
+    made = tuner.tuner_fn(given)
+    made.tuner.search(**made.fit_kwargs)
+    return made.tuner.found
