@@ -47,6 +47,10 @@ class OptimizerConfig:
     not_decayed: tuple[str, ...] = ("bias", "gamma", "beta")
     """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
     regular expressions. By default biases and LayerNorm's two."""
+    layer_decay: float = 1.0
+    """Rate of a layer as a share of the one above it, as fine-tuning has it (Howard and Ruder,
+    2018; Clark et al., 2020); the heads have the whole rate, the token layer the least. 1: all
+    alike."""
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -56,45 +57,44 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-class AdamWeightDecay(keras.optimizers.Adam):
-    """AdamW without Adam's bias correction, as google-research/bert's optimization.py.
+class Adam(keras.optimizers.Adam):
+    """Adam with decay of the weights apart (AdamW), with or without bias correction, and LAMB.
 
-    m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; w ← w - rate · (m / (√v + ε) + decay · w).
-    """
+    m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; u ← m / (√v + ε) + decay · w; w ← w - rate · u. Without
+    correction that is google-research/bert's optimization.py. Keras's own decays before it looks at
+    m and v, and by the rate of all layers.
 
-    def update_step(
-        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
-    ) -> None:
-        """Updates one variable; the decay of w is applied by Keras before this is called."""
-        rate = tf.cast(learning_rate, variable.dtype)
-        m, v = _moments(self, gradient, variable)
-        self.assign_sub(variable, rate * m / (tf.sqrt(v) + self.epsilon))
-
-
-class Lamb(keras.optimizers.Adam):
-    """LAMB: AdamW whose step on each variable is as long, at rate 1, as the variable itself.
-
-    u ← m / (√v + ε) + decay · w; w ← w - rate · (‖w‖ / ‖u‖) · u, where either norm is 0 without the
-    ratio. Variables that do not decay have no ratio either (You et al., 2020, "Large Batch
-    Optimization for Deep Learning", and its BERT). Keras's own leaves the decay out of the ratio.
+    As LAMB the step on a variable is, at rate 1, as long as the variable itself: u is multiplied by
+    ‖w‖ / ‖u‖, unless either is 0. Variables that do not decay have no such ratio (You et al., 2020,
+    "Large Batch Optimization for Deep Learning", and its BERT). Keras's own leaves the decay out of
+    the ratio.
 
     Args:
         decay: of the weights.
         bias_correction: divides m by 1 - β₁ᵗ and v by 1 - β₂ᵗ at step t, from 1.
+        trust_ratio: LAMB.
         adam: what Keras's Adam takes.
     """
 
-    def __init__(self, *, decay: float, bias_correction: bool, **adam: Any) -> None:
+    def __init__(
+        self, *, decay: float, bias_correction: bool, trust_ratio: bool, **adam: Any
+    ) -> None:
         super().__init__(**adam)
         self.decay = decay
         self.bias_correction = bias_correction
+        self.trust_ratio = trust_ratio
 
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
         """Updates one variable."""
         rate = tf.cast(learning_rate, variable.dtype)
-        m, v = _moments(self, gradient, variable)
+        gradient = tf.cast(gradient, variable.dtype)
+        index = self._get_variable_index(variable)
+        means, squares = self._momentums[index], self._velocities[index]
+        self.assign_add(means, (gradient - means) * (1.0 - self.beta_1))
+        self.assign_add(squares, (tf.square(gradient) - squares) * (1.0 - self.beta_2))
+        m, v = tf.convert_to_tensor(means), tf.convert_to_tensor(squares)
         if self.bias_correction:
             step = tf.cast(self.iterations + 1, variable.dtype)
             m /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
@@ -102,10 +102,12 @@ class Lamb(keras.optimizers.Adam):
         update = m / (tf.sqrt(v) + self.epsilon)
         if self._use_weight_decay(variable):
             weight = tf.convert_to_tensor(variable)
-            update += self.decay * weight
-            length, step_length = tf.norm(weight), tf.norm(update)
-            known = (length > 0) & (step_length > 0)
-            update *= tf.where(known, length / tf.where(known, step_length, 1.0), 1.0)
+            if self.decay:
+                update += self.decay * weight
+            if self.trust_ratio:
+                length, step_length = tf.norm(weight), tf.norm(update)
+                known = (length > 0) & (step_length > 0)
+                update *= tf.where(known, length / tf.where(known, step_length, 1.0), 1.0)
         self.assign_sub(variable, rate * update)
 
     def get_config(self) -> dict[str, Any]:
@@ -114,23 +116,19 @@ class Lamb(keras.optimizers.Adam):
             **super().get_config(),
             "decay": self.decay,
             "bias_correction": self.bias_correction,
+            "trust_ratio": self.trust_ratio,
         }
 
 
-def _moments(
-    adam: keras.optimizers.Adam, gradient: tf.Tensor, variable: keras.Variable
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes a gradient into the means of a variable's gradients and squares; returns both."""
-    gradient = tf.cast(gradient, variable.dtype)
-    index = adam._get_variable_index(variable)
-    m, v = adam._momentums[index], adam._velocities[index]
-    adam.assign_add(m, (gradient - m) * (1.0 - adam.beta_1))
-    adam.assign_add(v, (tf.square(gradient) - v) * (1.0 - adam.beta_2))
-    return tf.convert_to_tensor(m), tf.convert_to_tensor(v)
+def build_optimizer(
+    config: OptimizerConfig, steps: int, layers: Sequence[Sequence[keras.Variable]] = ()
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a run of `steps` steps. Gradients are clipped by the training loop.
 
-
-def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a run of `steps` steps. Gradients are clipped by the training loop."""
+    Args:
+        layers: variables of each layer, the token layer first, for `config.layer_decay`; others are
+            above them, and have the whole rate.
+    """
     schedule = WarmupDecay(
         config.learning_rate,
         config.warmup_steps,
@@ -138,23 +136,39 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
         config.final_learning_rate,
         config.decay,
     )
+    optimizer: keras.optimizers.Optimizer
     if config.kind == "adagrad":  # as bilm-tf trains: no decay of weights
-        return keras.optimizers.Adagrad(
+        optimizer = keras.optimizers.Adagrad(
             schedule,
             initial_accumulator_value=config.initial_accumulator,
             epsilon=0.0,
         )
-    adam = {
-        "learning_rate": schedule,
-        "beta_1": config.beta_1,
-        "beta_2": config.beta_2,
-        "epsilon": config.epsilon,
-    }
-    if config.kind == "lamb":
-        optimizer = Lamb(decay=config.weight_decay, bias_correction=config.bias_correction, **adam)
     else:
-        kind = keras.optimizers.Adam if config.bias_correction else AdamWeightDecay
-        optimizer = kind(weight_decay=config.weight_decay, **adam)
-    if config.not_decayed:
+        optimizer = Adam(
+            learning_rate=schedule,
+            beta_1=config.beta_1,
+            beta_2=config.beta_2,
+            epsilon=config.epsilon,
+            decay=config.weight_decay,
+            bias_correction=config.bias_correction,
+            trust_ratio=config.kind == "lamb",
+        )
         optimizer.exclude_from_weight_decay(var_names=list(config.not_decayed))
+    if config.layer_decay != 1.0:
+        shares = {
+            optimizer._var_key(variable): config.layer_decay ** (len(layers) - depth)
+            for depth, variables in enumerate(layers)
+            for variable in variables
+        }
+        _slow_down(optimizer, shares)
     return optimizer
+
+
+def _slow_down(optimizer: keras.optimizers.Optimizer, shares: Mapping[str, float]) -> None:
+    """Gives the variables that are named by their keys a share of the rate only."""
+    update = optimizer.update_step
+
+    def update_step(gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor) -> None:
+        update(gradient, variable, learning_rate * shares.get(optimizer._var_key(variable), 1.0))
+
+    optimizer.update_step = update_step

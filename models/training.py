@@ -83,7 +83,8 @@ def _train(
     devices: Devices,
 ) -> TrainingResult:
     with devices.scope():
-        optimizer = build_optimizer(config.optimizer, config.steps)
+        layers = model.backbone.layer_variables if config.optimizer.layer_decay != 1.0 else ()
+        optimizer = build_optimizer(config.optimizer, config.steps, layers)
         optimizer.build(model.trainable_variables)
     run_steps = compile_steps(model, objective, optimizer, config, devices)
     position = _Position()

@@ -56,6 +56,14 @@ class BertEncoder(keras.Model):
         self.max_length = encoder.max_sequence_length
         self.initializer_range = initializer_range
 
+    @property
+    def layer_variables(self) -> list[list[keras.Variable]]:
+        """Trainable variables of each layer, in the order of `hidden_states`; not the pooler's."""
+        layers = [layer.trainable_variables for layer in self.encoder.transformer_layers]
+        above = {id(v) for v in self.encoder.pooled_dense.trainable_variables}
+        above |= {id(variable) for layer in layers for variable in layer}
+        return [[v for v in self.encoder.trainable_variables if id(v) not in above], *layers]
+
 
 def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEncoder:
     """An encoder with fresh weights; the caller seeds Keras before.

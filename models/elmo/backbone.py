@@ -187,6 +187,15 @@ class ElmoEncoder(keras.Model):
         self.token_layer = token_layer
         self.lstm = lstm
 
+    @property
+    def layer_variables(self) -> list[list[keras.Variable]]:
+        """Trainable variables of each layer, in the order of `hidden_states`."""
+        pairs = zip(self.lstm.forward_layers, self.lstm.backward_layers, strict=True)
+        return [
+            self.token_layer.trainable_variables,
+            *([v for layer in pair for v in layer.trainable_variables] for pair in pairs),
+        ]
+
     def zero_state(self, batch: int | tf.Tensor) -> State:
         """One direction's state before the first token, for so many rows."""
         return zero_state(self.config, batch)

@@ -74,6 +74,17 @@ class GptDecoder(keras.Model):
         self.decoder = decoder
         self.max_length = decoder.max_sequence_length
 
+    @property
+    def layer_variables(self) -> list[list[keras.Variable]]:
+        """Trainable variables of each layer, in the order of `hidden_states`.
+
+        Not those of the last normalization.
+        """
+        layers = [layer.trainable_variables for layer in self.decoder.transformer_layers]
+        above = {id(v) for v in self.decoder.layer_norm.trainable_variables}
+        above |= {id(variable) for layer in layers for variable in layer}
+        return [[v for v in self.decoder.trainable_variables if id(v) not in above], *layers]
+
     def logits(self, states: tf.Tensor) -> tf.Tensor:
         """Next-token logits float32 `[..., vocabulary]` of last-layer states `[..., width]`.
 

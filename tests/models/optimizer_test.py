@@ -157,3 +157,30 @@ def test_what_does_not_decay_is_said_by_name():
     optimizer.apply([nothing, nothing], [kernel, bias])
     assert float(kernel[0]) == 1.0
     assert float(bias[0]) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lamb", "adagrad"])
+def test_lower_layers_have_a_share_of_the_rate(kind):
+    def moved(layer_decay):
+        weights = [keras.Variable(np.array([3.0, -4.0], np.float32)) for _ in range(4)]
+        config = OptimizerConfig(
+            kind=kind,
+            learning_rate=0.1,
+            warmup_steps=0,
+            decay="constant",
+            weight_decay=0.3,
+            layer_decay=layer_decay,
+        )
+        tokens, first, second, head = weights
+        optimizer = build_optimizer(config, 10, [[tokens], [first], [second]])
+        optimizer.build(weights)
+        gradient = keras.ops.convert_to_tensor([0.5, -2.0])
+        optimizer.apply([gradient] * 4, weights)
+        assert head is weights[3]
+        return [np.asarray(weight) - np.array([3.0, -4.0]) for weight in weights]
+
+    whole, shared = moved(1.0), moved(0.5)
+    for change, share in zip(shared, (0.125, 0.25, 0.5, 1.0), strict=True):
+        np.testing.assert_allclose(change, share * whole[3], rtol=1e-5)
+    for change in whole:
+        np.testing.assert_array_equal(change, whole[3])

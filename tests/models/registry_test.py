@@ -149,6 +149,15 @@ def test_a_backbone_gives_every_layer_and_the_mask(given: Newcomer) -> None:
     assert np.array_equal(out["padding_mask"], features["padding_mask"])
 
 
+def test_a_backbone_tells_its_layers_variables_apart(given: Newcomer) -> None:
+    layers = given.model.backbone.layer_variables
+    assert len(layers) == given.config.backbone.layers + 1
+    assert all(layers)
+    told = [variable.path for layer in layers for variable in layer]
+    assert len(set(told)) == len(told)
+    assert set(told) < {variable.path for variable in given.model.trainable_variables}
+
+
 def test_index_0_knows_the_token_and_not_its_context(given: Newcomer) -> None:
     features = read_by_backbone(given)
     place = int(features["padding_mask"].sum(axis=1).min()) // 2
@@ -198,8 +207,7 @@ def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: Newcomer) -> Non
     lengths = given.batch["padding_mask"].sum(axis=1)
     time = int(lengths.min())
     batch = {name: value[lengths == time] for name, value in given.batch.items()}
-    for name in along_time:
-        assert spec[name].shape[:1] == spec["padding_mask"].shape
+    assert {spec[name].shape[:1] for name in along_time} <= {spec["padding_mask"].shape}
     if along_time:
         assert "padding_mask" in along_time
         assert time < batch["padding_mask"].shape[1]
