@@ -104,7 +104,8 @@ def export(
 def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -> Any:
     """`examples`, serialized, string `[batch]` → `{sum: float32 [batch]}` (law 6).
 
-    The sums are those that the objective's losses and metrics name. A long batch is computed in
+    The sums are those that the objective's losses and metrics name. Examples may be longer or
+    shorter than those the model was trained on. A long batch is computed in
     parts: TFMA sends up to 1,000 examples at once, whose logits over a vocabulary would fill the
     memory.
     """
@@ -122,7 +123,7 @@ def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -
 
         def compute(part: tf.Tensor, sums: dict[str, tf.TensorArray]) -> Any:
             start = part * chunk
-            features = parse(examples[start : start + chunk], spec)
+            features = parse(examples[start : start + chunk], spec, any_length=True)
             outputs = model(features, training=False)
             return part + 1, {
                 name: array.write(part, tf.cast(outputs[name], tf.float32))

@@ -49,7 +49,7 @@ def example_batches(
         ConfigError: a batch would hold windows of different streams, or there is nothing to cut.
     """
     spec = numeric_features(spec)
-    cut = sorted(name for name, feature in spec.items() if feature.time)
+    cut = sorted(name for name, feature in spec.items() if feature.axis == "time")
     if streams is not None and streams % config.batch_size:
         raise ConfigError(
             f"a batch of {config.batch_size} does not divide the {streams} streams, so that it "

@@ -204,18 +204,31 @@ def parse_spec(spec: FeatureSpec) -> dict[str, tf.io.FixedLenFeature]:
     }
 
 
-def parse(serialized: tf.Tensor, spec: FeatureSpec) -> Mapping[str, tf.Tensor]:
+def parse(
+    serialized: tf.Tensor, spec: FeatureSpec, *, any_length: bool = False
+) -> Mapping[str, tf.Tensor]:
     """Features of serialized examples, in graph.
 
     Args:
         serialized: string `[batch]`.
+        any_length: whether features whose first axis is free may have another length than the
+            spec's; shorter ones are then filled up by 0 to the longest of the batch.
 
     Returns:
         `{name: [batch, *shape]}`; integers as int32, which XLA and embedding look-ups prefer.
     """
     import tensorflow as tf
 
-    parsed = tf.io.parse_example(serialized, parse_spec(spec))
+    wanted = parse_spec(spec)
+    if any_length:
+        wanted |= {
+            name: tf.io.FixedLenSequenceFeature(
+                feature.stored.shape[1:], feature.stored.dtype, allow_missing=True
+            )
+            for name, feature in spec.items()
+            if feature.axis
+        }
+    parsed = tf.io.parse_example(serialized, wanted)
     for name, feature in spec.items():
         if feature.decode is not None:
             shape = [-1, *feature.shape]

@@ -27,15 +27,16 @@ class Feature:
         shape, dtype: as the model reads it.
         decode: for a feature that is stored as strings `shape[:-1]`, in examples and their files:
             what makes the model's numbers of them, in graph.
-        time: whether the first axis is that of `padding_mask`, and may be cut where only padding
-            is cut off.
+        axis: the name of the first axis where its length is free for the model, so that one that
+            was trained on short examples is evaluated on longer ones. "time" is `padding_mask`'s;
+            it may be cut where only padding is cut off.
     """
 
     shape: tuple[int, ...]
     dtype: Literal["int64", "float32", "string"]
     description: str
     decode: Callable[[tf.Tensor], tf.Tensor] | None = dataclasses.field(default=None, compare=False)
-    time: bool = False
+    axis: Literal["time", "masks"] | None = None
 
     @property
     def stored(self) -> Feature:

@@ -138,6 +138,10 @@ def bert_base() -> PipelineConfig:
     Command:
         python -m pipeline run bert_base --input 'corpus/{SPAN}/*.jsonl.gz' --span next
 
+    Then the second phase, on 512 tokens, which goes on from the model of the first:
+        … --span 1 --set training.steps=100000 --set model.objective.sequence_length=512
+          --set model.objective.max_predictions=77 --set training.accumulation=4
+
     Expected: 109 million parameters in the encoder. Meant for accelerators and billions of words;
     nobody has trained it to the end with this code yet, so no figures are promised.
     """
@@ -149,7 +153,7 @@ def bert_base() -> PipelineConfig:
             ),
         ),
         ingestion=IngestionConfig(eval_share=0.01),
-        training=TrainingConfig(steps=1_000_000, batch_size=256, log_steps=100),
+        training=TrainingConfig(steps=1_000_000, batch_size=256, log_steps=100, length_buckets=4),
     )
 
 

@@ -23,15 +23,15 @@ _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
 
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
     """The schema of an example; `next_sentence_label` is 1 where B follows A."""
-    masks = (config.max_predictions,)
-    along_time = functools.partial(Feature, (config.sequence_length,), "int64", time=True)
+    of_masks = functools.partial(Feature, (config.max_predictions,), axis="masks")
+    along_time = functools.partial(Feature, (config.sequence_length,), "int64", axis="time")
     spec = {
         "token_ids": along_time("[CLS] A [SEP] B [SEP], padded"),
         "segment_ids": along_time("0 up to the first [SEP], 1 for B, 0 for padding"),
         "padding_mask": along_time("1 for a real token"),
-        "mask_positions": Feature(masks, "int64", "positions to predict, ascending, padded by 0"),
-        "mask_ids": Feature(masks, "int64", "the ids to predict there"),
-        "mask_weights": Feature(masks, "float32", "1 for a position to predict, 0 for padding"),
+        "mask_positions": of_masks("int64", "positions to predict, ascending, padded by 0"),
+        "mask_ids": of_masks("int64", "the ids to predict there"),
+        "mask_weights": of_masks("float32", "1 for a position to predict, 0 for padding"),
         "next_sentence_label": Feature((1,), "int64", "1 if B follows A, else 0"),
         "source": Feature((1,), "string", "source of A's document"),
         "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),

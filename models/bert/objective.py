@@ -104,7 +104,7 @@ class BertObjective:
             )
         from models.bert.pretraining import BertPretraining  # KerasHub, as in backbone.py
 
-        return BertPretraining(backbone, self.config.max_predictions, pairs=self._pairs)
+        return BertPretraining(backbone, pairs=self._pairs)
 
     def losses(self) -> Sequence[Loss]:
         """Both terms weigh the same, as in the paper."""

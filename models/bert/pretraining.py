@@ -34,15 +34,14 @@ class MajorityBaseline(keras.layers.Layer):
 class BertPretraining(keras.Model):
     """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
 
-    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, all
-    of which may be cut to a shorter time.
+    Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, of
+    any time and number of masks.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     The masked-LM head sees the masked positions only and shares the token embedding.
 
     Args:
         backbone: the encoder.
-        max_predictions: masked positions of an example.
         pairs: whether examples have a second segment to tell about.
 
     Attributes:
@@ -55,13 +54,7 @@ class BertPretraining(keras.Model):
         majority: the next sentence's baseline.
     """
 
-    def __init__(
-        self,
-        backbone: BertEncoder,
-        max_predictions: int,
-        *,
-        pairs: bool = True,
-    ) -> None:
+    def __init__(self, backbone: BertEncoder, *, pairs: bool = True) -> None:
         initializer = keras.initializers.TruncatedNormal(stddev=backbone.initializer_range)
         embedding = backbone.encoder.token_embedding
         masked_lm_head = _MaskedLMHead(
@@ -81,9 +74,9 @@ class BertPretraining(keras.Model):
         tokens = {
             name: feature(name, None) for name in ("token_ids", "segment_ids", "padding_mask")
         }
-        positions = feature("mask_positions", max_predictions)
-        labels = feature("mask_ids", max_predictions)
-        weights = feature("mask_weights", max_predictions, "float32")
+        positions = feature("mask_positions", None)
+        labels = feature("mask_ids", None)
+        weights = feature("mask_weights", None, "float32")
         inputs = tokens | {
             "mask_positions": positions,
             "mask_ids": labels,

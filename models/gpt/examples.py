@@ -17,7 +17,7 @@ _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
 
 def feature_spec(config: GptObjectiveConfig) -> FeatureSpec:
     """The schema of a window."""
-    along_time = functools.partial(Feature, (config.sequence_length,), "int64", time=True)
+    along_time = functools.partial(Feature, (config.sequence_length,), "int64", axis="time")
     return {
         "token_ids": along_time("tokens, end-of-text before each document; padded"),
         "label_ids": along_time("the token that follows each"),

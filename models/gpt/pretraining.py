@@ -15,8 +15,7 @@ from models.gpt.backbone import GptDecoder
 class GptPretraining(keras.Model):
     """The next token at every position (Radford et al., 2018, section 3.1).
 
-    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, all of which
-    may be cut to a shorter time.
+    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, of any time.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     Attributes:

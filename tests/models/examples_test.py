@@ -68,6 +68,28 @@ def test_what_was_serialized_is_parsed_with_int32_ids() -> None:
     assert batch["source"].numpy().tolist() == [[b"paper"], [b""]]
 
 
+def test_where_the_axis_is_free_examples_of_another_length_are_parsed() -> None:
+    def spec(time: int, masks: int) -> dict[str, Feature]:
+        return {
+            "ids": Feature((time,), "int64", "ids", axis="time"),
+            "weights": Feature((masks,), "float32", "weights", axis="masks"),
+            "grid": Feature((2, 2), "int64", "a table"),
+        }
+
+    def written(time: int, masks: int) -> bytes:
+        grid = np.array([[1, 2], [3, 4]])
+        values = {"ids": np.arange(time) + 1, "weights": np.ones(masks, np.float32), "grid": grid}
+        return serialize(values, spec(time, masks))
+
+    texts = tf.constant([written(5, 1), written(7, 2)])
+    batch = parse(texts, spec(3, 2), any_length=True)
+    assert batch["ids"].numpy().tolist() == [[1, 2, 3, 4, 5, 0, 0], [1, 2, 3, 4, 5, 6, 7]]
+    assert batch["weights"].numpy().tolist() == [[1.0, 0.0], [1.0, 1.0]]
+    assert batch["grid"].shape == (2, 2, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        parse(texts, spec(3, 2))
+
+
 def test_the_parse_spec_has_fixed_lengths() -> None:
     assert parse_spec(SPEC)["grid"] == tf.io.FixedLenFeature((2, 2), tf.int64)
 

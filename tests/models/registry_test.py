@@ -203,7 +203,7 @@ def test_padding_changes_no_sum(given: Newcomer) -> None:
 
 def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: Newcomer) -> None:
     spec = given.objective.feature_spec()
-    along_time = {name for name, feature in spec.items() if feature.time}
+    along_time = {name for name, feature in spec.items() if feature.axis == "time"}
     lengths = given.batch["padding_mask"].sum(axis=1)
     time = int(lengths.min())
     batch = {name: value[lengths == time] for name, value in given.batch.items()}

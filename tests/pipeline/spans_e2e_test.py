@@ -120,3 +120,33 @@ def test_changed_text_under_the_same_name_is_no_cache_hit(
     )
     assert states(again)["TextExampleGen"] == "done"
     assert states(again)["Trainer"] == "done"
+
+
+def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> None:
+    """As BERT was, on 128 tokens and then on 512: here two runs of one name and span."""
+    write_corpus(tmp_path / "corpus.jsonl", range(400))
+
+    def phase(length: int, masks: int, steps: int) -> str:
+        given = {
+            "model__objective__sequence_length": length,
+            "model__objective__max_predictions": masks,
+            "training__steps": steps,
+            "training__length_buckets": 2,
+        }
+        return finish(
+            arguments(tmp_path / "corpus.jsonl", tmp_path / "runs", "--span", "1", **given)
+        )
+
+    assert "blessed and pushed" in phase(32, 5, 60)
+    longer = phase(64, 10, 20)
+    assert "warm start from" in longer
+    assert "blessed and pushed" in longer
+    assert states(longer)["TextExampleGen"] == "cached"
+    folder = tmp_path / "runs" / "bert_tiny"
+    old, new = sorted(path.name for path in (folder / "serving" / "bert_tiny").iterdir())
+    found = json.loads(finish(["lineage", str(folder / "serving" / "bert_tiny" / new), "--json"]))
+    assert found["base"]["version"] == old
+    assert found["config"]["model"]["objective"]["sequence_length"] == 64
+    history = RunHistory(folder)
+    evaluator = history.nodes(history.run_ids()[-1])["Evaluator"]
+    assert evaluator.input("baseline_model") is not None  # it judged the short one on long examples

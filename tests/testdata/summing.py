@@ -17,7 +17,7 @@ class SummingObjective:
 
     def feature_spec(self):
         return {
-            "padding_mask": Feature((TIME,), "int64", "1 = real", time=True),
+            "padding_mask": Feature((TIME,), "int64", "1 = real", axis="time"),
             "label": Feature((1,), "float32", "the sum to predict"),
             "source": Feature((1,), "string", "slice key"),
         }
