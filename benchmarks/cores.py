@@ -25,16 +25,17 @@ def answer(step: Callable[[], Any], multiply: Callable[[], Any]) -> None:
         print(json.dumps(found), flush=True)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds that some work took, and the share of the cores that others kept meanwhile.
+def timed(work: Callable[[], Any]) -> tuple[float, float, float]:
+    """Seconds that some work took, the share of the cores that others had, seconds of cores it had.
 
-    Others are all processes but this one. Linux alone tells; elsewhere the share is 0.
+    Others are all processes but this one. Linux alone tells; elsewhere their share is 0.
     """
     busy, own, begun = _busy(), sum(os.times()[:2]), time.perf_counter()
     work()
     seconds = time.perf_counter() - begun
-    others = (_busy() - busy) - (sum(os.times()[:2]) - own)
-    return seconds, max(0.0, others / (seconds * (os.cpu_count() or 1)))
+    own = sum(os.times()[:2]) - own
+    others = (_busy() - busy) - own
+    return seconds, max(0.0, others / (seconds * (os.cpu_count() or 1))), own
 
 
 def _busy() -> float:

@@ -4,7 +4,8 @@
 
 Both sides train the same architecture on the same batches (training_batches.py), in float32, each
 in a process of its own with a thread a core. They take turns, some steps each, and of all steps the
-fastest one counts that other processes left the cores to. The peers get an environment of their own
+fastest one counts that other processes left the cores to; the least seconds of cores that a step
+took stand beside it, which on the peer's side hold its threads' busy waiting. The peers get an environment of their own
 from PyPI, which `uv` keeps, and what makes them faster: PyTorch's fused optimizers and fused GELU,
 and memory kept between steps as Polyseme keeps it.
 
@@ -48,11 +49,10 @@ WAYS: Mapping[str, Sequence[tuple[str, ...]]] = {
 }
 """The ways to run each peer, of which the fastest counts."""
 
-Time = tuple[float, float]
-"""Seconds, and the share of the cores that other processes had meanwhile."""
+Time = tuple[float, float, float]
+"""Seconds, the share of the cores that others had meanwhile, seconds of cores: `cores.timed`."""
 
 _DISTURBED = 0.03
-_MOST_ROUNDS = 20
 
 
 @dataclasses.dataclass
@@ -82,7 +82,7 @@ class Side:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        return [(seconds, others) for seconds, others in self.hear()]
+        return [(seconds, others, own) for seconds, others, own in self.hear()]
 
     def take_turn(self, steps: int) -> None:
         """Runs some steps, and some products of matrices."""
@@ -120,9 +120,9 @@ def _race(family: str, options: argparse.Namespace) -> None:
                 print(f"{family}: {error}", flush=True)
         if not running or running[0].name != "Polyseme":
             raise SystemExit("Polyseme's side did not run")
-        for number in range(_MOST_ROUNDS):
+        for number in range(options.most_rounds):
             undisturbed = min(
-                sum(others < _DISTURBED for _, others in side.steps) for side in running
+                sum(others < _DISTURBED for _, others, _ in side.steps) for side in running
             )
             if number >= options.rounds and undisturbed >= options.steps:
                 break
@@ -138,11 +138,13 @@ def _report(family: str, sides: Sequence[Side]) -> None:
     tokens = SHAPES[family].tokens
     print(f"{family}: {operations / 1e9:.0f} Gflop a step; peak {peak / 1e9:.0f} GFLOP/s")
     for side in sides:
-        best, others = fastest(side.steps)
+        best, others, _ = fastest(side.steps)
+        cores = min(own for _, _, own in side.steps)
         print(
             f"  {side.name:32s} {side.told['way']:13s} {best * 1e3:6.0f} ms a step"
             f" {tokens / best:6.0f} tokens/s {operations / best / peak:6.1%} of the peak"
-            + (f" (others had {others:.0%} of the cores)" if others >= _DISTURBED else "")
+            f" {cores:5.2f} s of cores"
+            + (f" (others had {others:.0%} of them)" if others >= _DISTURBED else "")
         )
         told = side.told
         print(
@@ -186,6 +188,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=list(SHAPES), help="one family")
     parser.add_argument("--steps", type=int, default=3, help="of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
+    parser.add_argument(
+        "--most-rounds", type=int, default=20, help="likewise, while others disturb the steps"
+    )
     parser.add_argument(
         "--eager-only", action="store_true", help="leaves out torch.compile, which takes minutes"
     )
