@@ -4,10 +4,10 @@
 
 Both sides train the same architecture on the same batches (training_batches.py), in float32, each
 in a process of its own with a thread a core. They take turns, some steps each, and of all steps the
-fastest one counts that other processes left the cores to; the least seconds of cores that a step
-took stand beside it, which on the peer's side hold its threads' busy waiting. The peers get an environment of their own
-from PyPI, which `uv` keeps, and what makes them faster: PyTorch's fused optimizers and fused GELU,
-and memory kept between steps as Polyseme keeps it.
+fastest one counts that other processes left the cores to. Beside it stand the least seconds of
+cores that a step took, which on the peer's side hold its threads' busy waiting. The peers get an
+environment of their own from PyPI, which `uv` keeps, and what makes them faster: PyTorch's fused
+optimizers and fused GELU, and memory kept between steps as Polyseme keeps it.
 
 - BERT 4 layers, 512 wide, 8 heads: transformers' BertForPreTraining, whose head sees every
   position, while ours sees the 20 masked ones of a row. AdamW.
