@@ -32,7 +32,7 @@ from models.objective import Objective
 from models.optimizer import build_optimizer
 from models.registry import FAMILIES
 
-JIT_COMPILE = {"bert": False, "gpt": True, "elmo": False}
+JIT_COMPILE = {"bert": False, "gpt": False, "elmo": False}
 """Whichever way is faster on a CPU; docs/decisions/0017-speed-of-the-step.md has both."""
 
 OPTIMIZERS = {
