@@ -39,9 +39,15 @@ class GptPretraining(keras.Model):
         counts = {name: feature(name, 1) for name in ("byte_count", "word_count")}
 
         weights = ops.cast(tokens["padding_mask"], "float32")
-        logits = backbone.logits(backbone(tokens)["sequence_output"])
-        nll = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        # As one matrix: of a product of three dimensions and two, TensorFlow computes the gradient
+        # of the second once for each row of a batch.
+        states = backbone(tokens)["sequence_output"]
+        logits = backbone.logits(ops.reshape(states, (-1, states.shape[-1])))
+        nll = ops.sparse_categorical_crossentropy(
+            ops.reshape(labels, (-1,)), logits, from_logits=True
+        )
         best = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
+        nll, best = (ops.reshape(each, (-1, sequence_length)) for each in (nll, best))
         unigram_nll, unigram_correct = unigram(labels)
         by_token = {
             "nll_sum": nll,

@@ -1,0 +1,141 @@
+"""Polyseme's side of the training benchmark, which starts it; see training_benchmark.py.
+
+    python -m benchmarks.training_ours FAMILY
+
+For each line on standard input it prints a line of JSON: for "steps N" of each step the seconds
+and the share of the cores that others had meanwhile; for "peak" the same of products of matrices.
+A line before them tells of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from benchmarks.cores import PEAK_SIZE, answer
+from benchmarks.training_batches import ELMO_FILTERS, SHAPES, Shape, batches
+from models import training
+from models.bert.config import BertBackboneConfig, BertObjectiveConfig
+from models.config import OptimizerConfig, TrainingConfig
+from models.elmo.config import ElmoBackboneConfig, ElmoObjectiveConfig
+from models.gpt.config import GptBackboneConfig, GptObjectiveConfig
+from models.memory import keep_freed_memory
+from models.objective import Objective
+from models.optimizer import build_optimizer
+from models.registry import FAMILIES
+
+JIT_COMPILE = {"bert": False, "gpt": False, "elmo": False}
+"""Whichever way is faster on a CPU; docs/decisions/0017-speed-of-the-step.md has both."""
+
+OPTIMIZERS = {
+    "bert": OptimizerConfig(),
+    "gpt": OptimizerConfig(weight_decay=0.1, beta_2=0.95, epsilon=1e-8, bias_correction=True),
+    "elmo": OptimizerConfig(kind="adagrad", learning_rate=0.2, decay="constant", clip_norm=0.5),
+}
+
+
+def main() -> None:
+    options = _arguments()
+    keep_freed_memory()
+    keras.utils.set_random_seed(0)
+    if options.bf16:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    jit = JIT_COMPILE[options.family] if options.jit is None else bool(options.jit)
+    model, objective = build(options.family)
+    step = compile_step(model, objective, options.family, jit_compile=jit)
+    data = [
+        {name: tf.constant(value) for name, value in batch.items()}
+        for batch in batches(options.family, options.batches)
+    ]
+    begun = time.perf_counter()
+    loss = float(step(data[0])["loss"])
+    told = {
+        "parameters": sum(int(tf.size(w.value)) for w in model.trainable_variables),
+        "first_loss": loss,
+        "first_seconds": time.perf_counter() - begun,
+        "versions": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
+        "way": "XLA" if jit else "no XLA",
+    }
+    print(json.dumps(told), flush=True)
+    given = itertools.cycle(data[1:] + data[:1])
+    matrix = tf.random.uniform((PEAK_SIZE, PEAK_SIZE))
+    multiply = tf.function(lambda one, other: tf.matmul(one, other))
+    answer(
+        lambda: float(step(next(given))["loss"]),
+        lambda: multiply(matrix, matrix).numpy(),
+    )
+
+
+def build(family: str) -> tuple[keras.Model, Objective]:
+    """The model and its objective, as the registry makes them."""
+    row, shape = FAMILIES[family], SHAPES[family]
+    tokenizer: Any = types.SimpleNamespace(
+        vocabulary=[f"w{number}" for number in range(shape.vocabulary)],
+        special_ids={"end_of_text": 0},
+        token_bytes=[b"w"] * shape.vocabulary,
+        word_ids=None,
+    )
+    backbone, objective = _configs(family, shape)
+    built = row.build_objective(objective, tokenizer)
+    return built.build_model(row.build_backbone(backbone, tokenizer)), built
+
+
+def compile_step(
+    model: keras.Model, objective: Objective, family: str, *, jit_compile: bool
+) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
+    """The step that `models.training.train` runs."""
+    config = TrainingConfig(
+        batch_size=SHAPES[family].batch, jit_compile=jit_compile, optimizer=OPTIMIZERS[family]
+    )
+    optimizer = build_optimizer(config.optimizer, config.steps)
+    optimizer.build(model.trainable_variables)
+    return training._compile_step(model, objective, optimizer, config)
+
+
+def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
+    if family == "bert":
+        return (
+            BertBackboneConfig(
+                shape.layers, shape.width, shape.heads, 4 * shape.width, shape.dropout
+            ),
+            BertObjectiveConfig(sequence_length=shape.time, max_predictions=shape.masks),
+        )
+    if family == "gpt":
+        return (
+            GptBackboneConfig(shape.layers, shape.width, shape.heads, shape.dropout),
+            GptObjectiveConfig(sequence_length=shape.time),
+        )
+    return (
+        ElmoBackboneConfig(
+            filters=ELMO_FILTERS,
+            highways=1,
+            layers=shape.layers,
+            units=shape.units,
+            projection=shape.width,
+            dropout=shape.dropout,
+        ),
+        ElmoObjectiveConfig(unroll=shape.time, streams=shape.batch, candidates=shape.candidates),
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("family", choices=list(SHAPES))
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument(
+        "--jit", type=int, choices=(0, 1), help="XLA or not; default: what is faster"
+    )
+    parser.add_argument("--bf16", action="store_true", help="mixed precision")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""PyTorch's side of the training benchmark, which starts it; see training_benchmark.py.
+
+    python benchmarks/training_peer.py FAMILY
+
+Runs in an environment of its own, with torch, transformers and numpy, and imports nothing of the
+project but the batches. Reads and prints what training_ours.py reads and prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+import training_batches
+import transformers
+from cores import PEAK_SIZE, answer
+from torch import nn
+from training_batches import ELMO_FILTERS, SHAPES, Shape
+
+Batch = Mapping[str, torch.Tensor]
+Loss = Callable[[Batch], torch.Tensor]
+CLIP_NORM = {"bert": 1.0, "gpt": 1.0, "elmo": 0.5}
+
+
+def main() -> None:
+    options = _arguments()
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    shape = SHAPES[options.family]
+    model, loss_of = {"bert": _bert, "gpt": _gpt, "elmo": _elmo}[options.family](shape, options)
+    model.train()
+    if options.compile:
+        loss_of = torch.compile(loss_of)
+    weights = list(model.parameters())
+    optimizer: torch.optim.Optimizer
+    if options.family == "elmo":
+        optimizer = torch.optim.Adagrad(
+            weights, lr=0.2, initial_accumulator_value=1.0, fused=options.fused
+        )
+    else:
+        optimizer = torch.optim.AdamW(weights, lr=1e-4, weight_decay=0.01, fused=options.fused)
+
+    def step(batch: Batch) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, CLIP_NORM[options.family])
+        optimizer.step()
+        return float(loss.detach())
+
+    data = [
+        {name: _tensor(value) for name, value in batch.items()}
+        for batch in training_batches.batches(options.family, options.batches)
+    ]
+    begun = time.perf_counter()
+    told = {
+        "first_loss": step(data[0]),
+        "first_seconds": time.perf_counter() - begun,
+        "parameters": sum(weight.numel() for weight in weights),
+        "versions": f"PyTorch {torch.__version__}, transformers {transformers.__version__}",
+        "way": "torch.compile" if options.compile else "eager",
+    }
+    print(json.dumps(told), flush=True)
+    given = itertools.cycle(data[1:] + data[:1])
+    matrix = torch.rand(PEAK_SIZE, PEAK_SIZE)
+    answer(lambda: step(next(given)), lambda: matrix @ matrix)
+
+
+def _bert(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
+    config = transformers.BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
+        hidden_act=options.gelu,
+        hidden_dropout_prob=shape.dropout,
+        attention_probs_dropout_prob=shape.dropout,
+        attn_implementation=options.attention,
+    )
+    model = transformers.BertForPreTraining(config)
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        labels = torch.full_like(batch["token_ids"], -100)
+        labels.scatter_(1, batch["mask_positions"], batch["mask_ids"])
+        return model(
+            input_ids=batch["token_ids"],
+            token_type_ids=batch["segment_ids"],
+            attention_mask=batch["padding_mask"],
+            labels=labels,
+            next_sentence_label=batch["next_sentence_label"],
+        ).loss
+
+    return model, loss_of
+
+
+def _gpt(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
+    config = transformers.GPT2Config(
+        vocab_size=shape.vocabulary,
+        n_embd=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        activation_function=options.gelu,
+        resid_pdrop=shape.dropout,
+        embd_pdrop=shape.dropout,
+        attn_pdrop=shape.dropout,
+        use_cache=False,
+        attn_implementation=options.attention,
+    )
+    model = transformers.GPT2LMHeadModel(config)
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        return model(
+            input_ids=batch["token_ids"],
+            labels=batch["label_ids"],
+            shift_labels=batch["label_ids"],
+        ).loss
+
+    return model, loss_of
+
+
+def _elmo(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
+    model = Elmo(shape, distinct=options.distinct)
+    return model, model.loss
+
+
+class Elmo(nn.Module):
+    """The language model in both directions, without the clips that torch.nn.LSTM does not have."""
+
+    def __init__(self, shape: Shape, *, distinct: bool) -> None:
+        super().__init__()
+        filters = sum(count for _, count in ELMO_FILTERS)
+        self.shape = shape
+        self.distinct = distinct
+        self.characters = nn.Embedding(training_batches.CHARACTERS, 16)
+        self.convolutions = nn.ModuleList(nn.Conv1d(16, count, w) for w, count in ELMO_FILTERS)
+        self.carry = nn.Linear(filters, filters)
+        self.transform = nn.Linear(filters, filters)
+        self.projection = nn.Linear(filters, shape.width)
+        self.lstms = nn.ModuleList(
+            nn.ModuleList(
+                nn.LSTM(shape.width, shape.units, proj_size=shape.width)
+                for _ in range(shape.layers)
+            )
+            for _ in range(2)
+        )
+        self.softmax = nn.Embedding(shape.vocabulary, shape.width)
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        nn.init.normal_(self.softmax.weight, std=shape.width**-0.5)
+        nn.init.constant_(self.carry.bias, -2.0)
+        self.states: list[list[tuple[torch.Tensor, torch.Tensor] | None]] = [
+            [None] * shape.layers for _ in range(2)
+        ]
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean of both directions."""
+        both = torch.stack([batch["character_ids"], batch["backward_character_ids"]])
+        words = self.words(both.transpose(1, 2).flatten(0, 2))  # time first
+        tokens = words.view(2, self.shape.time, self.shape.batch, self.shape.width)
+        losses = []
+        for direction, labels in enumerate(("next_ids", "previous_ids")):
+            inputs = tokens[direction]
+            for depth, lstm in enumerate(self.lstms[direction]):
+                dropped = F.dropout(inputs, self.shape.dropout, self.training)
+                outputs, (h, c) = lstm(dropped, self.states[direction][depth])
+                self.states[direction][depth] = (h.detach(), c.detach())
+                inputs = outputs + dropped if depth else outputs
+            hidden = F.dropout(inputs, self.shape.dropout, self.training)
+            losses.append(self.sampled(hidden.flatten(0, 1), batch[labels].t().flatten()))
+        return torch.stack(losses).mean()
+
+    def words(self, rows: torch.Tensor) -> torch.Tensor:
+        """Character ids `[words, 50]` → `[words, width]`."""
+        if self.distinct:
+            distinct, places = torch.unique(rows, dim=0, return_inverse=True)
+            return F.embedding(places, self.vectors(distinct))
+        return self.vectors(rows)
+
+    def vectors(self, rows: torch.Tensor) -> torch.Tensor:
+        """Likewise, each row computed."""
+        letters = self.characters(rows).transpose(1, 2)
+        x = torch.cat([F.relu(each(letters).amax(dim=2)) for each in self.convolutions], dim=1)
+        gate = torch.sigmoid(self.carry(x))
+        x = gate * F.relu(self.transform(x)) + (1 - gate) * x
+        return self.projection(x)
+
+    def sampled(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean loss over candidates drawn with P(w) ~ log((w + 2) / (w + 1)) and the label."""
+        total = math.log(self.shape.vocabulary + 1)
+        drawn = (torch.rand(self.shape.candidates) * total).exp().long() - 1
+        drawn = drawn.clamp_(0, self.shape.vocabulary - 1)
+        others = torch.addmm(self.offsets(drawn), hidden, self.softmax(drawn).t())
+        others = others.masked_fill(drawn == labels[:, None], torch.finfo(others.dtype).min)
+        wanted = (hidden * self.softmax(labels)).sum(dim=1) + self.offsets(labels)
+        logits = torch.cat([wanted[:, None], others], dim=1)
+        return F.cross_entropy(logits, torch.zeros_like(labels))
+
+    def offsets(self, words: torch.Tensor) -> torch.Tensor:
+        """Bias less the logarithm of the expected number of draws."""
+        share = torch.log1p(1.0 / (words + 1.0)) / math.log(self.shape.vocabulary + 1)
+        return self.bias[words] - torch.log(self.shape.candidates * share)
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    tensor = torch.as_tensor(np.ascontiguousarray(value))
+    return tensor if tensor.is_floating_point() else tensor.long()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("family", choices=list(SHAPES))
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--fused", type=int, default=1, help="the optimizer's fused kernel")
+    parser.add_argument("--attention", default="sdpa", choices=("sdpa", "eager"))
+    parser.add_argument("--gelu", default="gelu_pytorch_tanh")
+    parser.add_argument("--distinct", type=int, default=1, help="each distinct word once")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
