@@ -22,15 +22,16 @@ import tensorflow as tf
 
 from benchmarks.cores import PEAK_SIZE, answer
 from benchmarks.training_batches import ELMO_FILTERS, SHAPES, Shape, batches
-from models import training
 from models.bert.config import BertBackboneConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
+from models.devices import Devices
 from models.elmo.config import ElmoBackboneConfig, ElmoObjectiveConfig
 from models.gpt.config import GptBackboneConfig, GptObjectiveConfig
 from models.memory import keep_freed_memory
 from models.objective import Objective
 from models.optimizer import build_optimizer
 from models.registry import FAMILIES
+from models.training_step import compile_steps
 
 JIT_COMPILE = {"bert": False, "gpt": False, "elmo": False}
 """Whichever way is faster on a CPU; docs/decisions/0017-speed-of-the-step.md has both."""
@@ -52,11 +53,11 @@ def main() -> None:
     model, objective = build(options.family)
     step = compile_step(model, objective, options.family, jit_compile=jit)
     data = [
-        {name: tf.constant(value) for name, value in batch.items()}
+        {name: tf.constant(value)[tf.newaxis] for name, value in batch.items()}
         for batch in batches(options.family, options.batches)
     ]
     begun = time.perf_counter()
-    loss = float(step(data[0])["loss"])
+    loss = float(step(data[0])["loss"][0])
     told = {
         "parameters": sum(int(tf.size(w.value)) for w in model.trainable_variables),
         "first_loss": loss,
@@ -69,7 +70,7 @@ def main() -> None:
     matrix = tf.random.uniform((PEAK_SIZE, PEAK_SIZE))
     multiply = tf.function(lambda one, other: tf.matmul(one, other))
     answer(
-        lambda: float(step(next(given))["loss"]),
+        lambda: float(step(next(given))["loss"][0]),
         lambda: multiply(matrix, matrix).numpy(),
     )
 
@@ -91,13 +92,14 @@ def build(family: str) -> tuple[keras.Model, Objective]:
 def compile_step(
     model: keras.Model, objective: Objective, family: str, *, jit_compile: bool
 ) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
-    """The step that `models.training.train` runs."""
+    """The step that `models.training.train` runs, of features `[1, batch, …]`."""
     config = TrainingConfig(
         batch_size=SHAPES[family].batch, jit_compile=jit_compile, optimizer=OPTIMIZERS[family]
     )
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
-    return training._compile_step(model, objective, optimizer, config)
+    steps = compile_steps(model, objective, optimizer, config, Devices())
+    return lambda batch: steps(batch, False)
 
 
 def _configs(family: str, shape: Shape) -> tuple[Any, Any]:

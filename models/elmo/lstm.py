@@ -30,11 +30,11 @@ class State(NamedTuple):
     """`[layers, batch, projection]`, without what a skip connection adds."""
 
 
-def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
-    """The state of one direction before the first token."""
+def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor, dtype: str = "float32") -> State:
+    """The state of one direction before the first token, as layers compute in."""
     return State(
-        tf.zeros([config.layers, batch, config.units]),
-        tf.zeros([config.layers, batch, config.projection]),
+        tf.zeros([config.layers, batch, config.units], dtype),
+        tf.zeros([config.layers, batch, config.projection], dtype),
     )
 
 
@@ -209,7 +209,7 @@ class ElmoLstm(keras.layers.Layer):
         """
         lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
         tokens = tokens * tf.cast(padding_mask, tokens.dtype)[:, :, tf.newaxis]
-        state = zero_state(self._config, tf.shape(tokens)[0])
+        state = zero_state(self._config, tf.shape(tokens)[0], self.compute_dtype)
         turned = tf.reverse_sequence(tokens, lengths, seq_axis=1)
         (forward, backward), _ = self.run(
             DIRECTIONS, [tokens, turned], padding_mask, [state, state], training

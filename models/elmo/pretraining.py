@@ -128,6 +128,7 @@ class _Streams(keras.layers.Layer):
                     shape=(streams, layers, width),
                     initializer="zeros",
                     trainable=False,
+                    autocast=False,
                     name=f"{direction}_{part}",
                 )
                 setattr(self, f"{direction}_{part}", weight)
@@ -138,7 +139,8 @@ class _Streams(keras.layers.Layer):
         kept = continues[:, tf.newaxis, tf.newaxis]
 
         def part(name: str) -> tf.Tensor:
-            return tf.transpose(tf.gather(getattr(self, name).value, stream) * kept, [1, 0, 2])
+            carried = tf.gather(getattr(self, name).value, stream) * kept
+            return tf.cast(tf.transpose(carried, [1, 0, 2]), self.compute_dtype)
 
         forward, backward = (
             State(part(f"{direction}_cells"), part(f"{direction}_outputs"))
@@ -151,7 +153,7 @@ class _Streams(keras.layers.Layer):
         for direction, state in zip(DIRECTIONS, states, strict=True):
             for name, value in state._asdict().items():
                 weight = getattr(self, f"{direction}_{name}")
-                new = tf.transpose(value, [1, 0, 2])
+                new = tf.cast(tf.transpose(value, [1, 0, 2]), weight.dtype)
                 weight.assign(tf.tensor_scatter_nd_update(weight.value, stream[:, None], new))
 
 

@@ -30,7 +30,9 @@ class WordSoftmax(keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(stddev=width**-0.5),
             name="kernel",
         )
-        self.bias = self.add_weight(shape=(words,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(
+            shape=(words,), initializer="zeros", name="bias", autocast=False
+        )
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 

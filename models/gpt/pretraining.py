@@ -12,6 +12,27 @@ from models.baselines import BigramBaseline, UnigramBaseline
 from models.gpt.backbone import GptDecoder
 
 
+class _Judge(keras.layers.Layer):
+    """Logits `[batch · time, vocabulary]` by labels `[batch, time]`: both `[batch, time]`, float32:
+    negative log-likelihood, and 1 where the likeliest is right."""
+
+    def call(
+        self, logits: keras.KerasTensor, labels: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        ops = keras.ops
+        flat = ops.reshape(labels, (-1,))
+        nll = ops.sparse_categorical_crossentropy(flat, logits, from_logits=True)
+        best = ops.cast(ops.argmax(logits, axis=-1), flat.dtype)
+        correct = ops.cast(ops.equal(best, flat), "float32")
+        return ops.reshape(nll, ops.shape(labels)), ops.reshape(correct, ops.shape(labels))
+
+    def compute_output_shape(
+        self, logits_shape: tuple[int | None, ...], labels_shape: tuple[int | None, ...]
+    ) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+        """Labels' shape, twice."""
+        return labels_shape, labels_shape
+
+
 class GptPretraining(keras.Model):
     """The next token at every position (Radford et al., 2018, section 3.1).
 
@@ -43,15 +64,11 @@ class GptPretraining(keras.Model):
         # of the second once for each row of a batch.
         states = backbone(tokens)["sequence_output"]
         logits = backbone.logits(ops.reshape(states, (-1, states.shape[-1])))
-        nll = ops.sparse_categorical_crossentropy(
-            ops.reshape(labels, (-1,)), logits, from_logits=True
-        )
-        best = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
-        nll, best = (ops.reshape(each, (-1, sequence_length)) for each in (nll, best))
+        nll, correct = _Judge(name="judge")(logits, labels)
         unigram_nll, unigram_correct = unigram(labels)
         by_token = {
             "nll_sum": nll,
-            "correct_count": ops.cast(ops.equal(best, labels), "float32"),
+            "correct_count": correct,
             "token_count": ops.ones_like(weights),
             "unigram_nll_sum": unigram_nll,
             "unigram_correct_count": unigram_correct,

@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -155,3 +156,27 @@ def test_a_familys_step_is_one_program_of_static_shapes(name):
     assert "[<=" not in program  # a bound is what XLA writes for a size that it does not know
     on_the_host = ("custom-call(", "infeed(", "outfeed(", "send(", "recv(")
     assert [word for word in on_the_host if word in program] == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_trains_in_bfloat16_with_weights_in_float32(name):
+    def losses(policy):
+        keras.config.set_dtype_policy(policy)
+        try:
+            objective, model, features = little(name)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        config = dataclasses.replace(CONFIG, batch_size=2)
+        optimizer = build_optimizer(config.optimizer, 10)
+        optimizer.build(model.trainable_variables)
+        steps = compile_steps(model, objective, optimizer, config, Devices())
+        batch = {name: tf.stack([value] * 2) for name, value in features.items()}
+        found = steps(batch, False)["loss"].numpy()
+        held_out = model(features, training=False)
+        assert all(np.isfinite(value).all() for value in held_out.values())
+        assert {str(v.dtype) for v in model.trainable_variables} == {"float32"}
+        return found
+
+    full, half = losses("float32"), losses("mixed_bfloat16")
+    assert not np.array_equal(full, half)
+    np.testing.assert_allclose(half[0], full[0], rtol=0.05)
