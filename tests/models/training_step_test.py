@@ -132,6 +132,7 @@ def _multiply_adds(operation):
     return float(inner) * float(np.prod([float(n) for n in operation.outputs[0].shape]))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_step_is_one_program_of_static_shapes(name):
     """What a TPU asks for: XLA compiles all of it, with no shape left open and nothing on the host.
