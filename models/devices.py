@@ -151,24 +151,31 @@ class Devices:
 
         return int(total(self.strategy.experimental_distribute_values_from_function(given)))
 
+    def peak(self, dtype: tf.DType = tf.float32) -> float:
+        """Floating-point operations a second that a large product of matrices reaches.
 
-def peak_operations(dtype: tf.DType = tf.float32) -> float:
-    """Floating-point operations a second that a large product of matrices reaches on this device.
+        Of all replicas together; the fastest of some products, for which it takes a tenth of a
+        second.
+        """
 
-    The fastest of some; takes a tenth of a second.
-    """
-    multiply = tf.function(lambda matrix: tf.reduce_sum(matrix @ matrix), autograph=False)
-    size, seconds = 512, 0.0
-    while seconds < _PEAK_SECONDS and size < _LARGEST:
-        size *= 2
-        matrix = tf.ones([size, size], dtype)
-        multiply(matrix).numpy()
-        seconds = math.inf
-        for _ in range(3):
-            begun = time.perf_counter()
-            multiply(matrix).numpy()
-            seconds = min(seconds, time.perf_counter() - begun)
-    return 2.0 * size**3 / seconds
+        def product(matrix: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_sum(matrix @ matrix)
+
+        @tf.function(autograph=False)
+        def multiply(matrix: tf.Tensor) -> Any:
+            return self.strategy.run(product, args=(matrix,))
+
+        size, seconds = 512, 0.0
+        while seconds < _PEAK_SECONDS and size < _LARGEST:
+            size *= 2
+            matrix = tf.ones([size, size], dtype)
+            self.first(multiply(matrix)).numpy()
+            seconds = math.inf
+            for _ in range(3):
+                begun = time.perf_counter()
+                self.first(multiply(matrix)).numpy()
+                seconds = min(seconds, time.perf_counter() - begun)
+        return self.replicas * 2.0 * size**3 / seconds
 
 
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:

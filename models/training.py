@@ -22,7 +22,7 @@ import tensorflow as tf
 from models.batches import Batches
 from models.checkpoints import Checkpoints
 from models.config import TrainingConfig
-from models.devices import Devices, Features, peak_operations
+from models.devices import Devices, Features
 from models.errors import ConfigError, Preempted
 from models.objective import Objective
 from models.optimizer import build_optimizer
@@ -184,7 +184,7 @@ def _work(
     dtype = tf.bfloat16 if config.precision == "mixed_bfloat16" else tf.float32
     return Work(
         lambda time: 6.0 * config.batch_size * objective.multiply_adds(model, time),
-        peak_operations(dtype) * devices.replicas,
+        devices.peak(dtype),
     )
 
 

@@ -32,7 +32,8 @@ EXIT_PREEMPTED = 75  # sysexits.h: a temporary failure, to be tried again
 EXIT_INTERRUPTED = 130
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
-Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed."""
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 75 training
+was ended from outside and is saved."""
 
 _Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
 _Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from models.config import DevicesConfig
-from models.devices import Devices, peak_operations
+from models.devices import Devices
 from models.errors import ConfigError, Preempted
 
 
@@ -126,7 +126,7 @@ def _raise_in(devices: Devices, error: Exception) -> None:
 
 
 def test_the_peak_is_what_a_product_of_matrices_reaches() -> None:
-    found = peak_operations()
+    found = Devices().peak()
     matrix = tf.ones((1024, 1024))
     begun = time.perf_counter()
     for _ in range(3):
