@@ -2,8 +2,8 @@
 
     python -m benchmarks.checkpoint_benchmark [--steps 24] [--every 4]
 
-The step is the training benchmark's. Prints the time of steps far from a save, of `save`, and of the
-steps beside which a checkpoint is written, and the stall: how much longer a save makes the
+The step is the training benchmark's. Prints the time of steps far from a save, of `save`, and of
+the steps beside which a checkpoint is written, and the stall: how much longer a save makes the
 steps up to the next one, all together.
 """
 
