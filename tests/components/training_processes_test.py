@@ -15,7 +15,7 @@ from models.errors import ConfigError, Preempted
 from tests.components.little_job import TRAINING, little_job, write_examples
 
 TWO = DevicesConfig(strategy="multi_worker", processes=2)
-SLOW = dataclasses.replace(TRAINING, steps=400, held_out_steps=0)
+SLOW = dataclasses.replace(TRAINING, steps=150, held_out_steps=0, checkpoint_seconds=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,7 @@ def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
         started[victim].kill()
 
     monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    monkeypatch.setattr(training_processes, "_END_SECONDS", 5.0)
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Preempted):
@@ -81,7 +82,7 @@ def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
     assert all(process.poll() is not None for process in started)
     train_in_processes(job, 2)
     lines = (job.folder / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 401))
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 151))
 
 
 def test_without_processes_and_tf_config_there_is_nobody_to_train_with(

@@ -134,7 +134,7 @@ def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> No
             "training__length_buckets": 2,
         }
         return finish(
-            arguments(tmp_path / "corpus.jsonl", tmp_path / "runs", "--span", "1", **given)
+            arguments(tmp_path / "corpus.jsonl", tmp_path / "runs", "--span", "latest", **given)
         )
 
     assert "blessed and pushed" in phase(32, 5, 60)
