@@ -57,9 +57,7 @@ def main() -> None:
     variables = [v.value for v in (*model.variables, *optimizer.variables)]
     number = tf.Variable(0, dtype=tf.int64)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(pathlib.Path(folder), number, 1, variables=variables)
-        checkpoints.save()  # the first one makes the copies' memory
-        checkpoints.close()
+        checkpoints = Checkpoints(pathlib.Path(folder), number, 1, [number, *variables])
         quiet = [step() for _ in range(options.steps)]
         saves, beside = [], []
         for _ in range(options.steps // options.every):

@@ -1,17 +1,18 @@
 """Checkpoints that are whole or not taken, and that no step waits for.
 
-TensorFlow copies the variables and writes them beside the training. A process may be killed while
-it does, and a disk may lose what it was given: before a checkpoint is taken every byte of it is
-read, which checks TensorFlow's checksums, and where it is damaged the one before is taken.
+A thread writes them beside the training. A process may be killed while it does, and a disk may lose
+what it was given: before a checkpoint is taken every byte of it is read, which checks TensorFlow's
+checksums, and where it is damaged the one before is taken.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
 import pathlib
 import re
 import shutil
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -24,20 +25,23 @@ class Checkpoints:
 
     Args:
         folder: belongs to this run alone.
-        step: int64 variable, steps done; a part of each checkpoint, and its number.
+        step: int64, one of the variables; its value is the number of a checkpoint.
         keep: how many whole ones stay beside the one that is being written.
-        parts: trackables, or lists of them, that a checkpoint holds.
+        variables: what a checkpoint holds, in an order that is always the same.
 
     Attributes:
         folder: as given.
     """
 
-    def __init__(self, folder: pathlib.Path, step: tf.Variable, keep: int, **parts: Any) -> None:
+    def __init__(
+        self, folder: pathlib.Path, step: tf.Variable, keep: int, variables: Sequence[tf.Variable]
+    ) -> None:
         self.folder = folder
         self._step = step
         self._keep = keep
-        self._checkpoint = tf.train.Checkpoint(step=step, **parts)
-        self._options = tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True)
+        self._variables = {str(place): variable for place, variable in enumerate(variables)}
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        self._written: concurrent.futures.Future[None] | None = None
 
     def restore(self) -> int:
         """Takes the newest checkpoint that is whole, if any, and removes those that are not.
@@ -57,24 +61,52 @@ class Checkpoints:
 
     def restore_step(self, number: int) -> bool:
         """Takes the checkpoint of a step; false, and nothing is taken, if it is not whole."""
-        path = str(self.folder / f"ckpt-{number}")
-        fault = _fault(path)
-        if fault is not None:
+        try:
+            reader = tf.train.load_checkpoint(self._path(number))
+            values = [reader.get_tensor(name) for name in self._variables]
+        except Exception as error:  # TensorFlow's reader has errors of many kinds for it
+            fault = f"{error}".splitlines()[0][:200]
             _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
             return False
-        self._checkpoint.restore(path).assert_consumed()
+        for variable, value in zip(self._variables.values(), values, strict=True):
+            variable.assign(value)
         return True
 
     def save(self) -> None:
-        """Begins to write a checkpoint; waits for the last one, if that is still being written."""
-        path = str(self.folder / f"ckpt-{int(self._step)}")
-        self._checkpoint.write(path, options=self._options)
+        """Begins to write a checkpoint; waits for the last one, if that is still being written.
+
+        Raises:
+            tf.errors.OpError: the last one could not be written.
+        """
+        self.close()
+        # Of a variable in this memory this is no copy: what changes it afterwards makes a new one.
+        with tf.device("CPU"):
+            values = [tf.identity(variable) for variable in self._variables.values()]
+        self._written = self._writer.submit(self._write, int(self._step), values)
         for number in self._numbers()[self._keep :]:
             self._remove(number)
 
     def close(self) -> None:
-        """Waits until what was begun is written."""
-        self._checkpoint.sync()
+        """Waits until what was begun is written.
+
+        Raises:
+            tf.errors.OpError: it could not be.
+        """
+        written, self._written = self._written, None
+        if written:
+            written.result()
+
+    def _write(self, number: int, values: Sequence[tf.Tensor]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tf.raw_ops.SaveV2(
+            prefix=self._path(number),
+            tensor_names=list(self._variables),
+            shape_and_slices=[""] * len(values),
+            tensors=values,
+        )
+
+    def _path(self, number: int) -> str:
+        return str(self.folder / f"ckpt-{number}")
 
     def _remove(self, number: int) -> None:
         files = self.folder.glob(f"ckpt-{number}.*")
@@ -85,14 +117,3 @@ class Checkpoints:
         """Of all checkpoints that are there, the newest first."""
         found = (_INDEX.fullmatch(file.name) for file in self.folder.glob("ckpt-*.index"))
         return sorted((int(match[1]) for match in found if match), reverse=True)
-
-
-def _fault(path: str) -> str | None:
-    """What keeps a checkpoint from being read, if anything does."""
-    try:
-        reader = tf.train.load_checkpoint(path)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except Exception as error:  # TensorFlow's reader has errors of many kinds for it
-        return f"{error}".splitlines()[0][:200]
-    return None

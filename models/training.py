@@ -92,8 +92,7 @@ def _train(
         folder,
         position.step,
         config.keep_checkpoints,
-        variables=_values([*model.variables, *optimizer.variables]),
-        position=position,
+        [*position.variables, *_values([*model.variables, *optimizer.variables])],
     )
     resumed_from = _restore(checkpoints, devices)
     if resumed_from:
@@ -102,7 +101,9 @@ def _train(
     record = TrainingRecord(
         logs, resumed_from, config.steps, _work(model, objective, config, devices)
     )
-    best = Checkpoints(folder / "best", position.best_step, 1, variables=_values(model.variables))
+    best = Checkpoints(
+        folder / "best", position.best_step, 1, [position.best_step, *_values(model.variables)]
+    )
     profile = TrainingProfile(logs)
     looks = config.held_out_steps if held_out else 0
     saved_at = time.monotonic()

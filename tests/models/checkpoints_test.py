@@ -1,6 +1,7 @@
 import logging
 import pathlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 import pytest
 import tensorflow as tf
@@ -14,7 +15,7 @@ class Counter:
     def __init__(self, folder: pathlib.Path, keep: int = 2) -> None:
         self.step = tf.Variable(0, dtype=tf.int64)
         self.weights = tf.Variable(tf.zeros([1_000]))
-        self.checkpoints = Checkpoints(folder, self.step, keep, variables=[self.weights])
+        self.checkpoints = Checkpoints(folder, self.step, keep, [self.step, self.weights])
 
     def count(self, steps: int) -> None:
         for _ in range(steps):
@@ -46,13 +47,41 @@ def test_there_is_nothing_to_take(tmp_path: pathlib.Path) -> None:
     assert restored(tmp_path).state() == (0, [0.0])
 
 
-def test_the_newest_is_taken_and_what_changed_behind_it_is_not(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("how", ["eager", "graph", "xla"])
+def test_what_changes_while_it_is_being_written_is_not_in_it(
+    tmp_path: pathlib.Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counter = Counter(tmp_path)
-    counter.count(2)
+    write, changed = counter.checkpoints._write, threading.Event()
+
+    def late(number: int, values: Sequence[tf.Tensor]) -> None:
+        assert changed.wait(60)
+        write(number, values)
+
+    monkeypatch.setattr(counter.checkpoints, "_write", late)
+
+    def change() -> None:
+        counter.weights.assign_add(tf.ones_like(counter.weights))
+        counter.weights.assign(counter.weights * 3.0)
+
+    changing = change if how == "eager" else tf.function(change, jit_compile=how == "xla")
+    changing()
+    counter.step.assign_add(1)
     counter.checkpoints.save()
-    counter.weights.assign(tf.fill([1_000], 7.0))  # while it is being written
+    changing()
+    changed.set()
     counter.checkpoints.close()
-    assert restored(tmp_path).state() == (2, [2.0])
+    assert counter.state() == (1, [12.0])
+    assert restored(tmp_path).state() == (1, [3.0])
+
+
+def test_what_could_not_be_written_is_told_at_the_next_save(tmp_path: pathlib.Path) -> None:
+    counter = Counter(tmp_path)
+    counter.checkpoints.folder = tmp_path / "file"
+    counter.checkpoints.folder.write_bytes(b"")
+    counter.checkpoints.save()
+    with pytest.raises(FileExistsError):
+        counter.checkpoints.save()
 
 
 def test_as_many_stay_as_are_kept_beside_the_one_being_written(tmp_path: pathlib.Path) -> None:
@@ -70,7 +99,7 @@ def empty(path: pathlib.Path) -> None:
 
 def flip(path: pathlib.Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 3] ^= 1  # of an index, a byte that is used
     path.write_bytes(content)
 
 
@@ -97,6 +126,27 @@ def test_a_damaged_one_is_told_and_the_one_before_is_taken(
     assert restored(tmp_path).state() == (4, [4.0])
 
 
+def test_whatever_byte_of_an_index_is_damaged_no_wrong_value_is_taken(
+    tmp_path: pathlib.Path,
+) -> None:
+    Counter(tmp_path).count(1)
+    index = tmp_path / "ckpt-1.index"
+    whole = index.read_bytes()
+    counter = Counter(tmp_path)
+    taken = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        index.write_bytes(damaged)
+        if counter.checkpoints.restore_step(1):  # the byte is not used
+            taken += 1
+            assert counter.state() == (1, [1.0])
+            counter.weights.assign(tf.zeros([1_000]))
+            counter.step.assign(0)
+        assert counter.state() == (0, [0.0])
+    assert 0 < taken < len(whole) / 2
+
+
 def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(2)
     for path in tmp_path.glob("*.data*"):
@@ -108,7 +158,6 @@ def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) 
 def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(1)
     (tmp_path / "ckpt-2.data-00000-of-00001").write_bytes(b"without its index")
-    (tmp_path / "ckpt-2_temp").mkdir()
-    (tmp_path / "ckpt-2_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    (tmp_path / "ckpt-3.data-00000-of-00001.tempstate12345").write_bytes(b"half")
     assert restored(tmp_path).state() == (1, [1.0])
     assert names(tmp_path) == files(1)
