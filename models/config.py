@@ -106,6 +106,9 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     log_steps: int = 20
     """Steps between two records in TensorBoard and between two looks at the loss."""
+    max_loss_rise: float = 10.0
+    """How far above the first step's loss, in nats, the mean of ten steps may be before training is
+    taken to diverge and stops; 0: as far as numbers go."""
     held_out_steps: int = 0
     """Steps between two looks at the loss on the held-out examples; 0: none. With them the weights
     of the best look are exported, not the last ones."""

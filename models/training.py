@@ -59,7 +59,8 @@ def train(
 
     Raises:
         ConfigError: an epoch has no whole batch, or the batch does not come out even.
-        TrainingDiverged: the loss or the gradient is not finite; names the file of the batch.
+        TrainingDiverged: the loss or the gradient is not finite, or the loss has risen too far;
+            names the file of the batch.
         Preempted: a process got SIGTERM, after which the step that was at work is saved.
     """
     if config.patience and not (held_out and config.held_out_steps):
@@ -99,7 +100,12 @@ def _train(
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
     logs = folder / "logs" if devices.chief else folder / "logs" / f"worker-{devices.worker}"
     record = TrainingRecord(
-        logs, resumed_from, config.steps, _work(model, objective, config, devices)
+        logs,
+        resumed_from,
+        config.steps,
+        _work(model, objective, config, devices),
+        max_rise=config.max_loss_rise,
+        first_loss=float(position.first_loss),
     )
     best = Checkpoints(
         folder / "best", position.best_step, 1, [position.best_step, *_values(model.variables)]
@@ -124,6 +130,8 @@ def _train(
                 position.step.assign(step)
                 position.batch.assign_add(step - before)
                 record.add(before, features, state)
+                if before == 0:
+                    position.first_loss.assign(record.first_loss)
                 ending = asked.is_set()
                 if devices.workers > 1:  # all have to end at the same step, and for one reason
                     record.check()
@@ -243,13 +251,14 @@ def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
 
 
 class _Position(tf.Module):
-    """Where a run is: steps and batches done, and the best held-out loss so far."""
+    """Where a run is: steps and batches done, the first loss and the best held-out one so far."""
 
     def __init__(self) -> None:
         super().__init__()
         self.step = tf.Variable(0, dtype=tf.int64)
         self.epoch = tf.Variable(0, dtype=tf.int64)
         self.batch = tf.Variable(0, dtype=tf.int64)  # of the epoch
+        self.first_loss = tf.Variable(math.nan, dtype=tf.float64)
         self.best_step = tf.Variable(0, dtype=tf.int64)
         self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
         self.waited = tf.Variable(0, dtype=tf.int64)  # looks since the best one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import logging
@@ -19,6 +20,7 @@ from models.errors import TrainingDiverged
 _log = logging.getLogger("polyseme.training")
 _PROGRESS_SECONDS = 5.0
 _UNSEEN_STEPS = 10  # a look waits for the device
+_RISEN_STEPS = 10
 _COUNTS = ("tokens", "positions", "asked")
 
 Features = Mapping[str, tf.Tensor]
@@ -64,7 +66,9 @@ class Work(NamedTuple):
 class TrainingRecord:
     """The run's figures: TensorBoard, training.jsonl and a progress line every few seconds.
 
-    Looks at all losses, at least once in ten steps, and stops at the first that is not finite.
+    Looks at all losses, at least once in ten steps, and stops at the first that is not finite, or
+    where the mean of ten is too far above the first one: clipped gradients and normalized layers
+    keep most runs with far too high a learning rate finite.
     `padding_share` is of all positions since the record before. `mfu`, the model FLOP/s utilization
     of Chowdhery et al., 2022 ("PaLM"), is the share of the peak that the model's own operations
     make up; an estimate, as the rest of a step is not counted.
@@ -74,10 +78,22 @@ class TrainingRecord:
         resumed_from: the step that this process starts from.
         steps: of the whole run.
         work: for the MFU; without it there is none.
+        max_rise: see `TrainingConfig.max_loss_rise`.
+        first_loss: of the run's first step; NaN if that is still to come.
+
+    Attributes:
+        first_loss: likewise, from the first `add` on.
     """
 
     def __init__(
-        self, folder: pathlib.Path, resumed_from: int, steps: int, work: Work | None = None
+        self,
+        folder: pathlib.Path,
+        resumed_from: int,
+        steps: int,
+        work: Work | None = None,
+        *,
+        max_rise: float = 0.0,
+        first_loss: float = math.nan,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "training.jsonl"
@@ -94,6 +110,9 @@ class TrainingRecord:
         self._first = resumed_from
         self._steps = steps
         self._work = work
+        self._max_rise = max_rise
+        self.first_loss = first_loss
+        self._latest: collections.deque[float] = collections.deque(maxlen=_RISEN_STEPS)
         self._begun = self._shown = time.monotonic()
         self._warm: tuple[int, float] | None = None  # after the first step, which compiles
         self._unseen: list[_Steps] = []
@@ -167,17 +186,18 @@ class TrainingRecord:
         """Looks at all steps that were not looked at yet.
 
         Raises:
-            TrainingDiverged: a loss or a gradient is not finite; the batch is in a file.
+            TrainingDiverged: a loss or a gradient is not finite, or losses have risen too far; the
+                batch is in a file.
         """
         for before, batches, state in self._unseen:
             columns = {name: np.asarray(values) for name, values in state.items()}
             for place in range(len(columns["loss"])):
                 step = before + place + 1
                 figures = {k: float(v[place]) for k, v in columns.items() if k not in _COUNTS}
-                if not all(math.isfinite(value) for value in figures.values()):
-                    raise self._diverged(
-                        step, {name: np.asarray(v)[place] for name, v in batches.items()}, figures
-                    )
+                fault = self._fault(figures)
+                if fault:
+                    batch = {name: np.asarray(v)[place] for name, v in batches.items()}
+                    raise self._diverged(step, batch, fault)
                 tokens = int(columns["tokens"][place])
                 self._counted += tokens
                 self._real += tokens
@@ -194,14 +214,27 @@ class TrainingRecord:
                 self._figures["mfu"] = self._mfu
         self._unseen.clear()
 
-    def _diverged(
-        self, step: int, batch: Mapping[str, np.ndarray], figures: Mapping[str, float]
-    ) -> TrainingDiverged:
+    def _fault(self, figures: Mapping[str, float]) -> str | None:
+        """What is wrong with the next step, if anything is."""
+        loss = figures["loss"]
+        if not all(math.isfinite(value) for value in figures.values()):
+            return f"the loss is {loss}, the gradient's norm {figures['gradient_norm']}"
+        if math.isnan(self.first_loss):
+            self.first_loss = loss
+        self._latest.append(loss)
+        mean = sum(self._latest) / _RISEN_STEPS
+        if 0.0 < self._max_rise < mean - self.first_loss and len(self._latest) == _RISEN_STEPS:
+            return (
+                f"the loss rises: {mean:.2f} in the mean of the last {_RISEN_STEPS} steps, "
+                f"{self.first_loss:.2f} at the first"
+            )
+        return None
+
+    def _diverged(self, step: int, batch: Mapping[str, np.ndarray], fault: str) -> TrainingDiverged:
         path = self._path.with_name(f"diverged-at-step-{step}.npz")
         np.savez_compressed(path, **batch)
         return TrainingDiverged(
-            f"the loss is {figures['loss']}, the gradient's norm "
-            f"{figures['gradient_norm']}; the batch is in {path}",
+            f"{fault}; the batch is in {path}",
             where=f"training step {step}",
             remedy="lower training.optimizer.learning_rate or lengthen warmup_steps",
         )

@@ -105,6 +105,46 @@ def test_of_steps_in_one_call_the_first_that_diverged_is_found(tmp_path: pathlib
         assert saved["label"].tolist() == [[6.0], [2.0]]
 
 
+def rising(record: TrainingRecord, before: int = 0) -> int:
+    """Trains with losses 2, 3, 4, …; gives the step at which it stops, of 100."""
+    try:
+        for step in range(before + 1, 101):
+            record.add(step - 1, batches(float(step)), state(step + 1.0))
+    except TrainingDiverged as error:
+        return int((error.where or "").removeprefix("training step "))
+    return 100
+
+
+def test_a_mean_of_ten_losses_that_is_far_above_the_first_one_stops(
+    tmp_path: pathlib.Path,
+) -> None:
+    # Mean of the ten steps up to n: n - 3.5 = 2 + 10 at n = 15.5.
+    assert rising(TrainingRecord(tmp_path, 0, 100, max_rise=10.0)) == 16
+    with np.load(tmp_path / "diverged-at-step-16.npz") as saved:
+        assert saved["label"].tolist() == [[16.0], [2.0]]
+    assert rising(TrainingRecord(tmp_path, 0, 100, max_rise=0.0)) == 100
+
+
+def test_a_rise_is_told_in_numbers_and_one_bad_step_is_none(tmp_path: pathlib.Path) -> None:
+    record = TrainingRecord(tmp_path, 0, 100, max_rise=10.0)
+    record.add(0, batches(1.0), state(2.0))
+    record.add(1, batches(*[1.0] * 9), state(100.0, *[2.0] * 8))  # mean 11.8
+    record.check()
+    record.add(10, batches(1.0), state(100.0))
+    with pytest.raises(TrainingDiverged) as caught:
+        record.check()
+    assert caught.value.what == (
+        "the loss rises: 21.60 in the mean of the last 10 steps, 2.00 at the first; the batch is "
+        f"in {tmp_path / 'diverged-at-step-11.npz'}"
+    )
+
+
+def test_a_run_that_goes_on_compares_with_the_first_loss_of_all(tmp_path: pathlib.Path) -> None:
+    record = TrainingRecord(tmp_path, 50, 100, max_rise=60.0, first_loss=2.0)
+    assert rising(record, before=50) == 66  # 66 - 3.5 > 62; with the loss of step 51 not at all
+    assert record.first_loss == 2.0
+
+
 def test_what_was_not_looked_at_is_before_a_checkpoint(tmp_path: pathlib.Path) -> None:
     record = TrainingRecord(tmp_path, 0, 100)
     record.add(0, batches(1.0), state(1.0))
