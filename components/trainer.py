@@ -27,7 +27,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
-        TrainingDiverged: the loss stopped being finite.
+        TrainingDiverged: see `models.training.train`.
         Preempted: training was cut short and is saved.
     """
     values = (fn_args.hyperparameters or {}).get("values", {})

@@ -166,7 +166,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
 
     Raises:
         ConfigError: the base model doesn't fit the configuration, or there are no such devices.
-        TrainingDiverged: the loss stopped being finite.
+        TrainingDiverged: see `models.training.train`.
         Preempted: the process was asked to end, or another one that trains with it is gone.
     """
     devices = devices or Devices(from_json(DevicesConfig, job.devices))

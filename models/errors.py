@@ -45,7 +45,7 @@ class ConfigError(PolysemeError):
 
 
 class TrainingDiverged(PolysemeError):
-    """The loss or a gradient stopped being finite."""
+    """A loss or a gradient is not finite, or losses have risen too far."""
 
 
 class Preempted(PolysemeError):

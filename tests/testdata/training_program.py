@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import signal
@@ -22,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from models.errors import Preempted
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _TEXTS = 400
@@ -95,32 +98,28 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def main() -> None:
-    family_name, folder, given = sys.argv[1], pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
+def run(
+    family_name: str,
+    folder: pathlib.Path,
+    given_training: Mapping[str, Any],
+    given_devices: Mapping[str, Any] | None = None,
+    dropout: float = 0.0,
+) -> None:
+    """What the program does, in this process."""
     import tensorflow as tf
 
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    parts = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[4])
-    tf.config.set_logical_device_configuration(cpu, parts)
+    from models.batches import example_batches
     from models.config import DevicesConfig, TrainingConfig, from_json
     from models.devices import Devices
-
-    training = from_json(TrainingConfig, json.dumps(given["training"]))
-    devices = Devices(from_json(DevicesConfig, json.dumps(given["devices"])))
-
-    import logging
-
-    from models.batches import example_batches
-    from models.errors import Preempted
     from models.registry import FAMILIES
     from models.training import train
     from tests.testdata.little_families import LITTLE, build_model
 
-    logging.basicConfig(level=logging.INFO)
+    training = from_json(TrainingConfig, json.dumps(given_training))
+    devices = Devices(from_json(DevicesConfig, json.dumps(given_devices or {})))
     family, little = FAMILIES[family_name], LITTLE[family_name]
     config = dataclasses.replace(
-        little.CONFIG,
-        backbone=dataclasses.replace(little.CONFIG.backbone, dropout=given["dropout"]),
+        little.CONFIG, backbone=dataclasses.replace(little.CONFIG.backbone, dropout=dropout)
     )
     if family_name == "elmo":
         streams = dataclasses.replace(config.objective, streams=training.batch_size, candidates=0)
@@ -133,13 +132,30 @@ def main() -> None:
     files = [str(path) for path in sorted((folder / "examples").glob("*.gz"))]
     spec = objective.feature_spec()
     batches = example_batches(files, training, spec, objective.streams, devices)
+    train(model, objective, batches, training, folder / "run", devices=devices)
+    variables = {f"{i}": np.asarray(devices.first(v.value)) for i, v in enumerate(model.variables)}
+    np.savez(folder / f"weights-{devices.worker}.npz", **variables)
+
+
+def main() -> None:
+    given = json.loads(sys.argv[3])
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[4])
+    tf.config.set_logical_device_configuration(cpu, parts)
+    logging.basicConfig(level=logging.INFO)
     try:
-        train(model, objective, batches, training, folder / "run", devices=devices)
+        run(
+            sys.argv[1],
+            pathlib.Path(sys.argv[2]),
+            given["training"],
+            given["devices"],
+            given["dropout"],
+        )
     except Preempted as error:
         print(error)
         sys.exit(75)
-    variables = {f"{i}": np.asarray(devices.first(v.value)) for i, v in enumerate(model.variables)}
-    np.savez(folder / f"weights-{devices.worker}.npz", **variables)
 
 
 def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None:
