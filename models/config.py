@@ -9,6 +9,10 @@ from models.errors import ConfigError
 
 T = TypeVar("T")
 
+PROFILE = "POLYSEME_PROFILE"
+"""The environment variable that asks for a trace of training; no configuration does, as what is
+trained, and what it is kept under, must not depend on it."""
+
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """The dataclass `kind` of a JSON object, nested dataclasses included, types checked.

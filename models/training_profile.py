@@ -10,11 +10,10 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from models.config import PROFILE
+
 _log = logging.getLogger("polyseme.training")
 
-PROFILE = "POLYSEME_PROFILE"
-"""The environment variable that asks for a trace; no configuration does, as what is trained, and
-what it is kept under, must not depend on it."""
 _BEGIN, _END = 3, 8  # calls; the first ones compile
 
 

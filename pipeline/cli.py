@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from models.config import PROFILE
 from models.errors import ConfigError, DataRefused, PolysemeError, Preempted
 from pipeline import display
 from pipeline.config import PipelineConfig, pipeline_folder
@@ -77,7 +78,7 @@ def run(
             f"{config.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
         )
     if profile:
-        os.environ["POLYSEME_PROFILE"] = "1"
+        os.environ[PROFILE] = "1"
     from pipeline.run import run_pipeline  # ML Metadata
 
     outcome = run_pipeline(config, span)

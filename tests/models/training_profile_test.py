@@ -3,7 +3,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from models.training_profile import PROFILE, TrainingProfile
+from models.config import PROFILE
+from models.training_profile import TrainingProfile
 
 
 def _run(folder: pathlib.Path, calls: int) -> list[pathlib.Path]:
