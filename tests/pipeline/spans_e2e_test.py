@@ -46,7 +46,11 @@ def first(corpus: pathlib.Path) -> str:
 @pytest.fixture(scope="module")
 def worse(corpus: pathlib.Path, first: str) -> str:
     """The next span with a learning rate that undoes what was learned."""
-    ruin = {"training__optimizer__learning_rate": 3.0, "training__steps": 30}
+    ruin = {
+        "training__optimizer__learning_rate": 3.0,
+        "training__steps": 30,
+        "training__max_loss_rise": 0.0,  # it is to end and be judged
+    }
     bounds = {
         "model__objective__max_regression": 0.02,
         "model__objective__min_accuracy_over_unigram": 0.0,
