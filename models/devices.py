@@ -19,7 +19,7 @@ from models.errors import ConfigError, Preempted
 
 Features = Mapping[str, tf.Tensor]
 
-_PEAK_SECONDS = 0.01  # a product takes at least, which starting it does not
+_PEAK_SECONDS = 0.04  # a product takes at least, which starting it does not
 _LARGEST = 16_384
 
 _GONE = (
@@ -154,7 +154,7 @@ class Devices:
     def peak(self, dtype: tf.DType = tf.float32) -> float:
         """Floating-point operations a second that a large product of matrices reaches.
 
-        Of all replicas together; the fastest of some products, for which it takes a tenth of a
+        Of all replicas together; the fastest of some products, for which it takes some tenths of a
         second.
         """
 
