@@ -74,10 +74,17 @@ types: setup  ## Checks types
 bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the arrows between folders
 	bash tests/bazel/run.sh test //:fast
 
+BENCH ?= *
 .PHONY: bench
-bench: setup  ## Runs the benchmarks
+bench: setup  ## Runs the benchmarks, or those of them that BENCH= names: training, say
 	python -m pipeline corpus sotu
-	@for file in benchmarks/*_benchmark.py; do python -m "benchmarks.$$(basename "$$file" .py)"; done
+	@failed=(); \
+	for file in benchmarks/$(BENCH)_benchmark.py; do \
+	  name=$$(basename "$$file" .py); \
+	  echo "== $$name"; \
+	  python -m "benchmarks.$$name" || failed+=("$$name"); \
+	done; \
+	if (($${#failed[@]})); then echo "failed: $${failed[*]}"; exit 1; fi
 
 .PHONY: lock
 lock: setup  ## Resolves pyproject.toml's dependencies anew into requirements.lock
