@@ -1,7 +1,7 @@
 """Checkpoints that are whole or not taken, and that no step waits for.
 
 A thread writes them beside the training. A process may be killed while it does, and a disk may lose
-what it was given: before a checkpoint is taken every byte of it is read, which checks TensorFlow's
+what it was given: before a checkpoint is taken every value of it is read, which checks TensorFlow's
 checksums, and where it is damaged the one before is taken.
 """
 

@@ -16,7 +16,7 @@ from components.config import CleaningConfig
 from tests.components.text_to_examples import run
 from tests.testdata.small_corpus import ROOT, text
 
-pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 # A record that names no source gets its file's, which another order would change.
 GOOD = [{"id": f"d{n}", "text": text(n), "source": "small"} for n in range(891)]
 FILES = 5

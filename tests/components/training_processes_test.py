@@ -55,7 +55,7 @@ def test_what_a_process_finds_wrong_is_told_as_its_own_error(
 
 
 @pytest.mark.e2e
-@pytest.mark.one_stack
+@pytest.mark.hostile
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, victim: int

@@ -10,7 +10,7 @@ import pytest
 from models.checkpoints import Checkpoints
 from tests.components.little_search import RATE, SIZE, arguments, build_examples, searched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 
 class _Killed(BaseException):

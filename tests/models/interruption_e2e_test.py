@@ -1,7 +1,7 @@
 """Killed and asked to end at random moments, training ends with the weights of a run that was not.
 
 `POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the whole of it, which takes four to seven minutes for a
-family and a number of processes; without it there are a few of each for two of these.
+family and a number of processes; without it there are a few of each.
 """
 
 import contextlib
@@ -62,14 +62,14 @@ def interrupt(
 
 
 @pytest.mark.e2e
-@pytest.mark.one_stack
+@pytest.mark.hostile
 @pytest.mark.parametrize("count", [1, 2], ids=["one process", "two processes"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     family: str, count: int, tmp_path: pathlib.Path
 ) -> None:
-    if "POLYSEME_KILLS" not in os.environ and (family, count) not in (("bert", 1), ("elmo", 2)):
-        pytest.skip("a shuffled order alone and carried states in two processes stand for all")
+    if count == 2 and family != "elmo" and "POLYSEME_KILLS" not in os.environ:
+        pytest.skip("ELMo, which carries most from step to step, stands for all unless asked")
     write_examples(family, tmp_path, streams=8)
     chance = random.Random(f"{family} {count}")
     steps = STEPS_A_TRY[family] * (KILLS + TERMS)

@@ -21,7 +21,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pipeline.metadata import DATABASE, RunHistory
 from tests.testdata.small_corpus import arguments, files_below, finish, start, states, write_corpus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 # In the order they run; resolvers only look things up.
 COMPONENTS = (

@@ -114,7 +114,6 @@ def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, sec
     assert f"blessed and pushed as version {before[-1]}" in again
 
 
-@pytest.mark.one_stack
 def test_changed_text_under_the_same_name_is_no_cache_hit(
     corpus: pathlib.Path, second: str
 ) -> None:
@@ -127,7 +126,6 @@ def test_changed_text_under_the_same_name_is_no_cache_hit(
     assert states(again)["Trainer"] == "done"
 
 
-@pytest.mark.one_stack
 def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> None:
     """As BERT was, on 128 tokens and then on 512: here two runs of one name and span."""
     write_corpus(tmp_path / "corpus.jsonl", range(400))
