@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
 
 from models.errors import ConfigError
 
@@ -30,6 +31,21 @@ def from_json(kind: type[T], text: str | bytes) -> T:
             f"{first['msg']}, got {first['input']!r:.80}",
             where=".".join([kind.__name__, *map(str, first["loc"])]),
         ) from error
+
+
+def _check(config: Any, *, positive: Iterable[str], not_negative: Iterable[str]) -> None:
+    """Checks numbers of a configuration, by their fields' names.
+
+    Raises:
+        ConfigError: naming the first field that is out of its bounds.
+    """
+    for names, bound in ((positive, "above 0"), (not_negative, "0 or more")):
+        for name in names:
+            value = getattr(config, name)
+            if not (value > 0 or (value == 0 and bound == "0 or more")):  # NaN is neither
+                raise ConfigError(
+                    f"it should be {bound}, got {value!r}", where=f"{type(config).__name__}.{name}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,16 +75,36 @@ class OptimizerConfig:
     beta_2: float = 0.999
     epsilon: float = 1e-6
     clip_norm: float = 1.0
-    """Global gradient norm above which gradients are scaled down."""
+    """Global gradient norm above which gradients are scaled down; 0: they never are."""
     bias_correction: bool = False
     """google-research/bert leaves Adam's bias correction out."""
     initial_accumulator: float = 1.0
     """What Adagrad's sums of squared gradients start from."""
 
+    def __post_init__(self) -> None:
+        # Adam with a variable, or Adagrad with a row, that has no gradient yet divides by the two.
+        _check(
+            self,
+            positive=("epsilon", "initial_accumulator", "layer_decay"),
+            not_negative=(
+                "learning_rate",
+                "warmup_steps",
+                "final_learning_rate",
+                "weight_decay",
+                "beta_1",
+                "beta_2",
+                "clip_norm",
+            ),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class DevicesConfig:
-    """Where training computes, which changes no more than rounding; see models/devices.py."""
+    """Where training computes; see models/devices.py.
+
+    It changes no more than rounding, and the draws of dropout and of ELMo's sampled softmax, which
+    each replica has its own of.
+    """
 
     strategy: Literal["one", "mirrored", "multi_worker", "tpu"] = "one"
     """One device; several of one machine; several processes, of one machine or of many; a TPU."""
@@ -83,6 +119,9 @@ class DevicesConfig:
     """Steps that are run without coming back to Python."""
     readers: int = 4
     """Files of examples that are read at a time; the order of examples does not depend on it."""
+
+    def __post_init__(self) -> None:
+        _check(self, positive=("steps_per_call", "readers"), not_negative=("processes",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,3 +162,19 @@ class TrainingConfig:
     shuffle_buffer: int = 20_000
     """Examples held in memory to draw the order from."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            positive=(
+                "steps",
+                "batch_size",
+                "accumulation",
+                "length_buckets",
+                "keep_checkpoints",
+                "log_steps",
+                "held_out_batches",
+                "shuffle_buffer",
+            ),
+            not_negative=("checkpoint_seconds", "max_loss_rise", "held_out_steps", "patience"),
+        )

@@ -87,7 +87,7 @@ class Devices:
                 raise
             raise Preempted(
                 "another process of this training is gone; training goes on from its last "
-                "checkpoint",
+                f"checkpoint ({type(error).__name__}: {str(error).strip().splitlines()[0]:.200})",
                 where=f"process {self.worker} of {self.workers}",
                 remedy="give the same command again",
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,18 +72,34 @@ class Adam(keras.optimizers.Adam):
 
     Args:
         decay: of the weights.
+        not_decayed: see `OptimizerConfig.not_decayed`.
         bias_correction: divides m by 1 - β₁ᵗ and v by 1 - β₂ᵗ at step t, from 1.
         trust_ratio: LAMB.
         adam: what Keras's Adam takes.
     """
 
     def __init__(
-        self, *, decay: float, bias_correction: bool, trust_ratio: bool, **adam: Any
+        self,
+        *,
+        decay: float,
+        not_decayed: Sequence[str],
+        bias_correction: bool,
+        trust_ratio: bool,
+        **adam: Any,
     ) -> None:
         super().__init__(**adam)
         self.decay = decay
+        self.not_decayed = tuple(not_decayed)
         self.bias_correction = bias_correction
         self.trust_ratio = trust_ratio
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the moments of the variables, and finds those that do not decay."""
+        # Here, as `update_step` gets TensorFlow's variables, whose names are paths that end in ":0"
+        self.exclude_from_weight_decay(
+            [v for v in variables if any(re.search(name, v.name) for name in self.not_decayed)]
+        )
+        super().build(variables)
 
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
@@ -115,6 +132,7 @@ class Adam(keras.optimizers.Adam):
         return {
             **super().get_config(),
             "decay": self.decay,
+            "not_decayed": list(self.not_decayed),
             "bias_correction": self.bias_correction,
             "trust_ratio": self.trust_ratio,
         }
@@ -150,10 +168,10 @@ def build_optimizer(
             beta_2=config.beta_2,
             epsilon=config.epsilon,
             decay=config.weight_decay,
+            not_decayed=config.not_decayed,
             bias_correction=config.bias_correction,
             trust_ratio=config.kind == "lamb",
         )
-        optimizer.exclude_from_weight_decay(var_names=list(config.not_decayed))
     if config.layer_decay != 1.0:
         shares = {
             optimizer._var_key(variable): config.layer_decay ** (len(layers) - depth)

@@ -110,6 +110,7 @@ def _train(
     best = Checkpoints(
         folder / "best", position.best_step, 1, [position.best_step, *_values(model.variables)]
     )
+    _check_best(best, int(position.best_step), devices)
     profile = TrainingProfile(logs)
     looks = config.held_out_steps if held_out else 0
     saved_at = time.monotonic()
@@ -149,19 +150,14 @@ def _train(
                 if last or late or ending:
                     record.check()  # nothing that is not finite is ever saved
                     if devices.chief:
-                        best.close()  # what the checkpoint says of it has to be there
-                        checkpoints.save()
+                        checkpoints.save(behind=best)
                     saved_at = time.monotonic()
                 if last:
                     break
                 if ending:
                     checkpoints.close()
                     devices.agree(step)
-                    raise Preempted(
-                        f"the process was asked to end; training is saved at step {step} of "
-                        f"{config.steps}",
-                        remedy="give the same command again to go on from there",
-                    )
+                    raise _preempted(step, config.steps)
             else:
                 if int(position.batch) == 0:
                     raise ConfigError(
@@ -174,16 +170,37 @@ def _train(
                     position.batch.assign(0)
     record.close(int(position.step))
     devices.agree(int(position.step))  # till all that the chief writes is there
+    if asked.is_set() and devices.workers == 1:  # else who started the processes tells of it
+        raise _preempted(int(position.step), config.steps)
     if int(position.best_step):
         wanted = int(position.best_step)
         if not best.restore_step(wanted):
-            raise ConfigError(
-                f"the weights of step {wanted}, the best ones, are lost",
-                where=str(folder / "best"),
-                remedy="remove the folder above it, and give the same command again",
-            )
+            raise _lost(best, wanted)
         _log.info("the weights are those of step %d, the best on held-out examples", wanted)
     return record.result(resumed_from)
+
+
+def _check_best(best: Checkpoints, step: int, devices: Devices) -> None:
+    """Sees to it that the best weights so far are there, and none of what comes after them."""
+    if devices.chief:
+        best.keep_only([step])
+        if step and not best.whole(step):
+            raise _lost(best, step)
+
+
+def _lost(best: Checkpoints, step: int) -> ConfigError:
+    return ConfigError(
+        f"the weights of step {step}, the best ones, are lost",
+        where=str(best.folder),
+        remedy="remove the folder above it, and give the same command again",
+    )
+
+
+def _preempted(step: int, steps: int) -> Preempted:
+    return Preempted(
+        f"the process was asked to end; training is saved at step {step} of {steps}",
+        remedy="give the same command again to go on from there",
+    )
 
 
 def _work(

@@ -46,8 +46,16 @@ class TrainingProfile:
             self.close()
 
     def close(self) -> None:
-        """Writes the trace, if one is at work."""
+        """Writes the trace, if one is at work; says so if one was wanted and never begun."""
         if self._at_work:
             tf.profiler.experimental.stop()
             self._at_work = False
             _log.info("a trace of some steps is in %s", self._folder / "plugins" / "profile")
+        elif self._wanted:
+            _log.warning(
+                "no trace was taken: it begins with call %d, and this process made %d; train more "
+                "steps, or lower devices.steps_per_call",
+                _BEGIN + 1,
+                self._calls,
+            )
+        self._wanted = False

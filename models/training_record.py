@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -97,16 +98,8 @@ class TrainingRecord:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "training.jsonl"
-        kept = []
-        if resumed_from and self._path.exists():  # lines past the checkpoint are made again
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line
-                for line in lines
-                if line.endswith("\n") and json.loads(line)["step"] <= resumed_from
-            ]
-        self._path.write_text("".join(kept), encoding="utf-8")
-        self._board = tf.summary.create_file_writer(str(folder))
+        _cut(self._path, resumed_from)  # what is past the checkpoint is made again
+        self._board = _board(folder, resumed_from)
         self._first = resumed_from
         self._steps = steps
         self._work = work
@@ -267,6 +260,48 @@ class TrainingRecord:
         progress = {"progress": (step, self._steps)}  # for who shows a bar
         _log.info("step %d/%d  %s%s%s", step, self._steps, terms, pace, left, extra=progress)
         self._shown = now
+
+
+def _cut(path: pathlib.Path, last: int) -> None:
+    """Leaves the lines up to step `last` in the file, and makes it if there is none."""
+    lines = path.read_bytes().splitlines() if last and path.exists() else []
+    steps = [_step(line) for line in lines]
+    if unread := steps.count(None):
+        _log.warning("%d lines of %s can't be read and are left out", unread, path)
+    kept = [
+        line + b"\n"
+        for line, step in zip(lines, steps, strict=True)
+        if step is not None and step <= last
+    ]
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.writelines(kept)
+        file.flush()
+        os.fsync(file.fileno())  # else a machine without power may keep the name and lose the lines
+    partial.replace(path)
+
+
+def _step(line: bytes) -> int | None:
+    """None if the line is no record: one that was being written as the power went is of NULs."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return step if isinstance(step, int) else None
+
+
+def _board(folder: pathlib.Path, resumed_from: int) -> tf.summary.SummaryWriter:
+    """TensorBoard's file of this process, in which it leaves out later steps of those before."""
+    board = tf.summary.create_file_writer(str(folder))
+    start = tf.compat.v1.Event(
+        wall_time=time.time(),
+        step=resumed_from + 1,
+        session_log=tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START),
+    )
+    # TensorBoard takes the steps from this one on out of the files before, if those began with one
+    # too; TensorFlow has no public function that writes an event.
+    tf.raw_ops.ImportEvent(writer=board._resource, event=start.SerializeToString())
+    return board
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,9 @@
 import logging
 import pathlib
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -54,9 +56,9 @@ def test_what_changes_while_it_is_being_written_is_not_in_it(
     counter = Counter(tmp_path)
     write, changed = counter.checkpoints._write, threading.Event()
 
-    def late(number: int, values: Sequence[tf.Tensor]) -> None:
+    def late(*given: Any) -> None:
         assert changed.wait(60)
-        write(number, values)
+        write(*given)
 
     monkeypatch.setattr(counter.checkpoints, "_write", late)
 
@@ -147,12 +149,76 @@ def test_whatever_byte_of_an_index_is_damaged_no_wrong_value_is_taken(
     assert 0 < taken < len(whole) / 2
 
 
+def test_one_that_may_not_be_opened_is_not_taken_for_damaged(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Counter(tmp_path).count(2)
+
+    def refuse(path: pathlib.Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(pathlib.Path, "open", refuse)
+        with pytest.raises(PermissionError):
+            restored(tmp_path)
+    assert restored(tmp_path).state() == (2, [2.0])
+
+
+def test_one_is_not_there_before_what_it_tells_of(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
+    write, allowed = best.checkpoints._write, threading.Event()
+
+    def late(*given: Any) -> None:
+        assert allowed.wait(60)
+        write(*given)
+
+    monkeypatch.setattr(best.checkpoints, "_write", late)
+    best.step.assign(7)
+    best.checkpoints.save()
+    counter.step.assign(9)
+    counter.checkpoints.save(behind=best.checkpoints)
+    time.sleep(0.1)
+    assert not list(tmp_path.glob("*/ckpt-*"))
+    allowed.set()
+    counter.checkpoints.close()
+    assert names(tmp_path / "best") == files(7)
+    assert names(tmp_path / "run") == files(9)
+
+
+def test_one_is_not_written_where_what_it_tells_of_could_not_be(tmp_path: pathlib.Path) -> None:
+    counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
+    (tmp_path / "best").write_bytes(b"a file")
+    best.checkpoints.save()
+    counter.checkpoints.save(behind=best.checkpoints)
+    with pytest.raises(FileExistsError):
+        counter.checkpoints.close()
+    assert not (tmp_path / "run").exists()
+
+
+def test_later_ones_than_the_one_being_written_are_no_reason_to_remove_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    Counter(tmp_path, keep=1).count(5)
+    Counter(tmp_path, keep=1).count(2)
+    assert files(2) <= names(tmp_path)
+
+
+def test_all_but_one_are_removed(tmp_path: pathlib.Path) -> None:
+    counter = Counter(tmp_path, keep=5)
+    counter.count(3)
+    (tmp_path / "ckpt-4.data-00000-of-00001").write_bytes(b"without its index")
+    counter.checkpoints.keep_only([2])
+    assert names(tmp_path) == files(2)
+
+
 def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(2)
     for path in tmp_path.glob("*.data*"):
         flip(path)
     assert restored(tmp_path).state() == (0, [0.0])
-    assert names(tmp_path) == set()
+    assert names(tmp_path) == {f"damaged-{name}" for name in files(1, 2)}
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:

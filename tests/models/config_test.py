@@ -4,7 +4,7 @@ import json
 import pytest
 
 from models.bert.config import BertBackboneConfig, BertConfig
-from models.config import OptimizerConfig, TrainingConfig, from_json
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig, from_json
 from models.errors import ConfigError
 
 
@@ -97,6 +97,56 @@ def test_a_wrong_type_is_named_with_its_value(
     assert error.where == where
     assert expected in error.what
     assert error.what.endswith(f", got {value}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "where", "bound", "value"),
+    [
+        (TrainingConfig, '{"accumulation": 0}', "TrainingConfig.accumulation", "above 0", "0"),
+        (
+            TrainingConfig,
+            '{"keep_checkpoints": 0}',
+            "TrainingConfig.keep_checkpoints",
+            "above 0",
+            "0",
+        ),
+        (TrainingConfig, '{"log_steps": -1}', "TrainingConfig.log_steps", "above 0", "-1"),
+        (TrainingConfig, '{"patience": -1}', "TrainingConfig.patience", "0 or more", "-1"),
+        (
+            TrainingConfig,
+            '{"optimizer": {"clip_norm": -1}}',
+            "OptimizerConfig.clip_norm",
+            "0 or more",
+            "-1",
+        ),
+        (
+            OptimizerConfig,
+            '{"initial_accumulator": 0}',
+            "OptimizerConfig.initial_accumulator",
+            "above 0",
+            "0",
+        ),
+        (
+            OptimizerConfig,
+            '{"learning_rate": NaN}',
+            "OptimizerConfig.learning_rate",
+            "0 or more",
+            "nan",
+        ),
+        (DevicesConfig, '{"readers": 0}', "DevicesConfig.readers", "above 0", "0"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_named(
+    kind: type, text: str, where: str, bound: str, value: str
+) -> None:
+    error = refusal(kind, text)
+    assert error.where == where
+    assert error.what.startswith(f"it should be {bound}, got {value}")
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    assert from_json(OptimizerConfig, '{"clip_norm": 0, "warmup_steps": 0}').clip_norm == 0
+    assert TrainingConfig(max_loss_rise=0.0, patience=0, held_out_steps=0).steps == 1_000
 
 
 def test_a_missing_field_is_named() -> None:

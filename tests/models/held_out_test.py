@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -142,6 +143,51 @@ def test_the_best_weights_that_are_damaged_are_missed(
     data.write_bytes(b"")
     with pytest.raises(ConfigError, match="the weights of step 2, the best ones, are lost"):
         run(files, tmp_path, CONFIG, losses())
+
+
+def test_that_the_best_weights_are_lost_is_told_before_training_goes_on(
+    files: list[str], tmp_path: pathlib.Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    left = [1.0, 2.0, 3.0]
+
+    def killing() -> float:
+        if not left:
+            raise Killed
+        return left.pop(0)
+
+    with pytest.raises(Killed):
+        run(files, tmp_path, CONFIG, killing)
+    shutil.rmtree(tmp_path / "best")
+    with pytest.raises(ConfigError, match="the weights of step 2, the best ones, are lost"):
+        run(files, tmp_path, CONFIG, losses())  # no look is taken
+
+
+def test_best_weights_that_are_newer_than_the_checkpoint_are_found_again(
+    files: list[str], tmp_path: pathlib.Path
+) -> None:
+    rarely = dataclasses.replace(CONFIG, checkpoint_seconds=3600.0)
+    given = (3.0, 2.0, 1.0, 4.0, 4.0, 4.0)
+    whole, _ = run(files, tmp_path / "whole", rarely, losses(*given))
+
+    class Killed(BaseException):
+        pass
+
+    left = list(given[:5])
+
+    def killing() -> float:
+        if not left:
+            raise Killed
+        return left.pop(0)
+
+    with pytest.raises(Killed):
+        run(files, tmp_path / "killed", rarely, killing)
+    assert list((tmp_path / "killed" / "best").iterdir())
+    resumed, result = run(files, tmp_path / "killed", rarely, losses(*given))
+    assert result.resumed_from == 0
+    assert same(whole, resumed)
 
 
 def test_patience_needs_something_to_look_at(files: list[str], tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from models.config import OptimizerConfig
 from models.optimizer import WarmupDecay, build_optimizer
+from models.registry import FAMILIES
+from tests.testdata.little_families import LITTLE, build_model
 
 
 @pytest.mark.parametrize(
@@ -145,18 +147,57 @@ def test_the_first_step_of_lamb_is_the_rate_times_the_length():
     assert np.linalg.norm(moved) == pytest.approx(0.5, rel=1e-4)
 
 
-def test_what_does_not_decay_is_said_by_name():
-    kernel = keras.Variable(np.array([1.0], np.float32), name="kernel")
-    bias = keras.Variable(np.array([1.0], np.float32), name="bias")
-    config = OptimizerConfig(
-        learning_rate=0.1, warmup_steps=0, weight_decay=0.5, not_decayed=("kern",)
-    )
+def _not_decayed(variables, **config):
+    """Paths of the variables that a step without gradients leaves as they are."""
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    config = OptimizerConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5, **config)
     optimizer = build_optimizer(config, steps=10)
-    optimizer.build([kernel, bias])
-    nothing = keras.ops.convert_to_tensor(np.zeros(1, np.float32))
-    optimizer.apply([nothing, nothing], [kernel, bias])
-    assert float(kernel[0]) == 1.0
-    assert float(bias[0]) == pytest.approx(0.95)
+    optimizer.build(variables)
+    optimizer.apply([keras.ops.zeros(variable.shape) for variable in variables], variables)
+    found = {variable.path: np.asarray(variable) for variable in variables}
+    for path, value in found.items():
+        assert np.all(value == 1.0) or value == pytest.approx(0.95), path
+    return {path for path, value in found.items() if np.all(value == 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (("kern",), {"bias_head/kernel"}),
+        (("bias",), {"bias_head/bias"}),
+        (("^bias$",), {"bias_head/bias"}),
+        (("head",), set()),
+        (("l$", "s$"), {"bias_head/kernel", "bias_head/bias"}),
+        ((), set()),
+    ],
+)
+def test_what_does_not_decay_is_said_by_name_whatever_the_layer_is_called(patterns, expected):
+    layer = keras.layers.Dense(2, name="bias_head")
+    layer.build((None, 2))
+    assert _not_decayed(layer.trainable_variables, not_decayed=patterns) == expected
+
+
+NOT_DECAYED = {
+    "elmo": {"bias"},
+    "bert": {"bias", "output_bias", "gamma", "beta"},
+    "gpt": {"bias", "gamma", "beta"},
+}
+DECAYED = {
+    "elmo": {"characters", "kernel", "recurrent_kernel", "projection"},
+    "bert": {"embeddings", "kernel"},
+    "gpt": {"embeddings", "kernel"},
+}
+
+
+@pytest.mark.parametrize("name", list(LITTLE))
+def test_by_default_biases_and_layer_norms_do_not_decay(name):
+    little = LITTLE[name]
+    model = build_model(FAMILIES[name], little.CONFIG, little.tokenizer(), seed=0)
+    paths = {variable.path for variable in model.trainable_variables}
+    found = _not_decayed(model.trainable_variables)
+    assert {path.rpartition("/")[2] for path in found} == NOT_DECAYED[name]
+    assert {path.rpartition("/")[2] for path in paths - found} == DECAYED[name]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "lamb", "adagrad"])

@@ -1,3 +1,4 @@
+import logging
 import pathlib
 
 import pytest
@@ -16,26 +17,47 @@ def _run(folder: pathlib.Path, calls: int) -> list[pathlib.Path]:
     return list(folder.glob("plugins/profile/*/*.xplane.pb"))
 
 
-@pytest.mark.parametrize("calls", [5, 20])
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@pytest.mark.parametrize("calls", [4, 5, 20])
 def test_a_trace_is_written_where_it_is_asked_for(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, calls: int
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    calls: int,
 ) -> None:
     monkeypatch.setenv(PROFILE, "1")
     (trace,) = _run(tmp_path, calls)
     content = trace.read_bytes()
     assert b"MatMul" in content
     assert b"RandomUniform" in content
+    assert _warnings(caplog) == []
 
 
-def test_a_run_of_less_calls_has_none(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("calls", [0, 3])
+def test_a_run_of_fewer_calls_has_none_and_is_told_why(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    calls: int,
 ) -> None:
     monkeypatch.setenv(PROFILE, "1")
-    assert _run(tmp_path, 3) == []
+    assert _run(tmp_path, calls) == []
+    assert _warnings(caplog) == [
+        f"no trace was taken: it begins with call 4, and this process made {calls}; train more "
+        "steps, or lower devices.steps_per_call"
+    ]
 
 
+@pytest.mark.parametrize("calls", [3, 20])
 def test_nobody_asked_and_there_is_none(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    calls: int,
 ) -> None:
     monkeypatch.delenv(PROFILE, raising=False)
-    assert _run(tmp_path, 20) == []
+    assert _run(tmp_path, calls) == []
+    assert _warnings(caplog) == []
