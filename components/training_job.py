@@ -17,7 +17,7 @@ from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.devices import Devices
-from models.errors import ConfigError
+from models.errors import ConfigError, Preempted
 from models.examples import parse
 from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
@@ -57,7 +57,7 @@ class TrainingJob:
 
     @property
     def name(self) -> str:
-        """A hash of all that the weights depend on; the devices have no part in it."""
+        """A hash of what the weights depend on, less the devices: a run goes on on others."""
         key = hashlib.sha256()
         for part in (
             self.model,
@@ -167,9 +167,12 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
     Raises:
         ConfigError: the base model doesn't fit the configuration, or there are no such devices.
         TrainingDiverged: see `models.training.train`.
-        Preempted: the process was asked to end, or another one that trains with it is gone.
+        Preempted: the process was asked to end, or another one that trains with it is gone or
+            has another job.
     """
     devices = devices or Devices(from_json(DevicesConfig, job.devices))
+    with devices.all_there():
+        _same_job(job, devices)
     training = from_json(TrainingConfig, job.training)
     model, objective, tokenizer = begin(job, devices)
     spec = objective.feature_spec()
@@ -184,6 +187,22 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
             variable.assign(devices.first(trained.value))
         model = plain
     return Trained(model, objective, tokenizer, result)
+
+
+def _same_job(job: TrainingJob, devices: Devices) -> None:
+    """Sees to it that the chief trains the same, as a job that a killed run left may be another.
+
+    Raises:
+        Preempted: it does not.
+    """
+    number = int(job.name[:15], 16)  # of 60 bits, which an int64 holds
+    if devices.agree(number) != number:
+        raise Preempted(
+            "this process was given another training than the chief's, as a job was left by a run "
+            "that was killed",
+            where=str(job.folder),
+            remedy="give the chief's command again",
+        )
 
 
 def tell(result: TrainingResult) -> None:

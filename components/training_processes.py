@@ -2,7 +2,8 @@
 
 TensorFlow's collective operations want a process that has done nothing yet, and all processes of a
 training end together. So each of them is one of its own, for this job alone; what it says on its
-standard output is our progress, and its last line an error, if there was one.
+standard output is our progress, and its last line an error, if there was one. An error that nobody
+foresaw is none of ours: as from one process it comes as a RuntimeError, its trace in the log.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import types
 from collections.abc import Iterator, Sequence
 
@@ -49,6 +51,7 @@ def train_in_processes(job: TrainingJob, count: int) -> None:
     Raises:
         PolysemeError: what a process has raised, the chief's first.
         Preempted: this process was asked to end, or a process was killed.
+        RuntimeError: a process failed in a way that nobody foresaw, which it tells.
     """
     for stale in pathlib.Path(job.checkpoints).glob(f"*/{JOB}"):
         stale.unlink()
@@ -81,13 +84,17 @@ def run_processes(job: pathlib.Path, environments: Sequence[dict[str, str]]) -> 
         )
         for environment in environments
     ]
-    raised: list[errors.PolysemeError | None] = [None] * len(processes)
+    raised: list[Exception | None] = [None] * len(processes)
 
     def listen(place: int) -> None:
         for line in processes[place].stdout or ():
             if line.startswith(_ERROR):
                 name, what, where, remedy = json.loads(line.removeprefix(_ERROR))
-                raised[place] = getattr(errors, name)(what, where=where, remedy=remedy)
+                raised[place] = (
+                    getattr(errors, name)(what, where=where, remedy=remedy)
+                    if name
+                    else RuntimeError(f"a training process failed: {what}")
+                )
             elif place == 0:
                 step = _STEP.match(line)
                 progress = {"progress": tuple(map(int, step.groups()))} if step else {}
@@ -96,49 +103,76 @@ def run_processes(job: pathlib.Path, environments: Sequence[dict[str, str]]) -> 
     listeners = [threading.Thread(target=listen, args=(i,)) for i in range(len(processes))]
     for listener in listeners:
         listener.start()
-    with _passed_on(processes):
+    codes: list[int | None] = []
+    with _passed_on(processes) as asked:
         try:
-            _wait(processes)
+            codes = _wait(processes)
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
     for listener in listeners:
         listener.join()
+    _raise_worst(raised, codes)
+    if asked:
+        raise errors.Preempted(
+            "the process was asked to end when training was done; its end is saved",
+            remedy="give the same command again to go on from there",
+        )
+
+
+def _raise_worst(raised: Sequence[Exception | None], codes: Sequence[int | None]) -> None:
+    """Raises what ended the processes, if anything did.
+
+    What a person has to mend comes first. Where a process was killed, what the others met for it is
+    no news. `codes` are from before we killed any: None of one that still ran.
+    """
     for error in raised:
-        if error is not None and not isinstance(error, errors.Preempted):
+        if isinstance(error, errors.PolysemeError) and not isinstance(error, errors.Preempted):
             raise error
-    for process, error in zip(processes, raised, strict=True):
-        if process.returncode:
-            raise error or errors.Preempted(
-                f"a training process ended with code {process.returncode}; training goes on from "
-                "its last checkpoint",
+    killed = any(code in (-signal.SIGKILL, -signal.SIGTERM) for code in codes)
+    for error in raised:
+        if isinstance(error, RuntimeError) and not killed:
+            raise error
+    for code, error in zip(codes, raised, strict=True):
+        if isinstance(error, errors.Preempted):
+            raise error
+        if code and (code < 0 or killed):
+            raise errors.Preempted(
+                f"a training process ended with code {code}; training goes on from its last "
+                "checkpoint",
                 where="its messages are in the run's log",
                 remedy="give the same command again",
             )
+    for code in codes:
+        if code:
+            raise RuntimeError(f"a training process ended with code {code}; its log tells why")
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Until all have ended, or some time after the first one that ended badly."""
+def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int | None]:
+    """Until all have ended, or some time after the first that ended badly; gives their codes."""
     deadline = None
     while any(process.poll() is None for process in processes):
         if deadline is None and any(process.returncode for process in processes):
             deadline = time.monotonic() + _END_SECONDS
         if deadline is not None and time.monotonic() > deadline:
-            return
+            break
         time.sleep(0.1)
+    return [process.poll() for process in processes]
 
 
 @contextlib.contextmanager
-def _passed_on(processes: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
-    """Passes SIGTERM on to the processes, which save and end."""
+def _passed_on(processes: Sequence[subprocess.Popen[str]]) -> Iterator[list[int]]:
+    """Passes SIGTERM on to the processes, which save and end; holds the signal once it came."""
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
 
     before = signal.getsignal(signal.SIGTERM)
 
     def pass_on(number: int, frame: types.FrameType | None) -> None:
+        came.append(number)
         for process in processes:
             process.send_signal(signal.SIGTERM)
         if callable(before):
@@ -146,7 +180,7 @@ def _passed_on(processes: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
 
     signal.signal(signal.SIGTERM, pass_on)
     try:
-        yield
+        yield came
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
@@ -190,10 +224,18 @@ def main() -> None:
         trained = train_job(from_json(TrainingJob, pathlib.Path(sys.argv[1]).read_bytes()))
         tell(trained.result)
     except errors.PolysemeError as error:
-        told = [type(error).__name__, error.what, error.where, error.remedy]
-        sys.stdout.write(f"{_ERROR}{json.dumps(told)}\n")
-        sys.stdout.flush()
+        _say(type(error).__name__, error.what, error.where, error.remedy)
         sys.exit(75 if isinstance(error, errors.Preempted) else 1)
+    except Exception as error:
+        traceback.print_exc()
+        _say("", f"{type(error).__name__}: {error}", None, None)
+        sys.exit(1)
+
+
+def _say(name: str, what: str, where: str | None, remedy: str | None) -> None:
+    """Tells the process that started this one of an error; no name: none of ours."""
+    sys.stdout.write(f"{_ERROR}{json.dumps([name, what, where, remedy])}\n")
+    sys.stdout.flush()
 
 
 def _end_with_parent() -> None:

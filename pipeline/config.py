@@ -74,7 +74,7 @@ class PipelineConfig:
 
         Where the input and the evaluation texts lie is left out too: fingerprints stand for their
         bytes. It is what gets exported with the model, so that the same content gives the same
-        bytes.
+        bytes on the same devices.
         """
         fields = dataclasses.asdict(self)
         for name in ("name", "recipe", "runs", "devices", "beam", "serve_in_container"):

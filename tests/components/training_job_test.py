@@ -6,6 +6,8 @@ import pytest
 
 from components.training_job import train_job
 from models.config import DevicesConfig
+from models.devices import Devices
+from models.errors import Preempted
 from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
 
 
@@ -33,6 +35,17 @@ def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
     ]
     assert others[1] == first  # the same model
     assert len({first, *others}) == 4
+
+
+def test_a_process_that_has_another_job_than_the_chief_ends(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chiefs = little_job(tmp_path, examples, training=dataclasses.replace(TRAINING, steps=2))
+    monkeypatch.setattr(Devices, "agree", lambda *_: int(chiefs.name[:15], 16))
+    other = little_job(tmp_path, examples, training=dataclasses.replace(TRAINING, steps=3))
+    with pytest.raises(Preempted, match="another training than the chief's") as caught:
+        train_job(other)
+    assert caught.value.where == str(other.folder)
 
 
 def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_computes_in_float32(

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import threading
 import time
 
@@ -52,6 +54,67 @@ def test_what_a_process_finds_wrong_is_told_as_its_own_error(
     with pytest.raises(ConfigError, match="a batch of 7 can't be computed") as caught:
         train_in_processes(job, 2)
     assert caught.value.where == "training.batch_size"
+
+
+PREEMPTED, FAILED = Preempted("asked to end"), RuntimeError("a training process failed: X")
+WRONG = ConfigError("a batch of 7")
+
+
+@pytest.mark.parametrize(
+    ("raised", "codes", "told"),
+    [
+        ([None, None], [0, 0], None),
+        ([PREEMPTED, PREEMPTED], [75, 75], "asked to end"),
+        ([PREEMPTED, WRONG], [75, 1], "a batch of 7"),
+        ([PREEMPTED, FAILED], [75, 1], "a training process failed: X"),
+        ([FAILED, None], [1, None], "a training process failed: X"),
+        ([FAILED, None], [1, -6], "a training process failed: X"),  # what aborts, aborts for it
+        ([None, PREEMPTED], [-9, 75], "ended with code -9; training goes on"),
+        ([FAILED, None], [1, -9], "ended with code 1; training goes on"),
+        ([None, None], [None, -6], "ended with code -6; training goes on"),
+        ([None, None], [3, 0], "ended with code 3; its log tells why"),
+    ],
+)
+def test_what_ended_the_processes_is_told(raised, codes, told) -> None:  # type: ignore[no-untyped-def]
+    if told is None:
+        training_processes._raise_worst(raised, codes)
+        return
+    with pytest.raises((Preempted, ConfigError, RuntimeError)) as caught:
+        training_processes._raise_worst(raised, codes)
+    assert told in str(caught.value)
+    again = "goes on" in told or told == "asked to end"
+    assert isinstance(caught.value, Preempted) == again
+
+
+def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    job = little_job(tmp_path, examples)
+    lost = dataclasses.replace(job, examples=str(tmp_path / "nowhere"))
+    path = tmp_path / JOB
+    path.write_text(json.dumps(dataclasses.asdict(lost)), encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"process failed: FileNotFoundError: .*nowhere"):
+        training_processes.run_processes(path, [{}])
+
+
+def test_processes_that_were_asked_to_end_when_they_were_done_end_what_started_them(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = training_processes._wait
+
+    def ask_at_the_end(processes):  # type: ignore[no-untyped-def]
+        codes = waits(processes)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [0 for _ in codes]
+
+    monkeypatch.setattr(training_processes, "_wait", ask_at_the_end)
+    monkeypatch.setattr(training_processes.sys, "executable", "true")
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(Preempted, match="asked to end when training was done"):
+            training_processes.run_processes(tmp_path / JOB, [{}])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.e2e
