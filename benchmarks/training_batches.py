@@ -15,7 +15,7 @@ Batch = Mapping[str, np.ndarray]
 
 ELMO_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 CHARACTERS, WORD_LENGTH = 262, 50
-_WORD_START, _WORD_END, _PADDING = 259, 260, 261
+_WORD_START, _WORD_END, PADDING = 259, 260, 261
 _ALPHABET = np.arange(98, 124)  # bytes of a to z, plus 1
 
 
@@ -81,7 +81,7 @@ def step_operations(family: str, batch: Batch) -> float:
         adds = n * layers * (12 * d * d + shape.time * d) + n * words * d
     else:
         rows = np.unique(batch["character_ids"].reshape(-1, WORD_LENGTH), axis=0)
-        places = int((rows != _PADDING).sum(axis=1).max())
+        places = int((rows != PADDING).sum(axis=1).max())
         filters = sum(count for _, count in ELMO_FILTERS)
         word = sum(width * count * 16 * places for width, count in ELMO_FILTERS)
         adds = len(rows) * (word + 2 * filters**2 + filters * d)
@@ -141,7 +141,7 @@ def _spelled(shape: Shape) -> np.ndarray:
     rng = np.random.default_rng(1)
     expected = 2 + 1.6 * np.log10(np.arange(shape.vocabulary) + 1)
     lengths = np.clip(np.round(rng.normal(expected, 2)), 1, 20).astype(int)
-    rows = np.full((shape.vocabulary, WORD_LENGTH), _PADDING, np.int32)
+    rows = np.full((shape.vocabulary, WORD_LENGTH), PADDING, np.int32)
     places = np.arange(WORD_LENGTH)
     letters = rng.choice(_ALPHABET, rows.shape)
     inside = (places >= 1) & (places <= lengths[:, None])

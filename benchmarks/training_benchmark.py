@@ -15,8 +15,8 @@ optimizers and fused GELU, and memory kept between steps as Polyseme keeps it.
 - ELMo, two LSTM layers of 1,024 cells projected to 128 in both directions, the published character
   CNN, one highway layer, a softmax over 8,192 candidates drawn of 50,000 words: torch.nn.LSTM with
   proj_size and the rest written out in training_peer.py. Both compute each distinct word of a batch
-  once; the peer also without that, and the faster one counts. Ours clips cells and outputs besides.
-  Adagrad.
+  once, no further than the longest one's padding counts; the peer also without that, and the faster
+  one counts. Ours clips cells and outputs besides. Adagrad.
 
 Ours is `models.training`'s step, with XLA where that is faster. The share of the peak is of the
 operations that the step needs at least (`training_batches.step_operations`), against the faster
@@ -34,8 +34,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.cores import PEAK_SIZE
 from benchmarks.training_batches import SHAPES, batches, step_operations
@@ -61,6 +62,7 @@ class Side:
 
     name: str
     process: subprocess.Popen[str]
+    complaints: IO[str]
     told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     steps: list[Time] = dataclasses.field(default_factory=list)
     products: list[Time] = dataclasses.field(default_factory=list)
@@ -75,7 +77,11 @@ class Side:
         for line in self.process.stdout:
             if line.startswith(("{", "[")):
                 return json.loads(line)
-        raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        status = self.process.wait()
+        self.complaints.seek(0)
+        raise RuntimeError(
+            f"{self.name} ended with status {status}\n{self.complaints.read()[-2_000:]}"
+        )
 
     def ask(self, line: str) -> list[Time]:
         """What the process answers."""
@@ -108,9 +114,10 @@ def _race(family: str, options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as ending:
         for way in [None, *ways]:
             if way is None:
-                side = Side("Polyseme", _start(_ours(family), {}))
+                side = _start("Polyseme", _ours(family), {})
             else:
-                side = Side(" ".join(["PyTorch", *way]), _start(_theirs(family, way), kept))
+                side = _start(" ".join(["PyTorch", *way]), _theirs(family, way), kept)
+            ending.callback(side.complaints.close)
             ending.callback(side.process.wait)
             ending.callback(side.process.terminate)
             try:
@@ -120,6 +127,8 @@ def _race(family: str, options: argparse.Namespace) -> None:
                 print(f"{family}: {error}", flush=True)
         if not running or running[0].name != "Polyseme":
             raise SystemExit("Polyseme's side did not run")
+        if all("--compile" in side.name for side in running[1:]):
+            raise SystemExit(f"{family}: no peer but compiled ones ran")
         for number in range(options.most_rounds):
             undisturbed = min(
                 sum(others < _DISTURBED for _, others, _ in side.steps) for side in running
@@ -170,17 +179,19 @@ def _theirs(family: str, way: Sequence[str]) -> list[str]:
     ]
 
 
-def _start(command: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(name: str, command: Sequence[str], settings: Mapping[str, str]) -> Side:
     """Starts a side; what it says beside its lines is not shown unless it fails."""
+    complaints = tempfile.TemporaryFile("w+", errors="replace")
     quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=complaints,
         text=True,
         env={**os.environ, **quiet, **settings},
     )
+    return Side(name, process, complaints)
 
 
 def _arguments() -> argparse.Namespace:

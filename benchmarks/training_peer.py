@@ -181,8 +181,13 @@ class Elmo(nn.Module):
         """Character ids `[words, 50]` → `[words, width]`."""
         if self.distinct:
             distinct, places = torch.unique(rows, dim=0, return_inverse=True)
-            return F.embedding(places, self.vectors(distinct))
+            return F.embedding(places, self.vectors(distinct[:, : self.needed(distinct)]))
         return self.vectors(rows)
+
+    def needed(self, rows: torch.Tensor) -> int:
+        """Places of `[words, 50]` that can change a maximum: one stretch of padding is as all."""
+        longest = int((rows != training_batches.PADDING).any(dim=0).sum())
+        return min(longest + max(width for width, _ in ELMO_FILTERS), rows.shape[1])
 
     def vectors(self, rows: torch.Tensor) -> torch.Tensor:
         """Likewise, each row computed."""
