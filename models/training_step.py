@@ -121,22 +121,28 @@ def _replica_step(
         before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(others)}
         state = {i: _apart(others[int(i)], value, devices, 1) for i, value in before.items()}
         updates: _Updates = {}
-        parts = []
+        so_far: Any = None
         for i in range(config.accumulation):
             part = {name: value[i * rows : (i + 1) * rows] for name, value in features.items()}
-            gradients, losses, new = gradients_of(part, totals, {**state, **updates})
+            # Nothing else keeps TensorFlow from computing all parts at once, which would take the
+            # memory of the whole batch. Dropout's masks come of the state alone, so it waits too.
+            part, given = _after(so_far, (part, {**state, **updates}))
+            *found, new = gradients_of(part, totals, given)
             updates |= new
-            parts.append((gradients, losses))
-        gradients, losses = total(tf.nest.map_structure(lambda *each: _sum(each), *parts))
+            # The parts' order decides the rounding.
+            so_far = tf.nest.map_structure(tf.add, so_far, found) if i else found
+        gradients, losses = total(so_far)
         for index, value in updates.items():
             if others[int(index)].name == _SEED:
                 updates[index] = _apart(others[int(index)], value, devices, -1)
             elif devices.replicas > 1:
                 updates[index] = _merged(before[index], value, total)
         norm = tf.linalg.global_norm(gradients)
-        scale = config.optimizer.clip_norm / tf.maximum(norm, config.optimizer.clip_norm)
+        if clip_norm := config.optimizer.clip_norm:
+            scale = clip_norm / tf.maximum(norm, clip_norm)
+            gradients = [gradient * scale for gradient in gradients]
         rate = tf.convert_to_tensor(optimizer.learning_rate)
-        optimizer.apply([g * scale for g in gradients], weights)
+        optimizer.apply(gradients, weights)
         return updates, {
             **losses,
             "gradient_norm": norm,
@@ -178,17 +184,22 @@ def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
         for i, variable in enumerate(others):
             if (value := scope.get_current_value(variable)) is not held[i]:
                 updates[str(i)] = value
-        return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **losses}, updates
+        # A weight that no loss reaches has no gradient, as BERT's pooler where there are no pairs.
+        dense = [
+            tf.zeros_like(weight.value) if gradient is None else tf.convert_to_tensor(gradient)
+            for weight, gradient in zip(weights, gradients, strict=True)
+        ]
+        return dense, {"loss": loss, **losses}, updates
 
     return gradients_of
 
 
-def _sum(values: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """In their order, which decides the rounding."""
-    first, *rest = values
-    for value in rest:
-        first += value
-    return first
+def _after(earlier: Any, values: Any) -> Any:
+    """The values, which are there when all that is earlier, if anything, has been computed."""
+    if earlier is None:
+        return values
+    with tf.control_dependencies([tf.group(earlier)]):
+        return tf.nest.map_structure(tf.identity, values)
 
 
 def _apart(
