@@ -124,7 +124,7 @@ class Checkpoints:
         except MemoryError:
             raise
         except Exception as error:  # TensorFlow's reader has errors of many kinds for it
-            fault = f"{error}".splitlines()[0][:200]
+            fault = f"{error}".partition("\n")[0][:200]
             _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
             return None
 

@@ -85,9 +85,10 @@ class Devices:
         except _GONE as error:
             if self.workers == 1:
                 raise
+            fault = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise Preempted(
                 "another process of this training is gone; training goes on from its last "
-                f"checkpoint ({type(error).__name__}: {str(error).strip().splitlines()[0]:.200})",
+                f"checkpoint ({fault:.200})",
                 where=f"process {self.worker} of {self.workers}",
                 remedy="give the same command again",
             ) from error
@@ -223,8 +224,9 @@ def _tpu(name: str) -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError) as error:
+        fault = f"{error}".partition("\n")[0]
         raise ConfigError(
-            f"no TPU answers: {str(error).splitlines()[0]:.200}",
+            f"no TPU answers: {fault:.200}",
             where="devices.tpu",
             remedy='on a TPU VM give "local", else the name or address of the TPU',
         ) from error
