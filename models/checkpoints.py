@@ -101,9 +101,6 @@ class Checkpoints:
             values = [tf.identity(variable) for variable in self._variables.values()]
         number, first = int(self._step), behind._written if behind else None
         self._written = self._writer.submit(self._write, number, values, first)
-        older = [each for each in self._numbers() if each < number]
-        for each in older[self._keep :]:
-            self._remove(each)
 
     def close(self) -> None:
         """Waits until what was begun is written.
@@ -136,6 +133,9 @@ class Checkpoints:
     ) -> None:
         if first:
             first.result()
+        older = [each for each in self._numbers() if each < number]
+        for each in older[self._keep :]:
+            self._remove(each)
         self.folder.mkdir(parents=True, exist_ok=True)
         tf.raw_ops.SaveV2(
             prefix=self._path(number),
