@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import pathlib
 import subprocess
@@ -13,6 +14,7 @@ from models import errors
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _FLOORS = ("models", "components")  # what is computed; `pipeline` only arranges it
+_LIBRARIES = ("tensorflow", "keras", "keras-hub", "tensorflow-text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Provenance:
         config: fingerprint of the configuration.
         evaluation: fingerprint of the texts that are not to be trained on, empty for none.
         vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
-        code: version of the code, see `code_version`.
+        code: version of the code and of what it computes with, see `code_version`.
     """
 
     name: str
@@ -55,20 +57,22 @@ class Provenance:
 
 
 def code_version(root: pathlib.Path = _ROOT) -> str:
-    """Version of the code that computes: `git <commit>`, or `source <sha256>`.
+    """Version of what computes: `git <commit>`, or `source <sha256>`, and the libraries'.
 
-    The commit is the last one that touched `models` or `components`, so that a new page of
-    documentation doesn't make every model stale. Where they differ from it, or without git, it is
-    the hash of the source files.
+    Other versions of them round, draw and cut otherwise, so that what one has made is not gone on
+    with by another. The commit is the last one that touched `models` or `components`, so that a new
+    page of documentation doesn't make every model stale. Where they differ from it, or without git,
+    it is the hash of the source files.
     """
+    libraries = "".join(f", {name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
     commit = _git(root, "log", "-1", "--format=%H", "--", *_FLOORS)
     if commit and _git(root, "status", "--porcelain", "--", *_FLOORS) == "":
-        return f"git {commit}"
+        return f"git {commit}{libraries}"
     total = hashlib.sha256()
     for file in sorted(path for floor in _FLOORS for path in (root / floor).rglob("*.py")):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         total.update(f"{file.relative_to(root)} {content}\n".encode())
-    return f"source {total.hexdigest()}"
+    return f"source {total.hexdigest()}{libraries}"
 
 
 def files_fingerprint(paths: Sequence[pathlib.Path]) -> str:

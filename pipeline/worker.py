@@ -20,7 +20,8 @@ _log = logging.getLogger("polyseme.worker")
 def work(folder: pathlib.Path, *, once: bool = False) -> None:
     """Takes part in each training of a pipeline, as TF_CONFIG says, until it is asked to end.
 
-    Where a training is cut short it takes part again when the chief goes on with it.
+    Where a training is cut short it takes part again, as long as the chief's job is there or when
+    the chief goes on with it; processes that have different jobs do not train together.
 
     Args:
         folder: the pipeline's, which the chief sees too.
@@ -48,7 +49,6 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
                     state = job.stat()
                     if (state.st_ino, state.st_mtime_ns) in done:
                         continue
-                    done.add((state.st_ino, state.st_mtime_ns))
                     try:
                         run_processes(job, [{}])
                     except Preempted as error:
@@ -56,6 +56,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
                             raise
                         _log.info("%s; waiting for the chief", error.what)
                     else:
+                        done.add((state.st_ino, state.st_mtime_ns))
                         if once:
                             return
             time.sleep(_LOOK_SECONDS)

@@ -44,6 +44,22 @@ def test_a_job_is_done_and_one_that_was_cut_short_again(
     assert ran == ["is cut short", "goes on"]
 
 
+def test_a_job_whose_process_died_before_all_were_there_is_tried_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, ran: list[str]
+) -> None:
+    faults = [Preempted("a training process ended with code -9"), Preempted("it is gone")]
+
+    def run(job: pathlib.Path, environments: list[dict[str, str]]) -> None:
+        ran.append(job.read_text())
+        if faults:
+            raise faults.pop(0)
+
+    monkeypatch.setattr(training_processes, "run_processes", run)
+    write_job(tmp_path, "the same")
+    worker.work(tmp_path, once=True)
+    assert ran == ["the same"] * 3
+
+
 def test_a_job_that_is_done_is_not_done_again(tmp_path: pathlib.Path, ran: list[str]) -> None:
     write_job(tmp_path, "first")
 
