@@ -139,8 +139,8 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Makes the process 'die' as soon as the checkpoint of a step is written; 0 for never."""
     save, last = Checkpoints.save, [0]
 
-    def save_and_die(checkpoints: Checkpoints) -> None:
-        save(checkpoints)
+    def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
+        save(checkpoints, **given)
         if int(checkpoints._step) == last[0]:
             raise _Killed
 

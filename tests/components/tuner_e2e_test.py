@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Makes the process 'die' as soon as a checkpoint, of those counted from 1 on, is written."""
     save, left = Checkpoints.save, [0]
 
-    def save_and_die(checkpoints: Checkpoints) -> None:
-        save(checkpoints)
+    def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
+        save(checkpoints, **given)
         left[0] -= 1
         if left[0] == 0:
             raise _Killed
