@@ -46,10 +46,14 @@ def interrupt(
     at = newest(folder)
     early = how == signal.SIGKILL and chance.random() < 0.2
     begun = time.monotonic()
-    while not early and newest(folder) == at and processes[0].poll() is None:
-        assert time.monotonic() - begun < 120
+    longest = chance.uniform(0.0, 8.0) if early else 120.0
+    while newest(folder) == at and processes[0].poll() is None:
+        if time.monotonic() - begun > longest:
+            assert early
+            break
         time.sleep(0.02)
-    time.sleep(chance.uniform(0.0, 8.0 if early else 0.5))
+    else:
+        time.sleep(chance.uniform(0.0, 0.5))
     victims = list(processes)
     if how == signal.SIGKILL and len(processes) > 1 and chance.random() < 0.5:
         victims = [chance.choice(processes)]  # the others find out
