@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
@@ -39,10 +40,11 @@ def _check(config: Any, *, positive: Iterable[str], not_negative: Iterable[str])
     Raises:
         ConfigError: naming the first field that is out of its bounds.
     """
-    for names, bound in ((positive, "above 0"), (not_negative, "0 or more")):
+    bounds = (positive, operator.gt, "above 0"), (not_negative, operator.ge, "0 or more")
+    for names, holds, bound in bounds:
         for name in names:
             value = getattr(config, name)
-            if not (value > 0 or (value == 0 and bound == "0 or more")):  # NaN is neither
+            if not holds(value, 0):  # nor does it of NaN
                 raise ConfigError(
                     f"it should be {bound}, got {value!r}", where=f"{type(config).__name__}.{name}"
                 )

@@ -39,6 +39,22 @@ def losses(*given: float):
     return lambda: left.pop(0)
 
 
+class Killed(BaseException):
+    pass
+
+
+def then_killed(*given: float):
+    """Gives one after the other, then the process dies."""
+    left = list(given)
+
+    def look() -> float:
+        if not left:
+            raise Killed
+        return left.pop(0)
+
+    return look
+
+
 def records(folder: pathlib.Path) -> list[dict[str, float]]:
     lines = (folder / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
@@ -118,18 +134,8 @@ def test_a_killed_run_ends_with_the_same_best_weights(
     given = (3.0, 1.0, 0.5, 2.0, 1.5, 4.0)
     whole, _ = run(files, tmp_path / "whole", CONFIG, losses(*given))
 
-    class Killed(BaseException):
-        pass
-
-    left = list(given[:looks])
-
-    def killing() -> float:
-        if not left:
-            raise Killed
-        return left.pop(0)
-
     with pytest.raises(Killed):
-        run(files, tmp_path / "killed", CONFIG, killing)
+        run(files, tmp_path / "killed", CONFIG, then_killed(*given[:looks]))
     resumed, result = run(files, tmp_path / "killed", CONFIG, losses(*given[looks:]))
     assert result.resumed_from == 2 * looks + 1
     assert same(whole, resumed)
@@ -148,18 +154,8 @@ def test_the_best_weights_that_are_damaged_are_missed(
 def test_that_the_best_weights_are_lost_is_told_before_training_goes_on(
     files: list[str], tmp_path: pathlib.Path
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    left = [1.0, 2.0, 3.0]
-
-    def killing() -> float:
-        if not left:
-            raise Killed
-        return left.pop(0)
-
     with pytest.raises(Killed):
-        run(files, tmp_path, CONFIG, killing)
+        run(files, tmp_path, CONFIG, then_killed(1.0, 2.0, 3.0))
     shutil.rmtree(tmp_path / "best")
     with pytest.raises(ConfigError, match="the weights of step 2, the best ones, are lost"):
         run(files, tmp_path, CONFIG, losses())  # no look is taken
@@ -172,18 +168,8 @@ def test_best_weights_that_are_newer_than_the_checkpoint_are_found_again(
     given = (3.0, 2.0, 1.0, 4.0, 4.0, 4.0)
     whole, _ = run(files, tmp_path / "whole", rarely, losses(*given))
 
-    class Killed(BaseException):
-        pass
-
-    left = list(given[:5])
-
-    def killing() -> float:
-        if not left:
-            raise Killed
-        return left.pop(0)
-
     with pytest.raises(Killed):
-        run(files, tmp_path / "killed", rarely, killing)
+        run(files, tmp_path / "killed", rarely, then_killed(*given[:5]))
     assert list((tmp_path / "killed" / "best").iterdir())
     resumed, result = run(files, tmp_path / "killed", rarely, losses(*given))
     assert result.resumed_from == 0
