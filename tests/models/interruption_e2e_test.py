@@ -1,6 +1,6 @@
 """Killed and asked to end at random moments, training ends with the weights of a run that was not.
 
-`POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the whole of it, which takes four to seven minutes for a
+`POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the whole of it, which takes five to nine minutes for a
 family and a number of processes; without it there are a few of each.
 """
 
