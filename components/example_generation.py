@@ -134,7 +134,9 @@ class _MakeShard(beam.DoFn):
         documents = read_documents(shard)
         tokenized = tokenize_documents(documents, objective, tokenizer, tally)
         key = (self._seed, self._span, SPLITS.index(split), number)
-        made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
+        made = objective.make_examples(
+            tokenized, np.random.default_rng(key), tally, held_out=split == "eval"
+        )
         examples, positions, real = _write(path, made, Serializer(objective.feature_spec()))
         return {
             "split": split,

@@ -162,6 +162,8 @@ class Objective(Protocol):
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
+        *,
+        held_out: bool = False,
     ) -> Iterator[Examples]:
         """Examples of one group of documents, some at a time, a pure function of its arguments.
 
@@ -169,6 +171,7 @@ class Objective(Protocol):
             documents: one group, sorted by id.
             rng: the only source of chance.
             tally: what was dropped, cut or forced, counted by reason (law 8).
+            held_out: whether the examples are for evaluation, which uses each document once.
         """
 
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:

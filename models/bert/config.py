@@ -52,6 +52,9 @@ class BertObjectiveConfig:
     max_predictions: int = 20
     """Masked positions of an example, at most."""
     masked_share: float = 0.15
+    eval_masked_share: float = 0.15
+    """Share of masked tokens in the evaluation split, so that models trained with different
+    shares are compared on the same task."""
     whole_words: bool = False
     """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
     segmenter: str = "jieba:lcut"
@@ -64,7 +67,8 @@ class BertObjectiveConfig:
     short_sequence_share: float = 0.1
     """Share of examples that aim at a random shorter length."""
     dupe_factor: int = 10
-    """Times each document is used, with other masks and cuts."""
+    """Times each document of the training split is used, with other masks and cuts; those of the
+    evaluation split are used once."""
     min_masked_lm_accuracy: float = 0.0
     """Blessing needs at least this on the evaluation split."""
     min_next_sentence_accuracy: float = 0.0

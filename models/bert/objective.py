@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +80,21 @@ class BertObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
+        *,
+        held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.bert.examples.make_examples`."""
+        """See `models.bert.examples.make_examples`; `held_out` overrides `dupe_factor` by 1.
+
+        Several copies of a document would cost evaluation as many times as much, and would not be
+        independent of each other.
+        """
+        config = self.config
+        if held_out:
+            config = dataclasses.replace(
+                config, dupe_factor=1, masked_share=config.eval_masked_share
+            )
         return examples.make_examples(
-            documents, self.config, self.special_ids, self._goes_on, rng, tally
+            documents, config, self.special_ids, self._goes_on, rng, tally
         )
 
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
@@ -171,7 +183,7 @@ def _check(config: BertObjectiveConfig) -> None:
                 where=f"model.objective.{name}",
                 remedy="Raise it.",
             )
-    for name in ("masked_share", "short_sequence_share"):
+    for name in ("masked_share", "eval_masked_share", "short_sequence_share"):
         if not 0.0 <= getattr(config, name) <= 1.0:
             raise ConfigError(
                 f"{name} is {getattr(config, name)}; it is a share.",

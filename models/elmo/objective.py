@@ -75,8 +75,10 @@ class ElmoObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
+        *,
+        held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.elmo.examples.make_examples`."""
+        """See `models.elmo.examples.make_examples`; `held_out` changes nothing."""
         return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
 
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:

@@ -72,8 +72,10 @@ class GptObjective:
         documents: Sequence[TokenizedDocument],
         rng: np.random.Generator,
         tally: collections.Counter[str],
+        *,
+        held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.gpt.examples.make_examples`."""
+        """See `models.gpt.examples.make_examples`; `held_out` changes nothing."""
         return examples.make_examples(
             documents, self.config, self.end_of_text, self.entries, rng, tally
         )

@@ -71,6 +71,19 @@ def test_the_figures_are_those_of_the_files(made: dict[str, Any]) -> None:
         assert summary["files"] == len(SHARDS if split == "train" else EVAL_SHARDS)
 
 
+def test_the_evaluation_split_is_made_in_one_pass(
+    made: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    once = dataclasses.replace(little_bert.CONFIG.objective, dupe_factor=1)
+    model = dataclasses.replace(little_bert.CONFIG, objective=once)
+    make(tmp_path, made["documents"], model=model)
+    found = contents(tmp_path / "examples")
+    for name in FILES:
+        if name.startswith("Split-"):
+            same = found[name] == made["contents"][name]
+            assert same == name.startswith("Split-eval"), name
+
+
 def test_the_manifest_is_one_that_sha256sum_checks(made: dict[str, Any]) -> None:
     files = [name for name in FILES if name.startswith("Split-")]
     digests = [hashlib.sha256(made["contents"][name]).hexdigest() for name in files]

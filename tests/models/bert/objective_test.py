@@ -105,6 +105,27 @@ def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chanc
     assert set(np.unique(ids)) == {0, 2, 3, 4, *range(5, 30)}
 
 
+def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share(words) -> None:
+    config = dataclasses.replace(
+        CONFIG.objective, dupe_factor=3, masked_share=0.4, eval_masked_share=0.2, max_predictions=12
+    )
+
+    def made(config, **options):
+        blocks = BertObjective(config, words).make_examples(
+            documents(9), np.random.default_rng(0), collections.Counter(), **options
+        )
+        return [example for block in blocks for example in unstack(block)]
+
+    once = made(dataclasses.replace(config, dupe_factor=1, masked_share=0.2))
+    held_out = made(config, held_out=True)
+    np.testing.assert_equal(held_out, once)
+    for examples, share in ((held_out, 0.2), (made(config), 0.4)):
+        for example in examples:
+            wanted = max(1, round(example["padding_mask"].sum() * share))
+            assert example["mask_weights"].sum() == wanted
+    assert len(made(config)) > 2 * len(held_out)
+
+
 def test_examples_longer_than_the_encoder_are_refused(words) -> None:
     backbone = build_backbone(CONFIG.backbone, words)
     fits = dataclasses.replace(CONFIG.objective, sequence_length=32)
