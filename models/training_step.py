@@ -109,6 +109,36 @@ def _replica_step(
             return values
         return tf.distribute.get_replica_context().all_reduce("SUM", values)
 
+    def in_parts(
+        features: Features, totals: Mapping[str, tf.Tensor], state: Mapping[str, tf.Tensor]
+    ) -> tuple[Any, _Updates]:
+        """What `gradients_of` gives, summed over the parts of a batch, one after the other."""
+        parts = {
+            name: tf.reshape(value, [config.accumulation, rows, *value.shape[1:]])
+            for name, value in features.items()
+        }
+        changed: set[str] = set()
+
+        def body(place: tf.Tensor, sums: Any, state: dict[str, tf.Tensor]) -> Any:
+            part = {name: value[place] for name, value in parts.items()}
+            *found, updates = gradients_of(part, totals, state)
+            changed.update(updates)
+            # The parts' order decides the rounding.
+            return place + 1, tf.nest.map_structure(tf.add, sums, found), {**state, **updates}
+
+        zeros = [
+            [tf.zeros(weight.shape, weight.dtype) for weight in weights],
+            dict.fromkeys(["loss", *(term.numerator for term in objective.losses())], tf.zeros([])),
+        ]
+        # TensorFlow would compute ten parts at once, if it could, in the memory of all of them.
+        _, found, after = tf.while_loop(
+            lambda place, *_: place < config.accumulation,
+            body,
+            (0, zeros, dict(state)),
+            parallel_iterations=1,
+        )
+        return found, {index: after[index] for index in changed}
+
     def step(features: Features, asked: tf.Tensor) -> tuple[_Updates, dict[str, tf.Tensor]]:
         mask = features["padding_mask"]
         own = {
@@ -120,18 +150,11 @@ def _replica_step(
         totals = {name: tf.maximum(value, 1.0) for name, value in sums.items()}
         before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(others)}
         state = {i: _apart(others[int(i)], value, devices, 1) for i, value in before.items()}
-        updates: _Updates = {}
-        so_far: Any = None
-        for i in range(config.accumulation):
-            part = {name: value[i * rows : (i + 1) * rows] for name, value in features.items()}
-            # Nothing else keeps TensorFlow from computing all parts at once, which would take the
-            # memory of the whole batch. Dropout's masks come of the state alone, so it waits too.
-            part, given = _after(so_far, (part, {**state, **updates}))
-            *found, new = gradients_of(part, totals, given)
-            updates |= new
-            # The parts' order decides the rounding.
-            so_far = tf.nest.map_structure(tf.add, so_far, found) if i else found
-        gradients, losses = total(so_far)
+        if config.accumulation == 1:
+            *found, updates = gradients_of(features, totals, state)
+        else:
+            found, updates = in_parts(features, totals, state)
+        gradients, losses = total(found)
         for index, value in updates.items():
             if others[int(index)].name == _SEED:
                 updates[index] = _apart(others[int(index)], value, devices, -1)
@@ -192,14 +215,6 @@ def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
         return dense, {"loss": loss, **losses}, updates
 
     return gradients_of
-
-
-def _after(earlier: Any, values: Any) -> Any:
-    """The values, which are there when all that is earlier, if anything, has been computed."""
-    if earlier is None:
-        return values
-    with tf.control_dependencies([tf.group(earlier)]):
-        return tf.nest.map_structure(tf.identity, values)
 
 
 def _apart(

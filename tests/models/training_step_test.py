@@ -84,32 +84,41 @@ class GraphObjective(SummingObjective):
         return super().denominators(features)
 
 
-def needed_by(operation):
-    """All operations that have to end before this one begins."""
-    found, left = set(), [operation]
-    while left:
-        last = left.pop()
-        before = {*(tensor.op for tensor in last.inputs), *last.control_inputs} - found
-        found |= before
-        left += before
-    return found
+def graph_of(accumulation, strategy="one"):
+    """The graph of a step whose batch of eight is computed in so many parts."""
+    config = dataclasses.replace(CONFIG, batch_size=8, accumulation=accumulation)
+    objective, devices = GraphObjective(), Devices(DevicesConfig(strategy, ("CPU:0",)))
+    with devices.scope():
+        run = steps_of(fresh_model(), config, devices, objective)
+    run({name: tf.concat([value] * 2, axis=1) for name, value in features_of(1).items()}, False)
+    return objective.graph
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
-@pytest.mark.parametrize("kind", ["MatMul", "StatelessRandomUniformV2"])
-def test_a_part_begins_when_the_one_before_has_ended(kind, strategy):
-    config, objective = dataclasses.replace(CONFIG, accumulation=4), GraphObjective()
-    devices = Devices(DevicesConfig(strategy=strategy, devices=("CPU:0",)))
-    with devices.scope():
-        run = steps_of(fresh_model(), config, devices, objective)
-    run(features_of(1), False)
-    operations = objective.graph.get_operations()
-    products = [operation for operation in operations if operation.type == "MatMul"]
-    parts = np.split(np.array(products), 4)
-    of_kind = [operation for operation in operations if operation.type == kind]
-    for part, first in enumerate(np.split(np.array(of_kind), 4)):
-        for operation in first:
-            assert needed_by(operation) >= {*np.concatenate([[], *parts[:part]])}
+def test_a_part_begins_when_the_one_before_has_ended(strategy):
+    operations = graph_of(4, strategy).get_operations()
+    (loop,) = [operation for operation in operations if operation.type.endswith("While")]
+    assert loop.get_attr("parallel_iterations") == 1
+    kinds = {operation.type for operation in loop.graph.get_operations()}
+    assert not kinds & {"MatMul", "StatelessRandomUniformV2"}  # all of a part is in the loop
+
+
+def test_more_parts_are_no_more_operations():
+    def size(accumulation):
+        program = graph_of(accumulation).as_graph_def()
+        return len(program.node) + sum(len(f.node_def) for f in program.library.function)
+
+    assert size(8) < 1.2 * size(2)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_dropouts_seeds_go_on_from_part_to_part(jit_compile):
+    model = fresh_model()
+    (seed,) = [v for v in model.variables if v.name == "seed_generator_state"]
+    first, counter = np.asarray(seed)
+    config = dataclasses.replace(CONFIG, accumulation=2, jit_compile=jit_compile)
+    steps_of(model, config)(features_of(3), False)
+    assert np.asarray(seed).tolist() == [first, counter + 6]
 
 
 @pytest.mark.parametrize(("accumulation", "jit_compile"), [(1, False), (2, False), (2, True)])
