@@ -71,21 +71,23 @@ class ElmoPretraining(keras.Model):
             self._streams.write(stream, states)
         weights = tf.cast(mask, tf.float32)
         sums = {"token_count": tf.reduce_sum(weights, axis=-1)}
+        if training:  # both directions at once: one sample serves them
+            flat = tf.reshape(tf.stack([forward[-1], backward[-1]]), [-1, forward[-1].shape[-1]])
+            nlls = self.softmax.sampled_nll(flat, tf.reshape(tf.stack(labels), [-1]))
+            nlls = tf.reshape(nlls, [2, *tf.unstack(tf.shape(mask))])
+            for direction, nll in zip(DIRECTIONS, tf.unstack(nlls), strict=True):
+                sums[f"{direction}_nll_sum"] = _sum(nll, weights)
+            return sums
         for direction, hidden, label in zip(
             DIRECTIONS, (forward[-1], backward[-1]), labels, strict=True
         ):
-            if training:
-                flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
-                nll = self.softmax.sampled_nll(flat, tf.reshape(label, [-1]))
-                nll = tf.reshape(nll, tf.shape(label))
-            else:
-                logits = self.softmax(hidden)
-                # Without what TensorFlow's own cross entropy computes for a gradient.
-                nll = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, label, batch_dims=2)
-                right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
-                sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
+            logits = self.softmax(hidden)
+            # Without what TensorFlow's own cross entropy computes for a gradient.
+            nll = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, label, batch_dims=2)
+            right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
+            sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
             sums[f"{direction}_nll_sum"] = _sum(nll, weights)
-        return sums if training else self._evaluated(features, sums, weights)
+        return self._evaluated(features, sums, weights)
 
     def _evaluated(
         self,

@@ -49,9 +49,8 @@ class WordSoftmax(keras.layers.Layer):
         """Negative log-likelihood as training estimates it, of a sample of other words.
 
         Jean et al., 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation":
-        one sample serves all labels, drawn with P(w) ~ log((w + 2) / (w + 1)), which falls with a
-        word's rank as frequencies do; logits are less the logarithm of the expected number of
-        draws. A label among the candidates does not count as one of them.
+        one sample of distinct words serves all labels, and the logarithm of a word's chance to be
+        in the sample is subtracted from its logit. A label that is in the sample too counts once.
 
         Args:
             hidden: `[n, width]`.
@@ -62,22 +61,44 @@ class WordSoftmax(keras.layers.Layer):
         """
         if not self._candidates:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self(hidden))
-        chance = keras.random.uniform((self._candidates,), seed=self.seed_generator)
-        drawn = tf.cast(tf.exp(chance * math.log(self._words + 1.0)), tf.int32) - 1
-        drawn = tf.clip_by_value(drawn, 0, self._words - 1)
+        drawn, end = self.draw()
         others = tf.matmul(hidden, self._rows(drawn, hidden.dtype), transpose_b=True)
-        others = tf.cast(others, tf.float32) + self._offsets(drawn)
+        others = tf.cast(others, tf.float32) + self._offsets(drawn, end)
         others = tf.where(drawn == labels[:, tf.newaxis], others.dtype.min, others)
         wanted = tf.reduce_sum(hidden * self._rows(labels, hidden.dtype), axis=1)
-        wanted = tf.cast(wanted, tf.float32) + self._offsets(labels)
+        wanted = tf.cast(wanted, tf.float32) + self._offsets(labels, end)
         total = tf.reduce_logsumexp(tf.concat([wanted[:, tf.newaxis], others], axis=1), axis=1)
         return total - wanted
+
+    def draw(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws candidates without replacement, by operations that XLA has on every device.
+
+        Words are drawn as `tf.random.log_uniform_candidate_sampler` draws them, but in continuous
+        time: word w arrives at a random, exponentially distributed time, at the rate
+        log((w + 2) / (w + 1)) / log(words + 1), which falls with a word's rank as frequencies do.
+        The first words to arrive are the candidates.
+
+        Returns:
+            Candidates int32 `[candidates]`, the first to arrive first, and when the first word
+            arrived that is no candidate. Up to an end e a word has arrived with the probability
+            1 - exp(-e · rate): see `chances`.
+        """
+        uniform = keras.random.uniform((self._words,), dtype="float32", seed=self.seed_generator)
+        arrivals = -tf.math.log1p(-uniform) / self._rates(tf.range(self._words))
+        first, words = tf.math.top_k(-arrivals, self._candidates + 1)
+        return words[:-1], -first[-1]
+
+    def chances(self, words: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        """Probabilities of words `[n]` to have arrived before an end, as `draw` returns it."""
+        return -tf.math.expm1(-end * self._rates(words))
+
+    def _rates(self, words: tf.Tensor) -> tf.Tensor:
+        rank = tf.cast(words, tf.float32)
+        return tf.math.log1p(1.0 / (rank + 1.0)) / math.log(self._words + 1.0)
 
     def _rows(self, words: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         return tf.cast(tf.gather(self.kernel.value, words), dtype)
 
-    def _offsets(self, words: tf.Tensor) -> tf.Tensor:
-        """What is added to the words' products: bias, less the log of the expected draws."""
-        rank = tf.cast(words, tf.float32)
-        share = tf.math.log1p(1.0 / (rank + 1.0)) / math.log(self._words + 1.0)
-        return tf.gather(self.bias.value, words) - tf.math.log(self._candidates * share)
+    def _offsets(self, words: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        """What is added to the words' products: bias, less the log of the chance of being drawn."""
+        return tf.gather(self.bias.value, words) - tf.math.log(self.chances(words, end))

@@ -105,7 +105,7 @@ def test_a_stream_goes_on_where_its_last_window_ended(order) -> None:
     hidden = []
 
     def keep(given, labels):
-        hidden.append(given.numpy())
+        hidden.extend(np.split(given.numpy(), 2))
         return tf.zeros(labels.shape)
 
     model.softmax.sampled_nll = keep

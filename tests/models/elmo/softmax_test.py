@@ -42,24 +42,93 @@ def test_with_as_many_candidates_as_words_all_are_taken(candidates) -> None:
     )
 
 
-def test_a_sample_by_its_formula(monkeypatch) -> None:
+def test_the_loss_of_given_candidates_by_its_formula(monkeypatch) -> None:
+    """Logits less the log of each chance to be drawn; a label among the drawn counts once."""
     layer = softmax(50, 3)
-    hidden, labels = given(4, 50)
+    hidden, _ = given(4, 50)
     labels = tf.constant([0, 9, 30, 49])
-    chances = np.array([0.0, 0.5, 0.999], np.float32)
-    monkeypatch.setattr(keras.random, "uniform", lambda *_, **__: tf.constant(chances))
+    drawn, end = [6, 0, 49], 7.5
+    monkeypatch.setattr(layer, "draw", lambda: (tf.constant(drawn), tf.constant(end)))
     found = layer.sampled_nll(hidden, labels)
-    drawn = np.floor(51.0**chances).astype(int) - 1
-    assert drawn.tolist() == [0, 6, 49]
     kernel, bias = np.asarray(layer.kernel), np.asarray(layer.bias)
     share = np.log((np.arange(50) + 2) / (np.arange(50) + 1)) / np.log(51)
     np.testing.assert_allclose(share.sum(), 1.0)
-    scores = np.asarray(hidden) @ kernel.T + bias - np.log(3 * share)
+    scores = np.asarray(hidden) @ kernel.T + bias - np.log(1 - np.exp(-end * share))
     for row, label in enumerate(labels.numpy()):
         others = [scores[row, word] for word in drawn if word != label]
         wanted = scores[row, label]
         expected = np.log(np.exp([wanted, *others]).sum()) - wanted
         np.testing.assert_allclose(found[row], expected, rtol=1e-4)
+
+
+def test_candidates_are_distinct_and_as_frequent_as_their_chances_say() -> None:
+    layer = softmax(60, 20)
+    words, times = tf.range(60), 2_000
+
+    @tf.function
+    def ours() -> tuple[tf.Tensor, tf.Tensor]:
+        drawn, end = layer.draw()
+        return drawn, layer.chances(words, end)
+
+    @tf.function
+    def tensorflows() -> tf.Tensor:
+        return tf.random.log_uniform_candidate_sampler([[0]], 1, 20, True, 60, seed=1)[0]
+
+    draws, weighted, peers = np.zeros((3, 60))
+    for _ in range(times):
+        drawn, chances = (value.numpy() for value in ours())
+        assert len({*drawn.tolist()}) == 20
+        draws[drawn] += 1 / times
+        weighted[drawn] += 1 / chances[drawn] / times
+        peers[tensorflows().numpy()] += 1 / times
+    np.testing.assert_allclose(draws, peers, atol=5 * (0.5 / times) ** 0.5)
+    # What is divided by its chance of being drawn is expected to be drawn once.
+    np.testing.assert_allclose(weighted, 1.0, atol=0.25)
+    np.testing.assert_allclose(weighted.mean(), 1.0, atol=0.01)
+
+
+def test_every_word_of_a_large_vocabulary_can_be_drawn() -> None:
+    """All 793,471 words of the billion-word corpus, the last ones too."""
+    layer = softmax(793_471, 700_000, width=1)
+    draw = tf.function(layer.draw)
+    left = np.ones(793_471, bool)
+    for _ in range(12):
+        left[draw()[0].numpy()] = False
+    assert not left.any()
+
+
+def test_training_stays_at_the_true_distribution() -> None:
+    """One context, the demo's sizes; word 0 is half of what follows it, the rest falls by rank."""
+    words, rows = 8_000, 1_152
+    layer = softmax(words, 1_024, width=4)
+    truth = 1 / np.arange(1.0, words + 1)
+    truth[1:] *= 0.5 / truth[1:].sum()
+    truth[0] = 0.5
+    layer.kernel.assign(np.zeros((words, 4)))
+    layer.bias.assign(np.log(truth))
+    optimizer = keras.optimizers.SGD(0.2)
+    optimizer.build(layer.trainable_variables)
+    context = tf.fill([rows, 4], 0.5)
+
+    @tf.function
+    def step(labels):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(layer.sampled_nll(context, labels))
+        weights = layer.trainable_variables
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
+        optimizer.apply([tf.convert_to_tensor(each) for each in gradients], weights)
+
+    def found() -> np.ndarray:
+        return tf.nn.softmax(layer(context[:1])[0]).numpy()
+
+    np.testing.assert_allclose(found()[0], 0.5, atol=1e-5)
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        labels = np.searchsorted(np.cumsum(truth), rng.random(rows)).astype(np.int32)
+        step(tf.constant(np.minimum(labels, words - 1)))
+    assert abs(found()[0] - 0.5) < 0.02
+    entropy = -(truth * np.log(truth)).sum()
+    assert -(truth * np.log(found())).sum() < entropy + 0.02
 
 
 def test_the_mean_gradient_of_samples_approaches_the_whole_softmaxs() -> None:
