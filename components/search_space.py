@@ -57,13 +57,11 @@ def tuned_space(
             raise _not_tunable(each.field, model, training, fields)
         _check(each, fields[each.field])
         for value in each.values or (each.low, each.high):
-            _replaced({"model": model, "training": training}, each.field, value)
+            _try(model, training, each.field, value)
         parts = training.accumulation
-        if each.field == "training.batch_size" and (
-            (parts > 1 and not each.values) or any(int(size) % parts for size in each.values)
-        ):
+        if each.field == "training.batch_size" and parts > 1 and not each.values:
             raise ConfigError(
-                f"a batch is computed in {parts} parts, which do not divide all of these sizes",
+                f"a batch is computed in {parts} parts, which do not divide all sizes of a range",
                 where=f"tuning.space, {each.field}",
                 remedy=f"give values that {parts} divides",
             )
@@ -236,16 +234,19 @@ def _check(each: Hyperparameter, field: tuple[Any, Any]) -> None:
         )
 
 
-def _replaced(configs: Mapping[str, Any], path: str, value: Any) -> None:
+def _try(model: Any, training: TrainingConfig, path: str, value: Any) -> None:
     """Builds the configuration with a value in a field: what it refuses, it refuses now."""
-    first, *rest = path.split(".")
 
     def replace(config: Any, names: list[str]) -> Any:
         name, *more = names
-        new = replace(getattr(config, name), more) if more else value
+        old = getattr(config, name)
+        new = replace(old, more) if more else int(value) if type(old) is int else value
         return dataclasses.replace(config, **{name: new})
 
-    replace(configs[first], rest)
+    configs = {"model": model, "training": training}
+    first, *rest = path.split(".")
+    configs[first] = replace(configs[first], rest)
+    configs["model"].check_training(configs["training"])
 
 
 def _not_tunable(

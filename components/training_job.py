@@ -132,6 +132,8 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # of the models that this process built before
     training = from_json(TrainingConfig, job.training)
+    config: Any = from_json(FAMILIES[job.family].config, job.model)
+    config.check_training(training)  # a tuner's candidate is of parts that nobody checked together
     with devices.scope():
         start = _fresh(job, training.seed, training.precision)
     if job.base_model:

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from models.config import TrainingConfig
 from models.devices import Devices, Features
-from models.errors import ConfigError
 from models.examples import parse
 from models.objective import FeatureSpec, numeric_features
 
@@ -42,27 +41,15 @@ def example_batches(
     Args:
         files: gzip TFRecord files of serialized examples.
         spec: their features.
-        streams: see `Objective.streams`; with it only the order of the files is drawn.
+        streams: see `Objective.streams`; with it only the order of the files is drawn, and
+            `config.batch_size` divides them.
         devices: whose rows are wanted; None: all rows.
 
     Raises:
-        ConfigError: a batch would hold windows of different streams, or there is nothing to cut.
+        ConfigError: the batch does not come out even on the devices.
     """
     spec = numeric_features(spec)
     cut = sorted(name for name, feature in spec.items() if feature.axis == "time")
-    if streams is not None and streams % config.batch_size:
-        raise ConfigError(
-            f"a batch of {config.batch_size} does not divide the {streams} streams, so that it "
-            "would hold two windows of one",
-            where="training.batch_size",
-            remedy="make it and model.objective.streams the same, or one a multiple of it",
-        )
-    if config.length_buckets > 1 and not cut:
-        raise ConfigError(
-            "the examples of this model are all of one length",
-            where="training.length_buckets",
-            remedy="set it to 1",
-        )
     devices = devices or Devices()
     devices.rows_at_once(config.batch_size, config.accumulation)
     rows = devices.own_rows(config.batch_size)

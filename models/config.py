@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
-from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+import pydantic
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.errors import ConfigError
+from models.settings import Rate, Settings, refusal
 
 T = TypeVar("T")
 
@@ -22,86 +24,48 @@ def from_json(kind: type[T], text: str | bytes) -> T:
     Raises:
         ConfigError: naming the field, its value and what was expected.
     """
-    import pydantic  # 0.1 s that only readers of a configuration pay
-
     try:
         return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"{first['msg']}, got {first['input']!r:.80}",
-            where=".".join([kind.__name__, *map(str, first["loc"])]),
-        ) from error
-
-
-def _check(config: Any, *, positive: Iterable[str], not_negative: Iterable[str]) -> None:
-    """Checks numbers of a configuration, by their fields' names.
-
-    Raises:
-        ConfigError: naming the first field that is out of its bounds.
-    """
-    bounds = (positive, operator.gt, "above 0"), (not_negative, operator.ge, "0 or more")
-    for names, holds, bound in bounds:
-        for name in names:
-            value = getattr(config, name)
-            if not holds(value, 0):  # nor does it of NaN
-                raise ConfigError(
-                    f"it should be {bound}, got {value!r}", where=f"{type(config).__name__}.{name}"
-                )
+        raise refusal(kind, error) from error
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Settings, place="training.optimizer"):
     """By default AdamW as google-research/bert has it; see models/optimizer.py."""
 
     kind: Literal["adamw", "lamb", "adagrad"] = "adamw"
     """What BERT and GPT, BERT in large batches, and ELMo were published with."""
-    learning_rate: float = 1e-4
+    learning_rate: NonNegativeFloat = 1e-4
     """Peak learning rate, after warmup."""
-    warmup_steps: int = 10_000
+    warmup_steps: NonNegativeInt = 10_000
     """Steps over which the rate grows linearly from 0 to its peak."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate goes from its peak to `final_learning_rate`, if it does."""
-    final_learning_rate: float = 0.0
+    final_learning_rate: NonNegativeFloat = 0.0
     """The rate at the last step."""
-    weight_decay: float = 0.01
+    weight_decay: NonNegativeFloat = 0.01
     """Decoupled weight decay."""
     not_decayed: tuple[str, ...] = ("bias", "gamma", "beta")
     """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
     regular expressions. By default biases and LayerNorm's two."""
-    layer_decay: float = 1.0
+    layer_decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     """Rate of a layer as a share of the one above it, as fine-tuning has it (Howard and Ruder,
     2018; Clark et al., 2020); the heads have the whole rate, the token layer the least. 1: all
     alike."""
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-6
-    clip_norm: float = 1.0
+    beta_1: Rate = 0.9
+    beta_2: Rate = 0.999
+    epsilon: PositiveFloat = 1e-6
+    clip_norm: NonNegativeFloat = 1.0
     """Global gradient norm above which gradients are scaled down; 0: they never are."""
     bias_correction: bool = False
     """google-research/bert leaves Adam's bias correction out."""
-    initial_accumulator: float = 1.0
+    initial_accumulator: PositiveFloat = 1.0
     """What Adagrad's sums of squared gradients start from."""
-
-    def __post_init__(self) -> None:
-        # Adam with a variable, or Adagrad with a row, that has no gradient yet divides by the two.
-        _check(
-            self,
-            positive=("epsilon", "initial_accumulator", "layer_decay"),
-            not_negative=(
-                "learning_rate",
-                "warmup_steps",
-                "final_learning_rate",
-                "weight_decay",
-                "beta_1",
-                "beta_2",
-                "clip_norm",
-            ),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
-class DevicesConfig:
+class DevicesConfig(Settings, place="devices"):
     """Where training computes; see models/devices.py.
 
     It changes no more than rounding, and the draws of dropout and of ELMo's sampled softmax, which
@@ -112,71 +76,119 @@ class DevicesConfig:
     """One device; several of one machine; several processes, of one machine or of many; a TPU."""
     devices: tuple[str, ...] = ()
     """Of "mirrored": names, as GPU:0. None: all GPUs."""
-    processes: int = 0
+    processes: NonNegativeInt = 0
     """Of "multi_worker": processes that are started on this machine; 0: one, and TF_CONFIG tells of
     the others."""
     tpu: str = ""
     """Of "tpu": its name or address; "local" on a TPU VM."""
-    steps_per_call: int = 1
+    steps_per_call: PositiveInt = 1
     """Steps that are run without coming back to Python."""
-    readers: int = 4
+    readers: PositiveInt = 4
     """Files of examples that are read at a time; the order of examples does not depend on it."""
 
-    def __post_init__(self) -> None:
-        _check(self, positive=("steps_per_call", "readers"), not_negative=("processes",))
+    def check(self) -> None:
+        """Refuses the names of devices that another strategy would look at."""
+        for field, strategy in (
+            ("devices", "mirrored"),
+            ("processes", "multi_worker"),
+            ("tpu", "tpu"),
+        ):
+            if self.strategy != strategy and self.changed(field):
+                raise self.refused(
+                    field,
+                    f"{getattr(self, field)!r} has no effect with the strategy {self.strategy!r}",
+                    f"set devices.strategy={strategy}, or leave {self.place}.{field} out",
+                )
+        if len(set(self.devices)) < len(self.devices):
+            raise self.refused(
+                "devices", f"{', '.join(self.devices)} has a device twice", "name each one once"
+            )
+
+    def check_training(self, training: TrainingConfig) -> None:
+        """Checks that the devices that are known by now can share a batch equally.
+
+        Raises:
+            ConfigError: `batch_size` or `accumulation` is not such a number.
+        """
+        known = len(self.devices) or self.processes or 1
+        equal_rows(training.batch_size, training.accumulation, known)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Settings, place="training"):
     """The training loop's own settings; see models/training.py."""
 
-    steps: int = 1_000
+    steps: PositiveInt = 1_000
     """Optimizer steps."""
-    batch_size: int = 32
+    batch_size: PositiveInt = 32
     """Examples per optimizer step, over all devices and accumulated parts."""
-    accumulation: int = 1
+    accumulation: PositiveInt = 1
     """Parts that a batch is computed in; must divide batch_size."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seeds the initial weights, the dropout and the data order."""
     jit_compile: bool = True
     """Compile the step with XLA."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """What is computed in; weights are float32 always."""
-    length_buckets: int = 1
+    length_buckets: PositiveInt = 1
     """Evenly spaced lengths that batches are cut to, so that little of them is padding: a batch has
     examples of about the same length, as long as the longest of them needs. With 4, examples of 128
     tokens come in batches of 32, 64, 96 and 128. XLA compiles a step for each."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: NonNegativeFloat = 60.0
     """Least time between two checkpoints."""
-    keep_checkpoints: int = 2
-    log_steps: int = 20
+    keep_checkpoints: PositiveInt = 2
+    log_steps: PositiveInt = 20
     """Steps between two records in TensorBoard and between two looks at the loss."""
-    max_loss_rise: float = 10.0
+    max_loss_rise: NonNegativeFloat = 10.0
     """How far above the first step's loss, in nats, the mean of ten steps may be before training is
     taken to diverge and stops; 0: as far as numbers go."""
-    held_out_steps: int = 0
+    held_out_steps: NonNegativeInt = 0
     """Steps between two looks at the loss on the held-out examples; 0: none. With them the weights
     of the best look are exported, not the last ones."""
-    held_out_batches: int = 50
+    held_out_batches: PositiveInt = 50
     """Batches of each such look, at most."""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """Looks in a row without a better loss, after which training ends early; 0: it never does."""
-    shuffle_buffer: int = 20_000
+    shuffle_buffer: PositiveInt = 20_000
     """Examples held in memory to draw the order from."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
 
-    def __post_init__(self) -> None:
-        _check(
-            self,
-            positive=(
-                "steps",
-                "batch_size",
-                "accumulation",
+    def check(self) -> None:
+        """Refuses a batch that cannot be computed in equal parts."""
+        equal_rows(self.batch_size, self.accumulation, replicas=1)
+
+    def check_one_length(self) -> None:
+        """Of a family whose examples are all of one length: there is nothing to sort by length.
+
+        Raises:
+            ConfigError: there are buckets of lengths.
+        """
+        if self.length_buckets > 1:
+            raise self.refused(
                 "length_buckets",
-                "keep_checkpoints",
-                "log_steps",
-                "held_out_batches",
-                "shuffle_buffer",
-            ),
-            not_negative=("checkpoint_seconds", "max_loss_rise", "held_out_steps", "patience"),
+                "the examples of this model are all of one length",
+                "set it to 1",
+            )
+
+
+def equal_rows(batch_size: int, accumulation: int, replicas: int) -> int:
+    """Rows of a batch that a replica computes at once, as many as each other one.
+
+    Args:
+        batch_size: rows of the batch.
+        accumulation: parts that it is computed in, one after the other.
+        replicas: devices that each compute a share of a part.
+
+    Raises:
+        ConfigError: the batch does not come out even.
+    """
+    rows, left = divmod(batch_size, replicas * accumulation)
+    if left:
+        parts = f"{accumulation} parts" if accumulation > 1 else "equal parts"
+        on = f" on each of {replicas} devices" if replicas > 1 else ""
+        raise ConfigError(
+            f"a batch of {batch_size} can't be computed in {parts}{on}",
+            where="training.batch_size" if accumulation == 1 else "training.accumulation",
+            remedy=f"make training.batch_size a multiple of {replicas * accumulation}",
         )
+    return rows

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.config import DevicesConfig
+from models.config import DevicesConfig, equal_rows
 from models.errors import ConfigError, Preempted
 
 Features = Mapping[str, tf.Tensor]
@@ -99,16 +99,7 @@ class Devices:
         Raises:
             ConfigError: the batch does not come out even.
         """
-        rows, left = divmod(batch_size, self.replicas * accumulation)
-        if left:
-            parts = f"{accumulation} parts" if accumulation > 1 else "equal parts"
-            on = f" on each of {self.replicas} devices" if self.replicas > 1 else ""
-            raise ConfigError(
-                f"a batch of {batch_size} can't be computed in {parts}{on}",
-                where="training.batch_size" if accumulation == 1 else "training.accumulation",
-                remedy=f"make training.batch_size a multiple of {self.replicas * accumulation}",
-            )
-        return rows
+        return equal_rows(batch_size, accumulation, self.replicas)
 
     def own_rows(self, batch_size: int) -> slice:
         """The rows of a batch that this process's replicas compute, which no other one does."""

@@ -24,10 +24,11 @@ from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
+from models.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(Settings, place=""):
     """Everything that a recipe decides; written as config.json into the run's folder."""
 
     name: str = "model"
@@ -50,6 +51,11 @@ class PipelineConfig:
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
+
+    def check(self) -> None:
+        """Refuses a training that does not suit the model or the devices."""
+        self.model.check_training(self.training)
+        self.devices.check_training(self.training)
 
     @property
     def folder(self) -> pathlib.Path:

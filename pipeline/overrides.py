@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import io
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.config import Hyperparameter
@@ -19,57 +19,67 @@ _OPTIONS = {"name": "--name", "runs": "--runs", "recipe": "RECIPE", "ingestion.i
 
 
 def apply_overrides(config: PipelineConfig, pairs: Sequence[str]) -> PipelineConfig:
-    """The configuration with `pairs` set, one after the other.
+    """The configuration with `pairs` set; of two pairs for one field the later one counts.
 
     Args:
         pairs: `field.of.a.field=value`; several values of a tuple are parted by commas.
 
     Raises:
-        ConfigError: no such field, with the nearest ones; or a value of another type.
+        ConfigError: no such field, with the nearest ones; a value of another type, or one that the
+            configuration refuses.
     """
+    fields = dict(_leaves(type(config), config))
+    values = {}
     for pair in pairs:
-        config = _apply(config, pair)
-    return config
+        key, equals, _ = pair.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"{pair!r} sets nothing", where="--set", remedy="write --set training.steps=100"
+            )
+        if key not in fields:
+            raise ConfigError(
+                f"the configuration has no field {key!r}",
+                where="--set",
+                remedy=_nearest(key, fields),
+            )
+        if key in _OPTIONS:
+            raise ConfigError(
+                f"{key} has an option of its own",
+                where=f"--set {pair}",
+                remedy=f"use {_OPTIONS[key]}",
+            )
+        values[key] = _value(pair, *fields[key])
+    return _set(config, values)
 
 
-def _apply(config: PipelineConfig, pair: str) -> PipelineConfig:
+def _value(pair: str, kind: Any, current: Any) -> Any:
+    """What a pair sets its field to.
+
+    Args:
+        pair: `field=text`.
+        kind: the field's type.
+        current: its value now.
+    """
     import tyro  # not needed where a configuration is only read
 
-    key, equals, value = pair.partition("=")
-    fields = dict(_leaves(type(config), config))
-    if not equals:
-        raise ConfigError(
-            f"{pair!r} sets nothing", where="--set", remedy="write --set training.steps=100"
-        )
-    if key not in fields:
-        raise ConfigError(
-            f"the configuration has no field {key!r}", where="--set", remedy=_nearest(key, fields)
-        )
-    if key in _OPTIONS:
-        raise ConfigError(
-            f"{key} has an option of its own", where=f"--set {pair}", remedy=f"use {_OPTIONS[key]}"
-        )
-    kind, current = fields[key]
+    key, _, text = pair.partition("=")
     if kind == tuple[Hyperparameter, ...]:
-        return _set(config, key.split("."), _hyperparameters(value))
-    if isinstance(current, tuple):
-        value = repr(tuple(part for part in value.split(",") if part))
+        return _hyperparameters(text)
+    parts = tuple(part for part in text.split(",") if part)
+    field = dataclasses.make_dataclass("Field", [("value", kind)])
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             return tyro.cli(
-                PipelineConfig,
-                args=[f"--{key}={value}"],
-                default=config,
+                field,
+                args=[f"--value={parts!r}" if isinstance(current, tuple) else f"--value={text}"],
                 config=(
-                    tyro.conf.AvoidSubcommands,  # the recipe has chosen the family
                     tyro.conf.FlagConversionOff,
                     tyro.conf.UsePythonSyntaxForLiteralCollections,
                 ),
-                use_underscores=True,
-            )
+            ).value
     except SystemExit:
         raise ConfigError(
-            f"{key} cannot be {value!r}",
+            f"{key} cannot be {text!r}",
             where=f"--set {pair}",
             remedy=f"give {_describe(kind)}; it is {current!r} now",
         ) from None
@@ -80,11 +90,23 @@ def _hyperparameters(text: str) -> tuple[Hyperparameter, ...]:
     return tuple(Hyperparameter.parse(part) for part in text.split(",") if part)
 
 
-def _set(config: Any, names: Sequence[str], value: Any) -> Any:
-    """A configuration with a value in the field that `names` lead to."""
-    name, *more = names
-    new = _set(getattr(config, name), more, value) if more else value
-    return dataclasses.replace(config, **{name: new})
+def _set(config: Any, values: Mapping[str, Any]) -> Any:
+    """A configuration with values in fields, all at once: some of them only go together.
+
+    Args:
+        config: a dataclass.
+        values: by dotted name.
+    """
+    inside: dict[str, dict[str, Any]] = {}
+    changes = {}
+    for key, value in values.items():
+        name, _, rest = key.partition(".")
+        if rest:
+            inside.setdefault(name, {})[rest] = value
+        else:
+            changes[name] = value
+    changes |= {name: _set(getattr(config, name), below) for name, below in inside.items()}
+    return dataclasses.replace(config, **changes)
 
 
 def _leaves(kind: type, value: Any, prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import keras
 
 from models.bert.config import BertBackboneConfig
-from models.errors import ConfigError
 from models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -71,16 +70,7 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
     Args:
         config: the shape.
         tokenizer: decides the number of token embeddings.
-
-    Raises:
-        ConfigError: the width is not a multiple of the heads.
     """
-    if config.width % config.heads:
-        raise ConfigError(
-            f"The width {config.width} is not a multiple of the {config.heads} attention heads.",
-            where="model.backbone.width",
-            remedy="Give a width that the number of heads divides.",
-        )
     import keras_hub  # here: who makes examples imports this module, and need not wait for it
 
     encoder = keras_hub.models.BertBackbone(

@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from models.config import TrainingConfig
+from models.settings import Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
+
+_MaskedShare = Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
 @dataclasses.dataclass(frozen=True)
-class BertBackboneConfig:
+class BertBackboneConfig(Settings, place="model.backbone"):
     """Shape of the encoder (Devlin et al., 2019, section 3)."""
 
-    layers: int = 12
-    width: int = 768
-    heads: int = 12
-    intermediate: int = 3072
+    layers: PositiveInt = 12
+    width: PositiveInt = 768
+    heads: PositiveInt = 12
+    intermediate: PositiveInt = 3072
     """Width of the feed-forward layer."""
-    dropout: float = 0.1
-    initializer_range: float = 0.02
+    dropout: Rate = 0.1
+    initializer_range: PositiveFloat = 0.02
     """Standard deviation of the first kernels. The published value suits a width of 768; a narrow
     encoder that starts so near to zero learns word frequencies and then no more, so give about
     1/sqrt(width). Embeddings, which a normalization follows, start at 0.02 whatever the width."""
-    max_length: int = 512
+    max_length: PositiveInt = 512
     """Positions that have an embedding, in tokens."""
+
+    def check(self) -> None:
+        """Refuses heads of unequal width."""
+        if self.width % self.heads:
+            raise self.refused(
+                "width",
+                f"a width of {self.width} is not a multiple of the {self.heads} attention heads",
+                "give a width that model.backbone.heads divides",
+            )
 
 
 SIZES: Mapping[str, BertBackboneConfig] = {
@@ -39,20 +55,20 @@ SIZES: Mapping[str, BertBackboneConfig] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class BertObjectiveConfig:
+class BertObjectiveConfig(Settings, place="model.objective"):
     """Masked words and a second segment, with google-research/bert's defaults."""
 
-    sequence_length: int = 128
+    sequence_length: PositiveInt = 128
     """Tokens of an example, special tokens included."""
     second_segment: Literal["next_sentence", "sentence_order", "none"] = "next_sentence"
     """What stands beside the first segment, and is to be told: half of the time what follows it,
     else something of another document (BERT); what follows it, the two changing places half of the
     time (ALBERT); nothing: full sentences are packed, across documents, and words are masked and no
     more (RoBERTa)."""
-    max_predictions: int = 20
+    max_predictions: PositiveInt = 20
     """Masked positions of an example, at most."""
-    masked_share: float = 0.15
-    eval_masked_share: float = 0.15
+    masked_share: _MaskedShare = 0.15
+    eval_masked_share: _MaskedShare = 0.15
     """Share of masked tokens in the evaluation split, so that models trained with different
     shares are compared on the same task."""
     whole_words: bool = False
@@ -61,28 +77,89 @@ class BertObjectiveConfig:
     """What cuts Chinese into the words that `whole_words` masks: `module:function`, text to words;
     empty takes characters for words. Caches know it by its name alone: where what it does changes,
     give it another."""
-    longest_ngram: int = 1
+    longest_ngram: PositiveInt = 1
     """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
     with a probability that goes by 1/n (ALBERT: 3)."""
-    short_sequence_share: float = 0.1
+    short_sequence_share: Share = 0.1
     """Share of examples that aim at a random shorter length."""
-    dupe_factor: int = 10
+    dupe_factor: PositiveInt = 10
     """Times each document of the training split is used, with other masks and cuts; those of the
     evaluation split are used once."""
-    min_masked_lm_accuracy: float = 0.0
+    min_masked_lm_accuracy: Share = 0.0
     """Blessing needs at least this on the evaluation split."""
-    min_next_sentence_accuracy: float = 0.0
-    min_accuracy_over_unigram: float = 1.0
+    min_next_sentence_accuracy: Share = 0.0
+    min_accuracy_over_unigram: NonNegativeFloat = 1.0
     """Blessing needs masked-LM accuracy of at least this many times the unigram baseline's."""
-    max_regression: float = 0.02
+    max_regression: NonNegativeFloat = 0.02
     """Largest loss of masked-LM accuracy against the last blessed model, absolute."""
+
+    def check(self) -> None:
+        """Refuses lengths that hold no words, masks that do not fit, and what has no effect."""
+        special = 2 if self.second_segment == "none" else 3  # [CLS] a [SEP] b [SEP]
+        least = special + (1 if self.second_segment == "none" else 2)
+        if self.sequence_length < least:
+            raise self.refused(
+                "sequence_length",
+                f"{self.sequence_length} tokens have no room for {special} special ones and a "
+                "token of each segment",
+                f"give {least} or more",
+            )
+        if self.max_predictions > self.sequence_length - special:
+            raise self.refused(
+                "max_predictions",
+                f"{self.max_predictions} tokens cannot be masked of {self.sequence_length}, "
+                f"{special} of which are special",
+                f"give {self.sequence_length - special} or fewer",
+            )
+        for field in ("masked_share", "eval_masked_share"):
+            wanted = round(self.sequence_length * getattr(self, field))
+            if self.max_predictions < min(wanted, self.sequence_length - special):
+                raise self.refused(
+                    "max_predictions",
+                    f"{self.max_predictions} positions are fewer than {wanted}, the {field} of "
+                    f"{self.sequence_length} tokens",
+                    f"give {wanted} or more, or lower model.objective.{field}",
+                )
+        if self.longest_ngram > self.max_predictions:
+            raise self.refused(
+                "longest_ngram",
+                f"{self.longest_ngram} words in a row are more than the {self.max_predictions} "
+                "positions that are masked",
+                f"give {self.max_predictions} or fewer",
+            )
+        if self.changed("segmenter") and not self.whole_words:
+            raise self.refused(
+                "segmenter",
+                "without whole_words nothing is cut into words",
+                "set model.objective.whole_words=True, or leave the segmenter out",
+            )
+        if self.second_segment == "none" and self.min_next_sentence_accuracy > 0:
+            raise self.refused(
+                "min_next_sentence_accuracy",
+                f"it is {self.min_next_sentence_accuracy}, and there is no second segment to tell "
+                "about",
+                "leave it at 0, or choose another model.objective.second_segment",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig:
+class BertConfig(Settings, place="model"):
     """Everything that makes a BERT but the data and the training."""
 
     family: Literal["bert"] = "bert"
     backbone: BertBackboneConfig = dataclasses.field(default_factory=lambda: SIZES["base"])
     objective: BertObjectiveConfig = dataclasses.field(default_factory=BertObjectiveConfig)
     tokenizer: WordPieceConfig = dataclasses.field(default_factory=WordPieceConfig)
+
+    def check(self) -> None:
+        """Refuses examples that are longer than the encoder has positions."""
+        if self.objective.sequence_length > self.backbone.max_length:
+            raise self.objective.refused(
+                "sequence_length",
+                f"examples of {self.objective.sequence_length} tokens do not fit an encoder with "
+                f"{self.backbone.max_length} positions",
+                "shorten the examples, or raise model.backbone.max_length",
+            )
+
+    def check_training(self, training: TrainingConfig) -> None:
+        """Any training will do."""

@@ -15,7 +15,6 @@ from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.bert.segmenter import load_segmenter
-from models.errors import ConfigError
 from models.objective import (
     Example,
     Examples,
@@ -32,8 +31,6 @@ from models.tokenizers.wordpiece import CONTINUATION
 if TYPE_CHECKING:
     from models.bert.pretraining import BertPretraining
 
-_LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
-
 
 class BertObjective:
     """Implements `models.objective.Objective`.
@@ -41,13 +38,9 @@ class BertObjective:
     Args:
         config: lengths, shares and thresholds.
         tokenizer: gives the special ids and the size of the vocabulary.
-
-    Raises:
-        ConfigError: a value of the configuration cannot work; names the field.
     """
 
     def __init__(self, config: BertObjectiveConfig, tokenizer: Tokenizer) -> None:
-        _check(config)
         self.config = config
         self.special_ids = dict(tokenizer.special_ids)
         self.vocabulary_size = len(tokenizer.vocabulary)
@@ -102,18 +95,7 @@ class BertObjective:
         return [examples.spell(example, tokenizer.vocabulary, self.special_ids)]
 
     def build_model(self, backbone: BertEncoder) -> BertPretraining:
-        """The encoder with both heads.
-
-        Raises:
-            ConfigError: examples are longer than the encoder has positions.
-        """
-        if self.config.sequence_length > backbone.max_length:
-            raise ConfigError(
-                f"Examples of {self.config.sequence_length} tokens do not fit an encoder with "
-                f"{backbone.max_length} positions.",
-                where="model.objective.sequence_length",
-                remedy="Shorten the examples or raise model.backbone.max_length.",
-            )
+        """The encoder with both heads."""
         from models.bert.pretraining import BertPretraining  # KerasHub, as in backbone.py
 
         return BertPretraining(backbone, pairs=self._pairs)
@@ -167,33 +149,3 @@ class BertObjective:
     def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """See `models.bert.serving.warmup_requests`."""
         return serving.warmup_requests(pairs=self._pairs)
-
-
-def _check(config: BertObjectiveConfig) -> None:
-    least = {
-        "sequence_length": _LEAST_LENGTH,
-        "max_predictions": 1,
-        "dupe_factor": 1,
-        "longest_ngram": 1,
-    }
-    for name, bound in least.items():
-        if getattr(config, name) < bound:
-            raise ConfigError(
-                f"{name} is {getattr(config, name)}; the least that works is {bound}.",
-                where=f"model.objective.{name}",
-                remedy="Raise it.",
-            )
-    for name in ("masked_share", "eval_masked_share", "short_sequence_share"):
-        if not 0.0 <= getattr(config, name) <= 1.0:
-            raise ConfigError(
-                f"{name} is {getattr(config, name)}; it is a share.",
-                where=f"model.objective.{name}",
-                remedy="Give a number from 0 to 1.",
-            )
-    if config.second_segment == "none" and config.min_next_sentence_accuracy > 0:
-        raise ConfigError(
-            f"min_next_sentence_accuracy is {config.min_next_sentence_accuracy}, and there is no "
-            "second segment to tell about.",
-            where="model.objective.min_next_sentence_accuracy",
-            remedy="Leave it at 0, or choose another second_segment.",
-        )

@@ -15,7 +15,6 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from models.elmo.config import ElmoBackboneConfig
 from models.elmo.lstm import DIRECTIONS, ElmoLstm, State, zero_state
-from models.errors import ConfigError
 from models.tokenizers.character import CHARACTERS, PADDING, WORD_LENGTH
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -254,34 +253,8 @@ def build_backbone(config: ElmoBackboneConfig, tokenizer: Tokenizer) -> ElmoEnco
     Args:
         config: the shape.
         tokenizer: has no say: the characters are the same for all.
-
-    Raises:
-        ConfigError: a size is not positive, or a convolution is wider than a word.
     """
     del tokenizer
-    sizes = {
-        "character_width": config.character_width,
-        "layers": config.layers,
-        "units": config.units,
-        "projection": config.projection,
-        "cell_clip": config.cell_clip,
-        "projection_clip": config.projection_clip,
-        "filters": min((count for _, count in config.filters), default=0),
-    }
-    for name, size in sizes.items():
-        if not size > 0:
-            raise ConfigError(
-                f"An encoder cannot have {name} {size}.",
-                where=f"model.backbone.{name}",
-                remedy="Give a positive number.",
-            )
-    for width, _ in config.filters:
-        if not 1 <= width <= WORD_LENGTH:
-            raise ConfigError(
-                f"A convolution over {width} characters does not fit words of {WORD_LENGTH}.",
-                where="model.backbone.filters",
-                remedy=f"Give widths between 1 and {WORD_LENGTH}.",
-            )
     return ElmoEncoder(config)
 
 

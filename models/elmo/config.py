@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from models.tokenizers.config import CharacterConfig
+import pydantic
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from models.config import TrainingConfig
+from models.settings import Rate, Settings
+from models.tokenizers.config import WORD_LENGTH, CharacterConfig
+
+_FilterWidth = Annotated[int, pydantic.Field(ge=1, le=WORD_LENGTH)]
 _PUBLISHED_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoBackboneConfig:
+class ElmoBackboneConfig(Settings, place="model.backbone"):
     """Shape of the encoder (Peters et al., 2018, section 3.4, and bilm-tf's options)."""
 
-    character_width: int = 16
+    character_width: PositiveInt = 16
     """Width of a character's embedding."""
-    filters: tuple[tuple[int, int], ...] = _PUBLISHED_FILTERS
+    filters: tuple[tuple[_FilterWidth, PositiveInt], ...] = _PUBLISHED_FILTERS
     """Convolutions over the characters of a word: pairs of width, in characters, and count."""
-    highways: int = 2
+    highways: NonNegativeInt = 2
     """Highway layers between the convolutions and the projection."""
-    layers: int = 2
+    layers: PositiveInt = 2
     """LSTM layers of each direction."""
-    units: int = 4096
+    units: PositiveInt = 4096
     """Width of an LSTM's cells."""
-    projection: int = 512
+    projection: PositiveInt = 512
     """Width that words and LSTM outputs are projected to; hidden states have it twice."""
-    dropout: float = 0.1
+    dropout: Rate = 0.1
     """Share of the inputs of each LSTM layer and of the last one's outputs, set to 0."""
-    cell_clip: float = 3.0
+    cell_clip: PositiveFloat = 3.0
     """Largest absolute value of a cell."""
-    projection_clip: float = 3.0
+    projection_clip: PositiveFloat = 3.0
     """Largest absolute value of a projected output."""
     skip_connections: bool = True
     """Whether each LSTM layer but the first adds its inputs to its outputs."""
+
+    def check(self) -> None:
+        """Refuses words without any convolution."""
+        if not self.filters:
+            raise self.refused(
+                "filters", "without convolutions a word has no vector", "give a pair at least"
+            )
 
 
 SIZES: Mapping[str, ElmoBackboneConfig] = {
@@ -50,33 +63,49 @@ trains in minutes."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoObjectiveConfig:
+class ElmoObjectiveConfig(Settings, place="model.objective"):
     """The next word and the one before, with bilm-tf's defaults."""
 
-    unroll: int = 20
+    unroll: PositiveInt = 20
     """Words of a window, through which gradients flow; also the stride of the evaluation."""
-    streams: int = 128
+    streams: PositiveInt = 128
     """Streams that a group's text is laid out in, each the continuation of the window before.
     training.batch_size has to divide it: a batch holds no two windows of one stream."""
-    candidates: int = 8_192
+    candidates: NonNegativeInt = 8_192
     """Words that the sampled softmax of training draws; 0, or as many as there are words, takes
     them all. Evaluation takes them all."""
-    bigram_pairs: int = 262_144
+    bigram_pairs: PositiveInt = 262_144
     """Pairs of neighbours that the bigram baseline of each direction keeps, the most frequent ones;
     12 bytes each."""
-    max_loss_over_bigram: float = 1.0
+    max_loss_over_bigram: PositiveFloat = 1.0
     """Blessing needs a loss of at most this many times the bigram baseline's."""
-    max_loss_over_unigram: float = 1.0
+    max_loss_over_unigram: PositiveFloat = 1.0
     """Likewise, of the unigram baseline's."""
-    max_regression: float = 0.05
+    max_regression: NonNegativeFloat = 0.05
     """Largest rise of the loss (nats a word) above the last blessed model's."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoConfig:
+class ElmoConfig(Settings, place="model"):
     """Everything that makes an ELMo but the data and the training."""
 
     family: Literal["elmo"] = "elmo"
     backbone: ElmoBackboneConfig = dataclasses.field(default_factory=ElmoBackboneConfig)
     objective: ElmoObjectiveConfig = dataclasses.field(default_factory=ElmoObjectiveConfig)
     tokenizer: CharacterConfig = dataclasses.field(default_factory=CharacterConfig)
+
+    def check_training(self, training: TrainingConfig) -> None:
+        """Refuses buckets, as all windows are of one length, and batches that mix up streams.
+
+        Raises:
+            ConfigError: a batch would hold two windows of one stream, or training asks for several
+                lengths.
+        """
+        training.check_one_length()
+        if self.objective.streams % training.batch_size:
+            raise training.refused(
+                "batch_size",
+                f"a batch of {training.batch_size} does not divide the {self.objective.streams} "
+                "streams, so that it would hold two windows of one",
+                "make it and model.objective.streams the same, or the streams a multiple of it",
+            )

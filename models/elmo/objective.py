@@ -16,7 +16,6 @@ from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import read_ids
 from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
-from models.errors import ConfigError
 from models.objective import (
     Example,
     Examples,
@@ -37,19 +36,9 @@ class ElmoObjective:
     Args:
         config: windows, streams and thresholds.
         tokenizer: gives the softmax's words.
-
-    Raises:
-        ConfigError: a value of the configuration cannot work; names the field.
     """
 
     def __init__(self, config: ElmoObjectiveConfig, tokenizer: CharacterTokenizer) -> None:
-        for name, least in {"unroll": 1, "streams": 1, "candidates": 0, "bigram_pairs": 1}.items():
-            if getattr(config, name) < least:
-                raise ConfigError(
-                    f"{name} is {getattr(config, name)}; the least that works is {least}.",
-                    where=f"model.objective.{name}",
-                    remedy="Raise it.",
-                )
         self.config = config
         self.vocabulary_size = len(tokenizer.vocabulary)
         self._word_ids = tokenizer.word_ids

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from models.errors import ConfigError
 from models.gpt.config import GptBackboneConfig
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -142,16 +141,7 @@ def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecode
     Args:
         config: the shape.
         tokenizer: decides the number of token embeddings.
-
-    Raises:
-        ConfigError: the width is not a multiple of the heads.
     """
-    if config.width % config.heads:
-        raise ConfigError(
-            f"The width {config.width} is not a multiple of the {config.heads} attention heads.",
-            where="model.backbone.width",
-            remedy="Give a width that the number of heads divides.",
-        )
     import keras_hub  # here: who makes examples imports this module, and need not wait for it
 
     decoder = keras_hub.models.GPT2Backbone(

@@ -6,24 +6,37 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from models.config import TrainingConfig
+from models.settings import Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class GptBackboneConfig:
+class GptBackboneConfig(Settings, place="model.backbone"):
     """Shape of the decoder (Radford et al., 2019, section 2.3)."""
 
-    layers: int = 12
-    width: int = 768
+    layers: PositiveInt = 12
+    width: PositiveInt = 768
     """The feed-forward layers are four times as wide."""
-    heads: int = 12
-    dropout: float = 0.0
+    heads: PositiveInt = 12
+    dropout: Rate = 0.0
     """0 to pretrain, as nanoGPT has it; GPT-2 had 0.1."""
-    initializer_range: float = 0.02
+    initializer_range: PositiveFloat = 0.02
     """Standard deviation of the first kernels and embeddings. The kernels that write into the
     residual stream start smaller by sqrt(2 · layers)."""
-    max_length: int = 1024
+    max_length: PositiveInt = 1024
     """Positions that have an embedding, in tokens."""
+
+    def check(self) -> None:
+        """Refuses heads of unequal width."""
+        if self.width % self.heads:
+            raise self.refused(
+                "width",
+                f"a width of {self.width} is not a multiple of the {self.heads} attention heads",
+                "give a width that model.backbone.heads divides",
+            )
 
 
 SIZES: Mapping[str, GptBackboneConfig] = {
@@ -39,28 +52,46 @@ corpus ("mini"), and one for tests ("tiny")."""
 
 
 @dataclasses.dataclass(frozen=True)
-class GptObjectiveConfig:
+class GptObjectiveConfig(Settings, place="model.objective"):
     """The next token, over documents packed to full windows."""
 
-    sequence_length: int = 1024
+    sequence_length: PositiveInt = 1024
     """Tokens of a window, which is also the stride of the evaluation."""
     separate_documents: bool = False
     """Whether a document attends only to itself, with positions that start again at 0."""
-    bigram_pairs: int = 262_144
+    bigram_pairs: PositiveInt = 262_144
     """Pairs of neighbours that the bigram baseline keeps, the most frequent ones; 12 bytes each."""
-    max_loss_over_bigram: float = 1.0
+    max_loss_over_bigram: PositiveFloat = 1.0
     """Blessing needs a loss of at most this many times the bigram baseline's."""
-    max_loss_over_unigram: float = 1.0
+    max_loss_over_unigram: PositiveFloat = 1.0
     """Likewise, of the unigram baseline's."""
-    max_regression: float = 0.05
+    max_regression: NonNegativeFloat = 0.05
     """Largest rise of the loss (nats a token) above the last blessed model's."""
 
 
 @dataclasses.dataclass(frozen=True)
-class GptConfig:
+class GptConfig(Settings, place="model"):
     """Everything that makes a GPT but the data and the training."""
 
     family: Literal["gpt"] = "gpt"
     backbone: GptBackboneConfig = dataclasses.field(default_factory=lambda: SIZES["small"])
     objective: GptObjectiveConfig = dataclasses.field(default_factory=GptObjectiveConfig)
     tokenizer: ByteBpeConfig = dataclasses.field(default_factory=ByteBpeConfig)
+
+    def check(self) -> None:
+        """Refuses windows that are longer than the decoder has positions."""
+        if self.objective.sequence_length > self.backbone.max_length:
+            raise self.objective.refused(
+                "sequence_length",
+                f"windows of {self.objective.sequence_length} tokens do not fit a decoder with "
+                f"{self.backbone.max_length} positions",
+                "shorten the windows, or raise model.backbone.max_length",
+            )
+
+    def check_training(self, training: TrainingConfig) -> None:
+        """Refuses buckets: all windows are full, whatever their documents.
+
+        Raises:
+            ConfigError: training asks for several lengths.
+        """
+        training.check_one_length()

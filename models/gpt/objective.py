@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from models.baselines import PairCounts
-from models.errors import ConfigError
 from models.gpt import examples, serving
 from models.gpt.backbone import GptDecoder
 from models.gpt.config import GptObjectiveConfig
@@ -35,19 +34,9 @@ class GptObjective:
     Args:
         config: length and thresholds.
         tokenizer: gives end-of-text and the bytes of every token.
-
-    Raises:
-        ConfigError: a value of the configuration cannot work; names the field.
     """
 
     def __init__(self, config: GptObjectiveConfig, tokenizer: ByteBpeTokenizer) -> None:
-        for name in ("sequence_length", "bigram_pairs"):
-            if getattr(config, name) < 1:
-                raise ConfigError(
-                    f"{name} is {getattr(config, name)}; the least that works is 1.",
-                    where=f"model.objective.{name}",
-                    remedy="Raise it.",
-                )
         self.config = config
         self.end_of_text = tokenizer.special_ids["end_of_text"]
         self.entries = tokenizer.token_bytes
@@ -85,18 +74,7 @@ class GptObjective:
         return [examples.spell(example, self.entries, self.end_of_text)]
 
     def build_model(self, backbone: GptDecoder) -> GptPretraining:
-        """The decoder with its head.
-
-        Raises:
-            ConfigError: windows are longer than the decoder has positions.
-        """
-        if self.config.sequence_length > backbone.max_length:
-            raise ConfigError(
-                f"Windows of {self.config.sequence_length} tokens do not fit a decoder with "
-                f"{backbone.max_length} positions.",
-                where="model.objective.sequence_length",
-                remedy="Shorten the windows or raise model.backbone.max_length.",
-            )
+        """The decoder with its head."""
         return GptPretraining(backbone, self.config.bigram_pairs)
 
     def losses(self) -> Sequence[Loss]:

@@ -6,7 +6,7 @@ import logging
 import pathlib
 from collections.abc import Mapping
 
-from models.errors import ConfigError, DataRefused
+from models.errors import DataRefused
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.byte_bpe_files import (
     BYTE_LETTERS,
@@ -33,15 +33,8 @@ def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeToken
 
     Raises:
         DataRefused: there is no word to learn from.
-        ConfigError: `vocabulary_size` leaves no room.
     """
     room = config.vocabulary_size - 1
-    if room < len(BYTE_LETTERS):
-        raise ConfigError(
-            f"a vocabulary of {config.vocabulary_size} entries has no room for all bytes",
-            where="tokenizer.vocabulary_size",
-            remedy=f"set it to at least {len(BYTE_LETTERS) + 1}, better to thousands",
-        )
     counts = {to_letters(word): count for word, count in sorted(word_counts.items()) if word}
     if not counts:
         raise DataRefused(

@@ -18,13 +18,12 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import ConfigError, DataRefused
+from models.tokenizers.config import WORD_LENGTH as WORD_LENGTH
 from models.tokenizers.config import CharacterConfig, WordPieceConfig
 from models.tokenizers.entries import read_entries
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.words import WordSplitter
 
-WORD_LENGTH = 50
-"""Character ids of a word, with its two markers."""
 CHARACTERS = 262
 """Ids: 0 at masked positions, 1 + byte, and the five below."""
 SENTENCE_START_CHARACTER = 257
@@ -267,15 +266,8 @@ def learn(word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterT
 
     Raises:
         DataRefused: there is no word to learn.
-        ConfigError: `vocabulary_size` leaves no room.
     """
     room = config.vocabulary_size - len(SPECIAL_TOKENS)
-    if room < 1:
-        raise ConfigError(
-            f"a vocabulary of {config.vocabulary_size} entries has no room for words",
-            where="tokenizer.vocabulary_size",
-            remedy=f"set it to at least {len(SPECIAL_TOKENS) + 1}, better to thousands",
-        )
     never = {"", *SPECIAL_TOKENS.values()}
     names: dict[bytes, str] = {}
     counts: Counter[bytes] = Counter()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.errors import ConfigError, DataRefused
+from models.errors import DataRefused
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.merges import learn_merges
 from models.tokenizers.wordpiece import (
@@ -45,15 +45,8 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
 
     Raises:
         DataRefused: there is no word to learn from.
-        ConfigError: `vocabulary_size` leaves no room.
     """
     room = config.vocabulary_size - len(SPECIAL_TOKENS)
-    if room < 2:
-        raise ConfigError(
-            f"a vocabulary of {config.vocabulary_size} entries has no room for words",
-            where="tokenizer.vocabulary_size",
-            remedy=f"set it to at least {len(SPECIAL_TOKENS) + 2}, better to thousands",
-        )
     counts = {
         word: count
         for word, count in sorted(word_counts.items())

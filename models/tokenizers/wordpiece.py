@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from models.errors import ConfigError
-from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.config import LONGEST_ENTRY, WordPieceConfig
 from models.tokenizers.entries import read_entries
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.words import Normalizer, WordSplitter
@@ -34,7 +34,6 @@ CONTINUATION = "##"
 
 VOCABULARY_FILE = "vocab.txt"
 
-_LONGEST_WORD = 256  # bytes; the longest entry that tensorflow-text's trie can hold
 _TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
 
@@ -46,7 +45,7 @@ def matches_nothing(entry: str) -> bool:
     not fit. The control characters never reach the trie: normalization takes them out.
     """
     letters = entry.removeprefix(CONTINUATION)
-    return "\0" in entry or entry == "\x11" or len(letters.encode()) > _LONGEST_WORD
+    return "\0" in entry or entry == "\x11" or len(letters.encode()) > LONGEST_ENTRY
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -58,21 +57,12 @@ class WordPieceTokenizer(Tokenizer):
     Args:
         vocabulary: entries in the order of their ids, distinct, with all of `SPECIAL_TOKENS`.
         config: normalization and limits; `vocabulary_size` is not looked at.
-
-    Raises:
-        ConfigError: a value of the configuration cannot work; names the field.
     """
 
     config_class = WordPieceConfig
 
     def __init__(self, vocabulary: Sequence[str], config: WordPieceConfig) -> None:
         super().__init__()
-        if not 1 <= config.max_word_bytes <= _LONGEST_WORD:
-            raise ConfigError(
-                f"a longest word of {config.max_word_bytes} bytes is out of bounds",
-                where="tokenizer.max_word_bytes",
-                remedy=f"set it between 1 and {_LONGEST_WORD}",
-            )
         self.config = config
         self._joined = "\n".join(vocabulary)  # as one string: tf.Module would wrap a list
         self._entries = tf.constant(list(vocabulary), tf.string)

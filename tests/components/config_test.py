@@ -2,10 +2,20 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
-from components.config import Hyperparameter, TuningConfig
+from components.config import (
+    BeamConfig,
+    CleaningConfig,
+    ExamplesConfig,
+    Hyperparameter,
+    IngestionConfig,
+    TuningConfig,
+    ValidationConfig,
+    VocabularyConfig,
+)
 from models.config import from_json
 from models.errors import ConfigError
 
@@ -65,9 +75,15 @@ def test_a_search_of_nothing_is_refused(fields: dict, message: str) -> None:
         ({"trials": -1}, "tuning.trials"),
         ({"steps": 0}, "tuning.steps"),
         ({"seed": -1}, "tuning.seed"),
-        ({"space": (Hyperparameter("a", (1, 2)), Hyperparameter("a", (3,)))}, "tuning.space"),
+        ({"steps": 5}, "tuning.steps"),  # of no trial
+        ({"algorithm": "bayesian"}, "tuning.algorithm"),
+        ({"space": (Hyperparameter("a", (1, 2)),)}, "tuning.space"),
         (
-            {"algorithm": "grid", "space": (Hyperparameter("a", low=1, high=2),)},
+            {"trials": 1, "space": (Hyperparameter("a", (1, 2)), Hyperparameter("a", (3,)))},
+            "tuning.space",
+        ),
+        (
+            {"trials": 1, "algorithm": "grid", "space": (Hyperparameter("a", low=1, high=2),)},
             "tuning.space",
         ),
     ],
@@ -87,3 +103,42 @@ def test_a_search_survives_json() -> None:
     found = from_json(TuningConfig, json.dumps(dataclasses.asdict(config)))
     assert found == config
     assert [type(value) for value in found.space[0].values] == [int, float, str, bool]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "where"),
+    [
+        (IngestionConfig, {"eval_share": 0.0}, "ingestion.eval_share"),
+        (IngestionConfig, {"eval_share": 1.0}, "ingestion.eval_share"),
+        (IngestionConfig, {"shards": 0}, "ingestion.shards"),
+        (IngestionConfig, {"eval_shards": 0}, "ingestion.eval_shards"),
+        (IngestionConfig, {"max_quarantine_share": 1.1}, "ingestion.max_quarantine_share"),
+        (ValidationConfig, {"max_length_drift": -0.1}, "validation.max_length_drift"),
+        (CleaningConfig, {"near_duplicate_similarity": 1.0}, "cleaning.near_duplicate_similarity"),
+        (CleaningConfig, {"evaluation_words": 0}, "cleaning.evaluation_words"),
+        (CleaningConfig, {"evaluation_words": 8}, "cleaning.evaluation_words"),  # of no texts
+        (CleaningConfig, {"max_evaluation_share": 0.1}, "cleaning.max_evaluation_share"),
+        (CleaningConfig, {"min_words": 20}, "cleaning.min_words"),  # without quality
+        (CleaningConfig, {"quality": True, "max_words": 20}, "cleaning.min_words"),
+        (
+            CleaningConfig,
+            {"quality": True, "min_alphabetic_words": 2},
+            "cleaning.min_alphabetic_words",
+        ),
+        (VocabularyConfig, {"min_count": 0}, "vocabulary.min_count"),
+        (ExamplesConfig, {"seed": -1}, "examples.seed"),
+        (BeamConfig, {"workers": 0}, "beam.workers"),
+        (BeamConfig, {"workers": 2, "runner": "FlinkRunner"}, "beam.workers"),
+    ],
+)
+def test_what_cannot_be_or_has_no_effect_is_refused(
+    kind: type, fields: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind(**fields)
+    assert caught.value.where == where
+
+
+def test_bounds_of_quality_are_for_documents_that_are_judged() -> None:
+    assert CleaningConfig(quality=True, min_words=20).min_words == 20
+    assert CleaningConfig(evaluation_texts=("a.txt",), evaluation_words=8).evaluation_words == 8

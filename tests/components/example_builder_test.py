@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import pathlib
@@ -14,14 +13,13 @@ import pytest
 
 from components import example_generation
 from components.documents import Document
-from models.errors import ConfigError, DataRefused
+from models.errors import DataRefused
 from tests.components.built_examples import (
     FILES,
     contents,
     make,
     write_documents,
 )
-from tests.testdata import little_bert
 
 
 def test_fills_an_artifact_that_tfx_understands(
@@ -105,14 +103,6 @@ def test_a_split_without_an_example_is_refused_with_the_tally(
         f"  where: {documents}\n"
         "  to do: Add documents, or lower ingestion.shards so that documents find partners."
     )
-
-
-def test_a_bad_configuration_is_refused_before_beam_starts(tmp_path: pathlib.Path) -> None:
-    objective = dataclasses.replace(little_bert.CONFIG.objective, sequence_length=4)
-    model = dataclasses.replace(little_bert.CONFIG, objective=objective)
-    with pytest.raises(ConfigError) as caught:
-        make(tmp_path, tmp_path / "not read", model=model)
-    assert caught.value.where == "model.objective.sequence_length"
 
 
 def test_a_writer_that_dies_leaves_no_file(

@@ -164,7 +164,7 @@ OTHERS: dict[str, dict[str, Any]] = {
             dataclasses.asdict(
                 dataclasses.replace(
                     little_bert.CONFIG,
-                    objective=dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.2),
+                    objective=dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.1),
                 )
             )
         )

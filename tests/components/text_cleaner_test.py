@@ -15,7 +15,7 @@ from components.config import CleaningConfig
 from components.documents import Document, serialize
 from components.record_files import RecordWriter
 from components.text_cleaner import TextCleaner
-from models.errors import ConfigError, DataRefused
+from models.errors import DataRefused
 
 TEXTS = {"a": "One.", "b": "Two.", "c": "One.", "d": "Three."}
 
@@ -85,14 +85,3 @@ def test_refuses_to_drop_most(tmp_path: pathlib.Path) -> None:
 def test_refuses_to_leave_too_few(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataRefused, match="1 to train on and 1 held out"):
         clean(tmp_path, {"a": "Same.", "b": "Same."}, CleaningConfig())
-
-
-@pytest.mark.parametrize("similarity", [0.0, -0.5, 1.0, 7.0])
-def test_a_similarity_is_a_share(similarity: float) -> None:
-    with pytest.raises(ConfigError, match="no share of common words"):
-        CleaningConfig(near_duplicate_similarity=similarity)
-
-
-def test_a_run_has_a_word() -> None:
-    with pytest.raises(ConfigError, match="a run of 0 words"):
-        CleaningConfig(evaluation_words=0)

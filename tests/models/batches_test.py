@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from models.batches import bucket_ends, example_batches
 from models.config import DevicesConfig, TrainingConfig
 from models.devices import Devices
-from models.errors import ConfigError
-from models.objective import Feature
-from tests.testdata.summing import TIME, SummingObjective, write_examples
+from tests.testdata.summing import SummingObjective, write_examples
 
 SPEC = SummingObjective().feature_spec()
 CONFIG = TrainingConfig(batch_size=4, shuffle_buffer=8)
@@ -139,18 +137,3 @@ def test_streams_keep_the_order_of_their_file(files):
     batches = example_batches(files[:2], config, SPEC, streams=1)
     orders = {tuple(_in_turn(batches(epoch, 0))) for epoch in range(8)}
     assert orders == {tuple(of_file[0] + of_file[1]), tuple(of_file[1] + of_file[0])}
-
-
-def test_a_batch_with_two_windows_of_a_stream_is_refused(files):
-    example_batches(files, CONFIG, SPEC, streams=8)
-    with pytest.raises(ConfigError, match="a batch of 4 does not divide the 6 streams") as error:
-        example_batches(files, CONFIG, SPEC, streams=6)
-    assert error.value.where == "training.batch_size"
-
-
-def test_buckets_without_anything_to_cut_are_refused(files):
-    config = dataclasses.replace(CONFIG, length_buckets=2)
-    spec = {"padding_mask": Feature((TIME,), "int64", "1 = real")}
-    with pytest.raises(ConfigError, match="all of one length") as error:
-        example_batches(files, config, spec)
-    assert error.value.where == "training.length_buckets"

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from models.bert.config import BertBackboneConfig, BertConfig
-from models.config import DevicesConfig, OptimizerConfig, TrainingConfig, from_json
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig, equal_rows, from_json
 from models.errors import ConfigError
 
 
@@ -58,8 +58,8 @@ def test_what_was_written_is_read_again(config: object) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "where", "value"),
     [
-        (TrainingConfig, '{"step": 7}', "TrainingConfig.step", "7"),
-        (TrainingConfig, '{"optimizer": {"rate": 1}}', "TrainingConfig.optimizer.rate", "1"),
+        (TrainingConfig, '{"step": 7}', "training.step", "7"),
+        (TrainingConfig, '{"optimizer": {"rate": 1}}', "training.optimizer.rate", "1"),
         (River, '{"banks": [{"name": "a"}, {"name": "b", "c": 0}]}', "River.banks.1.c", "0"),
     ],
 )
@@ -73,20 +73,20 @@ def test_an_unknown_field_is_named(kind: type, text: str, where: str, value: str
 @pytest.mark.parametrize(
     ("kind", "text", "where", "expected", "value"),
     [
-        (TrainingConfig, '{"steps": "many"}', "TrainingConfig.steps", "integer", "'many'"),
-        (TrainingConfig, '{"steps": 7.5}', "TrainingConfig.steps", "integer", "7.5"),
-        (TrainingConfig, '{"steps": null}', "TrainingConfig.steps", "integer", "None"),
-        (TrainingConfig, '{"jit_compile": 2}', "TrainingConfig.jit_compile", "boolean", "2"),
+        (TrainingConfig, '{"steps": "many"}', "training.steps", "integer", "'many'"),
+        (TrainingConfig, '{"steps": 7.5}', "training.steps", "integer", "7.5"),
+        (TrainingConfig, '{"steps": null}', "training.steps", "integer", "None"),
+        (TrainingConfig, '{"jit_compile": 2}', "training.jit_compile", "boolean", "2"),
         (
             TrainingConfig,
             '{"optimizer": {"beta_1": []}}',
-            "TrainingConfig.optimizer.beta_1",
+            "training.optimizer.beta_1",
             "number",
             "[]",
         ),
-        (TrainingConfig, '{"optimizer": 1}', "TrainingConfig.optimizer", "object", "1"),
-        (TrainingConfig, "[]", "TrainingConfig", "object", "[]"),
-        (BertConfig, '{"family": "gpt"}', "BertConfig.family", "'bert'", "'gpt'"),
+        (TrainingConfig, '{"optimizer": 1}', "training.optimizer", "object", "1"),
+        (TrainingConfig, "[]", "training", "object", "[]"),
+        (BertConfig, '{"family": "gpt"}', "model.family", "'bert'", "'gpt'"),
         (River, '{"banks": [{"name": 1}]}', "River.banks.0.name", "string", "1"),
     ],
 )
@@ -102,38 +102,56 @@ def test_a_wrong_type_is_named_with_its_value(
 @pytest.mark.parametrize(
     ("kind", "text", "where", "bound", "value"),
     [
-        (TrainingConfig, '{"accumulation": 0}', "TrainingConfig.accumulation", "above 0", "0"),
+        (
+            TrainingConfig,
+            '{"accumulation": 0}',
+            "training.accumulation",
+            "Input should be greater than 0",
+            "0",
+        ),
         (
             TrainingConfig,
             '{"keep_checkpoints": 0}',
-            "TrainingConfig.keep_checkpoints",
-            "above 0",
+            "training.keep_checkpoints",
+            "Input should be greater than 0",
             "0",
         ),
-        (TrainingConfig, '{"log_steps": -1}', "TrainingConfig.log_steps", "above 0", "-1"),
-        (TrainingConfig, '{"patience": -1}', "TrainingConfig.patience", "0 or more", "-1"),
+        (
+            TrainingConfig,
+            '{"log_steps": -1}',
+            "training.log_steps",
+            "Input should be greater than 0",
+            "-1",
+        ),
+        (
+            TrainingConfig,
+            '{"patience": -1}',
+            "training.patience",
+            "Input should be greater than or equal to 0",
+            "-1",
+        ),
         (
             TrainingConfig,
             '{"optimizer": {"clip_norm": -1}}',
-            "OptimizerConfig.clip_norm",
-            "0 or more",
+            "training.optimizer.clip_norm",
+            "Input should be greater than or equal to 0",
             "-1",
         ),
         (
             OptimizerConfig,
             '{"initial_accumulator": 0}',
-            "OptimizerConfig.initial_accumulator",
-            "above 0",
+            "training.optimizer.initial_accumulator",
+            "Input should be greater than 0",
             "0",
         ),
         (
             OptimizerConfig,
             '{"learning_rate": NaN}',
-            "OptimizerConfig.learning_rate",
-            "0 or more",
+            "training.optimizer.learning_rate",
+            "Input should be a finite number",
             "nan",
         ),
-        (DevicesConfig, '{"readers": 0}', "DevicesConfig.readers", "above 0", "0"),
+        (DevicesConfig, '{"readers": 0}', "devices.readers", "Input should be greater than 0", "0"),
     ],
 )
 def test_a_number_out_of_its_bounds_is_named(
@@ -141,7 +159,7 @@ def test_a_number_out_of_its_bounds_is_named(
 ) -> None:
     error = refusal(kind, text)
     assert error.where == where
-    assert error.what.startswith(f"it should be {bound}, got {value}")
+    assert error.what == f"{bound}, got {value}"
 
 
 def test_the_bounds_themselves_are_taken() -> None:
@@ -157,10 +175,50 @@ def test_a_missing_field_is_named() -> None:
 @pytest.mark.parametrize("text", ["", "{", "steps: 7", '{"steps": 7,}', b"\xff"])
 def test_what_is_no_json_is_refused(text: str | bytes) -> None:
     error = refusal(TrainingConfig, text)
-    assert error.where == "TrainingConfig"
+    assert error.where == "training"
     assert error.what.startswith("Invalid JSON")
 
 
 def test_a_long_value_is_cut() -> None:
     error = refusal(TrainingConfig, json.dumps({"steps": "x" * 500}))
     assert error.what.endswith(", got '" + "x" * 79)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"devices": ("GPU:0",)}, "devices.devices"),
+        ({"strategy": "mirrored", "devices": ("GPU:0", "GPU:0")}, "devices.devices"),
+        ({"processes": 2}, "devices.processes"),
+        ({"strategy": "mirrored", "tpu": "local"}, "devices.tpu"),
+    ],
+)
+def test_devices_that_nothing_looks_at_are_refused(fields: dict, where: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        DevicesConfig(**fields)
+    assert refused.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("devices", "training", "where"),
+    [
+        (DevicesConfig("mirrored", ("CPU:0", "CPU:1", "CPU:2")), {}, "training.batch_size"),
+        (DevicesConfig("multi_worker", processes=5), {}, "training.batch_size"),
+        (
+            DevicesConfig("multi_worker", processes=4),
+            {"accumulation": 16},
+            "training.accumulation",
+        ),
+    ],
+)
+def test_a_batch_is_shared_equally(devices: DevicesConfig, training: dict, where: str) -> None:
+    with pytest.raises(ConfigError, match="a batch of 32 can't be computed in") as refused:
+        devices.check_training(TrainingConfig(batch_size=32, **training))
+    assert refused.value.where == where
+
+
+def test_parts_of_a_batch_come_out_even() -> None:
+    assert equal_rows(24, 3, 4) == 2
+    with pytest.raises(ConfigError, match="a batch of 32 can't be computed in 3 parts") as refused:
+        TrainingConfig(accumulation=3)
+    assert refused.value.where == "training.accumulation"

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.devices import Devices
-from models.errors import ConfigError
 from models.examples import Serializer, parse
 from models.objective import numeric_features
 from models.optimizer import build_optimizer
@@ -69,11 +68,6 @@ def test_what_came_of_a_step():
     assert found["positions"].numpy() == [4 * TIME]
     assert found["asked"].numpy() == [1]
     assert found["learning_rate"].numpy() == [np.float32(0.1)]
-
-
-def test_a_batch_that_does_not_come_out_even_is_refused():
-    with pytest.raises(ConfigError, match="a batch of 4 can't be computed in 3 parts"):
-        steps_of(fresh_model(), dataclasses.replace(CONFIG, accumulation=3))
 
 
 class GraphObjective(SummingObjective):

@@ -247,15 +247,3 @@ def test_a_batch_larger_than_the_examples_is_refused(files, tmp_path):
             config,
             tmp_path,
         )
-
-
-def test_an_accumulation_that_does_not_divide_the_batch_is_refused(files, tmp_path):
-    config = dataclasses.replace(CONFIG, accumulation=3)
-    with pytest.raises(ConfigError, match="a batch of 4 can't be computed in 3 parts"):
-        train(
-            fresh_model(),
-            SummingObjective(),
-            example_batches(files, config, SPEC),
-            config,
-            tmp_path,
-        )

@@ -5,12 +5,18 @@ import json
 import os
 import pathlib
 import time
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from components.config import BeamConfig
+from models.bert.config import BertConfig
 from models.config import DevicesConfig
+from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
+from models.gpt.config import GptConfig
 from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES
@@ -69,3 +75,76 @@ def test_without_a_name_the_pipeline_that_ran_last_is_meant(tmp_path: pathlib.Pa
         os.utime(tmp_path / name / "config.json", (moment, moment))
     assert pipeline_folder(str(tmp_path), None) == tmp_path / "new"
     assert pipeline_folder(str(tmp_path), "old") == tmp_path / "old"
+
+
+UNBOUNDED = {
+    "Hyperparameter.values": "values of the field that is tuned, which has its own bounds",
+    "Hyperparameter.low": "likewise",
+    "Hyperparameter.high": "likewise",
+}
+
+
+def numbers(kind: Any, bounded: bool = False) -> Iterator[bool]:
+    """For each number in a type, whether it has a bound."""
+    if typing.get_origin(kind) is typing.Annotated:
+        bounds = [
+            bound
+            for each in kind.__metadata__
+            for bound in getattr(each, "metadata", [each])
+            if any(hasattr(bound, name) for name in ("gt", "ge", "lt", "le"))
+        ]
+        yield from numbers(kind.__origin__, bool(bounds))
+    elif typing.get_origin(kind) is not typing.Literal and typing.get_args(kind):
+        for inner in typing.get_args(kind):
+            yield from numbers(inner, bounded)
+    elif kind in (int, float):
+        yield bounded
+
+
+def kinds(kind: Any) -> set[type]:
+    """The configurations in a type, and those inside them."""
+    if not dataclasses.is_dataclass(kind):
+        return set().union(*map(kinds, typing.get_args(kind)))
+    hints = typing.get_type_hints(kind)
+    return {kind}.union(*map(kinds, hints.values()))  # type: ignore[arg-type]
+
+
+def test_each_number_has_a_bound() -> None:
+    found = kinds(PipelineConfig)
+    assert {ElmoConfig, BertConfig, GptConfig, DevicesConfig} < found
+    free = {
+        f"{kind.__name__}.{field.name}"
+        for kind in found
+        for field in dataclasses.fields(kind)
+        if not all(numbers(typing.get_type_hints(kind, include_extras=True)[field.name]))
+    }
+    assert free == set(UNBOUNDED)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pairs", "where"),
+    [
+        ("elmo_tiny", ["training.batch_size=3"], "training.batch_size"),
+        ("elmo_tiny", ["training.length_buckets=2"], "training.length_buckets"),
+        ("gpt_tiny", ["training.length_buckets=2"], "training.length_buckets"),
+        (
+            "bert_tiny",
+            ["devices.strategy=multi_worker", "devices.processes=3"],
+            "training.batch_size",
+        ),
+        ("bert_tiny", ["model.backbone.width=33"], "model.backbone.width"),
+        ("bert_tiny", ["model.backbone.max_length=32"], "model.objective.sequence_length"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(recipe: str, pairs: list[str], where: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        apply_overrides(RECIPES[recipe](), pairs)
+    assert refused.value.where == where
+
+
+def test_a_field_of_the_model_is_named_without_its_family() -> None:
+    fields = json.loads(RECIPES["gpt_tiny"]().to_json())
+    fields["model"]["backbone"]["dropout"] = -1
+    with pytest.raises(ConfigError) as refused:
+        PipelineConfig.from_json(json.dumps(fields))
+    assert refused.value.where == "model.backbone.dropout"

@@ -64,6 +64,17 @@ def test_a_field_can_be_emptied(pair: str, value: Any) -> None:
     assert flat(dataclasses.asdict(apply_overrides(filled, [pair])))[key] == value
 
 
+def test_pairs_that_only_go_together_are_set_at_once() -> None:
+    longer = ["model.objective.sequence_length=128", "model.objective.max_predictions=20"]
+    pairs = [*longer, "model.backbone.max_length=128", "training.batch_size=6"]
+    for order in (pairs, pairs[::-1]):
+        config = apply_overrides(bert_tiny(), order)
+        assert config.model.objective.sequence_length == 128
+        assert config.training.batch_size == 6
+    with pytest.raises(ConfigError, match="positions are fewer than 19"):
+        apply_overrides(bert_tiny(), [pairs[0], pairs[2]])
+
+
 def test_later_pairs_win() -> None:
     config = apply_overrides(bert_tiny(), ["training.steps=1", "training.steps=2"])
     assert config.training.steps == 2

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from models.bert.backbone import BertEncoder, build_backbone
-from models.bert.config import SIZES, BertBackboneConfig
-from models.errors import ConfigError
+from models.bert.config import SIZES
 from tests.testdata.little_bert import CONFIG, tokenizer
 
 
@@ -112,9 +111,3 @@ def test_layers_are_those_of_the_published_formula(encoder: BertEncoder) -> None
     np.testing.assert_allclose(
         encoder(given)["pooled"], np.tanh(x[:, 0] @ kernel + bias), atol=1e-5
     )
-
-
-def test_a_width_that_the_heads_do_not_share_is_refused() -> None:
-    with pytest.raises(ConfigError, match="not a multiple") as refused:
-        build_backbone(BertBackboneConfig(width=10, heads=3), Sized(30))
-    assert refused.value.where == "model.backbone.width"

@@ -197,7 +197,9 @@ def test_documents_without_text_are_counted() -> None:
     [(128, 61, b"033-064"), (128, 62, b"065-128"), (128, 125, b"065-128"), (512, 200, b"129-256")],
 )
 def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
-    config = BertObjectiveConfig(sequence_length=time, dupe_factor=1, short_sequence_share=0.0)
+    config = BertObjectiveConfig(
+        sequence_length=time, max_predictions=77, dupe_factor=1, short_sequence_share=0.0
+    )
     pieces = [np.full(1, 10, np.int32), np.full(tokens - 1, 10, np.int32)]
     (example,), _ = made([TokenizedDocument.of("a", "paper", "en", pieces)], config=config)
     assert example["padding_mask"].sum() == tokens + 3

@@ -91,9 +91,15 @@ def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:
 
 
 @pytest.mark.parametrize(
-    "field",
-    ["sequence_length", "max_predictions", "masked_share", "short_sequence_share", "dupe_factor"],
+    ("field", "value"),
+    [
+        ("sequence_length", 64),
+        ("max_predictions", 30),
+        ("masked_share", 0.1),
+        ("short_sequence_share", 1.0),
+        ("dupe_factor", 1),
+    ],
 )
-def test_lengths_and_shares_change_no_figure(field: str) -> None:
-    config = dataclasses.replace(BertObjectiveConfig(), **{field: 1})
+def test_lengths_and_shares_change_no_figure(field: str, value: float) -> None:
+    config = dataclasses.replace(BertObjectiveConfig(), **{field: value})
     assert metrics(config) == metrics(BertObjectiveConfig())

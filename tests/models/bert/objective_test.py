@@ -33,30 +33,7 @@ def model(words: WordPieceTokenizer, objective: BertObjective) -> BertPretrainin
     return objective.build_model(build_backbone(CONFIG.backbone, words))
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "remedy"),
-    [
-        ("sequence_length", 4, "Raise it."),
-        ("sequence_length", -1, "Raise it."),
-        ("max_predictions", 0, "Raise it."),
-        ("dupe_factor", 0, "Raise it."),
-        ("longest_ngram", 0, "Raise it."),
-        ("masked_share", -0.01, "Give a number from 0 to 1."),
-        ("masked_share", 1.01, "Give a number from 0 to 1."),
-        ("masked_share", float("nan"), "Give a number from 0 to 1."),
-        ("short_sequence_share", -1.0, "Give a number from 0 to 1."),
-        ("short_sequence_share", 15.0, "Give a number from 0 to 1."),
-    ],
-)
-def test_a_value_that_cannot_work_is_named(words, field: str, value: float, remedy: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        BertObjective(dataclasses.replace(CONFIG.objective, **{field: value}), words)
-    assert refused.value.what.startswith(f"{field} is {value}; ")
-    assert refused.value.where == f"model.objective.{field}"
-    assert refused.value.remedy == remedy
-
-
-@pytest.mark.parametrize(("masked", "short"), itertools.product([0.0, 1.0], repeat=2))
+@pytest.mark.parametrize(("masked", "short"), itertools.product([0.01, 0.2], [0.0, 1.0]))
 def test_the_least_values_that_are_allowed_work(words, masked: float, short: float) -> None:
     objective = BertObjective(
         dataclasses.replace(
@@ -124,17 +101,6 @@ def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share
             wanted = max(1, round(example["padding_mask"].sum() * share))
             assert example["mask_weights"].sum() == wanted
     assert len(made(config)) > 2 * len(held_out)
-
-
-def test_examples_longer_than_the_encoder_are_refused(words) -> None:
-    backbone = build_backbone(CONFIG.backbone, words)
-    fits = dataclasses.replace(CONFIG.objective, sequence_length=32)
-    assert BertObjective(fits, words).build_model(backbone).backbone is backbone
-    long = dataclasses.replace(CONFIG.objective, sequence_length=33)
-    with pytest.raises(ConfigError, match=r"33 tokens .* 32 positions") as refused:
-        BertObjective(long, words).build_model(backbone)
-    assert refused.value.where == "model.objective.sequence_length"
-    assert "model.backbone.max_length" in str(refused.value.remedy)
 
 
 def test_both_losses_weigh_the_same(objective) -> None:
@@ -223,12 +189,3 @@ def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
     assert objective.denominators(batch).keys() == {"masked_lm_token_count"}
     assert "next_sentence" not in objective.signatures(model, words)
     assert objective.warmup_requests().keys() == objective.signatures(model, words).keys()
-
-
-def test_a_bound_on_what_is_not_told_is_refused(words) -> None:
-    config = dataclasses.replace(
-        CONFIG.objective, second_segment="none", min_next_sentence_accuracy=0.6
-    )
-    with pytest.raises(ConfigError) as refused:
-        BertObjective(config, words)
-    assert refused.value.where == "model.objective.min_next_sentence_accuracy"

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from models.elmo.backbone import ElmoEncoder, build_backbone
 from models.elmo.config import SIZES, ElmoBackboneConfig
-from models.errors import ConfigError
 
 CONFIG = ElmoBackboneConfig(
     character_width=4,
@@ -305,19 +304,3 @@ def test_a_saved_encoder_serves_any_length_in_a_process_without_this_project(
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[-1] == "(2, 3, 0, 10)"
-
-
-@pytest.mark.parametrize(
-    ("changes", "where"),
-    [
-        ({"units": 0}, "model.backbone.units"),
-        ({"filters": ()}, "model.backbone.filters"),
-        ({"filters": ((3, 0),)}, "model.backbone.filters"),
-        ({"filters": ((51, 8),)}, "model.backbone.filters"),
-        ({"cell_clip": 0.0}, "model.backbone.cell_clip"),
-    ],
-)
-def test_a_shape_that_cannot_be_is_refused(changes: dict, where: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        build_backbone(dataclasses.replace(CONFIG, **changes), None)  # type: ignore[arg-type]
-    assert refused.value.where == where

@@ -1,10 +1,11 @@
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
-from models.config import from_json
-from models.elmo.config import SIZES, ElmoBackboneConfig
+from models.config import TrainingConfig, from_json
+from models.elmo.config import SIZES, ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
 from models.errors import ConfigError
 
 
@@ -18,4 +19,46 @@ def test_a_filter_is_a_pair() -> None:
     with pytest.raises(ConfigError) as refused:
         from_json(ElmoBackboneConfig, '{"filters": [[1, 32], [2]]}')
     assert refused.value.where is not None
-    assert refused.value.where.startswith("ElmoBackboneConfig.filters.1")
+    assert refused.value.where.startswith("model.backbone.filters.1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"filters": ()}, "filters"),
+        ({"filters": ((1, 32), (51, 8))}, "filters.1.0"),
+        ({"filters": ((1, 0),)}, "filters.0.1"),
+        ({"highways": -1}, "highways"),
+        ({"units": 0}, "units"),
+        ({"cell_clip": 0.0}, "cell_clip"),
+        ({"projection_clip": float("nan")}, "projection_clip"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
+)
+def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ElmoBackboneConfig(**fields)
+    assert refused.value.where == f"model.backbone.{where}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("unroll", 0), ("streams", 0), ("candidates", -1), ("bigram_pairs", 0)]
+)
+def test_windows_that_cannot_be(name: str, value: int) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ElmoObjectiveConfig(**{name: value})
+    assert refused.value.where == f"model.objective.{name}"
+
+
+def test_a_batch_holds_no_two_windows_of_a_stream() -> None:
+    config = ElmoConfig(objective=ElmoObjectiveConfig(streams=24))
+    config.check_training(TrainingConfig(batch_size=8))
+    with pytest.raises(ConfigError, match="of 16 does not divide the 24 streams") as refused:
+        config.check_training(TrainingConfig(batch_size=16))
+    assert refused.value.where == "training.batch_size"
+
+
+def test_windows_of_one_length_have_no_buckets() -> None:
+    with pytest.raises(ConfigError, match="all of one length") as refused:
+        ElmoConfig().check_training(TrainingConfig(batch_size=128, length_buckets=2))
+    assert refused.value.where == "training.length_buckets"

@@ -1,22 +1,5 @@
-import dataclasses
-
-import pytest
-
 from models.elmo.objective import ElmoObjective
-from models.errors import ConfigError
 from tests.testdata.little_elmo import CONFIG, tokenizer
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "least"),
-    [("unroll", 0, 1), ("streams", 0, 1), ("candidates", -1, 0), ("bigram_pairs", 0, 1)],
-)
-def test_a_value_that_cannot_work_is_refused(field, value, least) -> None:
-    config = dataclasses.replace(CONFIG.objective, **{field: value})
-    message = f"{field} is {value}; the least that works is {least}"
-    with pytest.raises(ConfigError, match=message) as error:
-        ElmoObjective(config, tokenizer())
-    assert error.value.where == f"model.objective.{field}"
 
 
 def test_a_text_is_its_sentences() -> None:

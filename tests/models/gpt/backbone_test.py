@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.errors import ConfigError
 from models.gpt.backbone import GptDecoder, build_backbone
 from models.gpt.config import SIZES, GptBackboneConfig
 from tests.testdata.little_gpt import CONFIG, tokenizer
@@ -125,9 +124,3 @@ def test_first_weights_have_the_spread_of_gpt_2() -> None:
     np.testing.assert_allclose(spreads["embeddings"], 0.05, rtol=0.05)
     np.testing.assert_allclose(spreads["kernel"], 0.05, rtol=0.05)
     np.testing.assert_allclose(spreads["stream"], 0.05 / 4, rtol=0.05)
-
-
-def test_a_width_that_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"16 is not a multiple of the 3") as error:
-        build_backbone(GptBackboneConfig(layers=1, width=16, heads=3), Entries(9))
-    assert error.value.where == "model.backbone.width"

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from models.config import from_json
+from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
-from models.gpt.config import SIZES, GptConfig
+from models.gpt.config import SIZES, GptBackboneConfig, GptConfig, GptObjectiveConfig
 
 
 def test_it_survives_json() -> None:
@@ -22,9 +22,35 @@ def test_what_is_not_said_has_its_default() -> None:
 def test_a_mistyped_field_is_named() -> None:
     with pytest.raises(ConfigError, match="got 2") as error:
         from_json(GptConfig, '{"objective": {"sequence_lenght": 2}}')
-    assert error.value.where == "GptConfig.objective.sequence_lenght"
+    assert error.value.where == "model.objective.sequence_lenght"
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_heads_divide_the_width(size: str) -> None:
     assert SIZES[size].width % SIZES[size].heads == 0
+
+
+def test_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(ConfigError, match="65 is not a multiple of the 4") as refused:
+        GptBackboneConfig(width=65, heads=4)
+    assert refused.value.where == "model.backbone.width"
+
+
+def test_windows_fit_the_decoders_positions() -> None:
+    with pytest.raises(ConfigError, match="1025 tokens do not fit a decoder with 1024") as refused:
+        GptConfig(objective=GptObjectiveConfig(sequence_length=1025))
+    assert refused.value.where == "model.objective.sequence_length"
+
+
+def test_full_windows_have_no_lengths_to_sort_by() -> None:
+    GptConfig().check_training(TrainingConfig())
+    with pytest.raises(ConfigError, match="all of one length") as refused:
+        GptConfig().check_training(TrainingConfig(length_buckets=4))
+    assert refused.value.where == "training.length_buckets"
+
+
+@pytest.mark.parametrize("name", ["sequence_length", "bigram_pairs"])
+def test_there_is_one_of_each_at_least(name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        GptObjectiveConfig(**{name: 0})
+    assert refused.value.where == f"model.objective.{name}"

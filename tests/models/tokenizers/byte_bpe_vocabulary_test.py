@@ -41,13 +41,6 @@ def test_bytes_then_merges_best_first_then_end_of_text() -> None:
     assert learned(COUNTS, 257) == []
 
 
-@pytest.mark.parametrize("size", [0, 256])
-def test_a_size_without_room_for_all_bytes_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"a vocabulary of {size} entries") as refused:
-        learned(COUNTS, size)
-    assert refused.value.where == "tokenizer.vocabulary_size"
-
-
 @pytest.mark.parametrize("counts", [{}, {"": 3}])
 def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> None:
     with pytest.raises(DataRefused, match="no word to learn from"):

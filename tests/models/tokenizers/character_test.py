@@ -236,12 +236,9 @@ def test_learning_counts_words_that_begin_with_the_same_48_bytes_as_one() -> Non
     assert list(learn(counts, CONFIG).vocabulary) == [*SPECIAL, "a" * 49, "x"]
 
 
-def test_learning_from_nothing_or_into_no_room_is_refused() -> None:
+def test_learning_from_nothing_is_refused() -> None:
     with pytest.raises(DataRefused, match="no word"):
         learn({"<S>": 1}, CONFIG)
-    with pytest.raises(ConfigError, match="no room") as refused:
-        learn({"a": 1}, CharacterConfig(vocabulary_size=3))
-    assert refused.value.where == "tokenizer.vocabulary_size"
 
 
 def test_save_and_load_give_the_same_tokenizer(tokenizer, tmp_path: pathlib.Path) -> None:

@@ -60,13 +60,6 @@ def test_where_not_all_characters_fit_the_frequent_ones_come_first(
     assert learned(COUNTS, size) == entries
 
 
-@pytest.mark.parametrize("size", [0, 5, 6])
-def test_a_size_without_room_for_words_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"a vocabulary of {size} entries") as refused:
-        learned(COUNTS, size)
-    assert refused.value.where == "tokenizer.vocabulary_size"
-
-
 @pytest.mark.parametrize("counts", [{}, {"": 3}, {"a" * 101: 3}, {"é" * 51: 3}, {"a\0": 3}])
 def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> None:
     with pytest.raises(DataRefused, match="no word to learn from"):

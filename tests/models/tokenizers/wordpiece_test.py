@@ -92,12 +92,6 @@ def test_a_word_of_the_longest_length_is_kept_and_a_longer_one_is_unknown():
     )
 
 
-@pytest.mark.parametrize("longest", [0, 257])
-def test_a_longest_word_out_of_bounds_is_refused(longest):
-    with pytest.raises(ConfigError, match=r"tokenizer\.max_word_bytes"):
-        WordPieceTokenizer(VOCABULARY, WordPieceConfig(max_word_bytes=longest))
-
-
 def test_roles_have_the_ids_of_their_tokens(uncased):
     assert uncased.special_ids == {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
     assert list(uncased.vocabulary) == VOCABULARY

@@ -1,0 +1,95 @@
+"""Values are checked when a configuration is made, whoever makes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from typing import Annotated, Any, Literal
+
+import pydantic
+import pytest
+
+from models.config import from_json
+from models.errors import ConfigError
+from models.settings import Rate, Settings, Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Bank(Settings, place="river.bank"):
+    height: pydantic.PositiveInt = 3
+    share: Share = 0.5
+    dropped: Rate = 0.0
+    names: tuple[str, ...] = ()
+    side: Literal["left", "right"] = "left"
+    slope: float = 1.0
+    depth: Annotated[int, pydantic.Field(ge=2)] | None = None
+    both: bool = False
+
+    def check(self) -> None:
+        if self.both and self.changed("side"):
+            raise self.refused("side", "both sides are meant", "leave the side out")
+
+
+@dataclasses.dataclass(frozen=True)
+class River(Settings, place="river"):
+    bank: Bank = dataclasses.field(default_factory=Bank)
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("height", 0, "Input should be greater than 0, got 0"),
+    ("height", 1.5, "Input should be a valid integer, got 1.5"),
+    ("height", True, "Input should be a valid integer, got True"),
+    ("share", 1.01, "Input should be less than or equal to 1, got 1.01"),
+    ("share", -0.01, "Input should be greater than or equal to 0, got -0.01"),
+    ("share", float("nan"), "Input should be a finite number, got nan"),
+    ("dropped", 1.0, "Input should be less than 1, got 1.0"),
+    ("slope", float("nan"), "Input should be a finite number, got nan"),
+    ("slope", float("inf"), "Input should be a finite number, got inf"),
+    ("side", "middle", "Input should be 'left' or 'right', got 'middle'"),
+    ("depth", 1, "Input should be greater than or equal to 2, got 1"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "what"), WRONG)
+def test_a_value_is_refused_however_it_comes(field: str, value: Any, what: str) -> None:
+    ways = (
+        lambda: Bank(**{field: value}),
+        lambda: dataclasses.replace(Bank(), **{field: value}),
+        lambda: from_json(River, json.dumps({"bank": {field: value}})),
+    )
+    for way in ways:
+        with pytest.raises(ConfigError) as refused:
+            way()
+        assert refused.value.where == f"river.bank.{field}"
+        assert refused.value.what == what
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    bank = Bank(height=1, share=1, dropped=0.0, depth=2)
+    assert (bank.height, bank.share, bank.depth) == (1, 1, 2)
+
+
+def test_a_rule_about_two_fields_names_the_one_to_change() -> None:
+    assert Bank(both=True).side == "left"
+    assert Bank(side="right").both is False
+    with pytest.raises(ConfigError) as refused:
+        Bank(both=True, side="right")
+    assert str(refused.value) == (
+        "both sides are meant\n  where: river.bank.side\n  to do: leave the side out"
+    )
+    with pytest.raises(ConfigError, match="both sides are meant"):
+        from_json(River, '{"bank": {"both": true, "side": "right"}}')
+
+
+def test_a_configuration_inside_has_to_be_one() -> None:
+    with pytest.raises(ConfigError, match="should be an instance of Bank") as refused:
+        River(bank=3)  # type: ignore[arg-type]
+    assert refused.value.where == "river.bank"
+
+
+def test_it_is_a_plain_dataclass_otherwise() -> None:
+    river = River(Bank(names=("Thames",)))
+    assert pickle.loads(pickle.dumps(river)) == river  # noqa: S301  our own bytes
+    assert dataclasses.asdict(river)["bank"]["names"] == ("Thames",)
+    assert hash(river) == hash(River(Bank(names=("Thames",))))

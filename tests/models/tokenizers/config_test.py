@@ -1,0 +1,25 @@
+"""A tokenizer that has no room for what it needs is refused when its configuration is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.errors import ConfigError
+from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [(WordPieceConfig, 6), (ByteBpeConfig, 256), (CharacterConfig, 3)]
+)
+def test_a_size_without_room_for_more_than_special_tokens(kind: type, size: int) -> None:
+    assert kind(vocabulary_size=size + 1).vocabulary_size == size + 1
+    with pytest.raises(ConfigError, match=f"equal to {size + 1}, got {size}") as refused:
+        kind(vocabulary_size=size)
+    assert refused.value.where == "model.tokenizer.vocabulary_size"
+
+
+@pytest.mark.parametrize("longest", [0, 257])
+def test_a_longest_word_out_of_bounds(longest: int) -> None:
+    with pytest.raises(ConfigError) as refused:
+        WordPieceConfig(max_word_bytes=longest)
+    assert refused.value.where == "model.tokenizer.max_word_bytes"
