@@ -101,7 +101,7 @@ def test_refuses_a_corpus_of_one_document(tmp_path: pathlib.Path) -> None:
 
 
 def test_refuses_an_empty_eval_split(tmp_path: pathlib.Path) -> None:
-    assert refusal(tmp_path, GOOD, eval_share=0.0).what == (
+    assert refusal(tmp_path, GOOD, eval_share=1e-9).what == (
         "Too few documents: 30 to train on and 0 held out; at least 2 and 1 are needed."
     )
 

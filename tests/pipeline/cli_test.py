@@ -34,6 +34,42 @@ def test_help_lists_the_commands() -> None:
         assert name in done.stdout
 
 
+IMPOSSIBLE = {
+    "bert_tiny model.backbone.width=33": "model.backbone.width",
+    "bert_tiny model.backbone.dropout=1": "model.backbone.dropout",
+    "bert_tiny model.objective.sequence_length=65": "model.objective.sequence_length",
+    "bert_tiny model.objective.max_predictions=62": "model.objective.max_predictions",
+    "bert_tiny training.accumulation=3": "training.accumulation",
+    "bert_tiny training.checkpoint_seconds=nan": "training.checkpoint_seconds",
+    "bert_tiny cleaning.min_words=5": "cleaning.min_words",
+    "elmo_tiny training.batch_size=3": "training.batch_size",
+    "gpt_tiny training.length_buckets=4": "training.length_buckets",
+    "gpt_tiny model.tokenizer.vocabulary_size=256": "model.tokenizer.vocabulary_size",
+}
+"""Recipes with settings that cannot be, or have no effect, and the fields that errors name."""
+
+
+def test_impossible_settings_are_refused_before_tensorflow_is_imported() -> None:
+    program = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "for line in sys.argv[1:]:\n"
+        "    recipe, pair = line.split()\n"
+        "    code = main(['run', recipe, '--input', 'missing.jsonl', '--set', pair])\n"
+        "    heavy = {'tensorflow', 'keras', 'numpy'} & set(sys.modules)\n"
+        "    print(code, *heavy, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *IMPOSSIBLE], cwd=_ROOT, capture_output=True, text=True
+    )
+    answers = done.stderr.removesuffix("\n2\n").split("\n2\n")
+    assert len(answers) == len(IMPOSSIBLE), done.stderr
+    for answer, field in zip(answers, IMPOSSIBLE.values(), strict=True):
+        assert answer.startswith("error: ")
+        assert f"  where: {field}" in answer.splitlines()
+        assert len(answer.splitlines()) <= 4
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
