@@ -91,16 +91,18 @@ class LayerSimilarity:
 
 
 def bank_vectors(
-    embed: Callable[..., Mapping[str, np.ndarray]],
+    hidden_states: Callable[..., Mapping[str, np.ndarray]],
+    layers: int,
     sentences: Sequence[tuple[str, str]] = SENTENCES,
     word: str = WORD,
 ) -> WordVectors:
     """The word's contextual vectors, the mean over its tokens where it has several.
 
     Args:
-        embed: the exported signature, called as `embed(texts=[...])`, with the outputs
-            hidden_states `[batch, layers + 1, time, width]`, tokens, starts, limits (bytes of the
-            text) and padding_mask, all `[batch, time]`.
+        hidden_states: the exported signature, called as `hidden_states(texts=[...],
+            layers=[[...]])`, with the outputs hidden_states `[batch, chosen, time, width]`, tokens,
+            starts, limits (bytes of the text) and padding_mask, all `[batch, time]`.
+        layers: the model's layers, without the token layer.
         sentences: (sense, sentence) with the word once in each.
         word: the word, found as a whole word whatever its case.
 
@@ -109,7 +111,8 @@ def bank_vectors(
     """
     texts = [sentence for _, sentence in sentences]
     spans = np.array([_find(word, text) for text in texts], dtype=np.int64)
-    outputs = {name: np.asarray(value) for name, value in embed(texts=texts).items()}
+    answer = hidden_states(texts=texts, layers=[list(range(layers + 1))] * len(texts))
+    outputs = {name: np.asarray(value) for name, value in answer.items()}
     starts, limits = outputs["starts"], outputs["limits"]
     inside = (starts < spans[:, 1:]) & (limits > spans[:, :1]) & (limits > starts)
     inside &= outputs["padding_mask"].astype(bool)

@@ -209,7 +209,7 @@ class Objective(Protocol):
     def signatures(self, model: keras.Model, tokenizer: Tokenizer) -> Mapping[str, Callable]:
         """Serving functions on raw strings by name, each a `tf.function` with input signature.
 
-        `serving_default` and `embed` are always among them.
+        `serving_default` and `hidden_states` are always among them; see `models.text_vectors`.
         """
 
     def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:

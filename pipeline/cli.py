@@ -133,7 +133,7 @@ def predict(
         generation: How generate goes on.
     """
     from pipeline.console import quiet_errors, quiet_imports
-    from pipeline.predict import check_texts, newest_version
+    from pipeline.predict import check_answers, check_texts, newest_version
     from pipeline.predict import predict as ask
 
     given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
@@ -150,6 +150,7 @@ def predict(
         print(json_module.dumps(answers, ensure_ascii=False, indent=2))
     else:
         display.print_answers(task, answers)
+    check_answers(task, answers)
     return EXIT_OK
 
 

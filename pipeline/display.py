@@ -85,6 +85,8 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
             for choices in answer["masks"]:
                 shown = "  ".join(f"{c['word']} {c['probability']:.3f}" for c in choices)
                 console.print(f"    {shown}", markup=False, soft_wrap=True)
+            if answer["cut_masks"]:
+                console.print(f"    {_cut_masks(answer)}", markup=False, soft_wrap=True)
         elif task == "score":
             console.print(Text(answer["text"], "bold"), soft_wrap=True)
             console.print(
@@ -108,6 +110,19 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
                 console.print(f"    {token:16} {start} …", markup=False, soft_wrap=True)
             if len(answer["tokens"]) > _SHOWN_TOKENS:
                 console.print("    …")
+
+
+def _cut_masks(answer: Mapping[str, Any]) -> str:
+    """Which [MASK] of a text were not read."""
+    cut = answer["cut_masks"]
+    first, last = _ordinal(cut[0]), _ordinal(cut[-1])
+    which = f"the {first} to the {last} [MASK] lie" if len(cut) > 1 else f"the {first} [MASK] lies"
+    return f"{which} beyond the {answer['token_limit']} tokens that the model reads"
+
+
+def _ordinal(number: int) -> str:
+    last = 0 if number % 100 in (11, 12, 13) else number % 10
+    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
 
 
 def print_lineage(lineage: Lineage) -> None:

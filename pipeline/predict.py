@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from models.errors import ConfigError
@@ -62,9 +62,11 @@ def predict(
 
     Args:
         folder: a SavedModel.
-        task: `fill-mask`: words for each [MASK]; `next-sentence`: of each two texts, whether the
-            second follows the first; `embed`: tokens, and the last layer's vectors; `score`: how
-            likely the text is, in all and by token; `generate`: how it may go on.
+        task: `fill-mask`: words for each [MASK], and the numbers, from 1, of those that the model
+            did not read because they lie beyond its `token_limit`; `next-sentence`: of each two
+            texts, whether the second follows the first; `embed`: tokens, and the last layer's
+            vectors; `score`: how likely the text is, in all and by token; `generate`: how it may go
+            on.
         texts: raw texts.
         generation: how `generate` goes on.
 
@@ -79,7 +81,7 @@ def predict(
     import tensorflow_text  # noqa: F401  registers the tokenizer's ops
 
     signatures = tf.saved_model.load(str(folder)).signatures
-    name = task.replace("-", "_")
+    name = "hidden_states" if task == "embed" else task.replace("-", "_")
     if name not in signatures:
         raise ConfigError(f"the model does not answer {task}", where=str(folder))
     if task == "next-sentence":
@@ -107,9 +109,10 @@ def predict(
             }
             for row, text in enumerate(texts)
         ]
-    outputs = {
-        key: value.numpy() for key, value in signatures[name](texts=tf.constant(texts)).items()
-    }
+    given = {"texts": tf.constant(texts)}
+    if task == "embed":
+        given["layers"] = tf.fill([len(texts), 1], -1)
+    outputs = {key: value.numpy() for key, value in signatures[name](**given).items()}
     if task == "score":
         return [_scored(text, outputs, row) for row, text in enumerate(texts)]
     if task == "fill-mask":
@@ -131,8 +134,19 @@ def check_texts(task: Task, texts: Sequence[str]) -> None:
                 )
 
 
+def check_answers(task: Task, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ConfigError if one of `predict`'s answers says nothing about its text."""
+    for answer in answers:
+        if task == "fill-mask" and not answer["masks"]:
+            raise ConfigError(
+                f"no [MASK] lies within the {answer['token_limit']} tokens that the model reads",
+                where=answer["text"][:80],
+                remedy="shorten the text before its [MASK]",
+            )
+
+
 def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
-    count = outputs["mask_count"][row]
+    count = int(outputs["mask_count"][row])
     masks = [
         [
             {"word": word.decode(), "probability": float(share)}
@@ -142,7 +156,13 @@ def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
             outputs["words"][row][:count], outputs["probabilities"][row][:count], strict=True
         )
     ]
-    return {"text": text, "masks": masks}
+    cut = range(count + 1, count + 1 + int(outputs["cut_mask_count"][row]))
+    return {
+        "text": text,
+        "masks": masks,
+        "cut_masks": list(cut),
+        "token_limit": int(outputs["token_limit"][row]),
+    }
 
 
 def _embedded(text: str, outputs: Any, row: int) -> dict[str, Any]:
@@ -150,7 +170,7 @@ def _embedded(text: str, outputs: Any, row: int) -> dict[str, Any]:
     return {
         "text": text,
         "tokens": [token.decode() for token in outputs["tokens"][row][:real]],
-        "vectors": outputs["hidden_states"][row, -1, :real].tolist(),
+        "vectors": outputs["hidden_states"][row, 0, :real].tolist(),
     }
 
 

@@ -77,7 +77,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
     provenance = _provenance(nodes)
     evaluation = _evaluation(nodes)
     slices = evaluation.slices if evaluation else ()
-    predictions, bank = _answers(nodes)
+    predictions, bank = _answers(nodes, config.model.backbone.layers)
     return ReportInputs(
         name=config.name,
         recipe=config.recipe,
@@ -160,8 +160,11 @@ def _history(history: RunHistory, last: str) -> list[Version]:
     return list(versions.values())
 
 
-def _answers(nodes: Mapping[str, NodeRecord]) -> tuple[list[Prediction], WordVectors | None]:
-    """What the exported model says to prompts of ours, and its vectors of an ambiguous word."""
+def _answers(
+    nodes: Mapping[str, NodeRecord], layers: int
+) -> tuple[list[Prediction], WordVectors | None]:
+    """What the exported model, of so many layers, says to prompts of ours, and its vectors of an
+    ambiguous word."""
     folder = _uri(nodes, "Trainer", "model")
     if folder is None:
         return [], None
@@ -185,6 +188,6 @@ def _answers(nodes: Mapping[str, NodeRecord]) -> tuple[list[Prediction], WordVec
 
     predictions = example_predictions(ask("fill_mask"), ask("next_sentence"), ask("generate"))
     try:
-        return predictions, bank_vectors(ask("embed"))
+        return predictions, bank_vectors(ask("hidden_states"), layers)
     except PolysemeError:  # a vocabulary, of another language perhaps, that cannot read the word
         return predictions, None

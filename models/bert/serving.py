@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from models.text_vectors import ReadTexts, vector_requests, vector_signatures
 from models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FILL_MASK_CHOICES = 5
 def make_signatures(
     model: BertPretraining, tokenizer: Tokenizer, max_length: int
 ) -> Mapping[str, Callable]:
-    """`embed` (also `serving_default`), `fill_mask` and, of a model of pairs, `next_sentence`.
+    """`serving_default`, `hidden_states`, `fill_mask` and, of a model of pairs, `next_sentence`.
 
     Texts of any length may share a batch; an empty one is `[CLS] [SEP]`. What does not fit
     `max_length` tokens, special ones included, is cut at the end (for a pair: at the end of the
@@ -50,28 +51,20 @@ def make_signatures(
         edge = tf.ones([ids.nrows(), 1], ids.dtype)
         return tf.concat([edge * first, ids, edge * last], axis=1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
-    def embed(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Every layer's vectors of every token.
-
-        Returns:
-            hidden_states `[batch, layers + 1, time, width]`, pooled `[batch, width]`, tokens
-            `[batch, time]` ("" for padding), starts and limits int64 `[batch, time]`, a token's
-            first byte in the text and the byte after its last (0 and 0 for [CLS], [SEP] and
-            padding), padding_mask int32 `[batch, time]`.
-        """
+    def read(texts: tf.Tensor) -> ReadTexts:
+        """Pooled is tanh of a dense layer over [CLS]."""
         ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
         ids = framed(ids, start, end)
         encoded = encode(ids, tf.zeros_like(ids))
         batch = tf.size(texts)
-        return {
-            "hidden_states": encoded["hidden_states"][:batch],
-            "pooled": encoded["pooled"][:batch],
-            "tokens": tokenizer.tokens(ids).to_tensor(""),
-            "starts": framed(starts, 0, 0).to_tensor(),
-            "limits": framed(limits, 0, 0).to_tensor(),
-            "padding_mask": encoded["padding_mask"][:batch],
-        }
+        return ReadTexts(
+            tokens=tokenizer.tokens(ids).to_tensor(""),
+            starts=framed(starts, 0, 0).to_tensor(),
+            limits=framed(limits, 0, 0).to_tensor(),
+            padding_mask=encoded["padding_mask"][:batch],
+            pooled=encoded["pooled"][:batch],
+            hidden_states=encoded["hidden_states"][:batch],
+        )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
     def fill_mask(texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -80,9 +73,13 @@ def make_signatures(
         Returns:
             words string and probabilities float32 `[batch, masks, 5]`, best first, where `masks`
             is the batch's highest number of them; rows beyond a text's own masks hold "" and 0.
-            mask_count int32 `[batch]`, each text's own, those cut off left out.
+            mask_count int32 `[batch]`, each text's own that were read, cut_mask_count int32
+            `[batch]`, those after them that were cut off, and token_limit int32 `[batch]`, the
+            tokens that are read of a text at most, [CLS] and [SEP] included.
         """
-        ids = framed(tokenizer.tokenize_masked(texts), start, end)
+        whole = tokenizer.tokenize_masked(texts)
+        in_text = tf.reduce_sum(tf.cast(tf.equal(whole, special["mask"]), tf.int32), axis=1)
+        ids = framed(whole, start, end)
         encoded = encode(ids, tf.zeros_like(ids))
         masked = tf.equal(encoded["token_ids"], special["mask"])
         count = tf.reduce_sum(tf.cast(masked, tf.int32), axis=1)
@@ -94,13 +91,16 @@ def make_signatures(
         best = tf.math.top_k(probabilities, k=FILL_MASK_CHOICES)
         real = tf.sequence_mask(count, tf.shape(positions)[1])[:, :, tf.newaxis]
         batch = tf.size(texts)
+        read_count = count[:batch]
         return {
             "words": tf.where(real, tokenizer.tokens(best.indices), "")[:batch],
             "probabilities": tf.where(real, best.values, 0.0)[:batch],
-            "mask_count": count[:batch],
+            "mask_count": read_count,
+            "cut_mask_count": in_text - read_count,
+            "token_limit": tf.fill([batch], max_length),
         }
 
-    signatures = {"serving_default": embed, "embed": embed, "fill_mask": fill_mask}
+    signatures = {**vector_signatures(read), "fill_mask": fill_mask}
     head = model.next_sentence_head
     if head is None:
         return signatures
@@ -152,13 +152,8 @@ def warmup_requests(*, pairs: bool = True) -> Mapping[str, Sequence[Mapping[str,
     Args:
         pairs: whether there is a `next_sentence`.
     """
-    embed = [
-        {"texts": ["The river rose above its bank.", "She opened an account at the bank."]},
-        {"texts": [""]},
-    ]
     requests: dict[str, Sequence[Mapping[str, Any]]] = {
-        "serving_default": embed,
-        "embed": embed,
+        **vector_requests(),
         "fill_mask": [
             {"texts": ["The people of this [MASK] want peace.", "No word is hidden here."]},
             {"texts": ["The [MASK] will vote on the [MASK] next week."]},

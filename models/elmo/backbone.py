@@ -159,6 +159,7 @@ class ElmoEncoder(keras.Model):
         hidden_states: `[batch, layers + 1, time, 2 · projection]`, the forward half first; index 0
             is the token layer, twice. The backward direction reads each row from its last real
             position. Zero at padding.
+        sequence_output: `[batch, time, 2 · projection]`, the last layer.
         padding_mask: int32 `[batch, time]`, as it came in.
 
     Attributes:
@@ -173,10 +174,12 @@ class ElmoEncoder(keras.Model):
             "padding_mask": keras.Input([None], dtype="int32", name="padding_mask"),
         }
         token_layer, lstm = TokenLayer(config), ElmoLstm(config)
+        states = lstm(token_layer(inputs["character_ids"]), inputs["padding_mask"])
         super().__init__(
             inputs=inputs,
             outputs={
-                "hidden_states": lstm(token_layer(inputs["character_ids"]), inputs["padding_mask"]),
+                "hidden_states": keras.ops.stack(states, axis=1),
+                "sequence_output": states[-1],
                 # An operation of its own: Keras takes an input that is also an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },

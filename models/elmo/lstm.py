@@ -195,7 +195,7 @@ class ElmoLstm(keras.layers.Layer):
 
     def call(
         self, tokens: tf.Tensor, padding_mask: tf.Tensor, training: bool | None = None
-    ) -> tf.Tensor:
+    ) -> list[tf.Tensor]:
         """Both directions over whole texts, from the zero state.
 
         Args:
@@ -204,8 +204,8 @@ class ElmoLstm(keras.layers.Layer):
             training: whether there is dropout.
 
         Returns:
-            `[batch, layers + 1, time, 2 · projection]`: the tokens twice, then each layer's forward
-            and backward half; zero at padding.
+            `layers + 1` times `[batch, time, 2 · projection]`: the tokens twice, then each layer's
+            forward and backward half; zero at padding.
         """
         lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
         tokens = tokens * tf.cast(padding_mask, tokens.dtype)[:, :, tf.newaxis]
@@ -216,14 +216,16 @@ class ElmoLstm(keras.layers.Layer):
         )
         backward = [tf.reverse_sequence(each, lengths, seq_axis=1) for each in backward]
         halves = zip([tokens, *forward], [tokens, *backward], strict=True)
-        return tf.stack([tf.concat(pair, axis=-1) for pair in halves], axis=1)
+        return [tf.concat(pair, axis=-1) for pair in halves]
 
-    def compute_output_shape(self, tokens_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of what `call` returns."""
+    def compute_output_shape(
+        self, tokens_shape: Sequence[int | None]
+    ) -> list[tuple[int | None, ...]]:
+        """The shapes of what `call` returns."""
         # Of one argument only: Keras's releases disagree on whether a mask's shape is passed too.
         batch, time, width = tokens_shape
         assert width is not None
-        return batch, self._config.layers + 1, time, 2 * width
+        return [(batch, time, 2 * width)] * (self._config.layers + 1)
 
 
 def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models.gpt import generation
 from models.gpt.pretraining import GptPretraining
+from models.text_vectors import ReadTexts, vector_requests, vector_signatures
 from models.tokenizers.tokenizer import Tokenizer
 
 _TOKENS_AT_ONCE = 8_192  # whose logits over the vocabulary lie in memory while texts are scored
@@ -17,7 +18,7 @@ _TOKENS_AT_ONCE = 8_192  # whose logits over the vocabulary lie in memory while 
 def make_signatures(
     model: GptPretraining, tokenizer: Tokenizer, max_length: int
 ) -> Mapping[str, Callable]:
-    """`embed` (also `serving_default`), `score` and `generate`.
+    """`serving_default`, `hidden_states`, `score` and `generate`.
 
     Texts of any length may share a batch. As in training each begins after an end-of-text token,
     so an empty one is that token alone.
@@ -43,16 +44,9 @@ def make_signatures(
             training=False,
         )
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
-    def embed(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Every layer's vectors of every token; what does not fit is cut at the end.
-
-        Returns:
-            hidden_states `[batch, layers + 1, time, width]`, pooled `[batch, width]`, the last
-            layer's vector of the last token, tokens `[batch, time]` ("" for padding), starts and
-            limits int64 `[batch, time]`, a token's first byte in the text and the byte after its
-            last (0 and 0 for end-of-text and padding), padding_mask int32 `[batch, time]`.
-        """
+    def read(texts: tf.Tensor) -> ReadTexts:
+        """Texts cut at the end to what fits. Pooled is the last layer's vector of the last token,
+        the one that has seen all others."""
         ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
         ids, starts, limits = (
             started(values[:, : max_length - 1], first)
@@ -60,14 +54,14 @@ def make_signatures(
         )
         outputs = run(ids)
         last = tf.cast(ids.row_lengths(), tf.int32) - 1
-        return {
-            "hidden_states": outputs["hidden_states"],
-            "pooled": tf.gather(outputs["sequence_output"], last, batch_dims=1),
-            "tokens": tokenizer.tokens(ids).to_tensor(""),
-            "starts": starts.to_tensor(),
-            "limits": limits.to_tensor(),
-            "padding_mask": outputs["padding_mask"],
-        }
+        return ReadTexts(
+            tokens=tokenizer.tokens(ids).to_tensor(""),
+            starts=starts.to_tensor(),
+            limits=limits.to_tensor(),
+            padding_mask=outputs["padding_mask"],
+            pooled=tf.gather(outputs["sequence_output"], last, batch_dims=1),
+            hidden_states=outputs["hidden_states"],
+        )
 
     def log_probabilities(ids: tf.RaggedTensor, labels: tf.RaggedTensor) -> tf.Tensor:
         """Of labels after ids, both `[windows, (tokens)]`; float32 `[tokens]`."""
@@ -157,8 +151,7 @@ def make_signatures(
         )
 
     return {
-        "serving_default": embed,
-        "embed": embed,
+        **vector_signatures(read),
         "score": score,
         "generate": generate,
     }
@@ -166,14 +159,10 @@ def make_signatures(
 
 def warmup_requests() -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Requests that a server answers before it takes others."""
-    texts = [
-        {"texts": ["The river rose above its bank.", "She opened an account at the bank."]},
-        {"texts": [""]},
-    ]
+    vectors = vector_requests()
     return {
-        "serving_default": texts,
-        "embed": texts,
-        "score": texts,
+        **vectors,
+        "score": vectors["serving_default"],
         "generate": [
             {
                 "prompt": ["The people of this country", ""],

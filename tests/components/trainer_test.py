@@ -168,7 +168,7 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
         given = (examples / "tokenizer" / name).read_bytes()
         assert (assets / "tokenizer" / name).read_bytes() == given
     loaded = tf.saved_model.load(str(folder))
-    tokens = loaded.signatures["embed"](texts=tf.constant(["The river."]))["tokens"]
+    tokens = loaded.signatures["serving_default"](texts=tf.constant(["The river."]))["tokens"]
     assert tokens.numpy().tolist() == [[b"[CLS]", b"the", b"river", b".", b"[SEP]"]]
     model = build(seed=9)
     training_job.warm_start(model, str(folder))

@@ -12,9 +12,12 @@ from components.word_senses import WordVectors
 from models.errors import ConfigError
 
 
-def _embed(hidden, tokens, starts, limits, mask):
-    return lambda texts: {
-        "hidden_states": np.array(hidden, dtype=np.float32),
+def _states(hidden, tokens, starts, limits, mask):
+    hidden = np.array(hidden, dtype=np.float32)
+    return lambda texts, layers: {
+        "hidden_states": np.stack(
+            [row[chosen] for row, chosen in zip(hidden, layers, strict=True)]
+        ),
         "tokens": np.array(tokens, dtype=object),
         "starts": np.array(starts),
         "limits": np.array(limits),
@@ -26,13 +29,14 @@ def test_vectors_are_the_mean_over_the_words_tokens():
     # "à bank": the accent is two bytes, so the word is bytes 3 to 7, read as ban + ##k.
     hidden = [[[[9], [8], [1], [3], [9]], [[9], [8], [10], [20], [9]]]] * 2
     words = word_senses.bank_vectors(
-        _embed(
+        _states(
             hidden,
             [[b"[CLS]", b"a", b"ban", b"##k", b"[SEP]"], [b"[CLS]", b"bank", b"s", b"[SEP]", b""]],
             [[0, 0, 3, 6, 0], [0, 5, 0, 0, 0]],
             [[0, 2, 6, 7, 0], [0, 9, 4, 0, 0]],
             [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]],
         ),
+        1,
         [("river", "à bank"), ("money", "sand Bank")],
     )
     np.testing.assert_array_equal(words.vectors, [[[2], [15]], [[8], [8]]])
@@ -43,21 +47,23 @@ def test_vectors_are_the_mean_over_the_words_tokens():
 
 def test_a_word_inside_another_is_not_the_word():
     with pytest.raises(ConfigError) as raised:
-        word_senses.bank_vectors(lambda texts: {}, [("river", "the embankment"), ("money", "bank")])
+        word_senses.bank_vectors(
+            lambda texts: {}, 1, [("river", "the embankment"), ("money", "bank")]
+        )
     assert raised.value.where == "the embankment"
 
 
 def test_a_word_that_the_model_cut_off_is_refused():
-    embed = _embed(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"the"]], [[0, 0]], [[0, 3]], [[1, 1]])
+    states = _states(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"the"]], [[0, 0]], [[0, 3]], [[1, 1]])
     with pytest.raises(ConfigError, match="no token of the word 'bank'") as raised:
-        word_senses.bank_vectors(embed, [("river", "the bank")])
+        word_senses.bank_vectors(states, 0, [("river", "the bank")])
     assert raised.value.where == "the bank"
 
 
 def test_a_token_that_is_padding_does_not_count():
-    embed = _embed(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"bank"]], [[0, 0]], [[0, 4]], [[1, 0]])
+    states = _states(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"bank"]], [[0, 0]], [[0, 4]], [[1, 0]])
     with pytest.raises(ConfigError, match="no token"):
-        word_senses.bank_vectors(embed, [("river", "bank")])
+        word_senses.bank_vectors(states, 0, [("river", "bank")])
 
 
 def test_sentences_are_six_pairs_with_the_word_at_the_same_place():

@@ -64,7 +64,8 @@ def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[
 
 def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
     choices = [{"word": "bank", "probability": 0.75}, {"word": "[UNK]", "probability": 0.125}]
-    display.print_answers("fill-mask", [{"text": "A [MASK] here.", "masks": [choices]}])
+    filled = {"text": "A [MASK] here.", "masks": [choices], "cut_masks": [], "token_limit": 64}
+    display.print_answers("fill-mask", [filled])
     assert capsys.readouterr().out.splitlines() == [
         "A [MASK] here.",
         "    bank 0.750  [UNK] 0.125",
@@ -84,6 +85,22 @@ def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     display.print_answers("generate", [{"prompt": "We", "text": " [the] people"}])
     assert capsys.readouterr().out.splitlines() == ["We [the] people"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        ([2], "the 2nd [MASK] lies beyond the 64 tokens that the model reads"),
+        ([11, 12], "the 11th to the 12th [MASK] lie beyond the 64 tokens that the model reads"),
+        ([21, 22, 23], "the 21st to the 23rd [MASK] lie beyond the 64 tokens that the model reads"),
+    ],
+)
+def test_a_mask_that_was_not_read_is_named(
+    cut: list[int], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = {"text": "[MASK]", "masks": [], "cut_masks": cut, "token_limit": 64}
+    display.print_answers("fill-mask", [answer])
+    assert capsys.readouterr().out.splitlines() == ["[MASK]", f"    {said}"]
 
 
 def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(

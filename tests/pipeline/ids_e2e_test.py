@@ -115,7 +115,7 @@ def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(house: 
         expected = from_beam[start : start + len(batch)]
         start += len(batch)
         assert house.served.tokenizer.tokenize(tf.constant(batch)).to_list() == expected
-        answer = house.served.signatures["embed"](texts=tf.constant(batch))
+        answer = house.served.signatures["serving_default"](texts=tf.constant(batch))
         tokens, mask = answer["tokens"].numpy(), answer["padding_mask"].numpy()
         for row, ids in enumerate(expected):
             served = tokens[row][: mask[row].sum()].tolist()
@@ -178,7 +178,7 @@ def test_beam_and_the_saved_model_agree_on_any_unicode(house: House, texts: list
     values, splits = graph.ids(tf.constant(texts))
     expected = tf.RaggedTensor.from_row_splits(values, splits).to_list()
     assert house.served.tokenizer.tokenize(tf.constant(texts)).to_list() == expected
-    answer = house.served.signatures["embed"](texts=tf.constant(texts))
+    answer = house.served.signatures["serving_default"](texts=tf.constant(texts))
     vocabulary = house.tokenizer.vocabulary
     for row, ids in enumerate(expected):
         real = int(answer["padding_mask"][row].numpy().sum())

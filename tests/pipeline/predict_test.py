@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.errors import ConfigError
-from pipeline.predict import Generation, check_texts, newest_version, predict
+from pipeline.predict import Generation, check_answers, check_texts, newest_version, predict
 
 
 class Parrot(tf.Module):
@@ -19,7 +19,9 @@ class Parrot(tf.Module):
         return {
             "words": tf.tile([[["bank", "é"], ["x", "y"]]], [rows, 1, 1]),
             "probabilities": tf.tile([[[0.75, 0.25], [0.5, 0.5]]], [rows, 1, 1]),
-            "mask_count": tf.range(rows) + 1,
+            "mask_count": tf.range(rows),
+            "cut_mask_count": 2 - tf.range(rows),
+            "token_limit": tf.fill([rows], 64),
         }
 
     @tf.function(
@@ -31,11 +33,17 @@ class Parrot(tf.Module):
     def next_sentence(self, first, second):  # type: ignore[no-untyped-def]
         return {"probability": tf.where(first == second, 1.0, 0.25)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
-    def embed(self, texts):  # type: ignore[no-untyped-def]
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "texts"),
+            tf.TensorSpec([None, None], tf.int32, "layers"),
+        ]
+    )
+    def hidden_states(self, texts, layers):  # type: ignore[no-untyped-def]
         rows = tf.size(texts)
+        states = tf.tile([[[[9.0], [9.0]], [[1.0], [2.0]]]], [rows, 1, 1, 1])
         return {
-            "hidden_states": tf.tile([[[[9.0], [9.0]], [[1.0], [2.0]]]], [rows, 1, 1, 1]),
+            "hidden_states": tf.gather(states, layers % 2, axis=1, batch_dims=1),
             "tokens": tf.tile([["[CLS]", ""]], [rows, 1]),
             "padding_mask": tf.tile([[1, 0]], [rows, 1]),
         }
@@ -75,7 +83,7 @@ class Parrot(tf.Module):
 def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("serving") / "17"
     parrot = Parrot()
-    names = ("fill_mask", "next_sentence", "embed", "score", "generate")
+    names = ("fill_mask", "next_sentence", "hidden_states", "score", "generate")
     tf.saved_model.save(
         parrot, str(folder), signatures={name: getattr(parrot, name) for name in names}
     )
@@ -83,13 +91,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def test_masks_are_filled_and_padded_rows_left_out(model: pathlib.Path) -> None:
-    answers = predict(model, "fill-mask", ["a [MASK]", "[MASK] [MASK]"])
-    assert [len(answer["masks"]) for answer in answers] == [1, 2]
-    assert answers[0]["masks"][0] == [
+    answers = predict(model, "fill-mask", ["[MASK] [MASK]"] * 3)
+    assert [len(answer["masks"]) for answer in answers] == [0, 1, 2]
+    assert answers[1]["masks"][0] == [
         {"word": "bank", "probability": 0.75},
         {"word": "é", "probability": 0.25},
     ]
     json.dumps(answers)
+
+
+def test_masks_that_were_not_read_are_numbered(model: pathlib.Path) -> None:
+    answers = predict(model, "fill-mask", ["[MASK] [MASK]"] * 3)
+    assert [answer["cut_masks"] for answer in answers] == [[1, 2], [2], []]
+    assert {answer["token_limit"] for answer in answers} == {64}
+
+
+def test_a_text_without_any_mask_that_was_read_is_refused(model: pathlib.Path) -> None:
+    texts = ["[MASK] first", "[MASK] second"]
+    answers = predict(model, "fill-mask", texts)
+    check_answers("fill-mask", answers[1:])
+    with pytest.raises(ConfigError, match="no .MASK. lies within the 64 tokens") as refused:
+        check_answers("fill-mask", answers)
+    assert refused.value.where == "[MASK] first"
 
 
 def test_pairs_are_two_texts_each(model: pathlib.Path) -> None:

@@ -36,9 +36,12 @@ def signatures(model: BertPretraining):
     return make_signatures(model, tokenizer(), LENGTH)
 
 
+def numpy(outputs) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
 def answer(signature, *texts: list[str]) -> dict[str, np.ndarray]:
-    given = [tf.constant(column, tf.string) for column in texts]
-    return {name: value.numpy() for name, value in signature(*given).items()}
+    return numpy(signature(*(tf.constant(column, tf.string) for column in texts)))
 
 
 def encoded(model: BertPretraining, ids: list[int], first: int | None = None) -> dict:
@@ -59,13 +62,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_four_signatures_are_served_and_all_warmed_up(signatures) -> None:
-    assert set(signatures) == {"serving_default", "embed", "fill_mask", "next_sentence"}
-    assert signatures["serving_default"] is signatures["embed"]
+    assert set(signatures) == {"serving_default", "hidden_states", "fill_mask", "next_sentence"}
     assert set(warmup_requests()) == set(signatures)
 
 
-def test_embed_gives_tokens_and_their_places_in_the_text(signatures) -> None:
-    out = answer(signatures["embed"], ["The  Ships,", "银 ríver"])
+def test_a_texts_vector_comes_with_its_tokens_and_their_places_in_the_text(signatures) -> None:
+    out = answer(signatures["serving_default"], ["The  Ships,", "银 ríver"])
     assert out["tokens"].tolist() == [
         [b"[CLS]", b"the", b"ship", b"##s", b",", b"[SEP]"],
         [b"[CLS]", b"[UNK]", b"river", b"[SEP]", b"", b""],
@@ -74,7 +76,6 @@ def test_embed_gives_tokens_and_their_places_in_the_text(signatures) -> None:
     assert out["limits"].tolist() == [[0, 3, 9, 10, 11, 0], [0, 3, 10, 0, 0, 0]]
     assert out["padding_mask"].tolist() == [[1] * 6, [1] * 4 + [0] * 2]
     assert {name: value.dtype.name for name, value in out.items()} == {
-        "hidden_states": "float32",
         "pooled": "float32",
         "tokens": "object",
         "starts": "int64",
@@ -83,38 +84,36 @@ def test_embed_gives_tokens_and_their_places_in_the_text(signatures) -> None:
     }
 
 
-def test_embed_gives_the_encoders_layers_whatever_shares_the_batch(model, signatures) -> None:
-    out = answer(signatures["embed"], ["the river", "", "the bank of the river rose."])
+def test_vectors_are_the_encoders_whatever_shares_the_batch(model, signatures) -> None:
+    texts = ["the river", "", "the bank of the river rose."]
+    out = numpy(signatures["hidden_states"](tf.constant(texts), tf.tile([[0, 1, 2]], [3, 1])))
+    pooled = answer(signatures["serving_default"], texts)["pooled"]
     for row, ids in enumerate([[THE, RIVER], [], [THE, BANK, 21, THE, RIVER, 9, 27]]):
         alone = encoded(model, [START, *ids, END])
         time = len(ids) + 2
         np.testing.assert_allclose(
             out["hidden_states"][row, :, :time], alone["hidden_states"][0], atol=1e-5
         )
-        np.testing.assert_allclose(out["pooled"][row], alone["pooled"][0], atol=1e-5)
+        np.testing.assert_allclose(pooled[row], alone["pooled"][0], atol=1e-5)
     assert out["hidden_states"].shape == (3, 3, 9, 16)
 
 
 def test_an_empty_text_is_its_two_special_tokens(signatures) -> None:
     for text in ("", " \n", "\x00"):
-        out = answer(signatures["embed"], [text])
+        out = answer(signatures["serving_default"], [text])
         assert out["tokens"].tolist() == [[b"[CLS]", b"[SEP]"]]
         assert out["limits"].tolist() == [[0, 0]]
-        assert np.isfinite(out["hidden_states"]).all()
+        assert np.isfinite(out["pooled"]).all()
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "shapes"),
     [
-        (
-            "embed",
-            1,
-            {"hidden_states": (0, 3, None, 16), "pooled": (0, 16), "tokens": (0, None)},
-        ),
+        ("serving_default", 1, {"pooled": (0, 16), "tokens": (0, None)}),
         (
             "fill_mask",
             1,
-            {"words": (0, 0, 5), "probabilities": (0, 0, 5), "mask_count": (0,)},
+            {"words": (0, 0, 5), "probabilities": (0, 0, 5), "cut_mask_count": (0,)},
         ),
         ("next_sentence", 2, {"probability": (0,)}),
     ],
@@ -130,7 +129,7 @@ def test_an_empty_batch_has_an_empty_answer(
 
 @pytest.mark.parametrize(("words", "tokens"), [(13, 15), (14, 16), (15, 16), (99, 16)])
 def test_a_text_is_cut_at_its_end(signatures, words: int, tokens: int) -> None:
-    out = answer(signatures["embed"], ["a " * 5 + "the " * (words - 5), "a"])
+    out = answer(signatures["serving_default"], ["a " * 5 + "the " * (words - 5), "a"])
     kept = [b"[CLS]", *[b"a"] * 5, *[b"the"] * (tokens - 7), b"[SEP]"]
     assert out["tokens"][0].tolist() == kept
     assert out["padding_mask"].sum(1).tolist() == [tokens, 3]
@@ -138,7 +137,7 @@ def test_a_text_is_cut_at_its_end(signatures, words: int, tokens: int) -> None:
 
 
 def test_text_that_spells_a_special_token_is_text(signatures) -> None:
-    out = answer(signatures["embed"], ["[CLS] [SEP]", "[MASK]"])
+    out = answer(signatures["serving_default"], ["[CLS] [SEP]", "[MASK]"])
     unknown = [b"[UNK]"] * 3
     assert out["tokens"].tolist() == [
         [b"[CLS]", *unknown, *unknown, b"[SEP]"],
@@ -182,10 +181,12 @@ def test_fill_mask_without_any_mask_has_no_rows(signatures) -> None:
     assert out["words"].shape == out["probabilities"].shape == (2, 0, 5)
 
 
-def test_a_mask_beyond_the_cut_is_left_out(signatures) -> None:
+def test_a_mask_beyond_the_cut_is_left_out_and_counted(signatures) -> None:
     texts = ["the " * 13 + "[MASK] [MASK]", "the " * 14 + "[MASK]", "[MASK] " * 20]
     out = answer(signatures["fill_mask"], texts)
     assert out["mask_count"].tolist() == [1, 0, 14]
+    assert out["cut_mask_count"].tolist() == [1, 1, 6]
+    assert out["token_limit"].tolist() == [LENGTH] * 3
     assert out["words"].shape == (3, 14, 5)
     alone = answer(signatures["fill_mask"], ["the " * 13 + "[MASK]"])
     assert out["words"][0, :1].tolist() == alone["words"][0].tolist()

@@ -21,13 +21,21 @@ def model() -> ElmoPretraining:
 
 
 @pytest.fixture(scope="module")
-def embed(model):
-    return make_signatures(model, WORDS)["embed"]
+def signatures(model):
+    return make_signatures(model, WORDS)
 
 
-def test_vectors_are_the_encoders_between_the_sentences_markers(model, embed) -> None:
+def test_vectors_are_the_encoders_between_the_sentences_markers(model, signatures) -> None:
     texts = ["The river rose.", "", "Unheard-of wörds 河岸"]
-    found = {name: value.numpy() for name, value in embed(tf.constant(texts)).items()}
+    layers = tf.tile([[0, 1, 2]], [3, 1])
+    found = {
+        name: value.numpy()
+        for given in (
+            signatures["hidden_states"](tf.constant(texts), layers),
+            signatures["serving_default"](tf.constant(texts)),
+        )
+        for name, value in given.items()
+    }
     rows = WORDS.tokenize(tf.constant(texts))
     for place, text in enumerate(texts):
         words = rows[place].numpy().reshape(-1, 50)
@@ -52,8 +60,8 @@ def test_vectors_are_the_encoders_between_the_sentences_markers(model, embed) ->
     assert found["tokens"][0, :6].tolist() == [b"<S>", b"The", b"river", b"rose", b".", b"</S>"]
 
 
-def test_an_empty_batch_has_an_empty_answer(embed) -> None:
-    for name, value in embed(tf.zeros([0], tf.string)).items():
+def test_an_empty_batch_has_an_empty_answer(signatures) -> None:
+    for name, value in signatures["serving_default"](tf.zeros([0], tf.string)).items():
         assert value.shape[0] == 0, name
 
 
