@@ -13,6 +13,9 @@ from models.settings import Rate, Settings, refusal
 
 T = TypeVar("T")
 
+Activation = Literal["gelu", "gelu_tanh"]
+"""Forms of GELU: by the error function, and its approximation by tanh."""
+
 PROFILE = "POLYSEME_PROFILE"
 """The environment variable that asks for a trace of training; no configuration does, as what is
 trained, and what it is kept under, must not depend on it."""

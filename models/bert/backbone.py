@@ -1,7 +1,8 @@
-"""BERT's encoder: KerasHub's `BertBackbone`, opened up to give every layer's hidden state (law 3).
+"""BERT's encoder of KerasHub's layers, with every layer's hidden state to be seen (law 3).
 
 Follows Devlin et al., 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
-Understanding", and google-research/bert: post-norm Transformer, GELU by tanh, learned positions.
+Understanding", and google-research/bert: post-norm Transformer, learned positions. The layers bear
+the names that they have in KerasHub's `BertBackbone` (decision 0022).
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from models.activations import ACTIVATIONS
 from models.bert.config import BertBackboneConfig
+from models.errors import ConfigError
 from models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import keras_hub
 
-_KERASHUBS_RANGE = 0.02  # the encoder's initializers are no argument of its constructor
+_EMBEDDINGS_RANGE = 0.02
 
 
 class BertEncoder(keras.Model):
-    """KerasHub's encoder with all of its layers visible.
+    """A Transformer encoder with all of its layers visible.
 
     Inputs: dict of int32 `[batch, time]`: `token_ids`, `segment_ids`, `padding_mask` (1 = real).
     `time` is free at every call, up to `max_length`.
@@ -32,36 +35,104 @@ class BertEncoder(keras.Model):
         pooled: `[batch, width]`, tanh of a dense layer over the first token.
         padding_mask: int32 `[batch, time]`, as it came in.
 
+    Args:
+        config: the shape.
+        vocabulary_size: entries of the tokenizer.
+
     Attributes:
-        encoder: the KerasHub backbone, which owns the weights.
+        config: the shape.
+        vocabulary_size: entries of the tokenizer; the embedding may have more rows.
         max_length: positions that have an embedding, in tokens.
-        initializer_range: standard deviation that its kernels started with.
+        token_embedding: ids → vectors, and in reverse vectors → logits float32, one a row.
+        transformer_layers: the layers above the embedding layer.
+        pooled_dense: the layer that makes `pooled`.
     """
 
-    def __init__(self, encoder: keras_hub.models.BertBackbone, initializer_range: float) -> None:
-        layers = [encoder.embeddings_dropout, *encoder.transformer_layers]
+    def __init__(self, config: BertBackboneConfig, vocabulary_size: int) -> None:
+        import keras_hub  # here: who makes examples imports this module, and need not wait for it
+
+        layers = keras.layers
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "segment_ids", "padding_mask")
+        }
+        token_embedding = keras_hub.layers.ReversibleEmbedding(
+            config.vocabulary_rows or vocabulary_size,
+            config.width,
+            embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
+            reverse_dtype="float32",  # or logits are rounded before the loss
+            name="token_embedding",
+        )
+        tokens = token_embedding(inputs["token_ids"])
+        positions = keras_hub.layers.PositionEmbedding(
+            config.max_length, initializer=_normal(_EMBEDDINGS_RANGE), name="position_embedding"
+        )(tokens)
+        segments = layers.Embedding(
+            config.segments,
+            config.width,
+            embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
+            name="segment_embedding",
+        )(inputs["segment_ids"])
+        x = layers.Add(name="embeddings_add")((tokens, positions, segments))
+        x = layers.LayerNormalization(
+            epsilon=config.layer_norm_epsilon, name="embeddings_layer_norm"
+        )(x)
+        states = [layers.Dropout(config.dropout, name="embeddings_dropout")(x)]
+        transformer_layers = [_transformer_layer(config, place) for place in range(config.layers)]
+        for layer in transformer_layers:
+            states.append(layer(states[-1], padding_mask=inputs["padding_mask"]))
+        pooled_dense = layers.Dense(
+            config.width,
+            kernel_initializer=_normal(config.initializer_range),
+            activation="tanh",
+            name="pooled_dense",
+        )
         super().__init__(
-            inputs=encoder.input,
+            inputs=inputs,
             outputs={
-                "hidden_states": keras.ops.stack([layer.output for layer in layers], axis=1),
-                "sequence_output": encoder.output["sequence_output"],
-                "pooled": encoder.output["pooled_output"],
+                "hidden_states": keras.ops.stack(states, axis=1),
+                "sequence_output": states[-1],
+                "pooled": pooled_dense(states[-1][:, 0]),
                 # An operation of its own: Keras takes an input that is also an output for a cycle.
-                "padding_mask": keras.ops.cast(encoder.input["padding_mask"], "int32"),
+                "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
             name="bert_encoder",
         )
-        self.encoder = encoder
-        self.max_length = encoder.max_sequence_length
-        self.initializer_range = initializer_range
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.max_length = config.max_length
+        self.token_embedding = token_embedding
+        self.transformer_layers = transformer_layers
+        self.pooled_dense = pooled_dense
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
         """Trainable variables of each layer, in the order of `hidden_states`; not the pooler's."""
-        layers = [layer.trainable_variables for layer in self.encoder.transformer_layers]
-        above = {id(v) for v in self.encoder.pooled_dense.trainable_variables}
+        layers = [layer.trainable_variables for layer in self.transformer_layers]
+        above = {id(v) for v in self.pooled_dense.trainable_variables}
         above |= {id(variable) for layer in layers for variable in layer}
-        return [[v for v in self.encoder.trainable_variables if id(v) not in above], *layers]
+        return [[v for v in self.trainable_variables if id(v) not in above], *layers]
+
+
+def _normal(spread: float) -> keras.initializers.Initializer:
+    """Draws within two standard deviations; one for each layer, or their weights are equal."""
+    return keras.initializers.TruncatedNormal(stddev=spread)
+
+
+def _transformer_layer(
+    config: BertBackboneConfig, place: int
+) -> keras_hub.layers.TransformerEncoder:
+    import keras_hub
+
+    return keras_hub.layers.TransformerEncoder(
+        num_heads=config.heads,
+        intermediate_dim=config.intermediate,
+        activation=ACTIVATIONS[config.activation],
+        dropout=config.dropout,
+        layer_norm_epsilon=config.layer_norm_epsilon,
+        kernel_initializer=_normal(config.initializer_range),
+        name=f"transformer_layer_{place}",
+    )
 
 
 def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEncoder:
@@ -69,22 +140,17 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
 
     Args:
         config: the shape.
-        tokenizer: decides the number of token embeddings.
-    """
-    import keras_hub  # here: who makes examples imports this module, and need not wait for it
+        tokenizer: decides the number of token embeddings, if the configuration does not.
 
-    encoder = keras_hub.models.BertBackbone(
-        vocabulary_size=len(tokenizer.vocabulary),
-        num_layers=config.layers,
-        num_heads=config.heads,
-        hidden_dim=config.width,
-        intermediate_dim=config.intermediate,
-        dropout=config.dropout,
-        max_sequence_length=config.max_length,
-        name="encoder",
-    )
-    if config.initializer_range != _KERASHUBS_RANGE:
-        for weight in encoder.trainable_variables:
-            if weight.name == "kernel":
-                weight.assign(weight * (config.initializer_range / _KERASHUBS_RANGE))
-    return BertEncoder(encoder, config.initializer_range)
+    Raises:
+        ConfigError: the tokenizer has more entries than the embedding has rows.
+    """
+    entries = len(tokenizer.vocabulary)
+    if config.vocabulary_rows and config.vocabulary_rows < entries:
+        raise ConfigError(
+            f"An embedding of {config.vocabulary_rows} rows has none for some of the tokenizer's "
+            f"{entries} entries.",
+            where="model.backbone.vocabulary_rows",
+            remedy=f"Give at least {entries}, or 0 for as many as there are entries.",
+        )
+    return BertEncoder(config, entries)

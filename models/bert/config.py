@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.config import TrainingConfig
+from models.config import Activation, TrainingConfig
 from models.settings import Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
 
@@ -32,6 +32,16 @@ class BertBackboneConfig(Settings, place="model.backbone"):
     1/sqrt(width). Embeddings, which a normalization follows, start at 0.02 whatever the width."""
     max_length: PositiveInt = 512
     """Positions that have an embedding, in tokens."""
+    activation: Activation = "gelu_tanh"
+    """Of the feed-forward layers and the masked-word head: "gelu" by the error function, as
+    transformers' checkpoints say it, or its approximation by tanh, as google-research/bert."""
+    layer_norm_epsilon: PositiveFloat = 1e-12
+    segments: PositiveInt = 2
+    """Segments that have an embedding: 2, or 1 where there are no pairs (RoBERTa)."""
+    vocabulary_rows: NonNegativeInt = 0
+    """Rows of the token embedding, 0 for as many as the tokenizer has entries. With more, a
+    multiple of 64 or 128 say, matrices are faster; the rows beyond the entries are never
+    predicted."""
 
     def check(self) -> None:
         """Refuses heads of unequal width."""
@@ -152,13 +162,19 @@ class BertConfig(Settings, place="model"):
     tokenizer: WordPieceConfig = dataclasses.field(default_factory=WordPieceConfig)
 
     def check(self) -> None:
-        """Refuses examples that are longer than the encoder has positions."""
+        """Refuses examples with more tokens or segments than the encoder has embeddings for."""
         if self.objective.sequence_length > self.backbone.max_length:
             raise self.objective.refused(
                 "sequence_length",
                 f"examples of {self.objective.sequence_length} tokens do not fit an encoder with "
                 f"{self.backbone.max_length} positions",
                 "shorten the examples, or raise model.backbone.max_length",
+            )
+        if self.objective.second_segment != "none" and self.backbone.segments < 2:
+            raise self.backbone.refused(
+                "segments",
+                "examples of pairs have two segments, and the encoder has an embedding for one",
+                'give 2, or set model.objective.second_segment="none"',
             )
 
     def check_training(self, training: TrainingConfig) -> None:

@@ -22,7 +22,7 @@ _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
 
 
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
-    """The schema of an example; `next_sentence_label` is 1 where B follows A."""
+    """The schema of an example; `next_sentence_label` is 0 where B follows A."""
     of_masks = functools.partial(Feature, (config.max_predictions,), axis="masks")
     along_time = functools.partial(Feature, (config.sequence_length,), "int64", axis="time")
     spec = {
@@ -32,7 +32,7 @@ def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
         "mask_positions": of_masks("int64", "positions to predict, ascending, padded by 0"),
         "mask_ids": of_masks("int64", "the ids to predict there"),
         "mask_weights": of_masks("float32", "1 for a position to predict, 0 for padding"),
-        "next_sentence_label": Feature((1,), "int64", "1 if B follows A, else 0"),
+        "next_sentence_label": Feature((1,), "int64", "0 if B follows A, else 1"),
         "source": Feature((1,), "string", "source of A's document"),
         "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),
     }
@@ -204,7 +204,7 @@ def _masked(
         "length": buckets[layout.lengths][:, None],
     }
     if layout.follows is not None:
-        columns["next_sentence_label"] = layout.follows[:, None]
+        columns["next_sentence_label"] = 1 - layout.follows[:, None]
     return columns
 
 

@@ -117,26 +117,26 @@ class BertObjective:
 
     def multiply_adds(self, model: BertPretraining, time: int) -> float:
         """Projections, feed-forward and attention at each position; the masked ones' head."""
-        encoder = model.backbone.encoder
-        width, words = encoder.hidden_dim, self.vocabulary_size
-        layer = 4 * width**2 + 2 * width * encoder.intermediate_dim + 2 * time * width
+        shape, width = model.backbone.config, model.backbone.config.width
+        words = model.backbone.token_embedding.input_dim
+        layer = 4 * width**2 + 2 * width * shape.intermediate + 2 * time * width
         head = width**2 + width * words
-        return time * encoder.num_layers * layer + self.config.max_predictions * head
+        return time * shape.layers * layer + self.config.max_predictions * head
 
     def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
         """Fills the baselines from batches of training features: masked words, pairs' labels."""
         counts = np.zeros(self.vocabulary_size, np.int64)
-        pairs = follow = 0
+        pairs = apart = 0
         for batch in examples:
             real = np.asarray(batch["mask_weights"]) > 0
             labels = np.asarray(batch["mask_ids"])[real]
             counts += np.bincount(labels, minlength=self.vocabulary_size)
             if self._pairs:
                 pairs += len(real)
-                follow += int(np.asarray(batch["next_sentence_label"]).sum())
+                apart += int(np.asarray(batch["next_sentence_label"]).sum())
         model.unigram.fill(counts)
         if model.majority is not None:
-            model.majority.label.assign(float(2 * follow > pairs))
+            model.majority.label.assign(float(2 * apart > pairs))
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.bert.metrics.metrics`."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import keras_hub
 
+from models.activations import ACTIVATIONS
 from models.baselines import UnigramBaseline
 from models.bert.backbone import BertEncoder
 
@@ -47,26 +48,27 @@ class BertPretraining(keras.Model):
     Attributes:
         backbone: the encoder.
         masked_lm_head: (sequence `[batch, time, width]`, positions `[batch, masks]`) → logits
-            `[batch, masks, vocabulary]`.
-        next_sentence_head: pooled `[batch, width]` → logits `[batch, 2]`; class 1 is "B follows A".
-            None without pairs, as is `majority`.
+            float32 `[batch, masks, vocabulary]`.
+        next_sentence_head: pooled `[batch, width]` → logits float32 `[batch, 2]`; class 0 is "B
+            follows A", as in published heads. None without pairs, as is `majority`.
         unigram: the masked words' baseline.
         majority: the next sentence's baseline.
     """
 
     def __init__(self, backbone: BertEncoder, *, pairs: bool = True) -> None:
-        initializer = keras.initializers.TruncatedNormal(stddev=backbone.initializer_range)
-        embedding = backbone.encoder.token_embedding
+        config = backbone.config
+        initializer = keras.initializers.TruncatedNormal(stddev=config.initializer_range)
         masked_lm_head = _MaskedLMHead(
-            token_embedding=embedding,
-            intermediate_activation=_gelu,
-            layer_norm_epsilon=1e-12,
+            entries=backbone.vocabulary_size,
+            token_embedding=backbone.token_embedding,
+            intermediate_activation=ACTIVATIONS[config.activation],
+            layer_norm_epsilon=config.layer_norm_epsilon,
             kernel_initializer=initializer,
             dtype="float32",  # its bias has no other; the embedding computes in its own policy
             name="masked_lm_head",
         )
         next_sentence_head = majority = None
-        unigram = UnigramBaseline(embedding.input_dim)
+        unigram = UnigramBaseline(backbone.vocabulary_size)
 
         def feature(name: str, length: int | None, dtype: str = "int32") -> keras.KerasTensor:
             return keras.Input((length,), dtype=dtype, name=name)
@@ -92,7 +94,7 @@ class BertPretraining(keras.Model):
         outputs["unigram_correct_count"] = keras.ops.sum(correct * weights, axis=-1)
         if pairs:
             next_sentence_head = keras.layers.Dense(
-                2, kernel_initializer=initializer, name="next_sentence_head"
+                2, kernel_initializer=initializer, dtype="float32", name="next_sentence_head"
             )
             majority = MajorityBaseline()
             inputs["next_sentence_label"] = feature("next_sentence_label", 1)
@@ -118,7 +120,15 @@ class _MaskedLMHead(keras_hub.layers.MaskedLMHead):
 
     Of `[batch, masks, width] @ [width, vocabulary]` TensorFlow computes the matrix's gradient once
     for each row of the batch and then adds them up, which took half of a narrow BERT's step.
+
+    Args:
+        entries: of the tokenizer. Rows of the embedding beyond them are never predicted: they have
+            no logits.
     """
+
+    def __init__(self, entries: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._entries = entries
 
     def call(
         self, inputs: keras.KerasTensor, mask_positions: keras.KerasTensor
@@ -128,17 +138,19 @@ class _MaskedLMHead(keras_hub.layers.MaskedLMHead):
         rows = ops.arange(batch, dtype=mask_positions.dtype)[:, None]
         places = ops.reshape(rows * time + mask_positions, (1, -1))
         logits = super().call(ops.reshape(inputs, (1, -1, width)), places)
-        return ops.reshape(logits, (batch, ops.shape(mask_positions)[1], logits.shape[-1]))
+        logits = logits[..., : self._entries]
+        return ops.reshape(logits, (batch, ops.shape(mask_positions)[1], self._entries))
 
-
-def _gelu(x: keras.KerasTensor) -> keras.KerasTensor:
-    return keras.activations.gelu(x, approximate=True)  # as google-research/bert and the encoder
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], mask_positions_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """The shape of what `call` returns."""
+        return *mask_positions_shape, self._entries
 
 
 def _masked_lm_sums(
     logits: keras.KerasTensor, labels: keras.KerasTensor, weights: keras.KerasTensor
 ) -> dict[str, keras.KerasTensor]:
-    logits = keras.ops.cast(logits, "float32")
     nll = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), labels.dtype)
     correct = keras.ops.cast(keras.ops.equal(best, labels), "float32")
@@ -150,14 +162,13 @@ def _masked_lm_sums(
 
 
 def _next_sentence_sums(
-    logits: keras.KerasTensor, follows: keras.KerasTensor
+    logits: keras.KerasTensor, labels: keras.KerasTensor
 ) -> Mapping[str, keras.KerasTensor]:
-    logits = keras.ops.cast(logits, "float32")
-    best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), follows.dtype)
+    best = keras.ops.cast(keras.ops.argmax(logits, axis=-1), labels.dtype)
     return {
         "next_sentence_nll_sum": keras.ops.sparse_categorical_crossentropy(
-            follows, logits, from_logits=True
+            labels, logits, from_logits=True
         ),
-        "next_sentence_correct_count": keras.ops.cast(keras.ops.equal(best, follows), "float32"),
-        "next_sentence_count": keras.ops.ones_like(follows, dtype="float32"),
+        "next_sentence_correct_count": keras.ops.cast(keras.ops.equal(best, labels), "float32"),
+        "next_sentence_count": keras.ops.ones_like(labels, dtype="float32"),
     }

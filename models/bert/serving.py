@@ -87,7 +87,7 @@ def make_signatures(
         first = tf.argsort(tf.cast(~masked, tf.int32), axis=1, stable=True)
         positions = first[:, : tf.reduce_max(count)]
         logits = model.masked_lm_head(encoded["sequence_output"], positions)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
+        probabilities = tf.nn.softmax(logits, axis=-1)
         best = tf.math.top_k(probabilities, k=FILL_MASK_CHOICES)
         real = tf.sequence_mask(count, tf.shape(positions)[1])[:, :, tf.newaxis]
         batch = tf.size(texts)
@@ -123,7 +123,7 @@ def make_signatures(
         ids = tf.concat([edge * start, a, edge * end, b, edge * end], axis=1)
         segments = tf.concat([edge * 0, tf.zeros_like(a), edge * 0, tf.ones_like(b), edge], axis=1)
         logits = head(encode(ids, segments)["pooled"])
-        probability = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)[:, 1]
+        probability = tf.nn.softmax(logits, axis=-1)[:, 0]
         return {"probability": probability[: tf.size(first)]}
 
     return {**signatures, "next_sentence": next_sentence}

@@ -110,7 +110,7 @@ def test_a_text_without_any_mask_that_was_read_is_refused(model: pathlib.Path) -
     texts = ["[MASK] first", "[MASK] second"]
     answers = predict(model, "fill-mask", texts)
     check_answers("fill-mask", answers[1:])
-    with pytest.raises(ConfigError, match="no .MASK. lies within the 64 tokens") as refused:
+    with pytest.raises(ConfigError, match=r"no .MASK. lies within the 64 tokens") as refused:
         check_answers("fill-mask", answers)
     assert refused.value.where == "[MASK] first"
 

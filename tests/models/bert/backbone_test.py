@@ -1,11 +1,14 @@
 import dataclasses
+import math
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.bert.backbone import BertEncoder, build_backbone
 from models.bert.config import SIZES
+from models.errors import ConfigError
 from tests.testdata.little_bert import CONFIG, tokenizer
 
 
@@ -62,24 +65,35 @@ def test_every_layer_is_seen_at_any_length(encoder: BertEncoder, time: int) -> N
     assert np.array_equal(out["hidden_states"][:, -1], out["sequence_output"])
 
 
-def test_layers_are_those_of_the_published_formula(encoder: BertEncoder) -> None:
+@pytest.mark.parametrize(
+    ("activation", "epsilon"), [("gelu_tanh", 1e-12), ("gelu", 1e-12), ("gelu_tanh", 0.1)]
+)
+def test_layers_are_those_of_the_published_formula(activation: str, epsilon: float) -> None:
+    config = dataclasses.replace(
+        CONFIG.backbone, activation=activation, layer_norm_epsilon=epsilon, initializer_range=0.5
+    )
+    keras.utils.set_random_seed(0)
+    encoder = build_backbone(config, tokenizer())
     given = features([6, 4], 6)
     states = np.asarray(encoder(given)["hidden_states"])
-    inner = encoder.encoder
+    positions, segments, embeddings_layer_norm = (
+        encoder.get_layer(name)
+        for name in ("position_embedding", "segment_embedding", "embeddings_layer_norm")
+    )
 
     def normed(x: np.ndarray, norm: keras.layers.LayerNormalization) -> np.ndarray:
         gamma, beta = map(np.asarray, norm.weights)
-        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * (
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + epsilon) * (
             gamma
         ) + beta
 
-    words = np.asarray(inner.token_embedding.embeddings)[given["token_ids"]]
-    positions = np.asarray(inner.position_embedding.position_embeddings)[:6]
-    segments = np.asarray(inner.segment_embedding.embeddings)[given["segment_ids"]]
-    x = normed(words + positions + segments, inner.embeddings_layer_norm)
+    words = np.asarray(encoder.token_embedding.embeddings)[given["token_ids"]]
+    places = np.asarray(positions.position_embeddings)[:6]
+    parts = np.asarray(segments.embeddings)[given["segment_ids"]]
+    x = normed(words + places + parts, embeddings_layer_norm)
     np.testing.assert_allclose(states[:, 0], x, atol=1e-5)
 
-    for depth, layer in enumerate(inner.transformer_layers, 1):
+    for depth, layer in enumerate(encoder.transformer_layers, 1):
         attention = layer._self_attention_layer
 
         def projected(dense: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
@@ -102,12 +116,51 @@ def test_layers_are_those_of_the_published_formula(encoder: BertEncoder) -> None
         up, up_bias = map(np.asarray, layer._feedforward_intermediate_dense.weights)
         down, down_bias = map(np.asarray, layer._feedforward_output_dense.weights)
         inside = x @ up + up_bias
-        inside *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inside + 0.044715 * inside**3)))
+        if activation == "gelu":
+            inside *= 0.5 * (1 + np.vectorize(math.erf)(inside / math.sqrt(2)))
+        else:
+            inside *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inside + 0.044715 * inside**3)))
         x = normed(x + inside @ down + down_bias, layer._feedforward_layer_norm)
         real = given["padding_mask"] == 1
         np.testing.assert_allclose(states[:, depth][real], x[real], atol=1e-5)
 
-    kernel, bias = map(np.asarray, inner.pooled_dense.weights)
+    kernel, bias = map(np.asarray, encoder.pooled_dense.weights)
     np.testing.assert_allclose(
         encoder(given)["pooled"], np.tanh(x[:, 0] @ kernel + bias), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_no_mask_is_square(dropout: float) -> None:
+    encoder = build_backbone(dataclasses.replace(CONFIG.backbone, dropout=dropout), tokenizer())
+    batch, time = 3, 7
+
+    @tf.function
+    def run(given: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return encoder(given, training=True)
+
+    graph = run.get_concrete_function(
+        {name: tf.TensorSpec([batch, time], tf.int32) for name in features([7] * 3, 7)}
+    ).graph
+    shapes = {
+        tuple(output.shape)
+        for operation in graph.get_operations()
+        for output in operation.outputs
+        if output.shape.rank is not None
+    }
+    assert (batch, CONFIG.backbone.heads, time, time) in shapes  # what attends to what
+    assert not {(batch, time, time), (batch, 1, time, time)} & shapes
+
+
+def test_more_rows_and_fewer_segments_have_their_embeddings() -> None:
+    config = dataclasses.replace(CONFIG.backbone, vocabulary_rows=64, segments=1)
+    encoder = build_backbone(config, Sized(30))  # type: ignore[arg-type]
+    assert encoder.token_embedding.embeddings.shape == (64, 16)
+    assert encoder.get_layer("segment_embedding").embeddings.shape == (1, 16)
+    assert encoder.vocabulary_size == 30
+
+
+def test_fewer_rows_than_the_tokenizer_has_entries_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"29 rows .* 30 entries") as refused:
+        build_backbone(dataclasses.replace(CONFIG.backbone, vocabulary_rows=29), Sized(30))
+    assert refused.value.where == "model.backbone.vocabulary_rows"

@@ -20,6 +20,10 @@ from models.errors import ConfigError
         ({"dropout": 1.0}, "dropout"),
         ({"initializer_range": 0.0}, "initializer_range"),
         ({"max_length": 0}, "max_length"),
+        ({"activation": "relu"}, "activation"),
+        ({"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
+        ({"segments": 0}, "segments"),
+        ({"vocabulary_rows": -1}, "vocabulary_rows"),
     ],
 )
 def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
@@ -72,6 +76,15 @@ def test_examples_fit_the_encoders_positions() -> None:
     with pytest.raises(ConfigError, match="tokens do not fit an encoder with 32") as refused:
         BertConfig(backbone=BertBackboneConfig(max_length=32))
     assert refused.value.where == "model.objective.sequence_length"
+
+
+def test_pairs_need_two_segments_and_packed_sentences_one() -> None:
+    one = BertBackboneConfig(segments=1)
+    with pytest.raises(ConfigError, match="two segments") as refused:
+        BertConfig(backbone=one)
+    assert refused.value.where == "model.backbone.segments"
+    packed = BertObjectiveConfig(second_segment="none")
+    assert BertConfig(backbone=one, objective=packed).backbone.segments == 1
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -38,7 +38,7 @@ def test_the_layout_of_one_example() -> None:
     assert example["padding_mask"].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0, 0]
     assert position in (1, 2, 4, 5, 6)
     assert example["mask_weights"].tolist() == [1, 0, 0, 0]
-    assert example["next_sentence_label"].tolist() == [1]
+    assert example["next_sentence_label"].tolist() == [0]  # "is next", as in published heads
     assert example["source"].tolist() == [b"paper"]
     assert example["length"].tolist() == [b"001-032"]
     assert tally["pairs_without_partner"] == 1

@@ -124,12 +124,12 @@ def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label
 ) -> None:
     ids = [[[7, 7, 9, 0], [8, 7, 0, 0]], [[9, 7, 7, 29], [0, 0, 0, 0]]]
     weights = [[[1, 1, 1, 0], [1, 1, 0, 0]], [[1, 1, 1, 1], [0, 0, 0, 0]]]
-    follows = [[[1], [0]], [[1], [1]]]
+    apart = [[[1], [0]], [[1], [1]]]
     batches = tf.data.Dataset.from_tensor_slices(
         {
             "mask_ids": np.array(ids, np.int32),
             "mask_weights": np.array(weights, np.float32),
-            "next_sentence_label": np.array(follows, np.int32),
+            "next_sentence_label": np.array(apart, np.int32),
         }
     )
     objective.set_baseline(model, batches)

@@ -1,4 +1,7 @@
 import collections
+import dataclasses
+import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,12 +16,11 @@ from tests.testdata.little_bert import CONFIG, documents, tokenizer
 Batch = dict[str, np.ndarray]
 
 
-def build() -> BertPretraining:
+def build(**backbone: Any) -> BertPretraining:
     keras.utils.set_random_seed(0)
     words = tokenizer()
-    return BertObjective(CONFIG.objective, words).build_model(
-        build_backbone(CONFIG.backbone, words)
-    )
+    shape = dataclasses.replace(CONFIG.backbone, **backbone)
+    return BertObjective(CONFIG.objective, words).build_model(build_backbone(shape, words))
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +61,22 @@ def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) ->
     x *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
     gamma, beta = map(np.asarray, head._intermediate_layer_norm.weights)
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * gamma + beta
-    words = np.asarray(model.backbone.encoder.token_embedding.embeddings)
+    words = np.asarray(model.backbone.token_embedding.embeddings)
     logits = x @ words.T + np.asarray(head._bias)
 
     labels, weights = batch["mask_ids"], batch["mask_weights"]
     nll = -np.take_along_axis(log_softmax(logits), labels[:, :, None], axis=2)[:, :, 0]
-    follows = batch["next_sentence_label"][:, 0]
+    apart = batch["next_sentence_label"][:, 0]
     kernel, bias = map(np.asarray, model.next_sentence_head.weights)
     pairs = np.asarray(encoded["pooled"]) @ kernel + bias
     expected = {
         "masked_lm_nll_sum": (nll * weights).sum(-1),
         "masked_lm_correct_count": ((logits.argmax(-1) == labels) * weights).sum(-1),
         "masked_lm_token_count": weights.sum(-1),
-        "next_sentence_nll_sum": -log_softmax(pairs)[np.arange(16), follows],
-        "next_sentence_correct_count": pairs.argmax(-1) == follows,
+        "next_sentence_nll_sum": -log_softmax(pairs)[np.arange(16), apart],
+        "next_sentence_correct_count": pairs.argmax(-1) == apart,
         "next_sentence_count": np.ones(16),
-        "next_sentence_majority_correct_count": 1 - follows,  # until set_baseline knows better
+        "next_sentence_majority_correct_count": 1 - apart,  # until set_baseline knows better
         "unigram_nll_sum": (-table[labels] * weights).sum(-1),
         "unigram_correct_count": ((labels == table.argmax()) * weights).sum(-1),
     }
@@ -119,16 +121,82 @@ def test_compiled_by_xla_the_sums_are_the_same(model: BertPretraining, batch: Ba
         np.testing.assert_allclose(value, model(features)[name], rtol=1e-4, err_msg=name)
 
 
-def test_in_bfloat16_the_sums_stay_float32(batch: Batch) -> None:
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_the_masked_word_head_has_the_encoders_activation_and_epsilon(activation: str) -> None:
+    model = build(activation=activation, layer_norm_epsilon=0.5)
+    states = np.random.default_rng(0).normal(size=(2, 3, 16)).astype(np.float32)
+    head = model.masked_lm_head
+    kernel, bias = map(np.asarray, head._intermediate_dense.weights)
+    x = states @ (4 * kernel) + bias
+    head._intermediate_dense.kernel.assign(4 * kernel)
+    if activation == "gelu":
+        x = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    else:
+        x = x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.5)
+    words = np.asarray(model.backbone.token_embedding.embeddings)
+    places = np.tile(np.arange(3, dtype=np.int32), (2, 1))
+    np.testing.assert_allclose(head(states, places), x @ words.T, atol=2e-6)
+
+
+def test_rows_beyond_the_vocabulary_change_nothing(model: BertPretraining, batch: Batch) -> None:
+    padded = build(vocabulary_rows=64)
+    assert padded.backbone.token_embedding.embeddings.shape == (64, 16)
+    weights = []
+    for more, weight in zip(padded.get_weights(), model.get_weights(), strict=True):
+        if more.shape != weight.shape:  # the embedding and its bias; 9 in rows that must not count
+            filled = np.full_like(more, 9.0)
+            filled[: len(weight)] = weight
+            weight = filled
+        weights.append(weight)
+    padded.set_weights(weights)
+    expected = model(batch)
+    for name, value in padded(batch).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)
+    states = np.zeros((1, 2, 16), np.float32)
+    assert padded.masked_lm_head(states, np.array([[0, 1]], np.int32)).shape == (1, 2, 30)
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[BertPretraining, BertPretraining]:
+    """In float32 and in mixed bfloat16, with the same weights and steep logits."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        half = build()
+        half = build(width=64, dropout=0.0)
     finally:
         keras.config.set_dtype_policy(before)
+    full = build(width=64, dropout=0.0)
+    for weight in full.trainable_variables:
+        if weight.path.endswith("token_embedding/embeddings"):
+            weight.assign(weight * 25.0)
+        elif "next_sentence_head/kernel" in weight.path:
+            weight.assign(weight * 50.0)
+    half.set_weights(full.get_weights())
+    return full, half
+
+
+def test_in_bfloat16_the_loss_is_float32s(
+    halves: tuple[BertPretraining, BertPretraining], batch: Batch
+) -> None:
+    full, half = halves
     assert {weight.dtype for weight in half.trainable_weights} == {"float32"}
-    full = build()(batch)
-    for name, value in half(batch).items():
-        assert value.dtype == tf.float32
-        if name.endswith("nll_sum"):
-            np.testing.assert_allclose(value, full[name], rtol=0.02, err_msg=name)
+    expected, found = full(batch), half(batch)
+    assert {value.dtype for value in found.values()} == {tf.float32}
+    for name, count in (
+        ("masked_lm_nll_sum", "masked_lm_token_count"),
+        ("next_sentence_nll_sum", "next_sentence_count"),
+    ):
+        nll, other = (np.sum(sums[name]) / np.sum(sums[count]) for sums in (expected, found))
+        assert abs(nll - other) < 0.005, name
+
+
+def test_in_bfloat16_logits_are_not_rounded(
+    halves: tuple[BertPretraining, BertPretraining],
+) -> None:
+    _, half = halves
+    states = tf.cast(np.random.default_rng(0).normal(size=(2, 3, 64)), tf.bfloat16)
+    places = tf.constant([[0, 1], [2, 0]])
+    for logits in (half.masked_lm_head(states, places), half.next_sentence_head(states[:, 0])):
+        assert logits.dtype == tf.float32
+        assert np.any(logits != tf.cast(tf.cast(logits, tf.bfloat16), tf.float32))

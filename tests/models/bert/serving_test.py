@@ -203,7 +203,7 @@ def test_next_sentence_is_the_heads_probability_that_b_follows(model, signatures
     ]
     kernel, bias = map(np.asarray, model.next_sentence_head.weights)
     expected = [
-        softmax(np.asarray(encoded(model, ids, segment)["pooled"]) @ kernel + bias)[0, 1]
+        softmax(np.asarray(encoded(model, ids, segment)["pooled"]) @ kernel + bias)[0, 0]
         for ids, segment in rows
     ]
     np.testing.assert_allclose(out, expected, rtol=1e-4)

@@ -1,0 +1,21 @@
+import math
+
+import keras
+import numpy as np
+
+from models.activations import ACTIVATIONS
+
+
+def test_both_forms_are_the_published_formulas() -> None:
+    x = np.linspace(-4, 4, 33, dtype=np.float32)
+    exact = [value / 2 * (1 + math.erf(value / math.sqrt(2))) for value in x.tolist()]
+    cubic = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+    found = {name: np.asarray(function(x)) for name, function in ACTIVATIONS.items()}
+    np.testing.assert_allclose(found["gelu"], exact, atol=1e-6)
+    np.testing.assert_allclose(found["gelu_tanh"], x / 2 * (1 + np.tanh(cubic)), atol=1e-6)
+    assert np.abs(found["gelu"] - found["gelu_tanh"]).max() > 1e-4
+
+
+def test_layers_take_them() -> None:
+    for function in ACTIVATIONS.values():
+        assert keras.activations.get(function) is function
