@@ -136,6 +136,24 @@ def test_a_mistyped_option_is_answered_with_the_right_one(
     assert "--input" in capsys.readouterr().err
 
 
+def test_answers_are_printed_beside_a_text_that_has_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = [{"word": "bank", "probability": 0.5}]
+    answers = [
+        {"text": "A [MASK].", "masks": [choices], "cut_masks": [], "token_limit": 8},
+        {"text": "So long a [MASK].", "masks": [], "cut_masks": [1], "token_limit": 8},
+    ]
+    monkeypatch.setattr("pipeline.predict.predict", lambda *_: answers)
+    texts = [str(answer["text"]) for answer in answers]
+    assert cli.main(["predict", "fill-mask", *texts, "--model", "anywhere"]) == 2
+    printed = capsys.readouterr()
+    assert "bank 0.500" in printed.out
+    assert "the 1st [MASK] lies beyond the 8 tokens that the model reads" in printed.out
+    assert "no [MASK] lies within the 8 tokens" in printed.err
+    assert "So long a [MASK]." in printed.err
+
+
 def test_recipes_prints_every_recipe_and_one_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["recipes"]) == 0
     listed = capsys.readouterr().out
