@@ -19,6 +19,7 @@ from components.config import (
     ValidationConfig,
     VocabularyConfig,
 )
+from components.search_space import tuned_space
 from models.bert.config import BertConfig
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
@@ -53,9 +54,31 @@ class PipelineConfig(Settings, place=""):
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
 
     def check(self) -> None:
-        """Refuses a training that does not suit the model or the devices."""
+        """Refuses parts that do not suit one another."""
         self.model.check_training(self.training)
         self.devices.check_training(self.training)
+        if self.tuning.trials:
+            tuned_space(self.tuning, self.model, self.training)
+        lang, languages = self.ingestion.lang, self.validation.languages
+        if self.ingestion.changed("lang") and lang not in languages:
+            raise self.ingestion.refused(
+                "lang",
+                f"documents of the language {lang!r} would be refused: validation.languages has "
+                f"{', '.join(languages) or 'none'}",
+                "add it there",
+            )
+
+    def without_effect(self) -> list[str]:
+        """Settings that a recipe may have and that have no effect in this run, a line each."""
+        counted = ("min_count", "max_words")
+        if self.vocabulary.file is None:
+            return []
+        return [
+            f"vocabulary.{field}={getattr(self.vocabulary, field)} has no effect, as the "
+            "vocabulary is read from vocabulary.file"
+            for field in counted
+            if self.vocabulary.changed(field)
+        ]
 
     @property
     def folder(self) -> pathlib.Path:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from components.input_files import input_fingerprint, patterns_fingerprint
-from components.search_space import tuned_space
 from models.errors import ConfigError, PolysemeError
 from models.memory import imports
 from pipeline.config import PipelineConfig
@@ -55,13 +54,10 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
 
     Raises:
-        ConfigError: the folder is in use, a given file cannot be read, or what is to be tuned
-            does not fit the configuration.
+        ConfigError: the folder is in use, or a given file cannot be read.
         DataRefused: the span or its files do not exist.
     """
     folder = config.folder
-    if config.tuning.trials:
-        tuned_space(config.tuning, config.model, config.training)
     done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
     span = choose_span(config.ingestion.input, wanted_span, done)
     provenance = _provenance(config, span)
@@ -75,6 +71,8 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
             console.print(
                 f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of {span.pattern}"
             )
+            for line in config.without_effect():
+                console.print(f"[yellow]{line}[/]")
             error = _execute(config, provenance, run_id, console)
             summary, report = None, None
             try:

@@ -132,6 +132,12 @@ def test_each_number_has_a_bound() -> None:
             ["devices.strategy=multi_worker", "devices.processes=3"],
             "training.batch_size",
         ),
+        (
+            "bert_tiny",
+            ["tuning.space=model.objective.dupe_factor:1/2", "tuning.trials=1"],
+            "tuning.space, model.objective.dupe_factor",
+        ),
+        ("bert_tiny", ["ingestion.lang=de"], "ingestion.lang"),
         ("bert_tiny", ["model.backbone.width=33"], "model.backbone.width"),
         ("bert_tiny", ["model.backbone.max_length=32"], "model.objective.sequence_length"),
     ],
@@ -148,3 +154,12 @@ def test_a_field_of_the_model_is_named_without_its_family() -> None:
     with pytest.raises(ConfigError) as refused:
         PipelineConfig.from_json(json.dumps(fields))
     assert refused.value.where == "model.backbone.dropout"
+
+
+def test_what_a_recipe_has_in_vain_is_told() -> None:
+    config = RECIPES["bert_tiny"]()
+    assert config.without_effect() == []
+    assert apply_overrides(config, ["vocabulary.file=words.txt"]).without_effect() == [
+        "vocabulary.min_count=1 has no effect, as the vocabulary is read from vocabulary.file"
+    ]
+    assert apply_overrides(RECIPES["bert_demo"](), ["vocabulary.file=a"]).without_effect() == []

@@ -1,6 +1,5 @@
 """The lock on a pipeline's folder and what a run tidies before it starts."""
 
-import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -12,9 +11,7 @@ import textwrap
 import pytest
 
 from models.errors import ConfigError, DataRefused
-from pipeline.cli import resolve_recipe
 from pipeline.config import PipelineConfig
-from pipeline.overrides import apply_overrides
 from pipeline.run import locked, remove_partial_versions, run_pipeline
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -98,18 +95,3 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: pathlib.Path) -> None
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigError, match="cannot be written"), locked(tmp_path / "mine"):
         pass
-
-
-def test_what_cannot_be_tuned_is_refused_before_anything_is_made(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "text.txt").write_text("A text.")
-    config = resolve_recipe("bert_tiny")
-    pairs = ["tuning.space=model.objective.dupe_factor:1/2", "tuning.trials=1"]
-    given = dataclasses.replace(
-        apply_overrides(config, pairs),
-        name="mine",
-        runs=str(tmp_path / "runs"),
-        ingestion=dataclasses.replace(config.ingestion, input=str(tmp_path / "text.txt")),
-    )
-    with pytest.raises(ConfigError, match=r"model\.objective\.dupe_factor cannot be tuned"):
-        run_pipeline(given, "next")
-    assert not (tmp_path / "runs").exists()

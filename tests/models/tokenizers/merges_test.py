@@ -1,12 +1,13 @@
 import collections
 import itertools
+import json
 
-import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.tokenizers import merges
 from models.tokenizers.merges import learn_merges
+from tests.testdata.small_corpus import text
 
 WORD_COUNTS = st.dictionaries(
     st.text("abcd", min_size=1, max_size=6), st.integers(1, 9), min_size=1, max_size=12
@@ -50,15 +51,39 @@ def test_of_no_words_there_is_nothing_to_merge() -> None:
     assert learn_merges({}, "ab", 10) == ([], [])
 
 
-def test_of_too_many_words_a_sample_in_proportion_teaches_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_most_frequent_pair_comes_first_however_many_words_there_are() -> None:
+    words = {"ab": 10_000_000, "cd": 10_000_001, "ef": 3}
+    assert learn_merges(words, "abcdef", 99)[0] == ["cd", "ab", "ef"]
     words = {"low": 50, "lower": 20, "newest": 60, "widest": 30}
     alphabet = sorted(set("".join(words)))
-    whole = learn_merges(words, alphabet, 50)
-    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 16)
-    assert learn_merges(words, alphabet, 50) == whole
-    many = {word: 1_000_000 * count for word, count in words.items()}
-    assert learn_merges(many, alphabet, 50) == whole
-    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 5)
-    assert learn_merges(words, alphabet, 50) != whole
+    many = {word: 1_000_000_000_000 * count for word, count in words.items()}
+    assert learn_merges(many, alphabet, 50) == learn_merges(words, alphabet, 50)
+
+
+def library(words: dict[str, int], alphabet: str, room: int) -> tuple[list[str], list]:
+    """What the trainer of `tokenizers` learns of running text."""
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=room, min_frequency=2, initial_alphabet=list(alphabet), show_progress=False
+    )
+    model.train_from_iterator((" ".join([word] * words[word]) for word in words), trainer)
+    learned = model.get_vocab()
+    entries = sorted((entry for entry in learned if len(entry) > 1), key=learned.__getitem__)
+    return entries, [(a, b) for a, b in json.loads(model.to_str())["model"]["merges"]]
+
+
+def test_merges_are_the_librarys() -> None:
+    texts = " ".join(f"{text(number)} aaa aaaa aabaabaa" for number in range(60))
+    words = collections.Counter(texts.replace(".", " . ").split())
+    alphabet = "".join(sorted(set("".join(words))))
+    found = learn_merges(words, alphabet, 1_000)
+    assert found == library(words, alphabet, 1_000)
+    assert len(found[0]) > 100
+    assert learn_merges(dict(reversed(words.items())), alphabet, 1_000) == found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text("ab", min_size=1, max_size=12), st.integers(1, 9), min_size=1))
+def test_letters_that_repeat_are_merged_from_left_to_right(words: dict[str, int]) -> None:
+    assert learn_merges(words, "ab", 40) == library(words, "ab", 40) == published(words, "ab", 40)

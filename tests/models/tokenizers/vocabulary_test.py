@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import ConfigError, DataRefused
-from models.tokenizers import merges
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.vocabulary import import_vocabulary, learn
 from models.tokenizers.wordpiece import WordPieceTokenizer
@@ -118,20 +117,6 @@ def merged(counts: dict[str, int], room: int) -> list[str]:
 def test_merges_are_those_of_the_published_algorithm(counts: dict[str, int], room: int) -> None:
     entries = learned(counts, 5 + room)
     assert [e for e in entries if len(e.removeprefix("##")) > 1] == merged(counts, room)
-
-
-def test_of_too_many_words_a_sample_in_proportion_teaches_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    counts = {"low": 50, "lower": 20, "newest": 60, "widest": 30}
-    whole = learned(counts, 50)
-    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 16)
-    assert learned(counts, 50) == whole
-    assert learned({word: 1_000_000 * count for word, count in counts.items()}, 50) == whole
-    monkeypatch.setattr(merges, "_MOST_OCCURRENCES", 5)
-    few = learned(counts, 50)
-    assert few != whole
-    assert learned(dict(reversed(counts.items())), 50) == few
 
 
 @pytest.mark.parametrize("lowercase", [True, False], ids=["uncased", "cased"])
