@@ -200,7 +200,7 @@ class ElmoEncoder(keras.Model):
 
     def zero_state(self, batch: int | tf.Tensor) -> State:
         """One direction's state before the first token, for so many rows."""
-        return zero_state(self.config, batch, self.compute_dtype)
+        return zero_state(self.config, batch)
 
     def run(
         self,

@@ -25,16 +25,16 @@ class State(NamedTuple):
     """Where one direction stands in its stream: what its LSTM layers carry from step to step."""
 
     cells: tf.Tensor
-    """`[layers, batch, units]`."""
+    """Float32 `[layers, batch, units]`."""
     outputs: tf.Tensor
-    """`[layers, batch, projection]`, without what a skip connection adds."""
+    """Float32 `[layers, batch, projection]`, without what a skip connection adds."""
 
 
-def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor, dtype: str = "float32") -> State:
-    """The state of one direction before the first token, as layers compute in."""
+def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
+    """The state of one direction before the first token."""
     return State(
-        tf.zeros([config.layers, batch, config.units], dtype),
-        tf.zeros([config.layers, batch, config.projection], dtype),
+        tf.zeros([config.layers, batch, config.units]),
+        tf.zeros([config.layers, batch, config.projection]),
     )
 
 
@@ -65,7 +65,9 @@ class ProjectedLstm(keras.layers.Layer):
             initializer = keras.initializers.RandomUniform(-limit, limit)
             weight = self.add_weight(shape=(width, gates), initializer=initializer, name=name)
             setattr(self, name, weight)
-        self.bias = self.add_weight(shape=(gates,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(
+            shape=(gates,), initializer="zeros", name="bias", autocast=False
+        )
         self.projection = self.add_weight(
             shape=(self._units, width), initializer="glorot_uniform", name="projection"
         )
@@ -76,15 +78,15 @@ class ProjectedLstm(keras.layers.Layer):
 
         Args:
             inputs: `[time, batch, projection]`.
-            cells: `[batch, units]`, before the first step.
-            outputs: `[batch, projection]`, likewise.
+            cells: float32 `[batch, units]`, before the first step.
+            outputs: float32 `[batch, projection]`, likewise.
         """
-        forget_bias = tf.repeat(tf.constant([0.0, 0.0, 1.0, 0.0], self.compute_dtype), self._units)
-        kernel, recurrent, bias, projection = (
+        forget_bias = tf.repeat([0.0, 0.0, 1.0, 0.0], self._units)
+        kernel, recurrent, projection = (
             tf.cast(weight, self.compute_dtype)
-            for weight in (self.kernel, self.recurrent_kernel, self.bias, self.projection)
+            for weight in (self.kernel, self.recurrent_kernel, self.projection)
         )
-        gates = tf.tensordot(inputs, kernel, 1) + (bias + forget_bias)
+        gates = tf.cast(tf.tensordot(inputs, kernel, 1), tf.float32) + (self.bias + forget_bias)
         return Stream(gates, recurrent, projection, cells, outputs)
 
 
@@ -177,7 +179,11 @@ class ElmoLstm(keras.layers.Layer):
             )
             found = [run.outputs for run in runs]
             if depth and self._config.skip_connections:
-                found = [each + below for each, below in zip(found, inputs, strict=True)]
+                found = [
+                    each + tf.cast(below, each.dtype)
+                    for each, below in zip(found, inputs, strict=True)
+                ]
+            found = [tf.cast(each, self.compute_dtype) for each in found]
             # Real positions come first, so none has seen what is blotted out only here.
             inputs = found if real is None else [each * real for each in found]
             outputs.append(inputs)
@@ -209,7 +215,7 @@ class ElmoLstm(keras.layers.Layer):
         """
         lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
         tokens = tokens * tf.cast(padding_mask, tokens.dtype)[:, :, tf.newaxis]
-        state = zero_state(self._config, tf.shape(tokens)[0], self.compute_dtype)
+        state = zero_state(self._config, tf.shape(tokens)[0])
         turned = tf.reverse_sequence(tokens, lengths, seq_axis=1)
         (forward, backward), _ = self.run(
             DIRECTIONS, [tokens, turned], padding_mask, [state, state], training

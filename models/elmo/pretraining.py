@@ -22,9 +22,10 @@ class ElmoPretraining(keras.Model):
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them; in
     training those of the losses.
 
-    In training each stream goes on from where its last window left it. Its state is a weight, so
-    that a checkpoint holds it. Otherwise every window starts from the zero state, so that its sums
-    are its own whatever was evaluated before.
+    In training each stream goes on from where its last window left it. Its state is among
+    `variables`, so that a training's checkpoints hold it, but it is no part of what is saved or
+    exported of the model: another training may have other streams. Otherwise every window starts
+    from the zero state, so that its sums are its own whatever was evaluated before.
 
     Attributes:
         backbone: the encoder.
@@ -51,6 +52,11 @@ class ElmoPretraining(keras.Model):
             config.streams, shape.layers, {"cells": shape.units, "outputs": shape.projection}
         )
         self.built = True
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All that training changes: the model's own variables and the streams' state."""
+        return [*super().variables, *self._streams.variables]
 
     def call(
         self, features: Mapping[str, tf.Tensor], training: bool | None = None
@@ -113,8 +119,10 @@ class ElmoPretraining(keras.Model):
         return sums
 
 
-class _Streams(keras.layers.Layer):
+class _Streams:
     """What each stream carries from window to window, in both directions.
+
+    This is no layer: TensorFlow saves what it finds in a layer with the model.
 
     Args:
         streams: number of streams.
@@ -123,30 +131,32 @@ class _Streams(keras.layers.Layer):
     """
 
     def __init__(self, streams: int, layers: int, widths: Mapping[str, int]) -> None:
-        super().__init__(name="streams", trainable=False)
-        for direction in DIRECTIONS:
-            for part, width in widths.items():
-                weight = self.add_weight(
-                    shape=(streams, layers, width),
-                    initializer="zeros",
-                    trainable=False,
-                    autocast=False,
-                    name=f"{direction}_{part}",
-                )
-                setattr(self, f"{direction}_{part}", weight)
-        self.built = True
+        self._parts = {
+            (direction, part): keras.Variable(
+                tf.zeros([streams, layers, width]),
+                trainable=False,
+                autocast=False,
+                name=f"streams_{direction}_{part}",
+            )
+            for direction in DIRECTIONS
+            for part, width in widths.items()
+        }
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Float32 `[streams, layers, width]` each, in an order that is always the same."""
+        return [*self._parts.values()]
 
     def read(self, stream: tf.Tensor, continues: tf.Tensor) -> tuple[State, State]:
         """Each direction's state of streams `[batch]`, zero where `continues` `[batch]` is 0."""
         kept = continues[:, tf.newaxis, tf.newaxis]
 
-        def part(name: str) -> tf.Tensor:
-            carried = tf.gather(getattr(self, name).value, stream) * kept
-            return tf.cast(tf.transpose(carried, [1, 0, 2]), self.compute_dtype)
+        def part(direction: str, name: str) -> tf.Tensor:
+            carried = tf.gather(self._parts[direction, name].value, stream) * kept
+            return tf.transpose(carried, [1, 0, 2])
 
         forward, backward = (
-            State(part(f"{direction}_cells"), part(f"{direction}_outputs"))
-            for direction in DIRECTIONS
+            State(*(part(direction, name) for name in State._fields)) for direction in DIRECTIONS
         )
         return forward, backward
 
@@ -154,9 +164,9 @@ class _Streams(keras.layers.Layer):
         """Puts states where the next windows of the streams `[batch]` read them."""
         for direction, state in zip(DIRECTIONS, states, strict=True):
             for name, value in state._asdict().items():
-                weight = getattr(self, f"{direction}_{name}")
-                new = tf.cast(tf.transpose(value, [1, 0, 2]), weight.dtype)
-                weight.assign(tf.tensor_scatter_nd_update(weight.value, stream[:, None], new))
+                variable = self._parts[direction, name]
+                new = tf.transpose(value, [1, 0, 2])
+                variable.assign(tf.tensor_scatter_nd_update(variable.value, stream[:, None], new))
 
 
 def _sum(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,10 @@ A step computes, of the gates' input side x and the cells c and outputs h of the
 Differentiated step by step, every step would add its own share to the gradients of R and P. Here
 the steps back carry only what depends on the order, and each of the two gradients is one product
 over all steps; what the steps back need of the activations is computed for all of them at once.
+
+Products are computed in the type of R and P, which may be bfloat16; gates, cells, outputs and all
+sums of them are float32. Cells are carried over a whole corpus: in bfloat16 they would lose each
+change that is less than a 256th of them.
 """
 
 from __future__ import annotations
@@ -25,24 +29,24 @@ class Stream(NamedTuple):
     """What is run over one sequence of inputs."""
 
     gates: tf.Tensor
-    """Input side of the gates i, j, f, o, with their bias: `[time, batch, 4 · units]`."""
+    """Input side of the gates i, j, f, o, with their bias: float32 `[time, batch, 4 · units]`."""
     recurrent_kernel: tf.Tensor
-    """R, `[projection, 4 · units]`."""
+    """R, `[projection, 4 · units]`, in the type that products are computed in."""
     projection: tf.Tensor
-    """P, `[units, projection]`."""
+    """P, `[units, projection]`, in the same type."""
     cells: tf.Tensor
-    """Before the first step, `[batch, units]`."""
+    """Before the first step, float32 `[batch, units]`."""
     outputs: tf.Tensor
-    """Likewise, `[batch, projection]`."""
+    """Likewise, float32 `[batch, projection]`."""
 
 
 class Run(NamedTuple):
     """What came of a stream, step by step."""
 
     outputs: tf.Tensor
-    """`[time, batch, projection]`."""
+    """Float32 `[time, batch, projection]`."""
     cells: tf.Tensor
-    """`[time, batch, units]`; no gradient flows back through them."""
+    """Float32 `[time, batch, units]`; no gradient flows back through them."""
 
 
 class Recurrence(Protocol):
@@ -91,10 +95,10 @@ def _forward(streams: Sequence[Stream], cell_clip: float, output_clip: float) ->
     def step(carried: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
         after, kept = [], []
         for stream, (cells, outputs), (gates,) in zip(streams, carried, now, strict=True):
-            i, j, f, o = tf.split(gates + outputs @ stream.recurrent_kernel, 4, axis=-1)
+            i, j, f, o = tf.split(gates + product(outputs, stream.recurrent_kernel), 4, axis=-1)
             i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
             cells = tf.clip_by_value(f * cells + i * j, -cell_clip, cell_clip)
-            outputs = (o * tf.tanh(cells)) @ stream.projection
+            outputs = product(o * tf.tanh(cells), stream.projection)
             outputs = tf.clip_by_value(outputs, -output_clip, output_clip)
             after.append((cells, outputs))
             kept.append(_Kept(i, j, f, o, cells, outputs))
@@ -146,12 +150,12 @@ def _backward(
             streams, carried, now, strict=True
         ):
             projected = (given + outputs) * unclipped
-            hidden = tf.matmul(projected, stream.projection, transpose_b=True)
+            hidden = product(projected, stream.projection, transpose_b=True)
             cells = hidden * to_cells + cells * free
             gates = tf.concat(
                 [tf.concat([cells, cells, cells], -1) * to_gates, hidden * to_o], axis=-1
             )
-            after.append((cells * f, tf.matmul(gates, stream.recurrent_kernel, transpose_b=True)))
+            after.append((cells * f, product(gates, stream.recurrent_kernel, transpose_b=True)))
             found.append((gates, projected))
         return after, found
 
@@ -163,15 +167,23 @@ def _backward(
         streams, kept, first, found, strict=True
     ):
         before = tf.concat([stream.outputs[tf.newaxis], each.outputs[:-1]], axis=0)
-        recurrent_kernel = _over_all_steps(before, gates)
-        projection = _over_all_steps(each.o * tf.tanh(each.cells), projected)
+        recurrent_kernel = _over_all_steps(before, gates, stream.recurrent_kernel.dtype)
+        projection = _over_all_steps(
+            each.o * tf.tanh(each.cells), projected, stream.projection.dtype
+        )
         gradients.append(Stream(gates, recurrent_kernel, projection, cells, outputs))
     return gradients
 
 
-def _over_all_steps(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+def product(left: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
+    """The product of `[…, m]` with a kernel: computed in the kernel's type, in that of `left`."""
+    found = tf.matmul(tf.cast(left, kernel.dtype), kernel, transpose_b=transpose_b)
+    return tf.cast(found, left.dtype)
+
+
+def _over_all_steps(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Σ leftᵀ right over time and batch: `[time, batch, m]`, `[time, batch, n]` → `[m, n]`."""
-    flat = [tf.reshape(each, [-1, each.shape[-1]]) for each in (left, right)]
+    flat = [tf.cast(tf.reshape(each, [-1, each.shape[-1]]), dtype) for each in (left, right)]
     return tf.matmul(*flat, transpose_a=True)
 
 

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,3 +84,23 @@ def test_gradients_reach_the_state_before_and_end_there() -> None:
 def test_there_are_two_directions() -> None:
     with pytest.raises(ValueError, match="sideways"):
         ElmoLstm(CONFIG).layers_of("sideways")
+
+
+def test_cells_keep_small_changes_where_layers_compute_in_bfloat16() -> None:
+    """Windows that forget nothing and add 0.001 a step: in bfloat16 cells would stay at 0.25."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        lstm = ElmoLstm(CONFIG)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for layer in lstm.forward_layers:
+        for weight in (layer.kernel, layer.recurrent_kernel, layer.projection):
+            weight.assign(tf.zeros(weight.shape))
+        layer.bias.assign(np.repeat([20.0, 0.001, 20.0, 20.0], CONFIG.units))
+    run = tf.function(lambda tokens, state: lstm.run(["forward"], [tokens], None, [state]))
+    state = zero_state(CONFIG, 1)
+    tokens = tf.zeros([1, 20, CONFIG.projection], tf.bfloat16)
+    for _ in range(25):
+        _, (state,) = run(tokens, state)
+    assert {each.dtype for each in state} == {tf.float32}
+    np.testing.assert_allclose(state.cells, np.full(state.cells.shape, 0.5), rtol=1e-3)

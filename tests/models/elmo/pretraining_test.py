@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -178,6 +180,51 @@ def test_a_fresh_softmax_starts_at_the_words_frequencies() -> None:
     objective.set_baseline(model, tf.data.Dataset.from_tensor_slices(batch(9, seed=1)).batch(4))
     assert not np.array_equal(model.unigram.log_probabilities, first)
     np.testing.assert_array_equal(model.softmax.bias, first)
+
+
+def mean_nll(precision: str, *, training: bool) -> float:
+    """Nats a word and direction, by a model with weights large enough to be sure of something."""
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    rng = np.random.default_rng(4)
+    for layer in (*model.backbone.lstm.forward_layers, *model.backbone.lstm.backward_layers):
+        layer.projection.assign(rng.normal(scale=0.5, size=layer.projection.shape))
+    model.softmax.kernel.assign(rng.normal(scale=0.5, size=model.softmax.kernel.shape))
+    model.softmax.bias.assign(rng.normal(size=SIZE))
+    model.softmax._candidates = 0  # no chance
+    total = count = 0.0
+    for seed in range(8):  # windows that go on from one another
+        sums = model(batch(2, seed=seed), training=training)
+        total += sum(float(tf.reduce_sum(sums[f"{each}_nll_sum"])) for each in DIRECTIONS)
+        count += 2 * float(tf.reduce_sum(sums["token_count"]))
+    return total / count
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_has_the_loss_of_float32(training) -> None:
+    full, half = (mean_nll(each, training=training) for each in ("float32", "mixed_bfloat16"))
+    assert half != full
+    assert abs(half - full) < 0.005
+
+
+def test_the_state_of_streams_is_trainings_and_no_part_of_what_is_saved(tmp_path) -> None:
+    model = build()
+    model(batch(2, full=True), training=True)
+    carried = [each for each in model.non_trainable_variables if "streams" in each.name]
+    assert {each.shape for each in carried} == {(2, 2, 12), (2, 2, 8)}
+    assert all(np.any(each) for each in carried)
+    objective = dataclasses.replace(CONFIG.objective, streams=6)
+    keras.utils.set_random_seed(1)
+    other = ElmoObjective(objective, WORDS).build_model(build_backbone(CONFIG.backbone, WORDS))
+    module = tf.Module()
+    module.model = model
+    tf.saved_model.save(module, str(tmp_path))
+    tf.train.Checkpoint(model=other).read(f"{tmp_path}/variables/variables").assert_consumed()
+    for a, b in zip(model.trainable_variables, other.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.e2e

@@ -33,6 +33,27 @@ def test_logits_of_any_shape() -> None:
     np.testing.assert_allclose(layer(hidden), expected, rtol=1e-5)
 
 
+def test_neither_logits_nor_losses_are_rounded_to_bfloat16() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = softmax(7, 0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    hidden, labels = given(64, 7)
+    hidden = tf.cast(20.0 * hidden, tf.bfloat16)
+    exactly = tf.cast(hidden, tf.float32)
+    logits = exactly.numpy() @ np.asarray(layer.kernel).T + np.asarray(layer.bias)
+    np.testing.assert_allclose(layer(hidden), logits, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.sampled_nll(hidden, labels), exact(layer, exactly, labels), rtol=1e-4, atol=1e-5
+    )
+    sampled = softmax(50, 6)
+    caller = keras.layers.Lambda(  # casts the weights that it reads, as a model does
+        lambda given: sampled.sampled_nll(given, labels), dtype="mixed_bfloat16"
+    )
+    assert caller(hidden).dtype == tf.float32
+
+
 @pytest.mark.parametrize("candidates", [0, 7, 9])
 def test_with_as_many_candidates_as_words_all_are_taken(candidates) -> None:
     layer = softmax(7, candidates)
