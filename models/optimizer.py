@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from models.config import OptimizerConfig
+from models.private_api import adam_moments, decays, variable_key
 
 
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -107,8 +108,7 @@ class Adam(keras.optimizers.Adam):
         """Updates one variable."""
         rate = tf.cast(learning_rate, variable.dtype)
         gradient = tf.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        means, squares = self._momentums[index], self._velocities[index]
+        means, squares = adam_moments(self, variable)
         self.assign_add(means, (gradient - means) * (1.0 - self.beta_1))
         self.assign_add(squares, (tf.square(gradient) - squares) * (1.0 - self.beta_2))
         m, v = tf.convert_to_tensor(means), tf.convert_to_tensor(squares)
@@ -117,7 +117,7 @@ class Adam(keras.optimizers.Adam):
             m /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
             v /= 1.0 - tf.pow(tf.cast(self.beta_2, variable.dtype), step)
         update = m / (tf.sqrt(v) + self.epsilon)
-        if self._use_weight_decay(variable):
+        if decays(self, variable):
             weight = tf.convert_to_tensor(variable)
             if self.decay:
                 update += self.decay * weight
@@ -174,7 +174,7 @@ def build_optimizer(
         )
     if config.layer_decay != 1.0:
         shares = {
-            optimizer._var_key(variable): config.layer_decay ** (len(layers) - depth)
+            variable_key(optimizer, variable): config.layer_decay ** (len(layers) - depth)
             for depth, variables in enumerate(layers)
             for variable in variables
         }
@@ -182,11 +182,12 @@ def build_optimizer(
     return optimizer
 
 
-def _slow_down(optimizer: keras.optimizers.Optimizer, shares: Mapping[str, float]) -> None:
+def _slow_down(optimizer: keras.optimizers.Optimizer, shares: Mapping[Hashable, float]) -> None:
     """Gives the variables that are named by their keys a share of the rate only."""
     update = optimizer.update_step
 
     def update_step(gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor) -> None:
-        update(gradient, variable, learning_rate * shares.get(optimizer._var_key(variable), 1.0))
+        share = shares.get(variable_key(optimizer, variable), 1.0)
+        update(gradient, variable, learning_rate * share)
 
     optimizer.update_step = update_step

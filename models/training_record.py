@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import TrainingDiverged
+from models.private_api import write_event
 
 _log = logging.getLogger("polyseme.training")
 _PROGRESS_SECONDS = 5.0
@@ -299,8 +300,8 @@ def _board(folder: pathlib.Path, resumed_from: int) -> tf.summary.SummaryWriter:
         session_log=tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START),
     )
     # TensorBoard takes the steps from this one on out of the files before, if those began with one
-    # too; TensorFlow has no public function that writes an event.
-    tf.raw_ops.ImportEvent(writer=board._resource, event=start.SerializeToString())
+    # too.
+    write_event(board, start)
     return board
 
 

@@ -11,13 +11,13 @@ import tensorflow as tf
 from models.config import TrainingConfig
 from models.devices import Devices, Features
 from models.objective import Objective
+from models.private_api import is_dropout_seed, take_gradients_as_summed
 
 Steps = Callable[[Features, bool], Mapping[str, tf.Tensor]]
 """Features `[steps, rows, *shape]` of this process's rows of some batches → what came of each step,
 `[steps]`: the loss, its terms, `gradient_norm`, `learning_rate`, `tokens` (real ones), `positions`,
 and `asked`, the number of processes that were called with true."""
 
-_SEED = "seed_generator_state"
 _SEEDS_APART = 1_000_003
 
 _Updates = dict[str, tf.Tensor]  # new values of variables, by their places in the list
@@ -38,9 +38,7 @@ def compile_steps(
     its own rows only; dropout differs from replica to replica.
     """
     if devices.replicas > 1:  # gradients come summed already; Keras would sum them once more
-        optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
-            gradients_and_variables
-        )
+        take_gradients_as_summed(optimizer)
     alone = devices.config.strategy == "one"
     step = _replica_step(model, objective, optimizer, config, devices)
     others = model.non_trainable_variables
@@ -156,7 +154,7 @@ def _replica_step(
             found, updates = in_parts(features, totals, state)
         gradients, losses = total(found)
         for index, value in updates.items():
-            if others[int(index)].name == _SEED:
+            if is_dropout_seed(others[int(index)]):
                 updates[index] = _apart(others[int(index)], value, devices, -1)
             elif devices.replicas > 1:
                 updates[index] = _merged(before[index], value, total)
@@ -224,7 +222,7 @@ def _apart(
 
     Another variable's value stays as it is.
     """
-    if variable.name != _SEED or devices.replicas == 1:
+    if not is_dropout_seed(variable) or devices.replicas == 1:
         return value
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     apart = tf.cast(tf.stack([replica * _SEEDS_APART, 0]), value.dtype)

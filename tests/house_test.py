@@ -40,6 +40,20 @@ NEVER_IN = {
     "pipeline": {"tensorflow_transform"},
 }  # fmt: skip
 
+# Where what libraries keep to themselves is used, and what of it: a new version may lack it.
+PRIVATE_MODULES = ("tensorflow.python", "keras.src", "keras_hub.src", "tensorflow_text.python")
+MAY_USE_PRIVATE = {
+    "models/private_api.py": {
+        "_all_reduce_sum_gradients", "_get_variable_index", "_momentums", "_resource",
+        "_use_weight_decay", "_var_key", "_velocities",
+        "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext",
+    },
+    # A program that is run without our modules, as TF Serving has none of them.
+    "components/serving_probe.py": {"tensorflow.python.framework.op_def_registry"},
+    "components/tuner.py": {"_get_tmp_dir"},  # TFX's executors; its own Tuner does so too
+}  # fmt: skip
+PUBLIC = {"os._exit", "_asdict", "_replace"}  # by their documentation, underscore or not
+
 
 @functools.cache
 def files() -> tuple[str, ...]:
@@ -168,6 +182,39 @@ def test_what_workers_import_needs_no_tensorflow_before_it_reads() -> None:
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert loaded.stdout.split() == []
+
+
+def private_uses(file: str) -> set[str]:
+    """What a file uses that a library keeps to itself: modules, and attributes that we define
+    nowhere."""
+    known = PUBLIC | own_private_names()
+    return {name for name in imports(tree(file)) if name.startswith(PRIVATE_MODULES)} | {
+        node.attr
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Attribute)
+        and re.fullmatch("_[a-z].*", node.attr)
+        and known.isdisjoint({node.attr, ast.unparse(node)})
+    }
+
+
+@functools.cache
+def own_private_names() -> set[str]:
+    """Functions, classes' attributes and methods whose names begin with an underscore."""
+    names = set()
+    for file in sources():
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.FunctionDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names |= {node.attr} if ast.unparse(node.value) == "self" else set()
+    return {name for name in names if name.startswith("_")}
+
+
+def test_what_libraries_keep_to_themselves_is_used_in_few_places() -> None:
+    used = {file: found for file in sources() if (found := private_uses(file))}
+    assert used == MAY_USE_PRIVATE
 
 
 def is_component(function: ast.AST) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from models.elmo.config import ElmoBackboneConfig
 from models.elmo.lstm import DIRECTIONS, ElmoLstm, State, zero_state
+from models.private_api import compiled_by_xla
 from models.tokenizers.character import CHARACTERS, PADDING, WORD_LENGTH
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -113,7 +113,7 @@ class TokenLayer(keras.layers.Layer):
         """
         shape = tf.shape(character_ids)[:-1]
         rows = tf.reshape(character_ids, [-1, WORD_LENGTH])
-        if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        if compiled_by_xla():
             vectors = self._vectors(rows)
         else:
             with tf.device("CPU"):  # the GPU's kernel compares numbers only, not rows

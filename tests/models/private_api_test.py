@@ -1,0 +1,137 @@
+"""What is private and used is there, and does what it is used for."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import private_api
+
+
+def adam() -> tuple[keras.optimizers.Adam, keras.Variable, keras.Variable]:
+    optimizer = keras.optimizers.Adam(0.1, beta_1=0.5, beta_2=0.75, weight_decay=0.5)
+    first, second = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
+    optimizer.exclude_from_weight_decay([second])
+    optimizer.build([first, second])
+    return optimizer, first, second
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_all_reduce_sum_gradients",
+        "_get_variable_index",
+        "_momentums",
+        "_use_weight_decay",
+        "_var_key",
+        "_velocities",
+    ],
+)
+def test_keras_optimizers_have(name: str) -> None:
+    optimizer, *_ = adam()
+    assert hasattr(optimizer, name), (
+        f"keras.optimizers.Adam of Keras {keras.__version__} has no {name} any more; find another "
+        "way in models/private_api.py"
+    )
+
+
+def test_tensorflows_writers_have_a_resource(tmp_path: pathlib.Path) -> None:
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    assert hasattr(writer, "_resource"), (
+        f"the summary writer of TensorFlow {tf.__version__} has no _resource any more; find "
+        "another way in models/private_api.py"
+    )
+
+
+def test_keras_sums_nothing_once_more() -> None:
+    optimizer, first, _ = adam()
+    private_api.take_gradients_as_summed(optimizer)
+    given = [(tf.constant([1.0, 1.0]), first)]
+    assert optimizer._all_reduce_sum_gradients(given) is given, (
+        f"Optimizer._all_reduce_sum_gradients of Keras {keras.__version__} is not ours"
+    )
+    sums = []
+
+    def sum_up(gradients_and_variables: list) -> list:
+        sums.append(gradients_and_variables)
+        return gradients_and_variables
+
+    optimizer._all_reduce_sum_gradients = sum_up
+    optimizer.apply([tf.ones([2]), tf.ones([1])])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        there = keras.optimizers.Adam(0.1)
+        weight = keras.Variable([1.0])
+        there.build([weight])
+    there._all_reduce_sum_gradients = sum_up
+    strategy.run(lambda: there.apply([tf.ones([1])], [weight]))
+    assert sums, (
+        f"Keras {keras.__version__} does not ask Optimizer._all_reduce_sum_gradients for sums any "
+        "more; where does it sum?"
+    )
+
+
+def test_the_moments_are_the_variables_own() -> None:
+    optimizer, first, second = adam()
+    optimizer.apply([tf.constant([4.0, 8.0]), tf.constant([2.0])], [first, second])
+    means, squares = private_api.adam_moments(optimizer, first)
+    np.testing.assert_allclose(means, [2.0, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(squares, [4.0, 16.0], rtol=1e-6)
+    means, squares = private_api.adam_moments(optimizer, second.value)
+    np.testing.assert_allclose(means, [1.0], rtol=1e-6)
+    np.testing.assert_allclose(squares, [1.0], rtol=1e-6)
+
+
+def test_kerass_and_tensorflows_variable_have_one_key() -> None:
+    optimizer, first, second = adam()
+    keys = [private_api.variable_key(optimizer, each) for each in (first, second)]
+    assert keys == [private_api.variable_key(optimizer, each.value) for each in (first, second)], (
+        f"Optimizer._var_key of Keras {keras.__version__} tells a variable from its own value"
+    )
+    assert len(set(keys)) == 2
+
+
+def test_what_is_excluded_does_not_decay() -> None:
+    optimizer, first, second = adam()
+    assert private_api.decays(optimizer, first)
+    assert not private_api.decays(optimizer, second)
+
+
+def test_dropouts_seed_is_known_by_its_name() -> None:
+    layer = keras.layers.Dropout(0.5)
+    layer.build((2, 2))
+    (seed,) = layer.variables
+    assert private_api.is_dropout_seed(seed), (
+        f"Keras {keras.__version__} calls the state of a seed generator {seed.name!r} now; say so "
+        "in models/private_api.py"
+    )
+    assert not private_api.is_dropout_seed(keras.Variable([0, 0], name="seed"))
+
+
+def test_a_graph_knows_whether_xla_compiles_it() -> None:
+    seen = []
+
+    def look() -> tf.Tensor:
+        inside = tf.function(lambda: seen.append(private_api.compiled_by_xla()) or tf.constant(0))
+        return inside()
+
+    tf.function(look)()
+    tf.function(look, jit_compile=True)()
+    assert seen == [False, True], (
+        f"control_flow_util.GraphOrParentsInXlaContext of TensorFlow {tf.__version__} says so no "
+        "more"
+    )
+
+
+def test_an_event_is_written_as_it_is(tmp_path: pathlib.Path) -> None:
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    private_api.write_event(writer, tf.compat.v1.Event(wall_time=1.0, step=7, file_version="ours"))
+    writer.close()
+    (path,) = tmp_path.iterdir()
+    events = [
+        tf.compat.v1.Event.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(str(path))
+    ]
+    assert [(event.step, event.file_version) for event in events][-1] == (7, "ours")
