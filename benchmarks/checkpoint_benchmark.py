@@ -19,6 +19,7 @@ import time
 import keras
 import tensorflow as tf
 
+from benchmarks.cores import print_processor
 from benchmarks.training_batches import SHAPES, batches
 from benchmarks.training_ours import OPTIMIZERS, build
 from models.checkpoints import Checkpoints
@@ -34,9 +35,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--every", type=int, default=4, help="steps from save to save")
     options = parser.parse_args()
+    print_processor()
     keep_freed_memory()
     keras.utils.set_random_seed(0)
-    model, objective = build("bert")
+    model, objective = build("bert", SHAPES["bert"])
     config = TrainingConfig(
         batch_size=SHAPES["bert"].batch, jit_compile=False, optimizer=OPTIMIZERS["bert"]
     )

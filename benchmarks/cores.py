@@ -10,8 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from models.processor import Processor, onednn_is_on
+
 PEAK_SIZE = 4_096
 """Rows and columns of the matrices whose product is taken for the machine's peak."""
+
+
+def print_processor() -> None:
+    """Prints what a benchmark's figures were measured on."""
+    onednn = "on" if onednn_is_on() else "off"
+    print(f"{os.cpu_count()} cores of {Processor.here()}, oneDNN {onednn}", flush=True)
 
 
 def answer(step: Callable[[], Any], multiply: Callable[[], Any]) -> None:

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.cores import print_processor
 from models.elmo import recurrence
 from models.elmo.config import ElmoBackboneConfig
 from models.elmo.lstm import DIRECTIONS, ElmoLstm, zero_state
@@ -113,6 +114,7 @@ WAYS: dict[str, Recurrence] = {
 
 def main() -> None:
     options = _arguments()
+    print_processor()
     keep_freed_memory()
     tf.get_logger().setLevel("ERROR")  # each way is traced anew, which is meant
     config = ElmoBackboneConfig(units=options.units, projection=options.projection, dropout=0.0)

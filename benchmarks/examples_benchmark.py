@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.cores import print_processor
 from benchmarks.corpus import DEFAULT
 from benchmarks.make_examples import steps
 from benchmarks.processes import measure
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="of the race")
     parser.add_argument("--vocabulary-size", type=int, default=8_192)
     options = parser.parse_args()
+    print_processor()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, pathlib.Path(folder))
         for part in options.parts:

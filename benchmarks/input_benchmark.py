@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.cores import print_processor
 from benchmarks.corpus import arguments, read_documents
 from benchmarks.make_examples import ingest, make
 from models.batches import example_batches
@@ -32,6 +33,7 @@ READERS = (1, 4)
 
 def main() -> None:
     options = arguments(__doc__.split("\n")[0], megabytes=8.0)
+    print_processor()
     documents = read_documents(options.input, options.megabytes)
     family = FAMILIES["bert"]
     with tempfile.TemporaryDirectory() as temporary:

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from benchmarks.cores import print_processor
 from benchmarks.corpus import paragraph_batches
 from models.tokenizers.tokenizer import WordSplitter
 
@@ -21,6 +22,7 @@ Batch = Sequence[str]
 
 def start(options: argparse.Namespace) -> tuple[list[list[str]], float]:
     """Keeps the process to one core; gives the batches and their size in megabytes."""
+    print_processor()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return paragraph_batches(options, BATCH)

@@ -48,11 +48,18 @@ SHAPES: Mapping[str, Shape] = {
     "gpt": Shape(8, 256, 50_257, 4, 512, heads=8),
     "elmo": Shape(64, 20, 50_000, 2, 128, units=1_024, candidates=8_192, dropout=0.1),
 }
+SMALL_SHAPES: Mapping[str, Shape] = {
+    "bert": Shape(32, 64, 4_000, 2, 128, heads=2, masks=24),
+    "gpt": Shape(32, 64, 2_000, 2, 128, heads=4),
+    "elmo": Shape(24, 24, 8_000, 2, 64, units=128, candidates=1_024),
+}
+"""About those of the recipes that `make demo` runs, each on one thread."""
+SMALL_ELMO_FILTERS = ((1, 16), (2, 32), (3, 64), (4, 64))
 
 
-def batches(family: str, count: int) -> list[Batch]:
+def batches(family: str, count: int, shape: Shape | None = None) -> list[Batch]:
     """Batches of a family, by the names of its features, the same ones every time."""
-    shape = SHAPES[family]
+    shape = shape or SHAPES[family]
     rng = np.random.default_rng(0)
     make = {"bert": _bert, "gpt": _gpt, "elmo": _elmo}[family]
     return [make(shape, rng, first=number == 0) for number in range(count)]

@@ -18,7 +18,8 @@ optimizers and fused GELU, and memory kept between steps as Polyseme keeps it.
   once, no further than the longest one's padding counts; the peer also without that, and the faster
   one counts. Ours clips cells and outputs besides. Adagrad.
 
-Ours is `models.training`'s step, with XLA where that is faster. The share of the peak is of the
+Ours is `models.training`'s step, with oneDNN and XLA as training chooses them on this processor
+(choices_benchmark.py measures the choices). The share of the peak is of the
 operations that the step needs at least (`training_batches.step_operations`), against the faster
 side's float32 product of two 4,096 × 4,096 matrices in the same run. A second figure of the peer is
 torch.compile's, where it works.
@@ -38,7 +39,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from benchmarks.cores import PEAK_SIZE
+from benchmarks.cores import PEAK_SIZE, print_processor
 from benchmarks.training_batches import SHAPES, batches, step_operations
 
 PEER = ("torch==2.14.1", "transformers==5.20.2", "numpy")
@@ -103,6 +104,7 @@ def fastest(times: Sequence[Time]) -> Time:
 
 def main() -> None:
     options = _arguments()
+    print_processor()
     for family in [options.only] if options.only else list(SHAPES):
         _race(family, options)
 
@@ -114,9 +116,9 @@ def _race(family: str, options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as ending:
         for way in [None, *ways]:
             if way is None:
-                side = _start("Polyseme", _ours(family), {})
+                side = start("Polyseme", _ours(family), {})
             else:
-                side = _start(" ".join(["PyTorch", *way]), _theirs(family, way), kept)
+                side = start(" ".join(["PyTorch", *way]), _theirs(family, way), kept)
             ending.callback(side.complaints.close)
             ending.callback(side.process.wait)
             ending.callback(side.process.terminate)
@@ -179,7 +181,7 @@ def _theirs(family: str, way: Sequence[str]) -> list[str]:
     ]
 
 
-def _start(name: str, command: Sequence[str], settings: Mapping[str, str]) -> Side:
+def start(name: str, command: Sequence[str], settings: Mapping[str, str]) -> Side:
     """Starts a side; what it says beside its lines is not shown unless it fails."""
     complaints = tempfile.TemporaryFile("w+", errors="replace")
     quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1"}

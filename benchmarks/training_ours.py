@@ -10,6 +10,7 @@ A line before them tells of the model.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import time
@@ -21,7 +22,14 @@ import keras
 import tensorflow as tf
 
 from benchmarks.cores import PEAK_SIZE, answer
-from benchmarks.training_batches import ELMO_FILTERS, SHAPES, Shape, batches
+from benchmarks.training_batches import (
+    ELMO_FILTERS,
+    SHAPES,
+    SMALL_ELMO_FILTERS,
+    SMALL_SHAPES,
+    Shape,
+    batches,
+)
 from models.bert.config import BertBackboneConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
 from models.devices import Devices
@@ -30,11 +38,9 @@ from models.gpt.config import GptBackboneConfig, GptObjectiveConfig
 from models.memory import keep_freed_memory
 from models.objective import Objective
 from models.optimizer import build_optimizer
+from models.platform import with_xla_chosen
 from models.registry import FAMILIES
 from models.training_step import compile_steps
-
-JIT_COMPILE = {"bert": False, "gpt": False, "elmo": False}
-"""Whichever way is faster on a CPU; docs/decisions/0017-speed-of-the-step.md has both."""
 
 OPTIMIZERS = {
     "bert": OptimizerConfig(),
@@ -49,12 +55,17 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     if options.bf16:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    jit = JIT_COMPILE[options.family] if options.jit is None else bool(options.jit)
-    model, objective = build(options.family)
-    step = compile_step(model, objective, options.family, jit_compile=jit)
+    shape = (SMALL_SHAPES if options.small else SHAPES)[options.family]
+    model, objective = build(options.family, shape)
+    config = TrainingConfig(batch_size=shape.batch, optimizer=OPTIMIZERS[options.family])
+    pays_on = FAMILIES[options.family].xla_pays_on
+    chosen = with_xla_chosen(config, pays_on, model, Devices()).jit_compile
+    jit = chosen if options.jit is None else bool(options.jit)
+    config = dataclasses.replace(config, jit_compile=jit)
+    step = compile_step(model, objective, config)
     data = [
         {name: tf.constant(value)[tf.newaxis] for name, value in batch.items()}
-        for batch in batches(options.family, options.batches)
+        for batch in batches(options.family, options.batches, shape)
     ]
     begun = time.perf_counter()
     loss = float(step(data[0])["loss"][0])
@@ -64,6 +75,7 @@ def main() -> None:
         "first_seconds": time.perf_counter() - begun,
         "versions": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
         "way": "XLA" if jit else "no XLA",
+        "chosen": jit == chosen,
     }
     print(json.dumps(told), flush=True)
     given = itertools.cycle(data[1:] + data[:1])
@@ -75,9 +87,9 @@ def main() -> None:
     )
 
 
-def build(family: str) -> tuple[keras.Model, Objective]:
+def build(family: str, shape: Shape) -> tuple[keras.Model, Objective]:
     """The model and its objective, as the registry makes them."""
-    row, shape = FAMILIES[family], SHAPES[family]
+    row = FAMILIES[family]
     tokenizer: Any = types.SimpleNamespace(
         vocabulary=[f"w{number}" for number in range(shape.vocabulary)],
         special_ids={"end_of_text": 0},
@@ -90,12 +102,9 @@ def build(family: str) -> tuple[keras.Model, Objective]:
 
 
 def compile_step(
-    model: keras.Model, objective: Objective, family: str, *, jit_compile: bool
+    model: keras.Model, objective: Objective, config: TrainingConfig
 ) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
     """The step that `models.training.train` runs, of features `[1, batch, …]`."""
-    config = TrainingConfig(
-        batch_size=SHAPES[family].batch, jit_compile=jit_compile, optimizer=OPTIMIZERS[family]
-    )
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
     steps = compile_steps(model, objective, optimizer, config, Devices())
@@ -117,7 +126,7 @@ def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
         )
     return (
         ElmoBackboneConfig(
-            filters=ELMO_FILTERS,
+            filters=SMALL_ELMO_FILTERS if shape in SMALL_SHAPES.values() else ELMO_FILTERS,
             highways=1,
             layers=shape.layers,
             units=shape.units,
@@ -133,8 +142,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("family", choices=list(SHAPES))
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument(
-        "--jit", type=int, choices=(0, 1), help="XLA or not; default: what is faster"
+        "--jit", type=int, choices=(0, 1), help="XLA or not; default: as training chooses"
     )
+    parser.add_argument("--small", action="store_true", help="a model of a demo's size")
     parser.add_argument("--bf16", action="store_true", help="mixed precision")
     return parser.parse_args()
 

@@ -94,6 +94,8 @@ class ReportInputs:
         dropped: documents that cleaning dropped.
         search: the trials of hyperparameters; None if none were tried.
         training: the training log, by step.
+        computed_on: what training computed on, in words, and the step after which; more than one
+            where it went on elsewhere.
         metrics: the objective's figures with their bounds and the baseline of each.
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
             `feature=value`.
@@ -118,6 +120,7 @@ class ReportInputs:
     dropped: Sequence[Dropped] = ()
     search: Search | None = None
     training: Sequence[TrainingPoint] = ()
+    computed_on: Sequence[tuple[int, str]] = ()
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     previous: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)

@@ -201,6 +201,10 @@ _REPORT = """\
 {% if last %}
 <p>{{ last.step|number }} steps; the last record has a loss of {{ last.loss|number }}
 {%- for name, value in last.terms.items() %}, {{ name|title }} {{ value|number }}{% endfor %}.</p>
+{% for first_step, platform in inputs.computed_on %}
+<p class="quiet">Computed {{ "after step %d "|format(first_step) if first_step }}on {{ platform }}.
+</p>
+{% endfor %}
 {{ gallery("training") }}
 {% else %}
 <p class="quiet">This run has no training log.</p>

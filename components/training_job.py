@@ -22,6 +22,7 @@ from models.examples import parse
 from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
 from models.objective import Objective, numeric_features
+from models.platform import with_xla_chosen
 from models.registry import FAMILIES
 from models.tokenizers.tokenizer import Tokenizer
 from models.training import train
@@ -177,6 +178,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
         _same_job(job, devices)
     training = from_json(TrainingConfig, job.training)
     model, objective, tokenizer = begin(job, devices)
+    training = with_xla_chosen(training, FAMILIES[job.family].xla_pays_on, model, devices)
     spec = objective.feature_spec()
     batches = example_batches(job.train_files, training, spec, objective.streams, devices)
     held_out = None

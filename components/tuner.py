@@ -50,6 +50,7 @@ from models.config import DevicesConfig, TrainingConfig, from_json
 from models.devices import Devices
 from models.errors import ConfigError, PolysemeError, TrainingDiverged
 from models.held_out import HeldOutLoss
+from models.platform import with_xla_chosen
 from models.registry import FAMILIES
 from models.training import train
 
@@ -207,6 +208,8 @@ class TrialTuner(base_tuner.BaseTuner):
 
     def _train(self, job: TrainingJob, training: TrainingConfig, folder: pathlib.Path) -> float:
         model, objective, _ = begin(job, self._devices)
+        pays_on = FAMILIES[job.family].xla_pays_on
+        training = with_xla_chosen(training, pays_on, model, self._devices)
         spec = objective.feature_spec()
         batches = example_batches(job.train_files, training, spec, objective.streams, self._devices)
         train(model, objective, batches, training, folder, devices=self._devices)

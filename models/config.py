@@ -129,8 +129,9 @@ class TrainingConfig(Settings, place="training"):
     """Parts that a batch is computed in; must divide batch_size."""
     seed: NonNegativeInt = 0
     """Seeds the initial weights, the dropout and the data order."""
-    jit_compile: bool = True
-    """Compile the step with XLA."""
+    jit_compile: Literal["auto", True, False] = "auto"
+    """Compile the step with XLA; "auto": where that is faster, as far as it was measured. See
+    models/platform.py."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """What is computed in; weights are float32 always."""
     length_buckets: PositiveInt = 1

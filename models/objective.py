@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from models.processor import DeviceKind
     from models.tokenizers.tokenizer import Tokenizer
 
 
@@ -228,6 +229,8 @@ class Family:
         build_backbone: (backbone configuration, tokenizer) → the backbone (law 3).
         build_objective: (objective configuration, tokenizer) → the objective.
         metrics: objective configuration → the objective's figures, needed before a tokenizer is.
+        xla_pays_on: where a training step is faster when XLA compiles it; decision 0026 has the
+            measurements.
     """
 
     name: str
@@ -238,3 +241,4 @@ class Family:
     build_backbone: Callable[[Any, Tokenizer], keras.Model]
     build_objective: Callable[[Any, Tokenizer], Objective]
     metrics: Callable[[Any], Sequence[Metric]]
+    xla_pays_on: frozenset[DeviceKind] = frozenset()

@@ -47,6 +47,7 @@ FAMILIES: Mapping[str, Family] = {
         build_backbone=build_bert_backbone,
         build_objective=BertObjective,
         metrics=bert_metrics,
+        xla_pays_on=frozenset({"CPU", "CPU, small model", "GPU"}),
     ),
     "gpt": Family(
         name="gpt",
@@ -57,5 +58,6 @@ FAMILIES: Mapping[str, Family] = {
         build_backbone=build_gpt_backbone,
         build_objective=GptObjective,
         metrics=gpt_metrics,
+        xla_pays_on=frozenset({"CPU", "CPU, small model", "GPU"}),
     ),
 }

@@ -26,6 +26,7 @@ from models.devices import Devices, Features
 from models.errors import ConfigError, Preempted
 from models.objective import Objective
 from models.optimizer import build_optimizer
+from models.platform import keep_platform, platform
 from models.training_profile import TrainingProfile
 from models.training_record import TrainingRecord, TrainingResult, Work
 from models.training_step import compile_steps
@@ -49,11 +50,13 @@ def train(
     Args:
         model: from `objective.build_model`, with its initial weights, made in `devices.scope()`.
         batches: see `models.batches`.
+        config: with `jit_compile` chosen, see `models.platform`.
         folder: checkpoints, and in `logs/` TensorBoard's events and `training.jsonl`, one JSON
             object a record: step, loss, the loss's terms, learning_rate, gradient_norm,
-            tokens_per_second, padding_share, mfu, held_out_loss where it was looked at, seconds; in
-            `best/` the weights of the lowest. Belongs to this run alone. All processes see it; the
-            chief alone writes there, but for the logs of the others in `logs/worker-<n>`.
+            tokens_per_second, padding_share, mfu, held_out_loss where it was looked at, seconds;
+            and `platform.jsonl`; in `best/` the weights of the lowest. Belongs to this run alone.
+            All processes see it; the chief alone writes there, but for the logs of the others in
+            `logs/worker-<n>`.
         held_out: gives the loss on held-out examples; see `models.held_out`.
         devices: where it is computed; None: on one device.
 
@@ -99,6 +102,8 @@ def _train(
     if resumed_from:
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
     logs = folder / "logs" if devices.chief else folder / "logs" / f"worker-{devices.worker}"
+    if resumed_from < config.steps:
+        keep_platform(logs, platform(resumed_from, config, devices))
     record = TrainingRecord(
         logs,
         resumed_from,

@@ -36,7 +36,12 @@ def compile_steps(
     computed, so that a batch in parts, on one device or on many, has the gradient of the batch in
     one. What else training changes (dropout's seeds, streams' states) each replica may change for
     its own rows only; dropout differs from replica to replica.
+
+    Raises:
+        ValueError: nobody has chosen whether XLA compiles; see `models.platform.with_xla_chosen`.
     """
+    if config.jit_compile == "auto":
+        raise ValueError("jit_compile is still 'auto'")
     if devices.replicas > 1:  # gradients come summed already; Keras would sum them once more
         take_gradients_as_summed(optimizer)
     alone = devices.config.strategy == "one"

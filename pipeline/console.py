@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from models.errors import PolysemeError
+from models.processor import choose_onednn
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -33,8 +34,10 @@ _CACHED = "A cached execution %d is used."
 def quiet_imports() -> None:
     """Keeps what TensorFlow and its libraries say when they are imported off the terminal.
 
-    For commands that answer a question and have no log file; call it before the import.
+    For commands that answer a question and have no log file; call it before the import. What they
+    ask a model are few texts at a time, so oneDNN is chosen for these.
     """
+    choose_onednn("serving")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from models.errors import ConfigError
+from models.processor import choose_onednn
 
 Task = Literal["fill-mask", "next-sentence", "embed", "score", "generate"]
 SAVED_MODEL = "saved_model.pb"
@@ -77,6 +78,7 @@ def predict(
         ConfigError: no texts, an odd number of texts for pairs, a text without [MASK].
     """
     check_texts(task, texts)
+    choose_onednn("serving")
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokenizer's ops
 

@@ -74,7 +74,7 @@ def bert_tiny() -> PipelineConfig:
         training=TrainingConfig(
             steps=20,
             batch_size=8,
-            jit_compile=False,
+            jit_compile=False,  # compiling takes longer than these steps
             log_steps=10,
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5, bias_correction=True),
         ),
@@ -227,7 +227,6 @@ def elmo_demo() -> PipelineConfig:
         training=TrainingConfig(
             steps=3_300,
             batch_size=24,
-            jit_compile=False,
             optimizer=dataclasses.replace(
                 _DEMO_ADAM, learning_rate=6e-3, weight_decay=0.0, beta_2=0.999
             ),
@@ -247,9 +246,7 @@ def elmo_original() -> PipelineConfig:
     return PipelineConfig(
         model=ElmoConfig(backbone=ELMO_SIZES["original"]),
         ingestion=IngestionConfig(eval_share=0.01),
-        training=TrainingConfig(
-            steps=3_000_000, batch_size=128, jit_compile=False, log_steps=100, optimizer=_BILM_TF
-        ),
+        training=TrainingConfig(steps=3_000_000, batch_size=128, log_steps=100, optimizer=_BILM_TF),
     )
 
 

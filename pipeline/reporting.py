@@ -25,6 +25,7 @@ from components.reporter import write_comparison, write_report
 from components.trials import TRIALS_FILE, Search
 from components.word_senses import WordVectors, bank_vectors
 from models.errors import ConfigError, PolysemeError
+from models.platform import PLATFORM_FILE, read_platforms
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
 from pipeline.metadata import NodeRecord, RunHistory
@@ -94,6 +95,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         dropped=_dropped(nodes),
         search=_search(nodes),
         training=_training(nodes),
+        computed_on=_computed_on(nodes),
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
         previous={figures.name: figures.baseline for figures in slices if figures.baseline},
@@ -137,6 +139,12 @@ def _search(nodes: Mapping[str, NodeRecord]) -> Search | None:
 def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:
     folder = _uri(nodes, "Trainer", "model_run")
     return read_training_log(folder / "training.jsonl") if folder else []
+
+
+def _computed_on(nodes: Mapping[str, NodeRecord]) -> list[tuple[int, str]]:
+    folder = _uri(nodes, "Trainer", "model_run")
+    platforms = read_platforms(folder / PLATFORM_FILE) if folder else []
+    return [(platform.first_step, str(platform)) for platform in platforms]
 
 
 def _evaluation(nodes: Mapping[str, NodeRecord]) -> Evaluation | None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
 from models.memory import imports
+from models.processor import choose_onednn
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain
@@ -57,6 +58,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         ConfigError: the folder is in use, or a given file cannot be read.
         DataRefused: the span or its files do not exist.
     """
+    choose_onednn("training")
     folder = config.folder
     done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
     span = choose_span(config.ingestion.input, wanted_span, done)

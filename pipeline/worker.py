@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from models.errors import ConfigError, Preempted
+from models.processor import choose_onednn
 
 _LOOK_SECONDS = 1.0
 
@@ -38,6 +39,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
             remedy='set it, as {"cluster": {"worker": ["host:port", …]}, '
             '"task": {"type": "worker", "index": 1}}; the chief, index 0, runs the pipeline',
         )
+    choose_onednn("training")
     from components.training_processes import JOB, run_processes
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

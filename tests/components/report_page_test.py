@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components import report_page
-from components.report_inputs import Dropped, ReportInputs, StepState, Version
+from components.report_inputs import Dropped, ReportInputs, StepState, TrainingPoint, Version
 from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
@@ -111,6 +111,14 @@ def test_slices():
 def test_status(parts, words):
     page = _page("demo", "r", **parts)
     assert page.split('class="status')[1].split(">")[1].split("<")[0] == words
+
+
+def test_what_was_computed_on_is_told():
+    page = _page(
+        "demo", "r", training=[TrainingPoint(9, 1.5)], computed_on=[(0, "a <CPU>"), (7, "a GPU")]
+    )
+    assert "Computed on a &lt;CPU&gt;." in page
+    assert "Computed after step 7 on a GPU." in page
 
 
 def test_page_of_a_run_that_did_nothing_says_what_is_missing():

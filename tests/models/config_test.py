@@ -76,7 +76,7 @@ def test_an_unknown_field_is_named(kind: type, text: str, where: str, value: str
         (TrainingConfig, '{"steps": "many"}', "training.steps", "integer", "'many'"),
         (TrainingConfig, '{"steps": 7.5}', "training.steps", "integer", "7.5"),
         (TrainingConfig, '{"steps": null}', "training.steps", "integer", "None"),
-        (TrainingConfig, '{"jit_compile": 2}', "training.jit_compile", "boolean", "2"),
+        (TrainingConfig, '{"jit_compile": 2}', "training.jit_compile", "True or False", "2"),
         (
             TrainingConfig,
             '{"optimizer": {"beta_1": []}}',

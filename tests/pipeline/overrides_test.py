@@ -90,7 +90,7 @@ def test_later_pairs_win() -> None:
         ("qqqq=1", "python -m pipeline recipes"),
         ("training.steps=many", "give a whole number; it is 20 now"),
         ("training.steps=1.5", "give a whole number"),
-        ("training.jit_compile=perhaps", "give True or False"),
+        ("training.jit_compile=perhaps", "give one of auto, True, False"),
         ("model.family=word2vec", "give one of bert"),
         ("training.steps", "sets nothing"),
         ("name=mine", "use --name"),

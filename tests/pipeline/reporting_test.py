@@ -12,6 +12,7 @@ import pytest
 from components.report_inputs import Dropped, TrainingPoint
 from components.trials import Search, Trial
 from models.errors import ConfigError
+from models.platform import Platform
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
 from pipeline.metadata import RunHistory
@@ -19,6 +20,11 @@ from pipeline.recipes import bert_tiny
 from pipeline.reporting import REPORT, compare_runs, gather, last_run, report_run
 from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
+
+PLATFORMS = [
+    Platform(0, "mine", ("avx2",), "CPU", 1, onednn=True, xla=False, tensorflow="2.0"),
+    Platform(9, "", (), "GPU", 2, onednn=False, xla=True, tensorflow="2.0"),
+]
 
 
 @pytest.fixture
@@ -75,6 +81,7 @@ def record(recorder: Recorder) -> RunHistory:
         "seconds": 4.0,
     }
     write(history, "Trainer", "model_run", "training.jsonl", [line])
+    write(history, "Trainer", "model_run", "platform.jsonl", map(dataclasses.asdict, PLATFORMS))
     return history
 
 
@@ -97,6 +104,10 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
             padding_share=0.1,
             seconds=4.0,
         )
+    ]
+    assert found.computed_on == [
+        (0, "CPU, mine (avx2), oneDNN on, XLA off, TensorFlow 2.0"),
+        (9, "2 × GPU, unknown processor, oneDNN off, XLA on, TensorFlow 2.0"),
     ]
     assert [step.state for step in found.steps].count("done") == 3
     assert found.metrics == FAMILIES["bert"].metrics(config.model.objective)

@@ -1,0 +1,5 @@
+"""Programs that measure. oneDNN is chosen as for training, before TensorFlow is imported."""
+
+from models.processor import choose_onednn
+
+choose_onednn("training")
