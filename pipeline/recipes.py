@@ -209,7 +209,7 @@ def elmo_demo() -> PipelineConfig:
         python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
     Expected: in 4 to 5 minutes of training on two cores a blessed and pushed model. On addresses
-    that it did not see its perplexity is 103, the bigram baseline's 115
+    that it did not see its perplexity is 97, the bigram baseline's 115
     (docs/decisions/0012-the-demos-elmo-and-gpt.md).
     """
     return PipelineConfig(
