@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 import numpy as np
 
+from components import baseline_counts
 from components.config import ExamplesConfig
 from components.documents import read_documents
 from components.finished import finish, sha256
 from components.record_files import RecordWriter
+from components.shard_arrays import write_arrays
 from components.whole_files import write_whole
 from models.config import from_json
+from models.counts import Counting, Counts
 from models.examples import Serializer
 from models.memory import imports
 from models.objective import Examples, Objective
@@ -106,16 +109,17 @@ class _MakeShard(beam.DoFn):
 
     def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
         name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"
+        counted = os.path.join(self._folder, SCRATCH, name.replace("/", "-"))
         summary, found = finish(
             self._finished,
             self._fingerprint(shard),
-            os.path.join(self._folder, name),
+            [os.path.join(self._folder, name), counted],
             functools.partial(self._make, shard),
             os.path.join(self._folder, SCRATCH),
         )
         if found:
             beam.metrics.Metrics.counter("polyseme", FOUND).inc()
-        yield {**summary, "file": name}
+        yield {**summary, "file": name, "counted": counted}
 
     def _fingerprint(self, shard: pathlib.Path) -> str:
         tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
@@ -124,7 +128,7 @@ class _MakeShard(beam.DoFn):
         parts += [str(self._seed), str(self._span)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _make(self, shard: pathlib.Path, path: str) -> dict[str, Any]:
+    def _make(self, shard: pathlib.Path, path: str, counted: str) -> dict[str, Any]:
         from components.tokenization import tokenize_documents
 
         objective, tokenizer = self._load()
@@ -137,15 +141,17 @@ class _MakeShard(beam.DoFn):
         made = objective.make_examples(
             tokenized, np.random.default_rng(key), tally, held_out=split == "eval"
         )
-        examples, positions, real = _write(path, made, Serializer(objective.feature_spec()))
+        lengths, positions, tables = _write(path, made, objective)
+        arrays = {"lengths": lengths} | baseline_counts.arrays_of(tables)
         return {
             "split": split,
             "documents": len(documents),
             "pieces": sum(len(document.lengths) for document in tokenized),
-            "examples": examples,
+            "examples": len(lengths),
             "positions": positions,
-            "real_positions": real,
+            "real_positions": int(lengths.sum()),
             "tally": dict(tally),
+            "arrays": write_arrays(counted, arrays),
         }
 
     def _load(self) -> "tuple[Objective, GraphTokenizer]":
@@ -173,21 +179,34 @@ def load(family: str, model: str, tokenizer: str) -> "tuple[Objective, GraphToke
     return objective, GraphTokenizer(loaded)
 
 
-def _write(path: str, made: Iterator[Examples], serializer: Serializer) -> tuple[int, int, int]:
-    """Writes examples; returns their number, their positions and how many of these are real."""
-    count = positions = real = 0
+def _write(
+    path: str, made: Iterator[Examples], objective: Objective
+) -> tuple[np.ndarray, int, dict[str, Counts]]:
+    """Writes examples.
+
+    Returns:
+        The real positions of each example, int64 `[examples]`, all positions of all of them, and
+        what the baselines count in them.
+    """
+    serializer = Serializer(objective.feature_spec())
+    lengths, positions = [np.zeros(0, np.int64)], 0
+    tables: collections.defaultdict[str, Counting] = collections.defaultdict(Counting)
     with RecordWriter(path) as writer:
         for examples in made:
             writer.write(serializer.serialize_columns(examples))
             mask = examples["padding_mask"]
-            count, positions, real = count + len(mask), positions + mask.size, real + mask.sum()
-    return count, positions, int(real)
+            lengths.append(mask.sum(axis=1))
+            positions += mask.size
+            for table, keys in objective.count(examples).items():
+                tables[table].add(keys)
+    counts = {table: counting.counts() for table, counting in tables.items()}
+    return np.concatenate(lengths), positions, counts
 
 
 def _summarize(
     summaries: Sequence[Mapping[str, Any]], folder: str, family: str, model: str
 ) -> None:
-    """Writes examples.json and SHA256SUMS from the files' summaries, by their names."""
+    """Writes what is known of all files, by their names: examples.json, SHA256SUMS, baselines."""
     ordered = sorted(summaries, key=lambda summary: summary["file"])
     splits = {}
     for split in SPLITS:
@@ -207,5 +226,9 @@ def _summarize(
         }
     content = {"family": family, "model": json.loads(model), "splits": splits}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    lines = [f"{summary['sha256']}  {summary['file']}\n" for summary in ordered]
+    baseline_counts.write_counts(
+        folder,
+        [(each["counted"], each["arrays"]) for each in ordered if each["split"] == "train"],
+    )
+    lines = [f"{summary['sha256'][0]}  {summary['file']}\n" for summary in ordered]
     write_whole(os.path.join(folder, MANIFEST_FILE), lines)

@@ -36,13 +36,14 @@ class _Servable(tf.Module):
     """Tracks all that the signatures use. Only what is tracked is saved.
 
     Warm start reads the weights back with `tf.train.Checkpoint(model=…)`: the attribute's name is
-    part of the format.
+    part of the format. The baselines' tables, which `evaluate` reads, are not among them.
     """
 
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
         super().__init__(name="polyseme")
         self.model = model
         self.tokenizer = tokenizer
+        self.baselines = [table for baseline in model.baselines for table in baseline.tables]
 
 
 def export(

@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.whole_files import link_whole, write_whole
@@ -18,32 +18,37 @@ from components.whole_files import link_whole, write_whole
 def finish(
     folder: str,
     fingerprint: str,
-    target: str,
-    make: Callable[[str], dict[str, Any]],
+    targets: Sequence[str],
+    make: Callable[..., dict[str, Any]],
     scratch: str,
 ) -> tuple[dict[str, Any], bool]:
-    """Puts a file at `target`: the finished one of this fingerprint, or one that is made now.
+    """Puts files at `targets`: the finished ones of this fingerprint, or some that are made now.
 
     Args:
         folder: where finished files are kept.
-        fingerprint: a hash of all that the file is made of.
-        target: where it is to be; replaced if there.
-        make: writes the file to a path and returns what is to be known of it, as JSON can say it.
-        scratch: a folder on the target's file system, to be removed when all is done.
+        fingerprint: a hash of all that the files are made of.
+        targets: where they are to be; replaced if there.
+        make: writes the files to as many paths and returns what is to be known of them, as JSON
+            can say it.
+        scratch: a folder on the targets' file system, to be removed when all is done.
 
     Returns:
-        What is known of the file, with its `sha256`, and whether it was finished before.
+        What is known of the files, with the `sha256` of each, and whether they were finished
+        before.
     """
-    kept = os.path.join(folder, fingerprint)
-    known = _known(kept)
+    told = os.path.join(folder, f"{fingerprint}.json")
+    kept = [os.path.join(folder, f"{fingerprint}.{number}") for number in range(len(targets))]
+    known = _known(told, kept)
     found = known is not None
     if known is None:
-        temporary = f"{kept}.{uuid.uuid4().hex}"
-        known = make(temporary)
-        known["sha256"] = sha256(temporary)
-        os.replace(temporary, kept)
-        write_whole(f"{kept}.json", [json.dumps(known)])  # who finds this finds the file whole
-    link_whole(kept, target, scratch)
+        temporary = [f"{path}.{uuid.uuid4().hex}" for path in kept]
+        known = make(*temporary)
+        known["sha256"] = [*map(sha256, temporary)]
+        for made, path in zip(temporary, kept, strict=True):
+            os.replace(made, path)
+        write_whole(told, [json.dumps(known)])  # who finds this finds the files whole
+    for path, target in zip(kept, targets, strict=True):
+        link_whole(path, target, scratch)
     return known, found
 
 
@@ -56,11 +61,11 @@ def sha256(path: str | pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def _known(kept: str) -> dict[str, Any] | None:
-    """What is known of a finished file; None if there is none, or if it is not whole."""
+def _known(told: str, kept: Sequence[str]) -> dict[str, Any] | None:
+    """What is known of finished files; None if there are none, or if one is not whole."""
     try:
-        with open(f"{kept}.json", encoding="utf-8") as stream:
+        with open(told, encoding="utf-8") as stream:
             known: dict[str, Any] = json.load(stream)
-        return known if sha256(kept) == known["sha256"] else None
+        return known if [*map(sha256, kept)] == known["sha256"] else None
     except (OSError, ValueError):
         return None

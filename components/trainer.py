@@ -7,6 +7,7 @@ import shutil
 
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.baseline_counts import StoredCounts
 from components.exporter import export
 from components.search_space import described, with_values
 from components.training_job import job_of, tell, train_job
@@ -42,6 +43,7 @@ def run_fn(fn_args: FnArgs) -> None:
     else:
         trained = train_job(job)
         tell(trained.result)
+    trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
     export(
         trained.model,
         trained.objective,

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from components.baseline_counts import StoredCounts
 from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
 from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.devices import Devices
 from models.errors import ConfigError, Preempted
-from models.examples import parse
 from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
-from models.objective import Objective, numeric_features
+from models.objective import Objective
 from models.platform import with_xla_chosen
 from models.registry import FAMILIES
 from models.tokenizers.tokenizer import Tokenizer
@@ -124,7 +124,7 @@ def job_of(given: Mapping[str, Any], fn_args: Any, folder: str) -> TrainingJob:
 
 
 def begin(job: TrainingJob, devices: Devices) -> Start:
-    """Builds the model with the weights and baselines that training begins with.
+    """Builds the model with the weights that training begins with.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
@@ -140,13 +140,8 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
     if job.base_model:
         warm_start(start.model, job.base_model)
         _log.info("warm start from %s", job.base_model)
-    spec = numeric_features(start.objective.feature_spec())
-    start.objective.set_baseline(
-        start.model,
-        tf.data.TFRecordDataset(sorted(job.train_files), compression_type="GZIP")
-        .batch(1024)
-        .map(lambda serialized: parse(serialized, spec)),
-    )
+    else:
+        start.objective.start(start.model, StoredCounts(job.examples))
     return start
 
 
@@ -237,9 +232,11 @@ def warm_start(model: keras.Model, saved_model: str) -> None:
         ConfigError: the exported model has other variables, or variables of another shape.
     """
     saved = tf.train.Checkpoint(model=model)
+    weights = f"{saved_model}/variables/variables"
     try:
         # read, not restore: that would ask a SavedModel for a checkpoint's save_counter
-        saved.read(f"{saved_model}/variables/variables").assert_consumed()
+        saved.read(weights).assert_existing_objects_matched()
+        _assert_all_used(model, weights)
     except (AssertionError, ValueError) as error:
         raise ConfigError(
             "the weights of the base model do not fit this configuration: "
@@ -247,3 +244,17 @@ def warm_start(model: keras.Model, saved_model: str) -> None:
             where=saved_model,
             remedy="keep the sizes of the blessed model, or give the run another name",
         ) from error
+
+
+def _assert_all_used(model: keras.Model, weights: str) -> None:
+    """Sees to it that an exported model has no more weights than `model`, which reads all it has.
+
+    What is exported beside the model, as the baselines' tables are, is no weight of it.
+    """
+    names = tf.train.load_checkpoint(weights).get_variable_to_shape_map()
+    saved = sum(name.startswith("model/") for name in names)
+    # Not `model.variables`: the dropout layers' seeds are among these, and are not exported.
+    tracked = tf.train.TrackableView(model).descendants()
+    wanted = sum(isinstance(each, keras.Variable) for each in tracked)
+    if saved != wanted:
+        raise AssertionError(f"it has {saved} weights, this one {wanted}")

@@ -1,39 +1,69 @@
 """What a model must beat: predictions from the training text's frequencies alone.
 
-The tables are weights, so that they are saved, exported and evaluated in graph with the model.
+The tables are in the exported model's graph, because it evaluates itself, but they are no weights:
+no checkpoint holds them, and a warm start does not depend on their sizes.
 """
 
 from __future__ import annotations
 
 import math
+import types
+from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
+
+from models.counts import Counts
 
 _DISCOUNT = 0.75
 _NO_PAIR = np.iinfo(np.int64).max
-_PAIRS_BETWEEN_MERGES = 4_000_000
 
 
-class UnigramBaseline(keras.layers.Layer):
+class Baseline(keras.layers.Layer):
+    """A prediction from tables that are filled, not trained.
+
+    Keras and `tf.train.Checkpoint` see no variable of it. What exports the model tracks `tables`.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, dtype="float32", trainable=False)
+        self._hidden = types.SimpleNamespace()  # an attribute of the layer itself would be tracked
+
+    @property
+    def tables(self) -> Sequence[tf.Variable]:
+        """All tables."""
+        return list(vars(self._hidden).values())
+
+    def add_table(self, name: str, value: np.ndarray | np.generic) -> tf.Variable:
+        """A table that holds `value` until something else is assigned to it."""
+        table = tf.Variable(value, trainable=False, name=name)
+        setattr(self._hidden, name, table)
+        return table
+
+    def table(self, name: str) -> tf.Tensor:
+        """What a table holds."""
+        return tf.convert_to_tensor(getattr(self._hidden, name))
+
+    def assign(self, name: str, value: np.ndarray | np.generic) -> None:
+        """Fills a table."""
+        getattr(self._hidden, name).assign(value)
+
+
+class UnigramBaseline(Baseline):
     """Predicts every token from its frequency alone.
 
     Uniform until `fill` is called.
     """
 
     def __init__(self, vocabulary_size: int, name: str = "unigram") -> None:
-        super().__init__(name=name, dtype="float32", trainable=False)
+        super().__init__(name)
         self.vocabulary_size = vocabulary_size
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the table `[vocabulary]` of log-probabilities."""
-        self.log_probabilities = _table(
-            self, "log_probabilities", self.vocabulary_size, -math.log(self.vocabulary_size)
-        )
+        self.add_table("log_probabilities", _uniform(vocabulary_size))
 
     def call(self, labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Negative log-likelihood and correctness (0 or 1) of labels, float32 in their shape."""
-        table = keras.ops.convert_to_tensor(self.log_probabilities)
+        table = self.table("log_probabilities")
         best = keras.ops.cast(keras.ops.argmax(table), labels.dtype)
         return (
             -keras.ops.take(table, labels, axis=0),
@@ -42,10 +72,10 @@ class UnigramBaseline(keras.layers.Layer):
 
     def fill(self, counts: np.ndarray) -> None:
         """Takes the frequencies of counts `[vocabulary]`, one added to each: none has none."""
-        self.log_probabilities.assign(_smoothed(counts))
+        self.assign("log_probabilities", smoothed(counts))
 
 
-class BigramBaseline(keras.layers.Layer):
+class BigramBaseline(Baseline):
     """Predicts every token from the one before it: absolute discounting (Ney et al., 1994).
 
     P(w | v) = max(c(v, w) - 0.75, 0) / c(v) + λ(v) · P(w), where P(w) is the unigram frequency with
@@ -59,24 +89,14 @@ class BigramBaseline(keras.layers.Layer):
     """
 
     def __init__(self, vocabulary_size: int, pairs: int, name: str = "bigram") -> None:
-        super().__init__(name=name, dtype="float32", trainable=False)
+        super().__init__(name)
         self.vocabulary_size = vocabulary_size
         self.pairs = pairs
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the tables: pairs as ascending `v · vocabulary + w`, and what they are worth."""
-        self.keys = self.add_weight(
-            name="keys",
-            shape=(self.pairs,),
-            dtype="int64",
-            initializer=lambda shape, dtype=None: keras.ops.full(shape, _NO_PAIR, dtype),
-            trainable=False,
-        )
-        self.discounted = _table(self, "discounted", self.pairs, 0.0)
-        self.left_over = _table(self, "left_over", self.vocabulary_size, 1.0)
-        self.log_probabilities = _table(
-            self, "log_probabilities", self.vocabulary_size, -math.log(self.vocabulary_size)
-        )
+        # Pairs as ascending `v · vocabulary + w`, and what they are worth.
+        self.add_table("keys", np.full(pairs, _NO_PAIR))
+        self.add_table("discounted", np.zeros(pairs, np.float32))
+        self.add_table("left_over", np.ones(vocabulary_size, np.float32))
+        self.add_table("log_probabilities", _uniform(vocabulary_size))
 
     def call(
         self,
@@ -98,84 +118,51 @@ class BigramBaseline(keras.layers.Layer):
             return keras.ops.zeros_like(labels, dtype="float32")
         ops = keras.ops
         wanted = ops.cast(previous, "int64") * self.vocabulary_size + ops.cast(labels, "int64")
-        keys = ops.convert_to_tensor(self.keys)
+        keys = self.table("keys")
         flat = ops.reshape(wanted, (-1,))
         place = ops.minimum(ops.searchsorted(keys, flat), self.pairs - 1)
         known = ops.equal(ops.take(keys, place, axis=0), flat)
-        seen = ops.where(known, ops.take(self.discounted, place, axis=0), 0.0)
-        backed_off = ops.take(self.left_over, previous, axis=0) * ops.exp(
-            ops.take(self.log_probabilities, labels, axis=0)
+        seen = ops.where(known, ops.take(self.table("discounted"), place, axis=0), 0.0)
+        backed_off = ops.take(self.table("left_over"), previous, axis=0) * ops.exp(
+            ops.take(self.table("log_probabilities"), labels, axis=0)
         )
         return -ops.log(ops.reshape(seen, ops.shape(labels)) + backed_off)
 
-    def fill(self, counts: PairCounts) -> None:
-        """Takes the frequencies of counted pairs."""
+    def fill(self, counts: Counts) -> None:
+        """Takes the frequencies of counted pairs, `v · vocabulary + w` each."""
         size = self.vocabulary_size
         before = np.bincount(counts.keys // size, counts.counts, minlength=size)
-        kept = np.sort(np.lexsort((counts.keys, -counts.counts))[: self.pairs])
+        kept = _most_frequent(counts.counts, self.pairs)
         keys, number = counts.keys[kept], counts.counts[kept]
         worth = (number - _DISCOUNT) / before[keys // size]
-        left = np.ones(size)
-        np.subtract.at(left, keys // size, worth)
+        left = 1 - np.bincount(keys // size, worth, minlength=size)
         room = self.pairs - len(keys)
-        self.keys.assign(np.pad(keys, (0, room), constant_values=_NO_PAIR))
-        self.discounted.assign(np.pad(worth, (0, room)).astype(np.float32))
-        self.left_over.assign(left.astype(np.float32))
-        after = np.bincount(counts.keys % size, counts.counts, minlength=size)
-        self.log_probabilities.assign(_smoothed(after))
+        self.assign("keys", np.pad(keys, (0, room), constant_values=_NO_PAIR))
+        self.assign("discounted", np.pad(worth, (0, room)).astype(np.float32))
+        self.assign("left_over", left.astype(np.float32))
+        self.assign("log_probabilities", smoothed(following(counts, size)))
 
 
-class PairCounts:
-    """How often each token follows each other, counted batch by batch.
-
-    Attributes:
-        keys: `v · vocabulary + w` of the pairs (v, w) that occur, ascending, int64 `[pairs]`.
-        counts: their occurrences, int64 `[pairs]`.
-    """
-
-    def __init__(self, vocabulary_size: int) -> None:
-        self.vocabulary_size = vocabulary_size
-        self._parts: list[np.ndarray] = []
-        self._keys = self._counts = np.zeros(0, np.int64)
-
-    def add(self, previous: np.ndarray, following: np.ndarray) -> None:
-        """Counts pairs, both `[pairs]`."""
-        self._parts.append(previous.astype(np.int64) * self.vocabulary_size + following)
-        if sum(map(len, self._parts)) > _PAIRS_BETWEEN_MERGES:
-            self._merge()
-
-    @property
-    def keys(self) -> np.ndarray:
-        """See the class."""
-        self._merge()
-        return self._keys
-
-    @property
-    def counts(self) -> np.ndarray:
-        """See the class."""
-        self._merge()
-        return self._counts
-
-    def _merge(self) -> None:
-        if not self._parts:
-            return
-        fresh, number = np.unique(np.concatenate(self._parts), return_counts=True)
-        self._parts.clear()
-        keys, where = np.unique(np.concatenate([self._keys, fresh]), return_inverse=True)
-        counts = np.zeros(len(keys), np.int64)
-        np.add.at(counts, where.ravel(), np.concatenate([self._counts, number]))
-        self._keys, self._counts = keys, counts
+def following(pairs: Counts, vocabulary_size: int) -> np.ndarray:
+    """How often each token is the second of a pair, `[vocabulary]`."""
+    return np.bincount(pairs.keys % vocabulary_size, pairs.counts, minlength=vocabulary_size)
 
 
-def _table(layer: keras.layers.Layer, name: str, size: int, value: float) -> keras.Variable:
-    return layer.add_weight(
-        name=name,
-        shape=(size,),
-        initializer=keras.initializers.Constant(value),
-        trainable=False,
-    )
+def _most_frequent(counts: np.ndarray, number: int) -> np.ndarray:
+    """Ascending places of the largest so many counts; of equal ones the first."""
+    if len(counts) <= number:
+        return np.arange(len(counts))
+    least = np.partition(counts, len(counts) - number)[len(counts) - number]
+    more = np.flatnonzero(counts > least)
+    equal = np.flatnonzero(counts == least)[: number - len(more)]
+    return np.sort(np.concatenate([more, equal]))
 
 
-def _smoothed(counts: np.ndarray) -> np.ndarray:
-    smoothed = counts + 1.0
-    return np.log(smoothed / smoothed.sum()).astype(np.float32)
+def smoothed(counts: np.ndarray) -> np.ndarray:
+    """Logarithms of the frequencies of counts, one added to each, float32."""
+    more = counts + 1.0
+    return np.log(more / more.sum()).astype(np.float32)
+
+
+def _uniform(size: int) -> np.ndarray:
+    return np.full(size, -math.log(size), np.float32)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from models.counts import Counts
     from models.processor import DeviceKind
     from models.tokenizers.tokenizer import Tokenizer
 
@@ -181,7 +182,8 @@ class Objective(Protocol):
     def build_model(self, backbone: keras.Model) -> keras.Model:
         """Backbone plus heads: features `{name: [batch, *shape]}` → sums `{name: [batch]}`.
 
-        The model keeps the backbone as `model.backbone`. Its outputs hold every numerator and
+        The model keeps the backbone as `model.backbone`, and as `model.baselines` the `Baseline`s
+        (`models.baselines`) that its sums are made with. Its outputs hold every numerator and
         denominator that `losses` and `metrics` name, float32; in training those of `losses` will
         do.
         """
@@ -198,10 +200,24 @@ class Objective(Protocol):
         At the least: what depends on the example otherwise is left out.
         """
 
-    def set_baseline(self, model: keras.Model, examples: tf.data.Dataset) -> None:
-        """Fills the model's baseline tables (unigram counts) from batches of training features.
+    def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
+        """What the baselines and `start` count in training examples.
 
-        Weights that were never trained may start from them.
+        Returns:
+            By table the keys that occur, each as often as it does: int64, none below 0.
+        """
+
+    def start(self, model: keras.Model, counts: Mapping[str, Counts]) -> None:
+        """Gives weights that were never trained the values that the frequencies suggest, if any.
+
+        Args:
+            counts: what `count` found in all training examples, by table.
+        """
+
+    def set_baseline(self, model: keras.Model, counts: Mapping[str, Counts]) -> None:
+        """Fills the tables of `model.baselines` from what `count` found in all training examples.
+
+        They are for evaluation: training needs none of them.
         """
 
     def metrics(self) -> Sequence[Metric]:

@@ -15,6 +15,7 @@ from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.bert.segmenter import load_segmenter
+from models.counts import Counts
 from models.objective import (
     Example,
     Examples,
@@ -123,20 +124,21 @@ class BertObjective:
         head = width**2 + width * words
         return time * shape.layers * layer + self.config.max_predictions * head
 
-    def set_baseline(self, model: BertPretraining, examples: tf.data.Dataset) -> None:
-        """Fills the baselines from batches of training features: masked words, pairs' labels."""
-        counts = np.zeros(self.vocabulary_size, np.int64)
-        pairs = apart = 0
-        for batch in examples:
-            real = np.asarray(batch["mask_weights"]) > 0
-            labels = np.asarray(batch["mask_ids"])[real]
-            counts += np.bincount(labels, minlength=self.vocabulary_size)
-            if self._pairs:
-                pairs += len(real)
-                apart += int(np.asarray(batch["next_sentence_label"]).sum())
-        model.unigram.fill(counts)
+    def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
+        """Masked words, and the labels of pairs."""
+        keys = {"words": examples["mask_ids"][examples["mask_weights"] > 0]}
+        if self._pairs:
+            keys["next_sentence"] = examples["next_sentence_label"]
+        return keys
+
+    def start(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
+        """Nothing starts from frequencies."""
+
+    def set_baseline(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
+        """Fills the baselines: masked words, pairs' labels."""
+        model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
         if model.majority is not None:
-            model.majority.label.assign(float(2 * apart > pairs))
+            model.majority.fill(counts["next_sentence"].dense(2))
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.bert.metrics.metrics`."""

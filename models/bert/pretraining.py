@@ -7,29 +7,31 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 
 from models.activations import ACTIVATIONS
-from models.baselines import UnigramBaseline
+from models.baselines import Baseline, UnigramBaseline
 from models.bert.backbone import BertEncoder
 
 
-class MajorityBaseline(keras.layers.Layer):
+class MajorityBaseline(Baseline):
     """Answers every pair with the training pairs' more frequent label: what a model must beat.
 
-    The label is a weight, as `UnigramBaseline`'s table is; 0 until it is filled.
+    The label is a table, as `UnigramBaseline`'s is; 0 until it is filled.
     """
 
     def __init__(self) -> None:
-        super().__init__(name="majority", dtype="float32", trainable=False)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the label, a scalar."""
-        self.label = self.add_weight(name="label", shape=(), initializer="zeros", trainable=False)
+        super().__init__("majority")
+        self.add_table("label", np.float32(0))
 
     def call(self, labels: keras.KerasTensor) -> keras.KerasTensor:
         """Correctness (0 or 1) of labels, float32 in their shape."""
-        answer = keras.ops.convert_to_tensor(self.label)
+        answer = self.table("label")
         return keras.ops.cast(keras.ops.equal(keras.ops.cast(labels, "float32"), answer), "float32")
+
+    def fill(self, counts: np.ndarray) -> None:
+        """Takes the occurrences of either label, `[2]`; of two that are as frequent it takes 0."""
+        self.assign("label", np.float32(counts[1] > counts[0]))
 
 
 class BertPretraining(keras.Model):
@@ -53,6 +55,7 @@ class BertPretraining(keras.Model):
             follows A", as in published heads. None without pairs, as is `majority`.
         unigram: the masked words' baseline.
         majority: the next sentence's baseline.
+        baselines: both.
     """
 
     def __init__(self, backbone: BertEncoder, *, pairs: bool = True) -> None:
@@ -107,6 +110,7 @@ class BertPretraining(keras.Model):
         self.next_sentence_head = next_sentence_head
         self.unigram = unigram
         self.majority = majority
+        self.baselines = (unigram,) if majority is None else (unigram, majority)
 
     def __call__(
         self, features: Mapping[str, keras.KerasTensor], **options: Any

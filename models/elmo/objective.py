@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.baselines import PairCounts
+from models.baselines import smoothed
+from models.counts import Counts
 from models.elmo import examples, serving
 from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import read_ids
+from models.elmo.lstm import DIRECTIONS
 from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
 from models.objective import (
@@ -101,30 +103,30 @@ class ElmoObjective:
         lstms = shape.layers * 9 * shape.units * shape.projection
         return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection)
 
-    def set_baseline(self, model: ElmoPretraining, examples: tf.data.Dataset) -> None:
-        """Fills the baselines from batches of training features.
+    def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
+        """Words of both directions, and pairs of a word that is read and the one it predicts."""
+        real = examples["padding_mask"] > 0
+        labels = {name: examples[name][real] for name in ("next_ids", "previous_ids")}
+        pairs = {
+            f"{direction}_pairs": np.asarray(ids, np.int64)[real] * self.vocabulary_size + label
+            for direction, ids, label in zip(
+                DIRECTIONS, read_ids(examples), labels.values(), strict=True
+            )
+        }
+        return {"words": np.concatenate([*labels.values()]), **pairs}
 
-        A softmax that was never trained starts its bias at the words' frequencies: from 0
-        a rare word's has far to go by steps of the optimizer's size.
+    def start(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
+        """Starts the softmax's bias at the words' frequencies.
+
+        From 0 a rare word's has far to go by steps of the optimizer's size.
         """
-        size = self.vocabulary_size
-        forward, backward = PairCounts(size), PairCounts(size)
-        for batch in examples:
-            real = np.asarray(batch["padding_mask"]) > 0
-            read = read_ids(batch)
-            for pairs, ids, label in zip(
-                (forward, backward), read, ("next_ids", "previous_ids"), strict=True
-            ):
-                pairs.add(np.asarray(ids)[real], np.asarray(batch[label])[real])
-        model.forward_bigram.fill(forward)
-        model.backward_bigram.fill(backward)
-        labels = [
-            np.bincount(pairs.keys % size, pairs.counts, minlength=size)
-            for pairs in (forward, backward)
-        ]
-        model.unigram.fill(np.sum(labels, axis=0))
-        if not np.any(model.softmax.bias):
-            model.softmax.bias.assign(model.unigram.log_probabilities)
+        model.softmax.bias.assign(smoothed(counts["words"].dense(self.vocabulary_size)))
+
+    def set_baseline(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
+        """Fills the baselines: words of both directions, pairs of each."""
+        model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
+        model.forward_bigram.fill(counts["forward_pairs"])
+        model.backward_bigram.fill(counts["backward_pairs"])
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.elmo.metrics.metrics`."""

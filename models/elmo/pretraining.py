@@ -32,6 +32,7 @@ class ElmoPretraining(keras.Model):
         softmax: over the words of the vocabulary.
         unigram: the baseline of both directions.
         forward_bigram, backward_bigram: the baselines of each.
+        baselines: all three.
     """
 
     def __init__(
@@ -46,8 +47,7 @@ class ElmoPretraining(keras.Model):
         self.backward_bigram = BigramBaseline(
             vocabulary_size, config.bigram_pairs, "backward_bigram"
         )
-        for baseline in (self.unigram, self.forward_bigram, self.backward_bigram):
-            baseline.build((None,))
+        self.baselines = (self.unigram, self.forward_bigram, self.backward_bigram)
         self._streams = _Streams(
             config.streams, shape.layers, {"cells": shape.units, "outputs": shape.projection}
         )

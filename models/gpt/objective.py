@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.baselines import PairCounts
+from models.baselines import following
+from models.counts import Counts
 from models.gpt import examples, serving
 from models.gpt.backbone import GptDecoder
 from models.gpt.config import GptObjectiveConfig
@@ -93,16 +94,19 @@ class GptObjective:
         layer = 12 * width**2 + time * width
         return time * (decoder.num_layers * layer + width * decoder.vocabulary_size)
 
-    def set_baseline(self, model: GptPretraining, examples: tf.data.Dataset) -> None:
-        """Fills both baselines from batches of training features."""
-        size = model.unigram.vocabulary_size
-        pairs = PairCounts(size)
-        for batch in examples:
-            real = np.asarray(batch["padding_mask"]) > 0
-            tokens, labels = (np.asarray(batch[name])[real] for name in ("token_ids", "label_ids"))
-            pairs.add(tokens, labels)
-        model.unigram.fill(np.bincount(pairs.keys % size, pairs.counts, minlength=size))
-        model.bigram.fill(pairs)
+    def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
+        """Pairs of a token and its label."""
+        real = examples["padding_mask"] > 0
+        tokens, labels = (examples[name][real] for name in ("token_ids", "label_ids"))
+        return {"pairs": tokens.astype(np.int64) * len(self.entries) + labels}
+
+    def start(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
+        """Nothing starts from frequencies."""
+
+    def set_baseline(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
+        """Fills both baselines."""
+        model.unigram.fill(following(counts["pairs"], len(self.entries)))
+        model.bigram.fill(counts["pairs"])
 
     def metrics(self) -> Sequence[Metric]:
         """See `models.gpt.metrics.metrics`."""

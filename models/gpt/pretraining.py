@@ -42,6 +42,7 @@ class GptPretraining(keras.Model):
     Attributes:
         backbone: the decoder.
         unigram, bigram: the baselines.
+        baselines: both.
     """
 
     def __init__(self, backbone: GptDecoder, bigram_pairs: int) -> None:
@@ -87,6 +88,7 @@ class GptPretraining(keras.Model):
         self.backbone = backbone
         self.unigram = unigram
         self.bigram = bigram
+        self.baselines = (unigram, bigram)
 
     def __call__(
         self, features: Mapping[str, keras.KerasTensor], **options: Any

@@ -32,6 +32,8 @@ FILES = [
     "SHA256SUMS",
     *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),
     *(f"Split-train/examples-0000{n}-of-00003.tfrecord.gz" for n in range(3)),
+    "baselines/next_sentence.npy",
+    "baselines/words.npy",
     "examples.json",
 ]
 DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from components.baseline_counts import StoredCounts
 from components.documents import place_of
 from components.example_generation import build
 from models.bert.objective import BertObjective
@@ -84,6 +85,16 @@ def test_the_evaluation_split_is_made_in_one_pass(
             assert same == name.startswith("Split-eval"), name
 
 
+def test_the_baselines_are_counted_over_the_examples_to_train_on(made: dict[str, Any]) -> None:
+    words, labels = np.zeros(30, np.int64), np.zeros(2, np.int64)
+    for example in examples_in(made["examples"], "train"):
+        np.add.at(words, example["mask_ids"][example["mask_weights"] > 0], 1)
+        labels[example["next_sentence_label"]] += 1
+    counts = StoredCounts(made["examples"])
+    assert counts["words"].dense(30).tolist() == words.tolist()
+    assert counts["next_sentence"].dense(2).tolist() == labels.tolist()
+
+
 def test_the_manifest_is_one_that_sha256sum_checks(made: dict[str, Any]) -> None:
     files = [name for name in FILES if name.startswith("Split-")]
     digests = [hashlib.sha256(made["contents"][name]).hexdigest() for name in files]
@@ -138,6 +149,8 @@ def test_a_changed_document_changes_its_shard_alone(
     assert {name for name in FILES if found[name] != made["contents"][name]} == {
         "Split-train/examples-00001-of-00003.tfrecord.gz",
         "SHA256SUMS",
+        "baselines/next_sentence.npy",
+        "baselines/words.npy",
         "examples.json",
     }
 
@@ -195,7 +208,7 @@ def test_finished_shards_are_known_by_all_they_are_made_of(
 
     run(made["documents"])
     before, documents = states(), made["documents"]
-    assert len(before) == 10
+    assert len(before) == 15
     if other == "tokenizer":
         (tmp_path / "tokenizer" / "more").write_text("")
     if other == "text":
@@ -204,7 +217,7 @@ def test_finished_shards_are_known_by_all_they_are_made_of(
     run(documents, **OTHERS.get(other, {}))
     made_again = {"nothing": 0, "text": 1}.get(other, 5)
     new = set(states().items()) - set(before.items())
-    assert len(new) == 2 * made_again
+    assert len(new) == 3 * made_again
 
 
 @pytest.mark.parametrize(

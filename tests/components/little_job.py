@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components.baseline_counts import arrays_of, write_counts
+from components.shard_arrays import write_arrays
 from components.training_job import TrainingJob
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.counts import Counting
 from models.examples import Serializer
 from tests.testdata import little_bert
 
@@ -32,7 +35,9 @@ def write_examples(folder: pathlib.Path) -> pathlib.Path:
     tokenizer = little_bert.tokenizer()
     tokenizer.save(folder / "tokenizer")
     objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
+    counted = []
     for group in range(2):
+        tables = collections.defaultdict(Counting)
         made = objective.make_examples(
             little_bert.documents(4, seed=group),
             np.random.default_rng(group),
@@ -41,8 +46,14 @@ def write_examples(folder: pathlib.Path) -> pathlib.Path:
         path = str(folder / f"Split-train/examples-{group:05d}-of-00002.tfrecord.gz")
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
             for block in made:
+                for table, keys in objective.count(block).items():
+                    tables[table].add(keys)
                 for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
                     writer.write(serialized)
+        arrays = arrays_of({table: counting.counts() for table, counting in tables.items()})
+        left = folder / f"counted-{group}"
+        counted.append((left, write_arrays(left, arrays)))
+    write_counts(str(folder), counted)
     (folder / "examples.json").write_text('{"splits": {}}')
     return folder
 

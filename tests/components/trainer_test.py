@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,9 +23,10 @@ from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
 from models.checkpoints import Checkpoints
 from models.config import DevicesConfig, TrainingConfig
+from models.devices import Devices
 from models.errors import ConfigError
 from models.training import TrainingResult
-from tests.components.little_job import CONFIG, TRAINING, write_examples
+from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
 from tests.testdata import little_bert
 
 
@@ -93,7 +95,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> dic
 
     def export(*given: Any, **_: Any) -> None:
         model, _objective, _tokenizer, target = given
-        kept.append(weights(model))
+        kept.append((weights(model), model.unigram.table("log_probabilities").numpy()))
         save(model, target)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -102,7 +104,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> dic
     return {
         "model": folder / "1" / "Format-Serving",
         "model_run": folder / "1" / "model_run",
-        "weights": kept[0],
+        "weights": kept[0][0],
+        "unigram": kept[0][1],
     }
 
 
@@ -194,9 +197,7 @@ def test_the_baseline_is_counted_over_all_files(
         for label, weight in zip(labels, feature["mask_weights"].float_list.value, strict=True):
             counts[label] += weight
     assert len(files) == 2
-    np.testing.assert_allclose(
-        run["weights"]["unigram/log_probabilities"], np.log(counts / counts.sum()), rtol=1e-6
-    )
+    np.testing.assert_allclose(run["unigram"], np.log(counts / counts.sum()), rtol=1e-6)
 
 
 def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
@@ -204,6 +205,19 @@ def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
     assert not same(weights(model), run["weights"])
     training_job.warm_start(model, str(run["model"]))
     assert same(weights(model), run["weights"])
+
+
+def test_a_job_that_begins_reads_no_example(
+    run: dict[str, Any], examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Its files may lie on a slow disk, and there may be as many as there is text."""
+    copy = shutil.copytree(examples, tmp_path / "examples")
+    for path in (copy / "Split-train").iterdir():
+        path.write_bytes(b"no TFRecord")
+    job = little_job(tmp_path, copy)
+    assert training_job.begin(job, Devices()).model.built
+    warm = training_job.begin(dataclasses.replace(job, base_model=str(run["model"])), Devices())
+    assert same(weights(warm.model), run["weights"])
 
 
 @pytest.mark.parametrize(

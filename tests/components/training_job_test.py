@@ -1,14 +1,20 @@
 import dataclasses
 import pathlib
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from components.training_job import train_job
+from components.training_job import train_job, warm_start
 from models.config import DevicesConfig
 from models.devices import Devices
 from models.errors import Preempted
+from models.gpt.backbone import build_backbone
+from models.gpt.objective import GptObjective
+from models.gpt.pretraining import GptPretraining
 from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
+from tests.testdata import little_gpt
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +72,26 @@ def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_compute
         )
     ]
     assert all(changed)
+
+
+def test_a_warm_start_does_not_ask_for_as_many_pairs_in_the_baseline(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Only the weights are the base model's; the tables are filled anew."""
+    words = little_gpt.tokenizer()
+
+    def build(seed: int, pairs: int) -> GptPretraining:
+        keras.utils.set_random_seed(seed)
+        config = dataclasses.replace(little_gpt.CONFIG.objective, bigram_pairs=pairs)
+        backbone = build_backbone(little_gpt.CONFIG.backbone, words)
+        return GptObjective(config, words).build_model(backbone)
+
+    base, model = build(0, 64), build(1, 32)
+    tables = [table for baseline in base.baselines for table in baseline.tables]
+    exported = tf.train.Checkpoint(model=base, baselines=tables)  # as the exporter does
+    exported.write(str(tmp_path / "variables/variables"))
+    warm_start(model, str(tmp_path))
+    np.testing.assert_equal(
+        [weight.numpy() for weight in model.trainable_variables],
+        [weight.numpy() for weight in base.trainable_variables],
+    )

@@ -4,21 +4,24 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.baselines import BigramBaseline, PairCounts, UnigramBaseline
+from models.baselines import BigramBaseline, UnigramBaseline, following
+from models.counts import Counts
 
 TOKENS = np.array([0, 1, 0, 2, 0, 1, 1, 0, 1])  # pairs: 01 3x, 10 2x, 02, 20, 11 once each
 
 
 def filled(pairs: int, tokens: np.ndarray = TOKENS, size: int = 4) -> BigramBaseline:
-    counts = PairCounts(size)
-    counts.add(tokens[:-1], tokens[1:])
     layer = BigramBaseline(size, pairs)
-    layer.build((None,))
-    layer.fill(counts)
+    layer.fill(pair_counts(tokens, size))
     return layer
+
+
+def pair_counts(tokens: np.ndarray, size: int) -> Counts:
+    return Counts(*np.unique(tokens[:-1] * size + tokens[1:], return_counts=True))
 
 
 def probabilities(layer: BigramBaseline, size: int = 4) -> np.ndarray:
@@ -27,19 +30,20 @@ def probabilities(layer: BigramBaseline, size: int = 4) -> np.ndarray:
     return np.exp(-np.asarray(layer(previous, labels)))
 
 
-def test_pairs_are_counted_over_batches() -> None:
-    counts = PairCounts(4)
-    counts.add(TOKENS[:5], TOKENS[1:6])
-    assert counts.keys.tolist() == [1, 2, 4, 8]
-    counts.add(TOKENS[5:8], TOKENS[6:9])
-    assert counts.keys.tolist() == [1, 2, 4, 5, 8]
-    assert counts.counts.tolist() == [3, 1, 2, 1, 1]
-    assert PairCounts(4).counts.tolist() == []
+def test_of_pairs_the_second_tokens_are_counted() -> None:
+    assert following(pair_counts(TOKENS, 4), 4).tolist() == [3, 4, 1, 0]
+
+
+def test_tables_are_no_weights() -> None:
+    layer = filled(8)
+    assert layer.variables == []
+    assert not tf.train.TrackableView(layer).descendants()[1:]
+    names = {table.name.partition(":")[0] for table in layer.tables}
+    assert names == {"keys", "discounted", "left_over", "log_probabilities"}
 
 
 def test_unigram_frequencies_have_one_added() -> None:
     layer = UnigramBaseline(4)
-    layer.build((None,))
     nll, correct = layer(np.array([[0, 3]]))
     np.testing.assert_allclose(nll, [[math.log(4), math.log(4)]], rtol=1e-6)
     layer.fill(np.array([2, 5, 0, 1]))
@@ -61,10 +65,14 @@ def test_bigram_probabilities_by_their_formula() -> None:
 
 def test_of_too_many_pairs_the_frequent_ones_are_kept() -> None:
     layer = filled(2)
-    assert layer.keys.numpy().tolist() == [1, 4]
+    assert layer.table("keys").numpy().tolist() == [1, 4]
     kept = probabilities(layer)
     assert kept[0, 1] > 0.5
     assert kept[1, 1] == pytest.approx((1 - 1.25 / 3) * 5 / 12, rel=1e-5)
+
+
+def test_of_pairs_as_frequent_the_first_are_kept() -> None:
+    assert filled(4).table("keys").numpy().tolist() == [1, 2, 4, 5]
 
 
 def test_before_it_is_filled_all_is_alike_and_training_looks_nothing_up() -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from models.examples import Serializer, check, parse
 from models.objective import Example, Family, Objective, numeric_features
 from models.registry import FAMILIES
-from tests.testdata.little_families import LITTLE, build_model, make_examples
+from tests.testdata.little_families import LITTLE, build_model, counted, make_examples
 
 Batch = dict[str, np.ndarray]
 
@@ -280,32 +280,32 @@ def test_at_least_one_figure_gates_the_blessing(given: Newcomer) -> None:
     assert {figure.baseline for figure in figures} <= {None, *names}
 
 
-def test_the_baseline_is_no_weight_that_is_trained(given: Newcomer) -> None:
+def test_frequencies_fill_the_baselines_and_start_one_weight_at_most(given: Newcomer) -> None:
     model = build_model(given.family, given.config, given.tokenizer, seed=0)
-    before = [weight.numpy() for weight in model.trainable_variables]
-    batches = tf.data.Dataset.from_tensor_slices(given.batch).batch(3)
-    given.objective.set_baseline(model, batches)
-    after = [weight.numpy() for weight in model.trainable_variables]
-    same = list(map(np.array_equal, before, after))
-    assert not any(old.any() for old, kept in zip(before, same, strict=True) if not kept)
-    assert sum(same) >= len(same) - 1  # a bias that starts at the frequencies
-    for weight in model.trainable_variables:
-        weight.assign(weight + 0.01)
-    before = [weight.numpy() for weight in model.trainable_variables]
-    given.objective.set_baseline(model, batches)
-    after = [weight.numpy() for weight in model.trainable_variables]
-    assert all(map(np.array_equal, before, after))
+    counts = counted(given.objective, given.examples)
+    weights, sums = [weight.numpy() for weight in model.variables], numpy(model(given.batch))
+    given.objective.set_baseline(model, counts)
+    np.testing.assert_equal([weight.numpy() for weight in model.variables], weights)
+    filled = numpy(model(given.batch))
+    changed = {name for name in sums if not np.array_equal(sums[name], filled[name])}
+    assert any("unigram" in name for name in changed)
+    assert all("gram" in name or "majority" in name for name in changed)
+    given.objective.start(model, counts)
+    for before, weight in zip(weights, model.variables, strict=True):
+        assert np.array_equal(before, weight) or not before.any()  # a bias that was zero
 
 
-def test_saved_weights_come_back_with_the_baseline(given: Newcomer, tmp_path: pathlib.Path) -> None:
+def test_saved_weights_come_back_without_the_baseline(
+    given: Newcomer, tmp_path: pathlib.Path
+) -> None:
     first, second = (
         build_model(given.family, given.config, given.tokenizer, seed=seed) for seed in (1, 2)
     )
-    batches = tf.data.Dataset.from_tensor_slices(given.batch).batch(8)
-    given.objective.set_baseline(first, batches)
     expected, other = numpy(first(given.batch)), numpy(second(given.batch))
     assert any(not np.array_equal(expected[name], other[name]) for name in expected)
     path = tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
+    saved = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    assert not any("gram" in name or "majority" in name for name in saved)
     tf.train.Checkpoint(model=second).read(path).assert_existing_objects_matched()
     for name, value in numpy(second(given.batch)).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)

@@ -1,6 +1,7 @@
 """The little models by family, for tests that hold every family to the same."""
 
 import collections
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.counts import Counts
 from models.examples import unstack
 from models.objective import Example, Family, Objective, TokenizedDocument
 from tests.testdata import little_bert, little_elmo, little_gpt
@@ -32,3 +34,9 @@ def make_examples(little: ModuleType, objective: Objective, tokenizer: Any) -> l
         documents.append(TokenizedDocument.of(f"{number}", "paper", "en", ids))
     made = objective.make_examples(documents, np.random.default_rng(0), collections.Counter())
     return [example for examples in made for example in unstack(examples)]
+
+
+def counted(objective: Objective, examples: Sequence[Example]) -> dict[str, Counts]:
+    """What an objective's baselines count in examples."""
+    keys = objective.count({name: np.stack([e[name] for e in examples]) for name in examples[0]})
+    return {name: Counts(*np.unique(k, return_counts=True)) for name, k in keys.items()}

@@ -48,7 +48,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) -> None:
     table = np.log(np.random.default_rng(1).dirichlet(np.ones(30))).astype(np.float32)
-    model.unigram.log_probabilities.assign(table)
+    model.unigram.assign("log_probabilities", table)
     sums = {name: np.asarray(value) for name, value in model(batch).items()}
 
     encoded = model.backbone({n: batch[n] for n in ("token_ids", "segment_ids", "padding_mask")})
@@ -106,11 +106,16 @@ def test_slice_keys_may_come_along(model: BertPretraining, batch: Batch) -> None
 def test_the_word_embedding_is_tied(model: BertPretraining) -> None:
     shapes = [tuple(weight.shape) for weight in model.trainable_weights]
     assert shapes.count((30, 16)) == 1
-    assert "unigram/log_probabilities" in {weight.path for weight in model.non_trainable_weights}
+
+
+def test_the_baselines_tables_are_no_weights(model: BertPretraining) -> None:
+    assert [*model.baselines] == [model.unigram, model.majority]
+    of_weights = {weight.path for weight in model.variables}
+    assert not any("unigram" in path or "majority" in path for path in of_weights)
 
 
 def test_before_training_the_baseline_is_uniform() -> None:
-    table = np.asarray(build().unigram.log_probabilities)
+    table = build().unigram.table("log_probabilities").numpy()
     np.testing.assert_allclose(table, -np.log(30), rtol=1e-6)
 
 
@@ -150,6 +155,7 @@ def test_rows_beyond_the_vocabulary_change_nothing(model: BertPretraining, batch
             weight = filled
         weights.append(weight)
     padded.set_weights(weights)
+    padded.unigram.assign("log_probabilities", model.unigram.table("log_probabilities"))
     expected = model(batch)
     for name, value in padded(batch).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.counts import Counts
 from models.gpt.backbone import build_backbone
 from models.gpt.objective import GptObjective
 from models.gpt.pretraining import GptPretraining
@@ -55,7 +56,7 @@ def test_sums_equal_their_formulas(model) -> None:
     logs = log_softmax(np.asarray(states) @ table.T)
     real, labels = given["padding_mask"], given["label_ids"]
     nll = -np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
-    unigram = -np.asarray(model.unigram.log_probabilities)[labels]
+    unigram = -model.unigram.table("log_probabilities").numpy()[labels]
     expected = {
         "nll_sum": (nll * real).sum(axis=1),
         "nll_bits_sum": (nll * real).sum(axis=1) / np.log(2),
@@ -97,27 +98,25 @@ def test_a_model_forced_to_a_known_distribution_has_its_perplexity(model) -> Non
 
 def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
     model = build()
-    words = tokenizer()
+    objective = GptObjective(CONFIG.objective, tokenizer())
     given = batch(9)
-    GptObjective(CONFIG.objective, words).set_baseline(
-        model, tf.data.Dataset.from_tensor_slices(given).batch(3)
-    )
+    pairs = Counts(*np.unique(objective.count(given)["pairs"], return_counts=True))
+    objective.set_baseline(model, {"pairs": pairs})
     real = given["padding_mask"] > 0
     tokens, labels = given["token_ids"][real], given["label_ids"][real]
     nll = np.zeros(real.shape)
     nll[real] = np.asarray(model.bigram(tokens, labels))
     found = model(given, training=False)["bigram_nll_sum"]
     np.testing.assert_allclose(found, nll.sum(axis=1), rtol=1e-4)
-    kept = set(model.bigram.keys.numpy().tolist())
+    kept = set(model.bigram.table("keys").numpy().tolist())
     assert len(kept) == 64
     assert kept <= set((tokens.astype(np.int64) * SIZE + labels).tolist())
     after = np.bincount(labels, minlength=SIZE) + 1
     np.testing.assert_allclose(
-        model.unigram.log_probabilities, np.log(after / after.sum()), rtol=1e-5
+        model.unigram.table("log_probabilities"), np.log(after / after.sum()), rtol=1e-5
     )
 
 
-def test_the_baselines_are_saved_and_not_trained(model) -> None:
-    paths = {weight.path for weight in model.non_trainable_variables}
-    assert {"unigram/log_probabilities", "bigram/keys", "bigram/discounted"} <= paths
-    assert not any("gram" in weight.path for weight in model.trainable_variables)
+def test_the_baselines_tables_are_no_weights(model) -> None:
+    assert [*model.baselines] == [model.unigram, model.bigram]
+    assert not any("gram" in weight.path for weight in model.variables)
