@@ -91,9 +91,10 @@ position only. A word of several tokens is the mean of their vectors.</p>
 <td class="n">{{ "%.3f"|format(row.chance) }}</td></tr>
 {% endfor %}
 </table></div>
-<p class="quiet">Gap: mean cosine within the senses less that between them. By chance: the share of
-all ways to part these sentences into groups of the same sizes that have at least this gap; near 0
-means that the model tells the senses apart.</p>
+<p class="quiet">Gap: mean cosine within the senses less that between them. Each two sentences are a
+pair of like build, and are not compared with each other. By chance: the share of all ways to swap
+senses within the pairs that have at least this gap; near 0 means that the model tells the senses
+apart.</p>
 <ol>
 {% for sentence in inputs.bank.sentences %}
 {% set pieces = inputs.bank.pieces[loop.index0] %}

@@ -47,7 +47,8 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ),
 )
 """(sense, sentence), in pairs of like build: *bank* is the same word of both sentences of a pair,
-so that the position alone, which BERT adds to layer 0, cannot tell the senses apart."""
+so that the position alone, which BERT adds to layer 0, cannot tell the senses apart. The two of a
+pair are not compared with each other: see `similarities`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +78,10 @@ class LayerSimilarity:
     Attributes:
         layer: 0 is the token layer.
         within: mean cosine of two different occurrences of the same sense, by sense.
-        between: mean cosine of two occurrences of different senses.
-        gap: mean cosine over all same-sense pairs, less `between`.
-        chance: share of all ways to part the sentences into groups of these sizes whose gap is at
-            least as large: an exact permutation test, small where the senses part for real.
+        between: mean cosine of two occurrences of different senses in sentences of unlike build.
+        gap: mean cosine over all occurrences of the same sense, less `between`.
+        chance: share of all ways to swap senses within the pairs of sentences whose gap is at least
+            as large: an exact permutation test, small where the senses part for real.
     """
 
     layer: int
@@ -150,45 +151,42 @@ def _text(value: bytes | str) -> str:
 def similarities(words: WordVectors) -> list[LayerSimilarity]:
     """Cosines within and between the senses, layer by layer.
 
-    The permutation test lists every partition, so it is meant for about a dozen sentences.
+    The two sentences of a pair are alike in position and wording, so their vectors are alike
+    whatever *bank* means, and they never have the same sense. If they counted, a model that knows
+    nothing but the pair would have a gap below 0; without them its gap is exactly 0.
+
+    Args:
+        words: sentences 2k and 2k + 1 are a pair of like build, and of two senses. The permutation
+            test lists all ways to swap them, so it is meant for about a dozen sentences.
     """
     names = list(dict.fromkeys(words.senses))
     labels = np.array([names.index(sense) for sense in words.senses])
-    count = len(labels)
-    partitions = _partitions(labels)
-    upper = np.triu(np.ones((count, count), dtype=bool), k=1)
-    same = labels[:, None] == labels[None, :]
+    swapped = _swapped(labels)
+    pair = np.arange(len(labels)) // 2
+    rows, columns = np.nonzero(pair[:, None] < pair[None, :])
+    same = labels[rows] == labels[columns]
     result = []
     for layer in range(words.vectors.shape[1]):
         units = _unit(words.vectors[:, layer])
-        cosines = units @ units.T
+        cosines = np.sum(units[rows] * units[columns], axis=1)
         within = {
-            name: float(cosines[upper & same & (labels == index)].mean())
+            name: float(cosines[same & (labels[rows] == index)].mean())
             for index, name in enumerate(names)
         }
-        gaps = _gaps(cosines, partitions)
-        gap = float(_gaps(cosines, labels[None, :])[0])
-        chance = float(np.mean(gaps >= gap - 1e-12))  # the senses themselves are one partition
-        between = float(cosines[upper & ~same].mean())
+        between = float(cosines[~same].mean())
+        gap = float(cosines[same].mean()) - between
+        alike = swapped[:, rows] == swapped[:, columns]
+        gaps = alike @ cosines / alike.sum(axis=1) - ~alike @ cosines / (~alike).sum(axis=1)
+        chance = float(np.mean(gaps >= gap - 1e-12))  # the senses themselves are one of the ways
         result.append(LayerSimilarity(layer, within, between, gap, chance))
     return result
 
 
-def _partitions(labels: np.ndarray) -> np.ndarray:
-    """Every way to give two labels their counts, `[partitions, sentences]`."""
-    chosen = list(itertools.combinations(range(len(labels)), int((labels == 0).sum())))
-    partitions = np.ones((len(chosen), len(labels)), dtype=np.int64)
-    np.put_along_axis(partitions, np.array(chosen), 0, axis=1)
-    return partitions
-
-
-def _gaps(cosines: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean cosine of same-label pairs less that of the others, `[partitions]`."""
-    rows, columns = np.triu_indices(len(cosines), k=1)
-    pairs = cosines[rows, columns]
-    same = labels[:, rows] == labels[:, columns]
-    total, number = (same * pairs).sum(axis=1), same.sum(axis=1)
-    return total / number - (pairs.sum() - total) / (len(pairs) - number)
+def _swapped(labels: np.ndarray) -> np.ndarray:
+    """The labels with those of each pair swapped or not, in all ways, `[ways, sentences]`."""
+    pairs = labels.reshape(-1, 2)
+    swap = np.array(list(itertools.product((False, True), repeat=len(pairs))))
+    return np.where(swap[:, :, None], pairs[:, ::-1], pairs).reshape(len(swap), -1)
 
 
 def plane(vectors: np.ndarray) -> np.ndarray:

@@ -91,12 +91,20 @@ def test_cosines_of_vectors_known_by_hand():
     assert row.within == pytest.approx({"river": 1.0, "money": 1.0})
     assert row.between == pytest.approx(0.0)
     assert row.gap == pytest.approx(1.0)
-    assert row.chance == pytest.approx(2 / 6)  # of 6 ways, the senses themselves and their swap
+    assert row.chance == pytest.approx(2 / 4)  # of 4 ways, the senses themselves and their swap
+
+
+def test_a_model_that_knows_the_pair_alone_has_no_gap():
+    # Both sentences of a pair have one vector, as if position and wording were all there is.
+    vectors = np.repeat(np.random.default_rng(3).normal(size=(6, 1, 4)), 2, axis=0)
+    (row,) = word_senses.similarities(_words(vectors, ["river", "money"] * 6))
+    assert row.gap == pytest.approx(0.0, abs=1e-12)
+    assert row.chance == 1.0
 
 
 def test_cosines_by_the_definition():
     rng = np.random.default_rng(7)
-    senses = ["river", "money", "river", "river", "money", "money"]
+    senses = ["river", "money", "money", "river", "river", "money"]
     vectors = rng.normal(size=(6, 3, 4))
     rows = word_senses.similarities(_words(vectors, senses))
     assert [row.layer for row in rows] == [0, 1, 2]
@@ -108,19 +116,25 @@ def test_cosines_by_the_definition():
     def gap(layer, labels):
         same, other = [], []
         for i, j in itertools.combinations(range(6), 2):
-            (same if labels[i] == labels[j] else other).append(cosine(layer, i, j))
+            if (i, j) not in [(0, 1), (2, 3), (4, 5)]:
+                (same if labels[i] == labels[j] else other).append(cosine(layer, i, j))
         return sum(same) / len(same) - sum(other) / len(other)
 
     for row in rows:
-        river = [cosine(row.layer, i, j) for i, j in ((0, 2), (0, 3), (2, 3))]
+        river = [cosine(row.layer, i, j) for i, j in ((0, 3), (0, 4), (3, 4))]
+        between = [
+            cosine(row.layer, i, j) for i, j in ((0, 2), (0, 5), (3, 1), (3, 5), (4, 1), (4, 2))
+        ]
         assert row.within["river"] == pytest.approx(sum(river) / 3)
+        assert row.between == pytest.approx(sum(between) / 6)
         assert row.gap == pytest.approx(gap(row.layer, senses))
         others = [
-            gap(row.layer, [i in chosen for i in range(6)])
-            for chosen in itertools.combinations(range(6), 3)
+            gap(row.layer, [sense for pair in pairs for sense in pair])
+            for pairs in itertools.product(
+                *([("river", "money"), ("money", "river")] for _ in range(3))
+            )
         ]
-        large = sum(other >= row.gap - 1e-9 for other in others)
-        assert row.chance == pytest.approx(large / 20)
+        assert row.chance == pytest.approx(sum(other >= row.gap - 1e-9 for other in others) / 8)
 
 
 def test_plane_keeps_distances_of_flat_vectors():
