@@ -15,6 +15,7 @@ from models.gpt.config import SIZES as GPT_SIZES
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from pipeline.config import PipelineConfig
+from pipeline.demo_recipes import bert_demo, elmo_demo, gpt_demo
 
 _NANOGPT = OptimizerConfig(
     learning_rate=6e-4,
@@ -27,11 +28,6 @@ _NANOGPT = OptimizerConfig(
     bias_correction=True,
 )
 """nanoGPT's AdamW and schedule for GPT-2 small."""
-
-_DEMO_ADAM = dataclasses.replace(
-    _NANOGPT, learning_rate=2e-3, final_learning_rate=2e-4, warmup_steps=50
-)
-"""nanoGPT's schedule for a run of minutes."""
 
 _BILM_TF = OptimizerConfig(
     kind="adagrad",
@@ -95,40 +91,6 @@ def bert_zh_tiny() -> PipelineConfig:
         tiny,
         ingestion=dataclasses.replace(tiny.ingestion, lang="zh"),
         model=dataclasses.replace(tiny.model, tokenizer=WordPieceConfig(vocabulary_size=4_000)),
-    )
-
-
-def bert_demo() -> PipelineConfig:
-    """A small BERT that learns real text on a laptop: `make demo`.
-
-    Command:
-        python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
-
-    Expected: in 4 to 6 minutes of training on two cores a blessed and pushed model.
-    On addresses that it did not see masked-LM accuracy is 0.140, the unigram baseline's 0.065; next
-    sentence is right for 0.71 of the pairs, 0.62 with the more frequent label alone
-    (docs/decisions/0008-the-demos-recipe.md says how the recipe was found).
-    """
-    return PipelineConfig(
-        model=BertConfig(
-            # No dropout: in minutes nothing is seen often enough to be learned by heart.
-            backbone=BertBackboneConfig(
-                2, 64, 2, 256, dropout=0.0, initializer_range=0.12, max_length=64
-            ),
-            objective=BertObjectiveConfig(
-                sequence_length=64,
-                max_predictions=10,
-                dupe_factor=4,
-                min_next_sentence_accuracy=0.63,  # more than the more frequent label's 0.62
-                min_accuracy_over_unigram=2.0,
-            ),
-            tokenizer=WordPieceConfig(vocabulary_size=4_000),
-        ),
-        training=TrainingConfig(
-            steps=4_200,
-            batch_size=32,
-            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=100, bias_correction=True),
-        ),
     )
 
 
@@ -202,38 +164,6 @@ def elmo_zh_tiny() -> PipelineConfig:
     return dataclasses.replace(tiny, ingestion=dataclasses.replace(tiny.ingestion, lang="zh"))
 
 
-def elmo_demo() -> PipelineConfig:
-    """A small ELMo that learns real text on a laptop: `make demo`.
-
-    Command:
-        python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
-
-    Expected: in 4 to 5 minutes of training on two cores a blessed and pushed model. On addresses
-    that it did not see its perplexity is 97, the bigram baseline's 115
-    (docs/decisions/0012-the-demos-elmo-and-gpt.md).
-    """
-    return PipelineConfig(
-        model=ElmoConfig(
-            backbone=ElmoBackboneConfig(
-                filters=((1, 16), (2, 32), (3, 64), (4, 64)),
-                highways=1,
-                units=128,
-                projection=64,
-                dropout=0.0,  # in minutes nothing is seen often enough to be learned by heart
-            ),
-            objective=ElmoObjectiveConfig(unroll=24, streams=24, candidates=1_024),
-            tokenizer=CharacterConfig(vocabulary_size=8_000),
-        ),
-        training=TrainingConfig(
-            steps=3_300,
-            batch_size=24,
-            optimizer=dataclasses.replace(
-                _DEMO_ADAM, learning_rate=6e-3, weight_decay=0.0, beta_2=0.999
-            ),
-        ),
-    )
-
-
 def elmo_original() -> PipelineConfig:
     """ELMo as published (Peters et al., 2018), with bilm-tf's training.
 
@@ -290,26 +220,6 @@ def gpt_zh_tiny() -> PipelineConfig:
     """
     tiny = gpt_tiny()
     return dataclasses.replace(tiny, ingestion=dataclasses.replace(tiny.ingestion, lang="zh"))
-
-
-def gpt_demo() -> PipelineConfig:
-    """A small GPT that learns real text on a laptop: `make demo`.
-
-    Command:
-        python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
-
-    Expected: in some minutes of training on two cores a blessed and pushed model. On addresses
-    that it did not see its perplexity is 47, the bigram baseline's 62
-    (docs/decisions/0012-the-demos-elmo-and-gpt.md).
-    """
-    return PipelineConfig(
-        model=GptConfig(
-            backbone=GptBackboneConfig(2, 128, 4, max_length=64),
-            objective=GptObjectiveConfig(sequence_length=64),
-            tokenizer=ByteBpeConfig(vocabulary_size=2_000),
-        ),
-        training=TrainingConfig(steps=1_300, batch_size=32, optimizer=_DEMO_ADAM),
-    )
 
 
 def gpt_small() -> PipelineConfig:

@@ -1,0 +1,17 @@
+"""What `make demo` has to show is what its models are blessed by."""
+
+from models.bert.config import BertConfig
+from pipeline.demo_recipes import bert_demo, elmo_demo, gpt_demo
+
+
+def test_bert_is_blessed_only_with_both_tasks_learned() -> None:
+    model = bert_demo().model
+    assert isinstance(model, BertConfig)
+    assert model.objective.min_accuracy_over_unigram == 3.0
+    assert model.objective.min_next_sentence_accuracy == 0.65
+    assert model.objective.eval_masked_share == 0.15
+
+
+def test_the_language_models_are_blessed_only_below_their_bigrams() -> None:
+    for config in (elmo_demo(), gpt_demo()):
+        assert config.model.objective.max_loss_over_bigram < 1.0
