@@ -133,11 +133,12 @@ def predict(
         generation: How generate goes on.
     """
     from pipeline.console import quiet_errors, quiet_imports
-    from pipeline.predict import check_answers, check_texts, newest_version
+    from pipeline.predict import check_answers, check_generation, check_texts, newest_version
     from pipeline.predict import predict as ask
 
     given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
     check_texts(task, given)
+    check_generation(generation)
     quiet_imports()
     if model:
         folder = pathlib.Path(model).expanduser()

@@ -96,6 +96,13 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
         elif task == "generate":
             text = Text.assemble((answer["prompt"], "bold"), answer["text"])
             console.print(text, soft_wrap=True)
+            if cut := answer["prompt_tokens_cut"]:
+                console.print(
+                    f"    The prompt is longer than the model's context: its first {cut} tokens "
+                    "were cut."
+                )
+            if answer["finish_reason"] == "context_full":
+                console.print(f"    The context was full after {answer['token_count']} new tokens.")
         elif task == "next-sentence":
             console.print(Text(f"{answer['first']} / {answer['second']}", "bold"), soft_wrap=True)
             console.print(f"    follows with probability {answer['probability']:.3f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -11,22 +12,23 @@ from models.errors import ConfigError
 from models.processor import choose_onednn
 
 Task = Literal["fill-mask", "next-sentence", "embed", "score", "generate"]
+_INT32 = 2**31 - 1
 SAVED_MODEL = "saved_model.pb"
 """The file that Pusher copies last: a version without it is not whole."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
-    """How `generate` goes on, the same way for every prompt; see models/gpt/generation.py."""
+    """How `generate` continues every prompt; see models/gpt/generation.py."""
 
     length: int = 40
-    """Tokens to generate at most."""
+    """Tokens to generate at most; fewer where the prompt leaves the model fewer positions."""
     temperature: float = 0.8
     """0 takes the likeliest token each time."""
     top_k: int = 0
     """Draw from so many of the likeliest tokens, 0 for all."""
     top_p: float = 0.95
-    """Draw from the fewest likeliest tokens that together have this probability."""
+    """Draw from the fewest likeliest tokens that together have this probability, 1 for all."""
     seed: int = 0
     """The same seed gives the same text."""
     stop: str = ""
@@ -75,9 +77,11 @@ def predict(
         An answer a text (a pair), of plain values.
 
     Raises:
-        ConfigError: no texts, an odd number of texts for pairs, a text without [MASK].
+        ConfigError: no texts, an odd number of texts for pairs, a text without [MASK], a setting of
+            `generate` out of its range.
     """
     check_texts(task, texts)
+    check_generation(generation)
     choose_onednn("serving")
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokenizer's ops
@@ -108,6 +112,7 @@ def predict(
                 "text": outputs["text"].numpy()[row].decode(),
                 "token_count": int(outputs["token_count"][row]),
                 "finish_reason": outputs["finish_reason"].numpy()[row].decode(),
+                "prompt_tokens_cut": int(outputs["prompt_tokens_cut"][row]),
             }
             for row, text in enumerate(texts)
         ]
@@ -144,6 +149,23 @@ def check_answers(task: Task, answers: Sequence[Mapping[str, Any]]) -> None:
                 f"no [MASK] lies within the {answer['token_limit']} tokens that the model reads",
                 where=answer["text"][:80],
                 remedy="shorten the text before its [MASK]",
+            )
+
+
+def check_generation(generation: Generation) -> None:
+    """Raises ConfigError if a setting is out of its range."""
+    for name, fits, allowed in (
+        ("length", 1 <= generation.length <= _INT32, f"from 1 to {_INT32}"),
+        ("temperature", 0.0 <= generation.temperature < math.inf, "not below 0 and not infinite"),
+        ("top_k", 0 <= generation.top_k <= _INT32, f"from 0 to {_INT32}"),
+        ("top_p", 0.0 < generation.top_p <= 1.0, "above 0 and at most 1"),
+        ("seed", -(2**63) <= generation.seed < 2**63, "of 64 bits"),
+    ):
+        if not fits:
+            raise ConfigError(
+                f"{name} is {getattr(generation, name)}",
+                where=f"--{name.replace('_', '-')}",
+                remedy=f"give a number {allowed}",
             )
 
 

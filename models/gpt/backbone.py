@@ -26,8 +26,8 @@ class GptDecoder(keras.Model):
     """KerasHub's decoder with all of its layers visible, and with documents that may share a row.
 
     Inputs: dict of int32 `[batch, time]`: `token_ids`, `padding_mask` (1 = real, real ones first)
-    and `position_ids`. A token attends to those before it back to the nearest position 0, which
-    begins a document. `time` is free at every call, positions go up to `max_length`.
+    and `position_ids`. A token attends to itself and all tokens before it. `time` is free at every
+    call, positions go up to `max_length`. Outputs at padding mean nothing.
 
     Outputs, a dict:
         hidden_states: `[batch, layers + 1, time, width]`; index 0 is the embedding layer, the last
@@ -35,12 +35,19 @@ class GptDecoder(keras.Model):
         sequence_output: `[batch, time, width]`, the last layer.
         padding_mask: int32 `[batch, time]`, as it came in.
 
+    Args:
+        decoder: the KerasHub backbone, which owns the weights; two `GptDecoder`s may share one.
+        separate_documents: whether a token attends only to its own document, which begins at the
+            nearest position 0 before it. That takes a mask `[time, time]` for each row.
+
     Attributes:
-        decoder: the KerasHub backbone, which owns the weights.
+        decoder: the KerasHub backbone.
         max_length: positions that have an embedding, in tokens.
     """
 
-    def __init__(self, decoder: keras_hub.models.GPT2Backbone) -> None:
+    def __init__(
+        self, decoder: keras_hub.models.GPT2Backbone, *, separate_documents: bool = False
+    ) -> None:
         inputs = {
             name: keras.Input((None,), dtype="int32", name=name)
             for name in ("token_ids", "padding_mask", "position_ids")
@@ -50,14 +57,12 @@ class GptDecoder(keras.Model):
             (x, decoder.position_embedding(x, positions=inputs["position_ids"]))
         )
         x = decoder.embeddings_dropout(x)
-        same_document = _SameDocument(name="same_document")(inputs["position_ids"])
+        # Real tokens come first and look back only, so none of them sees padding without a mask.
+        # KerasHub's own causal mask would be as large as the batch.
+        visible = _Visible(separate_documents, name="visible")(inputs["position_ids"])
         states = [x]
         for layer in decoder.transformer_layers:
-            x = layer(
-                x,
-                decoder_padding_mask=inputs["padding_mask"],
-                decoder_attention_mask=same_document,
-            )
+            x = layer(x, decoder_attention_mask=visible, use_causal_mask=False)
             states.append(x)
         states[-1] = decoder.layer_norm(x)
         super().__init__(
@@ -87,52 +92,28 @@ class GptDecoder(keras.Model):
     def logits(self, states: tf.Tensor) -> tf.Tensor:
         """Next-token logits float32 `[..., vocabulary]` of last-layer states `[..., width]`.
 
-        The output matrix is the token embedding.
+        The output matrix is the token embedding. Under mixed precision both factors are rounded,
+        their product is not.
         """
         return keras.ops.cast(self.decoder.token_embedding(states, reverse=True), "float32")
 
-    def empty_cache(self, batch: tf.Tensor, time: tf.Tensor) -> list[tf.Tensor]:
-        """Keys and values of no token yet, a tensor `[batch, 2, time, heads, depth]` a layer."""
-        heads = self.decoder.num_heads
-        shape = [batch, 2, time, heads, self.decoder.hidden_dim // heads]
-        dtype = self.decoder.transformer_layers[0].compute_dtype
-        return [tf.zeros(shape, dtype) for _ in self.decoder.transformer_layers]
 
-    def extend(
-        self, token_ids: tf.Tensor, index: tf.Tensor, cache: list[tf.Tensor]
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Last-layer states of the next tokens of one document a row, by keys and values cached.
+class _Visible(keras.layers.Layer):
+    """What each position attends to: int32 `[batch, time]` → bool `[batch or 1, time, time]`."""
 
-        Args:
-            token_ids: int32 `[batch, new]`.
-            index: the position of the first of them, a scalar.
-            cache: of the positions before, from `empty_cache` or an earlier call.
-
-        Returns:
-            `[batch, new, width]`, and the cache with the new tokens.
-        """
-        decoder = self.decoder
-        x = decoder.token_embedding(token_ids)
-        x = decoder.embeddings_add((x, decoder.position_embedding(x, start_index=index)))
-        extended = []
-        for layer, cached in zip(decoder.transformer_layers, cache, strict=True):
-            x, more = layer(
-                x,
-                self_attention_cache=cached,
-                self_attention_cache_update_index=index,
-                training=False,
-            )
-            extended.append(more)
-        return decoder.layer_norm(x), extended
-
-
-class _SameDocument(keras.layers.Layer):
-    """Which positions lie in one document: int32 `[batch, time]` → bool `[batch, time, time]`."""
+    def __init__(self, separate_documents: bool, name: str) -> None:
+        super().__init__(name=name)
+        self.separate_documents = separate_documents
 
     def call(self, position_ids: keras.KerasTensor) -> keras.KerasTensor:
-        begins = keras.ops.cast(keras.ops.equal(position_ids, 0), "int32")
-        document = keras.ops.cumsum(begins, axis=1)
-        return keras.ops.equal(document[:, :, None], document[:, None, :])
+        ops = keras.ops
+        place = ops.arange(ops.shape(position_ids)[1])
+        causal = (place[:, None] >= place)[None]
+        if not self.separate_documents:
+            return causal
+        document = ops.cumsum(ops.cast(ops.equal(position_ids, 0), "int32"), axis=1)
+        same = ops.equal(document[:, :, None], document[:, None, :])
+        return ops.logical_and(causal, same)
 
 
 def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecoder:
@@ -154,6 +135,8 @@ def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecode
         max_sequence_length=config.max_length,
         name="decoder",
     )
+    # bfloat16 has 8 bits: a logit of 20 would be rounded to a multiple of 0.125 before the loss.
+    decoder.token_embedding.reverse_dtype = "float32"
     _initialize(decoder, config)
     return GptDecoder(decoder)
 

@@ -13,18 +13,27 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from models.gpt.backbone import GptDecoder
+from models.gpt.cached_decoder import Cache, CachedDecoder
 from models.tokenizers.tokenizer import Tokenizer
+
+_NUCLEUS = 1_024  # likeliest tokens that top-p looks at before it sorts the whole vocabulary
+_HOTTEST = 1e30  # a temperature by which differences of logits can be divided and still differ
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
     """How the next token is drawn, for every prompt its own, all `[batch]`.
 
+    The three settings apply in this order, as in gpt-2 and in transformers.
+
     Attributes:
-        temperature: float32; logits are divided by it, and 0 takes the likeliest token.
-        top_k: int32; only so many of the likeliest tokens, 0 for all.
-        top_p: float32; only the fewest of the likeliest tokens that together have this
-            probability (Holtzman et al., 2020), 1 for all.
+        temperature: float32; logits are divided by it. 0, a negative number and NaN take the
+            likeliest token.
+        top_k: int32; only so many of the likeliest tokens, and those as likely as the last of them.
+            0, a negative number and one above the vocabulary's size keep all.
+        top_p: float32; only the fewest of the likeliest tokens that together have this probability
+            among those that `top_k` keeps (Holtzman et al., 2020), and those as likely as the last
+            of them. 1, a greater number and NaN keep all, 0 and less the likeliest.
     """
 
     temperature: tf.Tensor
@@ -32,28 +41,67 @@ class Sampling:
     top_p: tf.Tensor
 
     def draw(self, logits: tf.Tensor, chance: tf.Tensor) -> tf.Tensor:
-        """Token ids int32 `[batch]`.
+        """Token ids int32 `[batch]`; what a row gets depends on no other row.
 
         Args:
             logits: float32 `[batch, vocabulary]`.
-            chance: float32 `[batch]`, uniform in [0, 1).
+            chance: float64 `[batch]`, uniform in [0, 1).
         """
-        size = tf.shape(logits)[1]
-        ordered, ids = tf.math.top_k(logits, size)
-        greedy = self.temperature <= 0.0
-        scale = tf.where(greedy, 1.0, self.temperature)[:, tf.newaxis]
-        probabilities = tf.nn.softmax(ordered / scale)
-        before = tf.cumsum(probabilities, axis=1, exclusive=True)
-        k = tf.where(self.top_k > 0, self.top_k, size)
-        rank = tf.range(size)[tf.newaxis]
-        # The likeliest is always kept, whatever top_p.
-        kept = (rank < k[:, tf.newaxis]) & ((before < self.top_p[:, tf.newaxis]) | (rank == 0))
-        reached = tf.cumsum(tf.where(kept, probabilities, 0.0), axis=1)
-        wanted = chance[:, tf.newaxis] * reached[:, -1:]
-        place = tf.reduce_sum(tf.cast((reached <= wanted) & kept, tf.int32), axis=1)
-        last = tf.reduce_sum(tf.cast(kept, tf.int32), axis=1) - 1
-        place = tf.where(greedy, 0, tf.minimum(place, last))
-        return tf.gather(ids, place, batch_dims=1)
+        likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        sampled = self.temperature > 0.0
+        return tf.cond(
+            tf.reduce_any(sampled),
+            lambda: tf.where(sampled, self._sample(logits, chance), likeliest),
+            lambda: likeliest,
+        )
+
+    def _sample(self, logits: tf.Tensor, chance: tf.Tensor) -> tf.Tensor:
+        """Inverts the cumulative distribution, in the order of the vocabulary."""
+        scale = tf.where(self.temperature > 0.0, tf.minimum(self.temperature, _HOTTEST), 1.0)
+        highest = tf.reduce_max(logits, axis=-1, keepdims=True)
+        scaled = (logits - highest) / scale[:, tf.newaxis]
+        weights = tf.cast(tf.exp(scaled), tf.float64)
+        weights = tf.where(scaled >= self._lowest(scaled)[:, tf.newaxis], weights, 0.0)
+        reached = tf.cumsum(weights, axis=-1)
+        total = reached[:, -1]
+        # Below the total, even where the product is rounded up to it.
+        wanted = tf.minimum(chance * total, tf.math.nextafter(total, tf.zeros_like(total)))
+        below = tf.cast(reached <= wanted[:, tf.newaxis], tf.int32)
+        return tf.reduce_sum(below, axis=-1)
+
+    def _lowest(self, scaled: tf.Tensor) -> tf.Tensor:
+        """The least of the scaled logits `[batch, vocabulary]` that is kept, `[batch]`.
+
+        Only as many of them are sorted as the settings of the batch need.
+        """
+        size = tf.shape(scaled)[1]
+        some = (self.top_k > 0) & (self.top_k < size) & (self.temperature > 0.0)
+        nucleus = (self.top_p < 1.0) & (self.temperature > 0.0)
+        most = tf.where(some, self.top_k, size)
+        all_kept = tf.fill(tf.shape(most), scaled.dtype.min)
+        whole = tf.reduce_sum(tf.exp(scaled), axis=-1)
+
+        def among(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            """The lowest of the `count` likeliest that is kept, and whether these decide it."""
+            ordered = tf.math.top_k(scaled, count).values
+            rank = tf.range(count)[tf.newaxis]
+            inside = rank < most[:, tf.newaxis]
+            weights = tf.where(inside, tf.exp(ordered), 0.0)
+            reached = tf.cumsum(weights, axis=-1)
+            wanted = self.top_p * tf.where(some, reached[:, -1], whole)
+            kept = inside & ((reached - weights < wanted[:, tf.newaxis]) | (rank == 0))
+            kept = tf.where(nucleus[:, tf.newaxis], kept, inside)
+            last = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1) - 1
+            lowest = tf.gather(ordered, last, batch_dims=1)
+            decided = some | ~nucleus | (reached[:, -1] >= wanted)
+            return tf.where(some | nucleus, lowest, all_kept), decided
+
+        def sort() -> tf.Tensor:
+            few = tf.where(tf.reduce_any(nucleus & ~some), tf.minimum(size, _NUCLEUS), 1)
+            lowest, decided = among(tf.maximum(few, tf.reduce_max(tf.where(some, self.top_k, 1))))
+            return tf.cond(tf.reduce_all(decided), lambda: lowest, lambda: among(size)[0])
+
+        return tf.cond(tf.reduce_any(some | nucleus), sort, lambda: all_kept)
 
 
 def generate(
@@ -66,91 +114,94 @@ def generate(
     stops: tf.Tensor,
     max_length: int,
 ) -> Mapping[str, tf.Tensor]:
-    """Continues every prompt until end-of-text, its stop or its length.
+    """Continues every prompt until end-of-text, its stop, its length or the last position.
 
-    Prompt and continuation together have `max_length` tokens at most: of a longer prompt the first
-    ones are left out, and a longer continuation ends there.
+    As in training each prompt begins after an end-of-text token. A prompt keeps its tokens, and its
+    continuation ends where the positions do. Only a prompt that has more tokens than there are
+    positions loses its first ones.
 
     Args:
-        prompts: int32 `[batch, (tokens)]`, none empty.
-        lengths: int32 `[batch]`, tokens to generate at most.
+        prompts: int32 `[batch, (tokens)]`.
+        lengths: int32 `[batch]`, tokens to generate at most; one below 1 generates none.
         seeds: int64 `[batch]`; the same seed and prompt give the same text.
         stops: string `[batch]`; the continuation ends before the first occurrence, "" for none.
         max_length: positions that training has seen.
 
     Returns:
         All `[batch]`: `text`, string, valid UTF-8; `token_count`, int32, the stop's tokens and
-        end-of-text included; `finish_reason`, "length", "stop" or "end_of_text".
+        end-of-text included; `finish_reason`, "length" after as many tokens as were asked for,
+        "stop", "end_of_text", or "context_full" if no position is left to predict another token
+        from; `prompt_tokens_cut`, int32, tokens of the prompt that were left out at its beginning.
     """
     end_of_text = tokenizer.special_ids["end_of_text"]
-    lengths = tf.clip_by_value(lengths, 0, max_length - 1)
-    prompts = _last_tokens(prompts, max_length - lengths)
+    sizes = tf.cast(prompts.row_lengths(), tf.int32)
+    begin = tf.fill([prompts.nrows(), 1], tf.cast(end_of_text, prompts.dtype))
+    prompts = _last_tokens(tf.concat([begin, prompts], axis=1), max_length)
     first = tf.cast(prompts.row_lengths(), tf.int32)
-    after = first + lengths
-    width = tf.maximum(tf.reduce_max(after), 1)  # an empty batch has no maximum
+    # The last token needs no position: nothing is predicted from it.
+    counts_at_most = tf.clip_by_value(lengths, 0, max_length - first + 1)
     tokens = prompts.to_tensor(end_of_text)
-    room = [[0, 0], [0, width - tf.shape(tokens)[1]]]
-    tokens = tf.pad(tokens, room, constant_values=end_of_text)
+    # The continuation's last token is not read.
+    cached = CachedDecoder(
+        decoder, tf.maximum(tf.shape(tokens)[1], tf.reduce_max(first + counts_at_most - 1))
+    )
     chances = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([max_length], [seed, 0]),
+        lambda seed: tf.random.stateless_uniform([max_length], [seed, 0], dtype=tf.float64),
         seeds,
-        fn_output_signature=tf.TensorSpec([max_length], tf.float32),
-    )
-    shortest = tf.minimum(tf.reduce_min(first), width)
-    batch = tf.shape(tokens)[0]
-    states, cache = decoder.extend(
-        tokens[:, :shortest], tf.constant(0), decoder.empty_cache(batch, width)
+        fn_output_signature=tf.TensorSpec([max_length], tf.float64),
     )
 
-    def spell(token: tf.Tensor) -> tf.Tensor:
-        return tokenizer.detokenize(tf.RaggedTensor.from_tensor(token[:, tf.newaxis]))
-
-    def step(
+    def extend(
         index: tf.Tensor,
         logits: tf.Tensor,
-        cache: list[tf.Tensor],
         texts: tf.Tensor,
         reasons: tf.Tensor,
         counts: tf.Tensor,
-    ) -> tuple:
-        drawn_before = tf.clip_by_value(index - first, 0, max_length - 1)
-        chance = tf.gather(chances, drawn_before, batch_dims=1)
-        drawn = sampling.draw(logits, chance)
-        token = tf.where(index < first, tokens[:, tf.minimum(index, width - 1)], drawn)
-        new = (index >= first) & (index < after) & (reasons == "")
+    ) -> tuple[tf.Tensor, ...]:
+        """Draws the token `index` of each continuation that has not ended."""
+        token = sampling.draw(logits, chances[:, index])
+        new = (index < counts_at_most) & (reasons == "")
         ended = new & (token == end_of_text)
-        more = tf.where(new & ~ended, spell(token), "")
-        texts, stopped = _append(texts, more, stops)
-        counts += tf.cast(new, tf.int32)
+        spelled = tokenizer.detokenize(tf.RaggedTensor.from_tensor(token[:, tf.newaxis]))
+        texts, stopped = _append(texts, tf.where(new & ~ended, spelled, ""), stops)
         reasons = tf.where(stopped, "stop", tf.where(ended, "end_of_text", reasons))
-        states, cache = decoder.extend(token[:, tf.newaxis], index, cache)
-        return index + 1, decoder.logits(states[:, -1]), cache, texts, reasons, counts
+        return token, texts, reasons, counts + tf.cast(new, tf.int32)
 
-    def goes_on(index: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
-        reasons = state[-2]
-        return tf.reduce_any((index < after) & (reasons == ""))
+    def step(
+        index: tf.Tensor,
+        token: tf.Tensor,
+        texts: tf.Tensor,
+        reasons: tf.Tensor,
+        counts: tf.Tensor,
+        cache: Cache,
+    ) -> tuple:
+        # A row that has ended goes on where it is, and nobody sees what it computes.
+        positions = tf.minimum(first + index - 1, cached.capacity - 1)
+        logits, cache = cached.step(token, positions, cache)
+        return index + 1, *extend(index, logits, texts, reasons, counts), cache
 
-    _, _, _, texts, reasons, counts = tf.while_loop(
-        goes_on,
-        step,
-        (
-            shortest,
-            decoder.logits(states[:, -1]),
-            cache,
-            tf.fill([batch], ""),
-            tf.fill([batch], ""),
-            tf.zeros([batch], tf.int32),
-        ),
+    def goes_on(
+        index: tf.Tensor, token: tf.Tensor, texts: tf.Tensor, reasons: tf.Tensor, *_: object
+    ) -> tf.Tensor:
+        return tf.reduce_any((index < counts_at_most) & (reasons == ""))
+
+    logits, cache = cached.prefill(tokens, first)
+    nothing = tf.fill([tf.size(first)], "")
+    begun = extend(tf.constant(0), logits, nothing, nothing, tf.zeros_like(first))
+    _, _, texts, reasons, counts, _ = tf.while_loop(
+        goes_on, step, (tf.constant(1), *begun, cache), parallel_iterations=1
     )
+    limit = tf.where(counts_at_most < lengths, "context_full", "length")
     return {
         "text": tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"),
         "token_count": counts,
-        "finish_reason": tf.where(reasons == "", "length", reasons),
+        "finish_reason": tf.where(reasons == "", limit, reasons),
+        "prompt_tokens_cut": tf.maximum(sizes - max_length, 0),
     }
 
 
-def _last_tokens(ids: tf.RaggedTensor, most: tf.Tensor) -> tf.RaggedTensor:
-    """The last tokens of each row, `most` `[batch]` of them at most."""
+def _last_tokens(ids: tf.RaggedTensor, most: int) -> tf.RaggedTensor:
+    """The last tokens of each row, `most` of them at most."""
     limits = tf.cast(ids.row_limits(), tf.int32)
     kept = tf.minimum(tf.cast(ids.row_lengths(), tf.int32), most)
     return tf.gather(ids.flat_values, tf.ragged.range(limits - kept, limits))

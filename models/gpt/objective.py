@@ -75,7 +75,9 @@ class GptObjective:
         return [examples.spell(example, self.entries, self.end_of_text)]
 
     def build_model(self, backbone: GptDecoder) -> GptPretraining:
-        """The decoder with its head."""
+        """The decoder with its head; it keeps documents apart if the configuration says so."""
+        if self.config.separate_documents:
+            backbone = GptDecoder(backbone.decoder, separate_documents=True)
         return GptPretraining(backbone, self.config.bigram_pairs)
 
     def losses(self) -> Sequence[Loss]:

@@ -65,7 +65,8 @@ class GptPretraining(keras.Model):
         # of the second once for each row of a batch.
         states = backbone(tokens)["sequence_output"]
         logits = backbone.logits(ops.reshape(states, (-1, states.shape[-1])))
-        nll, correct = _Judge(name="judge")(logits, labels)
+        # A layer rounds what it is given to its own precision, so this one's is float32.
+        nll, correct = _Judge(name="judge", dtype="float32")(logits, labels)
         unigram_nll, unigram_correct = unigram(labels)
         by_token = {
             "nll_sum": nll,

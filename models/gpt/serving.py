@@ -142,7 +142,7 @@ def make_signatures(
         return generation.generate(
             backbone,
             tokenizer,
-            started(tokenizer.tokenize(prompt)),
+            tokenizer.tokenize(prompt),
             length,
             generation.Sampling(temperature, top_k, top_p),
             seed,

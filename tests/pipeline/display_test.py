@@ -83,8 +83,21 @@ def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
         "a b",
         "    2 tokens, perplexity 2.8, log-probability -2.00",
     ]
-    display.print_answers("generate", [{"prompt": "We", "text": " [the] people"}])
-    assert capsys.readouterr().out.splitlines() == ["We [the] people"]
+    answer = {
+        "prompt": "We",
+        "text": " [the] people",
+        "token_count": 3,
+        "finish_reason": "length",
+        "prompt_tokens_cut": 0,
+    }
+    more = {"finish_reason": "context_full", "prompt_tokens_cut": 7}
+    display.print_answers("generate", [answer, answer | more])
+    assert capsys.readouterr().out.splitlines() == [
+        "We [the] people",
+        "We [the] people",
+        "    The prompt is longer than the model's context: its first 7 tokens were cut.",
+        "    The context was full after 3 new tokens.",
+    ]
 
 
 @pytest.mark.parametrize(

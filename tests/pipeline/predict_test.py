@@ -7,7 +7,14 @@ import pytest
 import tensorflow as tf
 
 from models.errors import ConfigError
-from pipeline.predict import Generation, check_answers, check_texts, newest_version, predict
+from pipeline.predict import (
+    Generation,
+    check_answers,
+    check_generation,
+    check_texts,
+    newest_version,
+    predict,
+)
 
 
 class Parrot(tf.Module):
@@ -76,6 +83,7 @@ class Parrot(tf.Module):
             "text": tf.strings.join([prompt, *map(tf.as_string, parts), stop], "|"),
             "token_count": length,
             "finish_reason": tf.fill([tf.size(prompt)], "length"),
+            "prompt_tokens_cut": tf.strings.length(prompt) - 1,
         }
 
 
@@ -139,8 +147,9 @@ def test_scores_are_those_of_real_tokens(model: pathlib.Path) -> None:
 
 def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
     settings = Generation(length=3, temperature=0.5, top_k=2, top_p=0.25, seed=7, stop=".")
-    answers = predict(model, "generate", ["a", "b"], settings)
-    assert [answer["prompt"] for answer in answers] == ["a", "b"]
+    answers = predict(model, "generate", ["aaa", "b"], settings)
+    assert [answer["prompt"] for answer in answers] == ["aaa", "b"]
+    assert [answer["prompt_tokens_cut"] for answer in answers] == [2, 0]
     assert answers[1]["text"] == "b|3|0.500000|2|0.250000|7|."
     assert (answers[1]["token_count"], answers[1]["finish_reason"]) == (3, "length")
 
@@ -162,3 +171,27 @@ def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:
 def test_texts_that_cannot_be_answered(task, texts) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError):
         check_texts(task, texts)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("length", 0),
+        ("length", 2**31),
+        ("temperature", -0.5),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_k", 2**31),
+        ("top_p", 0.0),
+        ("top_p", 1.5),
+        ("top_p", float("nan")),
+        ("seed", 2**63),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(setting, value) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=f"{setting} is {value}") as error:
+        check_generation(Generation(**{setting: value}))
+    assert error.value.where == f"--{setting.replace('_', '-')}"
+    check_generation(Generation())
+    check_generation(Generation(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))

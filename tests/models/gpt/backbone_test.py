@@ -3,7 +3,6 @@ import math
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from models.gpt.backbone import GptDecoder, build_backbone
 from models.gpt.config import SIZES, GptBackboneConfig
@@ -71,10 +70,39 @@ def test_nothing_sees_what_comes_after_it(decoder) -> None:
 
 def test_a_document_is_alone_whatever_stands_before_it_in_the_row(decoder) -> None:
     alone = states(decoder, features([[5, 6, 7]]))
-    after = states(decoder, features([[9, 8, 5, 6, 7, 4]], [[0, 1, 0, 1, 2, 0]]))
+    apart = GptDecoder(decoder.decoder, separate_documents=True)
+    after = states(apart, features([[9, 8, 5, 6, 7, 4]], [[0, 1, 0, 1, 2, 0]]))
     np.testing.assert_allclose(after[:, :, 2:5], alone, atol=1e-5)
     joined = states(decoder, features([[9, 8, 5, 6, 7, 4]]))
     assert np.abs(joined[:, -1, 2:5] - alone[:, -1]).max() > 0.1
+
+
+def test_real_tokens_are_the_same_whether_documents_are_kept_apart_or_not(decoder) -> None:
+    """A row that is one document needs no mask of its own, padded or not."""
+    given = features([[5, 6, 7, 8, 9], [10, 11, 12, 4, 4]], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 0]])
+    given["padding_mask"][1, 3:] = 0
+    apart = GptDecoder(decoder.decoder, separate_documents=True)
+    plain, masked = states(decoder, given), states(apart, given)
+    np.testing.assert_allclose(plain[0], masked[0], atol=1e-6)
+    np.testing.assert_allclose(plain[1, :, :3], masked[1, :, :3], atol=1e-6)
+    kerashubs = decoder.decoder(
+        {name: given[name] for name in ("token_ids", "padding_mask")}, training=False
+    )
+    np.testing.assert_allclose(plain[0, -1], kerashubs[0], atol=1e-6)
+    np.testing.assert_allclose(plain[1, -1, :3], kerashubs[1, :3], atol=1e-6)
+
+
+def test_a_mask_of_each_row_is_made_only_to_keep_documents_apart(decoder) -> None:
+    given = np.arange(6, dtype=np.int32)[None].repeat(3, axis=0)
+    shapes = {
+        apart: GptDecoder(decoder.decoder, separate_documents=apart)
+        .get_layer("visible")(given)
+        .shape
+        for apart in (False, True)
+    }
+    assert {apart: tuple(shape) for apart, shape in shapes.items()} == {
+        False: (1, 6, 6), True: (3, 6, 6),
+    }  # fmt: skip
 
 
 def test_the_last_layer_is_kerashubs_own_output(decoder) -> None:
@@ -90,22 +118,10 @@ def test_the_last_layer_is_kerashubs_own_output(decoder) -> None:
     np.testing.assert_allclose(outputs["hidden_states"][0, 0], embeddings + positions, atol=1e-6)
 
 
-@pytest.mark.parametrize("cut", [1, 3, 5])
-def test_cached_states_are_those_without_a_cache(decoder, cut) -> None:
-    ids = np.array([[5, 6, 7, 8, 9, 10], [20, 21, 22, 23, 24, 25]], np.int32)
-    expected = decoder(features(ids.tolist()), training=False)["sequence_output"]
-    cache = decoder.empty_cache(2, 9)  # longer than is needed
-    found, cache = decoder.extend(tf.constant(ids[:, :cut]), tf.constant(0), cache)
-    parts = [found]
-    for place in range(cut, 6):
-        found, cache = decoder.extend(
-            tf.constant(ids[:, place : place + 1]), tf.constant(place), cache
-        )
-        parts.append(found)
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), expected, atol=1e-5)
-    logits = np.asarray(decoder.logits(expected))
+def test_logits_are_products_with_the_embeddings(decoder) -> None:
+    expected = np.asarray(decoder(features([[5, 6, 7]]), training=False)["sequence_output"])
     table = np.asarray(decoder.decoder.token_embedding.embeddings)
-    np.testing.assert_allclose(logits, np.asarray(expected) @ table.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(decoder.logits(expected), expected @ table.T, rtol=1e-4, atol=1e-4)
 
 
 def test_first_weights_have_the_spread_of_gpt_2() -> None:

@@ -52,11 +52,10 @@ def generate(model):
 
 def greedy(model, prompt: str, length: int) -> tuple[str, int, str]:
     """Without a cache and one token at a time: text, tokens and the reason to end."""
-    ids = [END, *WORDS.tokenize(tf.constant([prompt]))[0].numpy().tolist()]
-    ids = ids[-(LENGTH - length) :]
+    ids = [END, *WORDS.tokenize(tf.constant([prompt]))[0].numpy().tolist()][-LENGTH:]
     table = np.asarray(model.backbone.decoder.token_embedding.embeddings)
     first = len(ids)
-    while len(ids) - first < length:
+    while len(ids) - first < min(length, LENGTH - first + 1):
         row = np.array([ids], np.int32)
         states = model.backbone(
             {
@@ -69,7 +68,8 @@ def greedy(model, prompt: str, length: int) -> tuple[str, int, str]:
         if ids[-1] == END:
             break
     text = b"".join(WORDS.token_bytes[i] for i in ids[first:]).decode("utf-8", "replace")
-    return text, len(ids) - first, "end_of_text" if ids[-1] == END else "length"
+    limit = "length" if len(ids) - first == length else "context_full"
+    return text, len(ids) - first, "end_of_text" if ids[-1] == END else limit
 
 
 def test_greedy_continuations_are_those_without_a_cache(model, generate) -> None:
@@ -130,15 +130,36 @@ def test_a_continuation_ends_before_its_stop(generate) -> None:
     assert found["token_count"][0] < 12
 
 
-def test_a_prompt_longer_than_the_context_keeps_its_end(model, generate) -> None:
-    long = "We count the money of a bank, not of a river. " * 4
-    found = generate([long, "The"], temperature=0.0, length=6)
-    assert found["text"][0].decode() == greedy(model, long, 6)[0]
-    assert generate([long], temperature=0.0, length=99)["token_count"][0] <= LENGTH - 1
+def test_a_prompt_keeps_its_tokens_however_long_the_continuation_may_be(model, generate) -> None:
+    """Each is continued to the last position, and further no token is predicted."""
+    found = generate(PROMPTS, temperature=0.0, length=[LENGTH - 1, LENGTH, 99, 2**31 - 1])
+    for row, prompt in enumerate(PROMPTS):
+        expected = greedy(model, prompt, [LENGTH - 1, LENGTH, 99, 2**31 - 1][row])
+        assert (
+            found["text"][row].decode(),
+            found["token_count"][row],
+            found["finish_reason"][row].decode(),
+        ) == expected
+    assert "context_full" in {greedy(model, prompt, 99)[2] for prompt in PROMPTS}
+    assert found["prompt_tokens_cut"] == [0] * 4
+
+
+def test_only_a_prompt_with_more_tokens_than_positions_is_cut_and_says_so(model, generate) -> None:
+    prompts = ["#" * count for count in range(1, 40)]  # a token each
+    found = generate(prompts, temperature=0.0, length=6)
+    sizes = [len(ids) for ids in WORDS.tokenize(tf.constant(prompts))]
+    assert {LENGTH - 1, LENGTH, LENGTH + 1} <= set(sizes)
+    assert found["prompt_tokens_cut"] == [max(0, size - LENGTH) for size in sizes]
+    for row, prompt in enumerate(prompts):
+        text, count, reason = greedy(model, prompt, 6)
+        assert (found["text"][row].decode(), found["token_count"][row]) == (text, count)
+        assert found["finish_reason"][row].decode() == reason
 
 
 def test_an_empty_batch_has_an_empty_answer(generate) -> None:
-    assert generate([]) == {"text": [], "token_count": [], "finish_reason": []}
+    assert generate([]) == {
+        "text": [], "token_count": [], "finish_reason": [], "prompt_tokens_cut": [],
+    }  # fmt: skip
 
 
 def drawn(probabilities: list[float], *, temperature=1.0, top_k=0, top_p=1.0) -> np.ndarray:
@@ -150,7 +171,7 @@ def drawn(probabilities: list[float], *, temperature=1.0, top_k=0, top_p=1.0) ->
         tf.fill([count], float(top_p)),
     )
     logits = tf.repeat(tf.math.log([probabilities]), count, axis=0)
-    ids = sampling.draw(logits, tf.range(count, dtype=tf.float32) / count)
+    ids = sampling.draw(logits, tf.range(count, dtype=tf.float64) / count)
     return np.bincount(ids, minlength=len(probabilities)) / count
 
 
@@ -163,6 +184,122 @@ def test_tokens_are_drawn_by_their_probability() -> None:
     np.testing.assert_allclose(drawn(p, top_k=2), [0, 4 / 7, 0, 3 / 7], atol=2e-4)
     np.testing.assert_allclose(drawn(p, top_p=0.75), [0, 4 / 9, 2 / 9, 3 / 9], atol=2e-4)
     np.testing.assert_allclose(drawn(p, top_p=0.75, top_k=2), [0, 4 / 7, 0, 3 / 7], atol=2e-4)
+
+
+def expected_shares(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> np.ndarray:
+    """Probabilities after temperature, then top-k, then top-p among what is left."""
+    order = np.argsort(-logits, kind="stable")
+    scaled = (logits[order] / temperature).astype(np.float64)
+    p = np.exp(scaled - scaled.max())
+    if top_k:
+        p[top_k:] = 0.0
+    p /= p.sum()
+    if top_p < 1.0:
+        p[1:][np.cumsum(p)[:-1] >= top_p] = 0.0
+    shares = np.zeros(len(p))
+    shares[order] = p / p.sum()
+    return shares
+
+
+SETTINGS = [
+    (1.0, 0, 1.0), (0.7, 0, 0.9), (1.3, 3, 1.0), (1.0, 5, 0.6), (2.0, 7, 0.5), (1.0, 1, 0.9),
+    (0.5, 0, 1e-6), (1.0, 2_999, 0.99), (1.0, 0, 0.99),
+]  # fmt: skip
+
+
+def sampling_of(settings: list[tuple[float, int, float]]) -> Sampling:
+    temperature, top_k, top_p = zip(*settings, strict=True)
+    return Sampling(
+        tf.constant(temperature, tf.float32),
+        tf.constant(top_k, tf.int32),
+        tf.constant(top_p, tf.float32),
+    )
+
+
+# The nucleus of 3,000 tokens that are about as likely is more than the 1,024 looked at first.
+@pytest.mark.parametrize(("size", "spread"), [(7, 2.0), (3_000, 3.0), (3_000, 0.3)])
+def test_temperature_then_top_k_then_top_p_decide_what_is_drawn(size, spread) -> None:
+    rng = np.random.default_rng(size)
+    logits = rng.normal(scale=spread, size=size).astype(np.float32)
+    chances = (np.arange(256) + 0.5) / 256
+    for setting in SETTINGS:
+        found = sampling_of([setting] * 256).draw(
+            tf.constant(np.tile(logits, (256, 1))), tf.constant(chances)
+        )
+        expected = np.searchsorted(np.cumsum(expected_shares(logits, *setting)), chances)
+        np.testing.assert_array_equal(found, expected, str(setting))
+
+
+def test_a_row_draws_alone_what_it_draws_among_others() -> None:
+    rng = np.random.default_rng(8)
+    logits = rng.normal(size=(len(SETTINGS), 3_000)).astype(np.float32)
+    chances = rng.random(len(SETTINGS))
+    together = sampling_of(SETTINGS).draw(tf.constant(logits), tf.constant(chances))
+    for row, setting in enumerate(SETTINGS):
+        part = slice(row, row + 1)
+        alone = sampling_of([setting]).draw(tf.constant(logits[part]), tf.constant(chances[part]))
+        assert int(alone[0]) == int(together[row])
+
+
+@pytest.mark.parametrize(
+    ("settings", "sorted_counts"),
+    [
+        ([(0.0, 0, 1.0), (0.0, 40, 0.5)], []),
+        ([(0.8, 0, 1.0), (1.0, 0, 1.0)], []),
+        ([(0.8, 40, 1.0), (0.0, 0, 0.5), (1.0, 7, 0.9)], [40]),
+        ([(0.8, 0, 0.1)], [1_024]),
+        ([(0.8, 0, 0.999)], [1_024, 5_000]),
+    ],
+)
+def test_no_more_of_the_vocabulary_is_sorted_than_the_settings_need(
+    settings, sorted_counts, monkeypatch
+) -> None:
+    counts, top_k = [], tf.math.top_k
+
+    def counted(values, k):
+        counts.append(int(k))
+        return top_k(values, k)
+
+    monkeypatch.setattr(tf.math, "top_k", counted)
+    rng = np.random.default_rng(2)
+    logits = tf.constant(rng.normal(size=(len(settings), 5_000)), tf.float32)
+    sampling_of(settings).draw(logits, tf.fill([len(settings)], tf.constant(0.5, tf.float64)))
+    assert counts == sorted_counts
+
+
+@pytest.mark.parametrize(
+    ("setting", "like"),
+    [
+        ((-1.0, 0, 1.0), (0.0, 0, 1.0)),
+        ((float("nan"), 0, 1.0), (0.0, 0, 1.0)),
+        ((1e-42, 0, 1.0), (0.0, 0, 1.0)),
+        ((float("inf"), 2, 1.0), (1e6, 2, 1.0)),
+        ((1.0, -3, 1.0), (1.0, 0, 1.0)),
+        ((1.0, 2**31 - 1, 1.0), (1.0, 0, 1.0)),
+        ((1.0, 0, float("nan")), (1.0, 0, 1.0)),
+        ((1.0, 0, 7.0), (1.0, 0, 1.0)),
+        ((1.0, 0, -0.5), (0.0, 0, 1.0)),
+    ],
+)
+def test_settings_out_of_range_do_what_their_description_says(setting, like) -> None:
+    logits = tf.tile(tf.constant([[0.5, 3.0, -1.0, 2.0]]), [64, 1])
+    chances = (tf.range(64, dtype=tf.float64) + 0.5) / 64
+    found, expected = (sampling_of([each] * 64).draw(logits, chances) for each in (setting, like))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_last_token_can_be_drawn_and_none_after_it() -> None:
+    logits = tf.constant([[0.0, 0.0, -200.0]])
+    chance = tf.constant([np.nextafter(1.0, 0.0)])
+    assert sampling_of([(1.0, 0, 1.0)]).draw(logits, chance).numpy() == [1]
+
+
+def test_no_operation_compiles_for_each_shape(model) -> None:
+    """XLA's do, and keep each program."""
+    for name, signature in make_signatures(model, WORDS, LENGTH).items():
+        graph = signature.get_concrete_function().graph.as_graph_def()
+        bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+        assert not {node.op for body in bodies for node in body if "Xla" in node.op}, name
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,31 @@ def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
 def test_the_baselines_tables_are_no_weights(model) -> None:
     assert [*model.baselines] == [model.unigram, model.bigram]
     assert not any("gram" in weight.path for weight in model.variables)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_in_bfloat16_the_loss_is_that_of_float32(forced) -> None:
+    """Forced, labels have a logit of 32 1/16 and all other tokens 32: equal in bfloat16."""
+    means = []
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.mixed_precision.set_global_policy(policy)
+        try:
+            made = build()
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+        given = batch(64, seed=7)
+        if forced:
+            decoder = made.backbone.decoder
+            decoder.layer_norm.gamma.assign(np.zeros(16))
+            decoder.layer_norm.beta.assign([1.0, 1.0] + [0.0] * 14)
+            table = np.zeros((SIZE, 16))
+            table[:, 0], table[:100, 1] = 32.0, 1 / 16
+            decoder.token_embedding.embeddings.assign(table)
+            given["label_ids"] %= 100
+        sums = made(given, training=False)
+        assert sums["nll_sum"].dtype == tf.float32
+        means.append(float(tf.reduce_sum(sums["nll_sum"]) / tf.reduce_sum(sums["token_count"])))
+    assert means[1] == pytest.approx(means[0], abs=0.005)
+    if forced:
+        expected = np.log(100 * np.exp(1 / 16) + SIZE - 100) - 1 / 16
+        assert means[0] == pytest.approx(expected, abs=1e-4)
