@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from models.activations import ACTIVATIONS
 from models.bert.config import BertBackboneConfig
-from models.errors import ConfigError
 from models.tokenizers.tokenizer import Tokenizer
+from models.transformer import ACTIVATIONS, embedding_rows
 
 if TYPE_CHECKING:
     import keras_hub
@@ -57,7 +56,7 @@ class BertEncoder(keras.Model):
             for name in ("token_ids", "segment_ids", "padding_mask")
         }
         token_embedding = keras_hub.layers.ReversibleEmbedding(
-            config.vocabulary_rows or vocabulary_size,
+            embedding_rows(config.vocabulary_rows, vocabulary_size),
             config.width,
             embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
             reverse_dtype="float32",  # or logits are rounded before the loss
@@ -145,12 +144,4 @@ def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEnco
     Raises:
         ConfigError: the tokenizer has more entries than the embedding has rows.
     """
-    entries = len(tokenizer.vocabulary)
-    if config.vocabulary_rows and config.vocabulary_rows < entries:
-        raise ConfigError(
-            f"An embedding of {config.vocabulary_rows} rows has none for some of the tokenizer's "
-            f"{entries} entries.",
-            where="model.backbone.vocabulary_rows",
-            remedy=f"Give at least {entries}, or 0 for as many as there are entries.",
-        )
-    return BertEncoder(config, entries)
+    return BertEncoder(config, len(tokenizer.vocabulary))

@@ -9,9 +9,9 @@ import keras
 import keras_hub
 import numpy as np
 
-from models.activations import ACTIVATIONS
 from models.baselines import Baseline, UnigramBaseline
 from models.bert.backbone import BertEncoder
+from models.transformer import ACTIVATIONS
 
 
 class MajorityBaseline(Baseline):

@@ -1,11 +1,13 @@
-"""GPT's decoder: KerasHub's `GPT2Backbone`, opened up to give every layer's hidden state (law 3).
+"""GPT's decoder of KerasHub's layers, with every layer's hidden state to be seen (law 3).
 
 Follows Radford et al., 2019, "Language Models are Unsupervised Multitask Learners": pre-norm
-Transformer, learned positions, GELU by tanh, one more normalization after the last layer.
+Transformer, learned positions, one more normalization after the last layer. The layers bear the
+names that they have in KerasHub's `GPT2Backbone` (decision 0022).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -14,16 +16,36 @@ import tensorflow as tf
 
 from models.gpt.config import GptBackboneConfig
 from models.tokenizers.tokenizer import Tokenizer
+from models.transformer import ACTIVATIONS, embedding_rows
 
 if TYPE_CHECKING:
     import keras_hub
 
 _RESIDUAL = ("attention_output", "feedforward_output_dense")  # layers that write into the stream
-_KERASHUBS_RANGE, _KERASHUBS_TOKEN_RANGE = 0.02, 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderLayers:
+    """KerasHub's layers that a `GptDecoder` is made of.
+
+    Attributes:
+        config: their shape.
+        vocabulary_size: entries of the tokenizer; the embedding may have more rows.
+        token_embedding: ids → vectors, and in reverse vectors → logits float32, one a row.
+    """
+
+    config: GptBackboneConfig
+    vocabulary_size: int
+    token_embedding: keras_hub.layers.ReversibleEmbedding
+    position_embedding: keras_hub.layers.PositionEmbedding
+    embeddings_add: keras.layers.Add
+    embeddings_dropout: keras.layers.Dropout
+    transformer_layers: list[keras_hub.layers.TransformerDecoder]
+    layer_norm: keras.layers.LayerNormalization
 
 
 class GptDecoder(keras.Model):
-    """KerasHub's decoder with all of its layers visible, and with documents that may share a row.
+    """A Transformer decoder with all of its layers visible; documents may share a row.
 
     Inputs: dict of int32 `[batch, time]`: `token_ids`, `padding_mask` (1 = real, real ones first)
     and `position_ids`. A token attends to itself and all tokens before it. `time` is free at every
@@ -36,18 +58,16 @@ class GptDecoder(keras.Model):
         padding_mask: int32 `[batch, time]`, as it came in.
 
     Args:
-        decoder: the KerasHub backbone, which owns the weights; two `GptDecoder`s may share one.
+        decoder: the layers, which own the weights; two `GptDecoder`s may share them.
         separate_documents: whether a token attends only to its own document, which begins at the
             nearest position 0 before it. That takes a mask `[time, time]` for each row.
 
     Attributes:
-        decoder: the KerasHub backbone.
+        decoder: the layers.
         max_length: positions that have an embedding, in tokens.
     """
 
-    def __init__(
-        self, decoder: keras_hub.models.GPT2Backbone, *, separate_documents: bool = False
-    ) -> None:
+    def __init__(self, decoder: DecoderLayers, *, separate_documents: bool = False) -> None:
         inputs = {
             name: keras.Input((None,), dtype="int32", name=name)
             for name in ("token_ids", "padding_mask", "position_ids")
@@ -76,7 +96,7 @@ class GptDecoder(keras.Model):
             name="gpt_decoder",
         )
         self.decoder = decoder
-        self.max_length = decoder.max_sequence_length
+        self.max_length = decoder.config.max_length
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
@@ -87,15 +107,16 @@ class GptDecoder(keras.Model):
         layers = [layer.trainable_variables for layer in self.decoder.transformer_layers]
         above = {id(v) for v in self.decoder.layer_norm.trainable_variables}
         above |= {id(variable) for layer in layers for variable in layer}
-        return [[v for v in self.decoder.trainable_variables if id(v) not in above], *layers]
+        return [[v for v in self.trainable_variables if id(v) not in above], *layers]
 
     def logits(self, states: tf.Tensor) -> tf.Tensor:
         """Next-token logits float32 `[..., vocabulary]` of last-layer states `[..., width]`.
 
-        The output matrix is the token embedding. Under mixed precision both factors are rounded,
-        their product is not.
+        The output matrix is the token embedding; its rows beyond the vocabulary have no logits.
+        Under mixed precision both factors are rounded, their product is not.
         """
-        return keras.ops.cast(self.decoder.token_embedding(states, reverse=True), "float32")
+        logits = self.decoder.token_embedding(states, reverse=True)
+        return logits[..., : self.decoder.vocabulary_size]
 
 
 class _Visible(keras.layers.Layer):
@@ -121,35 +142,60 @@ def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecode
 
     Args:
         config: the shape.
-        tokenizer: decides the number of token embeddings.
+        tokenizer: decides the number of token embeddings, if the configuration does not.
+
+    Raises:
+        ConfigError: the tokenizer has more entries than the embedding has rows.
     """
+    decoder = GptDecoder(_layers(config, len(tokenizer.vocabulary)))
+    _initialize(decoder, config)
+    return decoder
+
+
+def _initialize(decoder: GptDecoder, config: GptBackboneConfig) -> None:
+    """Makes the kernels that write into the residual stream start smaller."""
+    for weight in decoder.trainable_variables:
+        if weight.name == "kernel" and any(f"{name}/" in weight.path for name in _RESIDUAL):
+            weight.assign(weight / math.sqrt(2 * config.layers))
+
+
+def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
     import keras_hub  # here: who makes examples imports this module, and need not wait for it
 
-    decoder = keras_hub.models.GPT2Backbone(
-        vocabulary_size=len(tokenizer.vocabulary),
-        num_layers=config.layers,
-        num_heads=config.heads,
-        hidden_dim=config.width,
-        intermediate_dim=4 * config.width,
-        dropout=config.dropout,
-        max_sequence_length=config.max_length,
-        name="decoder",
+    def normal() -> keras.initializers.Initializer:  # one for each, or their weights are equal
+        return keras.initializers.RandomNormal(stddev=config.initializer_range)
+
+    return DecoderLayers(
+        config=config,
+        vocabulary_size=vocabulary_size,
+        token_embedding=keras_hub.layers.ReversibleEmbedding(
+            embedding_rows(config.vocabulary_rows, vocabulary_size),
+            config.width,
+            embeddings_initializer=normal(),
+            # bfloat16 has 8 bits: a logit of 20 would be rounded to a multiple of 0.125 before the
+            # loss.
+            reverse_dtype="float32",
+            name="token_embedding",
+        ),
+        position_embedding=keras_hub.layers.PositionEmbedding(
+            config.max_length, initializer=normal(), name="position_embedding"
+        ),
+        embeddings_add=keras.layers.Add(name="embeddings_add"),
+        embeddings_dropout=keras.layers.Dropout(config.dropout, name="embeddings_dropout"),
+        transformer_layers=[
+            keras_hub.layers.TransformerDecoder(
+                intermediate_dim=4 * config.width,
+                num_heads=config.heads,
+                dropout=config.dropout,
+                activation=ACTIVATIONS[config.activation],
+                layer_norm_epsilon=config.layer_norm_epsilon,
+                kernel_initializer=normal(),
+                normalize_first=True,
+                name=f"transformer_layer_{place}",
+            )
+            for place in range(config.layers)
+        ],
+        layer_norm=keras.layers.LayerNormalization(
+            epsilon=config.layer_norm_epsilon, name="layer_norm"
+        ),
     )
-    # bfloat16 has 8 bits: a logit of 20 would be rounded to a multiple of 0.125 before the loss.
-    decoder.token_embedding.reverse_dtype = "float32"
-    _initialize(decoder, config)
-    return GptDecoder(decoder)
-
-
-def _initialize(decoder: keras_hub.models.GPT2Backbone, config: GptBackboneConfig) -> None:
-    """Scales KerasHub's first weights, whose spread is no argument of its constructor."""
-    token_scale = config.initializer_range / _KERASHUBS_TOKEN_RANGE
-    scale = config.initializer_range / _KERASHUBS_RANGE
-    for weight in decoder.trainable_variables:
-        if weight is decoder.token_embedding.embeddings:
-            weight.assign(weight * token_scale)
-        elif weight.name == "embeddings":
-            weight.assign(weight * scale)
-        elif weight.name == "kernel":
-            writes = any(f"{name}/" in weight.path for name in _RESIDUAL)
-            weight.assign(weight * (scale / math.sqrt(2 * config.layers) if writes else scale))

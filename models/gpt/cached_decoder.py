@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from models.gpt.backbone import GptDecoder
+from models.transformer import ACTIVATIONS
 
 Cache = list[tf.Tensor]
 """Keys, then values, of each layer in turn: `[batch · heads · capacity, depth]` each."""
@@ -21,7 +22,6 @@ Cache = list[tf.Tensor]
 _Weights = Mapping[str, tf.Tensor]
 _Attend = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-_EPSILON = 1e-5  # of KerasHub's normalizations
 _MASKED = -1e9
 
 
@@ -39,12 +39,13 @@ class CachedDecoder:
         backbone = decoder.decoder
         self.decoder = decoder
         self.capacity = capacity
-        self.dtype = backbone.compute_dtype
-        self.heads = backbone.num_heads
-        self.width = backbone.hidden_dim
+        self.dtype = backbone.token_embedding.compute_dtype
+        self.heads = backbone.config.heads
+        self.width = backbone.config.width
         self.depth = self.width // self.heads
         self.layers = [self._weights(layer.weights) for layer in backbone.transformer_layers]
-        table = tf.cast(backbone.token_embedding.embeddings.value, self.dtype)
+        entries = slice(backbone.vocabulary_size)  # rows beyond them have no logits
+        table = tf.cast(backbone.token_embedding.embeddings.value[entries], self.dtype)
         self.table = tf.cast(table, tf.float32)  # as `GptDecoder.logits` has it
         self.last_norm = self._weights(backbone.layer_norm.weights)
 
@@ -141,7 +142,7 @@ class CachedDecoder:
         x += self._product(attended, weights, "attention_output")
         normal = self._normalize(x, weights, "feedforward_layer_norm")
         inner = self._product(normal, weights, "feedforward_intermediate_dense")
-        inner = tf.nn.gelu(inner, approximate=True)
+        inner = ACTIVATIONS[self.decoder.decoder.config.activation](inner)
         return x + self._product(inner, weights, "feedforward_output_dense")
 
     def _product(self, x: tf.Tensor, weights: _Weights, name: str) -> tf.Tensor:
@@ -154,7 +155,8 @@ class CachedDecoder:
         mean = tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axis=-1, keepdims=True)
         gamma, beta = (tf.cast(weights[f"{name}/{each}"], tf.float32) for each in ("gamma", "beta"))
-        normal = (x - mean) * tf.math.rsqrt(variance + _EPSILON)
+        epsilon = self.decoder.decoder.config.layer_norm_epsilon
+        normal = (x - mean) * tf.math.rsqrt(variance + epsilon)
         return tf.cast(normal * gamma + beta, self.dtype)
 
     def _attention(

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.config import TrainingConfig
+from models.config import Activation, TrainingConfig
 from models.settings import Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
 
@@ -28,6 +28,14 @@ class GptBackboneConfig(Settings, place="model.backbone"):
     residual stream start smaller by sqrt(2 · layers)."""
     max_length: PositiveInt = 1024
     """Positions that have an embedding, in tokens."""
+    activation: Activation = "gelu_tanh"
+    """Of the feed-forward layers: GELU by tanh, as GPT-2, or by the error function, "gelu", as
+    nanoGPT."""
+    layer_norm_epsilon: PositiveFloat = 1e-5
+    vocabulary_rows: NonNegativeInt = 0
+    """Rows of the token embedding, 0 for as many as the tokenizer has entries; nanoGPT has 50,304
+    for 50,257 entries, as matrices whose sides are multiples of 64 are faster. The rows beyond the
+    entries are never predicted."""
 
     def check(self) -> None:
         """Refuses heads of unequal width."""

@@ -92,9 +92,9 @@ class GptObjective:
     def multiply_adds(self, model: GptPretraining, time: int) -> float:
         """As BERT's, but that a token looks at half of the window on average; the whole head."""
         decoder = model.backbone.decoder
-        width = decoder.hidden_dim
+        width = decoder.config.width
         layer = 12 * width**2 + time * width
-        return time * (decoder.num_layers * layer + width * decoder.vocabulary_size)
+        return time * (decoder.config.layers * layer + width * decoder.token_embedding.input_dim)
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Pairs of a token and its label."""

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from models.bert.backbone import BertEncoder, build_backbone
 from models.bert.config import SIZES
-from models.errors import ConfigError
 from tests.testdata.little_bert import CONFIG, tokenizer
 
 
@@ -158,9 +157,3 @@ def test_more_rows_and_fewer_segments_have_their_embeddings() -> None:
     assert encoder.token_embedding.embeddings.shape == (64, 16)
     assert encoder.get_layer("segment_embedding").embeddings.shape == (1, 16)
     assert encoder.vocabulary_size == 30
-
-
-def test_fewer_rows_than_the_tokenizer_has_entries_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"29 rows .* 30 entries") as refused:
-        build_backbone(dataclasses.replace(CONFIG.backbone, vocabulary_rows=29), Sized(30))
-    assert refused.value.where == "model.backbone.vocabulary_rows"

@@ -1,6 +1,8 @@
+import dataclasses
 import math
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
@@ -33,6 +35,23 @@ def decoder() -> GptDecoder:
 
 def states(decoder: GptDecoder, given: dict) -> np.ndarray:
     return np.asarray(decoder(given, training=False)["hidden_states"])
+
+
+def kerashubs(decoder: GptDecoder, given: dict) -> np.ndarray:
+    """The last layer of KerasHub's own GPT-2 with the same weights."""
+    shape = CONFIG.backbone
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=len(tokenizer().vocabulary),
+        num_layers=shape.layers,
+        num_heads=shape.heads,
+        hidden_dim=shape.width,
+        intermediate_dim=4 * shape.width,
+        max_sequence_length=shape.max_length,
+    )
+    backbone.set_weights(decoder.get_weights())
+    return np.asarray(
+        backbone({name: given[name] for name in ("token_ids", "padding_mask")}, training=False)
+    )
 
 
 class Entries:
@@ -85,11 +104,9 @@ def test_real_tokens_are_the_same_whether_documents_are_kept_apart_or_not(decode
     plain, masked = states(decoder, given), states(apart, given)
     np.testing.assert_allclose(plain[0], masked[0], atol=1e-6)
     np.testing.assert_allclose(plain[1, :, :3], masked[1, :, :3], atol=1e-6)
-    kerashubs = decoder.decoder(
-        {name: given[name] for name in ("token_ids", "padding_mask")}, training=False
-    )
-    np.testing.assert_allclose(plain[0, -1], kerashubs[0], atol=1e-6)
-    np.testing.assert_allclose(plain[1, -1, :3], kerashubs[1, :3], atol=1e-6)
+    expected = kerashubs(decoder, given)
+    np.testing.assert_allclose(plain[0, -1], expected[0], atol=1e-6)
+    np.testing.assert_allclose(plain[1, -1, :3], expected[1, :3], atol=1e-6)
 
 
 def test_a_mask_of_each_row_is_made_only_to_keep_documents_apart(decoder) -> None:
@@ -107,15 +124,67 @@ def test_a_mask_of_each_row_is_made_only_to_keep_documents_apart(decoder) -> Non
 
 def test_the_last_layer_is_kerashubs_own_output(decoder) -> None:
     given = features([[5, 6, 7, 8]])
-    expected = decoder.decoder(
-        {name: given[name] for name in ("token_ids", "padding_mask")}, training=False
-    )
+    expected = kerashubs(decoder, given)
     outputs = decoder(given, training=False)
     np.testing.assert_allclose(outputs["sequence_output"], expected, atol=1e-6)
     np.testing.assert_array_equal(outputs["hidden_states"][:, -1], outputs["sequence_output"])
     embeddings = np.asarray(decoder.decoder.token_embedding.embeddings)[[5, 6, 7, 8]]
     positions = np.asarray(decoder.decoder.position_embedding.position_embeddings)[:4]
     np.testing.assert_allclose(outputs["hidden_states"][0, 0], embeddings + positions, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "epsilon"), [("gelu_tanh", 1e-5), ("gelu", 1e-5), ("gelu_tanh", 0.1)]
+)
+def test_layers_are_those_of_the_published_formula(activation: str, epsilon: float) -> None:
+    shape = dataclasses.replace(
+        CONFIG.backbone, activation=activation, layer_norm_epsilon=epsilon, initializer_range=0.5
+    )
+    keras.utils.set_random_seed(0)
+    decoder = build_backbone(shape, tokenizer())
+    found = states(decoder, features([[5, 6, 7, 8]]))[0]
+
+    def normed(x: np.ndarray, norm: keras.layers.LayerNormalization) -> np.ndarray:
+        gamma, beta = map(np.asarray, norm.weights)
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt(x.var(-1, keepdims=True) + epsilon) * gamma + beta
+
+    x = found[0]
+    for depth, layer in enumerate(decoder.decoder.transformer_layers, 1):
+        named = {"/".join(w.path.split("/")[-2:]): np.asarray(w) for w in layer.weights}
+        inside = normed(x, layer._self_attention_layer_norm)
+        query, key, value = (
+            np.einsum("td,dhk->htk", inside, named[f"{name}/kernel"])
+            + named[f"{name}/bias"][:, None]
+            for name in ("query", "key", "value")
+        )
+        scores = np.einsum("htk,hsk->hts", query, key) / np.sqrt(query.shape[-1])
+        weights = np.exp(np.where(np.tri(4, dtype=bool), scores, -np.inf))
+        heads = np.einsum("hts,hsk->thk", weights / weights.sum(-1, keepdims=True), value)
+        x = x + np.einsum("thk,hkd->td", heads, named["attention_output/kernel"])
+        x = x + named["attention_output/bias"]
+        up = normed(x, layer._feedforward_layer_norm)
+        up = up @ named["feedforward_intermediate_dense/kernel"]
+        up = up + named["feedforward_intermediate_dense/bias"]
+        if activation == "gelu":
+            up = up / 2 * (1 + np.vectorize(math.erf)(up / math.sqrt(2)))
+        else:
+            up = up / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
+        x = x + up @ named["feedforward_output_dense/kernel"]
+        x = x + named["feedforward_output_dense/bias"]
+        last = depth == shape.layers
+        expected = normed(x, decoder.decoder.layer_norm) if last else x
+        np.testing.assert_allclose(found[depth], expected, atol=1e-4)
+
+
+def test_rows_beyond_the_vocabulary_have_no_logits() -> None:
+    entries = len(tokenizer().vocabulary)
+    padded = build_backbone(dataclasses.replace(CONFIG.backbone, vocabulary_rows=320), tokenizer())
+    assert padded.decoder.token_embedding.embeddings.shape[0] == 320
+    states = np.random.default_rng(0).normal(size=(2, 3, CONFIG.backbone.width)).astype("float32")
+    logits = np.asarray(padded.logits(states))
+    table = np.asarray(padded.decoder.token_embedding.embeddings)[:entries]
+    np.testing.assert_allclose(logits, states @ table.T, atol=1e-5)
 
 
 def test_logits_are_products_with_the_embeddings(decoder) -> None:

@@ -1,3 +1,6 @@
+import dataclasses
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -15,10 +18,10 @@ def decoder() -> GptDecoder:
     return build()
 
 
-def build() -> GptDecoder:
+def build(**fields: Any) -> GptDecoder:
     """Weights so large that no two inputs are answered alike."""
     keras.utils.set_random_seed(0)
-    made = build_backbone(CONFIG.backbone, tokenizer())
+    made = build_backbone(dataclasses.replace(CONFIG.backbone, **fields), tokenizer())
     rng = np.random.default_rng(0)
     for weight in made.trainable_variables:
         weight.assign(weight + rng.normal(scale=0.3, size=weight.shape))
@@ -56,6 +59,19 @@ def test_logits_are_those_without_a_cache(decoder, lengths) -> None:
             tf.constant(rows[np.arange(3), positions]), tf.constant(positions), cache
         )
         np.testing.assert_allclose(logits, expected[np.arange(3), positions], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"activation": "gelu"}, {"layer_norm_epsilon": 0.5}, {"vocabulary_rows": 320}]
+)
+def test_logits_are_of_the_decoders_own_shape(fields: dict[str, Any]) -> None:
+    decoder = build(**fields)
+    expected = whole(decoder, ROWS[0])
+    cached = CachedDecoder(decoder, tf.constant(7))
+    logits, cache = cached.prefill(tf.constant([ROWS[0][:6]]), tf.constant([6]))
+    np.testing.assert_allclose(logits[0], expected[5], atol=1e-4)
+    logits, _ = cached.step(tf.constant([ROWS[0][6]]), tf.constant([6]), cache)
+    np.testing.assert_allclose(logits[0], expected[6], atol=1e-4)
 
 
 def test_in_bfloat16_logits_are_float32_and_near_those_of_float32(decoder) -> None:

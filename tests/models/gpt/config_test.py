@@ -54,3 +54,13 @@ def test_there_is_one_of_each_at_least(name: str) -> None:
     with pytest.raises(ConfigError) as refused:
         GptObjectiveConfig(**{name: 0})
     assert refused.value.where == f"model.objective.{name}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("activation", "relu"), ("layer_norm_epsilon", 0.0), ("vocabulary_rows", -1)],
+)
+def test_a_decoder_that_cannot_be(field: str, value: float | str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        GptBackboneConfig(**{field: value})  # type: ignore[arg-type]
+    assert refused.value.where == f"model.backbone.{field}"

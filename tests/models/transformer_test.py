@@ -2,8 +2,10 @@ import math
 
 import keras
 import numpy as np
+import pytest
 
-from models.activations import ACTIVATIONS
+from models.errors import ConfigError
+from models.transformer import ACTIVATIONS, embedding_rows
 
 
 def test_both_forms_are_the_published_formulas() -> None:
@@ -19,3 +21,14 @@ def test_both_forms_are_the_published_formulas() -> None:
 def test_layers_take_them() -> None:
     for function in ACTIVATIONS.values():
         assert keras.activations.get(function) is function
+
+
+@pytest.mark.parametrize(("wanted", "rows"), [(0, 30), (30, 30), (64, 64)])
+def test_an_embedding_has_a_row_for_every_entry(wanted: int, rows: int) -> None:
+    assert embedding_rows(wanted, 30) == rows
+
+
+def test_fewer_rows_than_entries_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"29 rows .* 30 entries") as refused:
+        embedding_rows(29, 30)
+    assert refused.value.where == "model.backbone.vocabulary_rows"

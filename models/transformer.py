@@ -1,0 +1,44 @@
+"""In what published Transformers differ: the form of GELU, and the rows of the embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import keras
+
+from models.config import Activation
+from models.errors import ConfigError
+
+
+def _gelu(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.activations.gelu(x, approximate=False)
+
+
+def _gelu_tanh(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.activations.gelu(x, approximate=True)
+
+
+ACTIVATIONS: Mapping[Activation, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+}
+"""Functions of a tensor of any shape, by the name that a configuration gives them."""
+
+
+def embedding_rows(wanted: int, entries: int) -> int:
+    """Rows of the token embedding.
+
+    Args:
+        wanted: `model.backbone.vocabulary_rows`, 0 for as many as there are entries.
+        entries: of the tokenizer.
+
+    Raises:
+        ConfigError: some entries would have no row.
+    """
+    if wanted and wanted < entries:
+        raise ConfigError(
+            f"an embedding of {wanted} rows has none for some of the tokenizer's {entries} entries",
+            where="model.backbone.vocabulary_rows",
+            remedy=f"give {entries} or more, or 0 for as many as there are entries",
+        )
+    return wanted or entries
