@@ -14,6 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving_probe import ANSWERS, ASSETS, WARMUP, digest
 from models.examples import parse, serialize
+from models.held_out import rows_of_a_part
 from models.objective import Objective, numeric_features
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -25,11 +26,6 @@ TOKENIZER = "tokenizer"
 WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's own name for the requests it sends to itself when it loads a version."""
 EVALUATE = "evaluate"
-
-_EVALUATION_LOGITS = 2**23
-"""Numbers, a vocabulary of them for each token, that `evaluate` computes at once at most: bounds
-its memory whatever the caller's batch, the length and the vocabulary, and leaves a processor's
-caches what the next operation reads (with four times as many ELMo's takes twice the time)."""
 
 
 class _Servable(tf.Module):
@@ -78,7 +74,7 @@ def export(
 
     functions = {
         **objective.signatures(model, tokenizer),
-        EVALUATE: evaluate_signature(model, objective, len(tokenizer.vocabulary)),
+        EVALUATE: evaluate_signature(model, objective),
     }
     signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     for name, signature in signatures.items():
@@ -102,7 +98,7 @@ def export(
     _log.info("exported %.1f MB with signatures %s", size / 1e6, ", ".join(sorted(signatures)))
 
 
-def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -> Any:
+def evaluate_signature(model: Any, objective: Objective) -> Any:
     """`examples`, serialized, string `[batch]` → `{sum: float32 [batch]}` (law 6).
 
     The sums are those that the objective's losses and metrics name. Examples may be longer or
@@ -111,8 +107,7 @@ def evaluate_signature(model: Any, objective: Objective, vocabulary_size: int) -
     memory.
     """
     spec = numeric_features(objective.feature_spec())
-    time = max(feature.shape[0] for feature in spec.values())
-    chunk = max(1, _EVALUATION_LOGITS // (time * vocabulary_size))
+    chunk = rows_of_a_part(objective)
     names = sorted(
         {name for metric in objective.metrics() for name in (metric.numerator, metric.denominator)}
         | {name for loss in objective.losses() for name in (loss.numerator, loss.denominator)}

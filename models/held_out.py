@@ -14,16 +14,28 @@ from models.errors import ConfigError
 from models.examples import parse
 from models.objective import Objective, numeric_features
 
+_LOGITS = 2**23
+"""Logits of one part of a batch: 32 MiB, which leaves a processor's caches what the next operation
+reads (with four times as many ELMo's evaluation takes twice the time)."""
+
+
+def rows_of_a_part(objective: Objective) -> int:
+    """Examples that are evaluated at once: bounds the memory, whatever the caller's batch."""
+    return max(1, _LOGITS // objective.logits_per_example())
+
 
 class HeldOutLoss:
     """The loss over held-out examples, without dropout: Σ numerator / Σ denominator of each term.
+
+    Batches are computed in parts, each no larger than a part of training and with no more logits
+    than a part of `evaluate`: ELMo's evaluation has the logits that its training samples from.
 
     Args:
         model: from `objective.build_model`.
         objective: what is learned.
         files: gzip TFRecord files of serialized examples.
-        config: how many examples of a batch are computed at once, and how many batches are looked
-            at: from the beginning of the first files on.
+        config: how many examples a batch has, how many of them training computes at once, and how
+            many batches are looked at: from the beginning of the first files on.
         devices: where it is computed. On several the last examples, that fill no batch, are left
             out.
 
@@ -42,12 +54,13 @@ class HeldOutLoss:
         self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())
         self._terms = objective.losses()
-        at_once = devices.rows_at_once(config.batch_size, config.accumulation) * devices.replicas
+        rows_of_training = devices.rows_at_once(config.batch_size, config.accumulation)
+        at_once = min(rows_of_training, rows_of_a_part(objective)) * devices.replicas
         rows = devices.own_rows(at_once)
         self._batches = (
             tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+            .take(config.held_out_batches * config.batch_size)
             .batch(at_once, drop_remainder=devices.replicas > 1)
-            .take(config.held_out_batches * config.accumulation)
             .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )

@@ -200,6 +200,12 @@ class Objective(Protocol):
         At the least: what depends on the example otherwise is left out.
         """
 
+    def logits_per_example(self) -> int:
+        """Logits that an example of the spec has when it is evaluated, over all its predictions.
+
+        They are most of what evaluation keeps in memory.
+        """
+
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """What the baselines and `start` count in training examples.
 

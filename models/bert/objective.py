@@ -124,6 +124,10 @@ class BertObjective:
         head = width**2 + width * words
         return time * shape.layers * layer + self.config.max_predictions * head
 
+    def logits_per_example(self) -> int:
+        """One for each entry of the vocabulary, at each masked position."""
+        return self.config.max_predictions * self.vocabulary_size
+
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Masked words, and the labels of pairs."""
         keys = {"words": examples["mask_ids"][examples["mask_weights"] > 0]}

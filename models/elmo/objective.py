@@ -103,6 +103,10 @@ class ElmoObjective:
         lstms = shape.layers * 9 * shape.units * shape.projection
         return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection)
 
+    def logits_per_example(self) -> int:
+        """One for each word, at each position and in both directions: nothing is sampled."""
+        return 2 * self.config.unroll * self.vocabulary_size
+
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Words of both directions, and pairs of a word that is read and the one it predicts."""
         real = examples["padding_mask"] > 0

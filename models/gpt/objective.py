@@ -96,6 +96,10 @@ class GptObjective:
         layer = 12 * width**2 + time * width
         return time * (decoder.config.layers * layer + width * decoder.token_embedding.input_dim)
 
+    def logits_per_example(self) -> int:
+        """One for each entry of the vocabulary, at each position."""
+        return self.config.sequence_length * len(self.entries)
+
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Pairs of a token and its label."""
         real = examples["padding_mask"] > 0

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components import exporter
+from models import held_out
 from models.examples import serialize
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
@@ -18,7 +19,7 @@ def exported(tmp_path_factory):
     objective = LetterObjective()
     with pytest.MonkeyPatch.context() as patch:
         # 64 examples of 4 letters of 4 kinds are a part
-        patch.setattr(exporter, "_EVALUATION_LOGITS", 64 * 4 * 4)
+        patch.setattr(held_out, "_LOGITS", 64 * 4 * 4)
         exporter.export(
             objective.build_model(),
             objective,

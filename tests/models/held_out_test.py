@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models import held_out
 from models.batches import example_batches
 from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError
+from models.examples import Serializer, parse
 from models.held_out import HeldOutLoss
+from models.objective import numeric_features
+from models.registry import FAMILIES
 from models.training import train
+from tests.testdata.little_families import LITTLE, build_model, make_examples
 from tests.testdata.summing import SummingObjective, fresh_model, write_examples
 
 CONFIG = TrainingConfig(
@@ -97,6 +102,47 @@ def test_the_loss_is_a_ratio_of_sums_in_numpy(
     assert held_out() == held_out()  # no dropout
 
 
+@pytest.mark.parametrize(
+    ("accumulation", "logits", "sizes"),
+    [(1, 2**23, [4, 3]), (2, 2**23, [2, 2, 2, 1]), (1, 25, [3, 3, 1]), (1, 1, [1] * 7)],
+)
+def test_no_part_of_a_look_is_larger_than_trainings_or_evaluates(
+    files: list[str],
+    tmp_path: pathlib.Path,
+    accumulation: int,
+    logits: int,
+    sizes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainingConfig(batch_size=4, accumulation=accumulation)
+    model, objective, evaluated = fresh_model(), SummingObjective(), [str(tmp_path / "eval.gz")]
+    whole = HeldOutLoss(model, objective, evaluated, CONFIG)()
+    monkeypatch.setattr(held_out, "_LOGITS", logits)
+    parts = HeldOutLoss(model, objective, evaluated, config)
+    assert [len(part["label"]) for part in parts._batches] == sizes
+    assert parts() == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_example_has_the_logits_that_evaluation_computes(name: str) -> None:
+    family, little = FAMILIES[name], LITTLE[name]
+    tokenizer = little.tokenizer()
+    objective = family.build_objective(little.CONFIG.objective, tokenizer)
+    model = build_model(family, little.CONFIG, tokenizer, seed=1)
+    spec = objective.feature_spec()
+    texts = Serializer(spec).serialize(make_examples(little, objective, tokenizer)[:2])
+    features = parse(tf.constant(texts), numeric_features(spec))
+    evaluate = tf.function(lambda given: model(given, training=False), autograph=False)
+    operations = evaluate.get_concrete_function(features).graph.get_operations()
+    products = [
+        operation.outputs[0].shape
+        for operation in operations
+        if operation.type in ("MatMul", "BatchMatMulV2", "Einsum")
+    ]
+    logits = [s.num_elements() for s in products if s[-1] == len(tokenizer.vocabulary)]
+    assert sum(logits) == 2 * objective.logits_per_example()
+
+
 def test_the_weights_of_the_lowest_loss_are_the_models(
     files: list[str], tmp_path: pathlib.Path
 ) -> None:
@@ -177,7 +223,6 @@ def test_best_weights_that_are_newer_than_the_checkpoint_are_found_again(
 
 
 def test_patience_needs_something_to_look_at(files: list[str], tmp_path: pathlib.Path) -> None:
-    config = dataclasses.replace(CONFIG, held_out_steps=0, patience=1)
     with pytest.raises(ConfigError) as error:
-        run(files, tmp_path, config, losses())
+        run(files, tmp_path, dataclasses.replace(CONFIG, patience=1), None)
     assert error.value.where == "training.patience"
