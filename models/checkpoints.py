@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,12 +23,35 @@ _log = logging.getLogger("polyseme.training")
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
 
 
+class HostNumber:
+    """A number in this process's memory, which checkpoints hold like a variable.
+
+    It is read without waiting for a device.
+    """
+
+    def __init__(self, value: float, dtype: type[np.number]) -> None:
+        self._value = np.asarray(value, dtype)
+
+    def assign(self, value: Any) -> None:
+        """Takes another value."""
+        self._value = np.asarray(value, self._value.dtype)  # another array: the old one may be held
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._value, dtype or self._value.dtype)
+
+    def __int__(self) -> int:
+        return int(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value)
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
     Args:
         folder: belongs to this run alone.
-        step: int64, one of the variables; its value is the number of a checkpoint.
+        step: one of the variables; its value is the number of a checkpoint.
         keep: how many whole ones stay beside the one that is being written.
         variables: what a checkpoint holds, in an order that is always the same.
 
@@ -36,7 +60,11 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: pathlib.Path, step: tf.Variable, keep: int, variables: Sequence[tf.Variable]
+        self,
+        folder: pathlib.Path,
+        step: HostNumber | tf.Variable,
+        keep: int,
+        variables: Sequence[HostNumber | tf.Variable],
     ) -> None:
         self.folder = folder
         self._step = step

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models.batches import Batches
-from models.checkpoints import Checkpoints
+from models.checkpoints import Checkpoints, HostNumber
 from models.config import TrainingConfig
 from models.devices import Devices, Features
 from models.errors import ConfigError, Preempted
@@ -66,11 +67,11 @@ def train(
             names the file of the batch.
         Preempted: a process got SIGTERM, after which the step that was at work is saved.
     """
-    if config.patience and not (held_out and config.held_out_steps):
+    if config.patience and not held_out:
         raise ConfigError(
             "nothing is looked at that training could be patient with",
             where="training.patience",
-            remedy="set training.held_out_steps",
+            remedy="give examples that are held out",
         )
     devices = devices or Devices()
     with devices.all_there():
@@ -96,7 +97,7 @@ def _train(
         folder,
         position.step,
         config.keep_checkpoints,
-        [*position.variables, *_values([*model.variables, *optimizer.variables])],
+        [*position.numbers, *_values([*model.variables, *optimizer.variables])],
     )
     resumed_from = _restore(checkpoints, devices)
     if resumed_from:
@@ -134,7 +135,7 @@ def _train(
                     state = run_steps(features, asked.is_set())
                 step = before + len(state["loss"])
                 position.step.assign(step)
-                position.batch.assign_add(step - before)
+                position.batch.assign(int(position.batch) + step - before)
                 record.add(before, features, state)
                 if before == 0:
                     position.first_loss.assign(record.first_loss)
@@ -171,7 +172,7 @@ def _train(
                         remedy="give more text, or a smaller batch",
                     )
                 if int(position.step) < config.steps:
-                    position.epoch.assign_add(1)
+                    position.epoch.assign(int(position.epoch) + 1)
                     position.batch.assign(0)
     record.close(int(position.step))
     devices.agree(int(position.step))  # till all that the chief writes is there
@@ -272,18 +273,25 @@ def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
     return [variable.value for variable in variables]
 
 
-class _Position(tf.Module):
+class _Position:
     """Where a run is: steps and batches done, the first loss and the best held-out one so far."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.step = tf.Variable(0, dtype=tf.int64)
-        self.epoch = tf.Variable(0, dtype=tf.int64)
-        self.batch = tf.Variable(0, dtype=tf.int64)  # of the epoch
-        self.first_loss = tf.Variable(math.nan, dtype=tf.float64)
-        self.best_step = tf.Variable(0, dtype=tf.int64)
-        self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
-        self.waited = tf.Variable(0, dtype=tf.int64)  # looks since the best one
+        self.step = HostNumber(0, np.int64)
+        self.epoch = HostNumber(0, np.int64)
+        self.batch = HostNumber(0, np.int64)  # of the epoch
+        self.first_loss = HostNumber(math.nan, np.float64)
+        self.best_step = HostNumber(0, np.int64)
+        self.best_loss = HostNumber(math.inf, np.float64)
+        self.waited = HostNumber(0, np.int64)  # looks since the best one
+
+    @property
+    def numbers(self) -> list[HostNumber]:
+        """All of it, in an order that is always the same."""
+        return [
+            self.step, self.epoch, self.batch, self.first_loss, self.best_step, self.best_loss,
+            self.waited,
+        ]  # fmt: skip
 
     def is_best(self, loss: float) -> bool:
         """Takes the held-out loss of the step at hand in; whether it is the lowest so far."""
@@ -292,7 +300,7 @@ class _Position(tf.Module):
             self.best_step.assign(self.step)
             self.waited.assign(0)
             return True
-        self.waited.assign_add(1)
+        self.waited.assign(int(self.waited) + 1)
         return False
 
     def out_of(self, patience: int) -> bool:
