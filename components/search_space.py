@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.config import Hyperparameter, TuningConfig, Value
-from models.config import TrainingConfig
+from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 
 _SHARED = (
@@ -93,7 +93,7 @@ def trial_steps(tuning: TuningConfig, training: TrainingConfig) -> int:
 
 def in_small(training: TrainingConfig, steps: int) -> TrainingConfig:
     """A training of fewer steps whose schedule has the same shape, without looks on the way."""
-    warmup = round(training.optimizer.warmup_steps * steps / training.steps)
+    warmup = _warmup(training) * steps // training.steps
     return dataclasses.replace(
         training,
         steps=steps,
@@ -110,10 +110,16 @@ def configured(space: tuple[Hyperparameter, ...], settings: Mapping[str, Any]) -
         space: the search space.
         settings: see `with_values`.
     """
+    training = from_json(TrainingConfig, settings["training"])
+    optimizer = training.optimizer.resolved(training.steps)
+    given = {
+        "model": json.loads(settings["model"]),
+        "training": dataclasses.asdict(dataclasses.replace(training, optimizer=optimizer)),
+    }
     own: dict[str, Value] = {}
     for each in space:
         first, *rest = each.field.split(".")
-        value = json.loads(settings[first])
+        value = given[first]
         for name in rest:
             value = value[name]
         low, high = each.low, each.high
@@ -175,14 +181,22 @@ def shown(value: Value) -> str:
 
 
 def _default(training: TrainingConfig) -> tuple[Hyperparameter, ...]:
-    rate, warmup = training.optimizer.learning_rate, training.optimizer.warmup_steps
-    most = max(math.ceil(training.steps * _WARMUP_SHARE), warmup, 1)
+    rate = training.optimizer.learning_rate
+    most = max(min(math.ceil(training.steps * _WARMUP_SHARE), training.steps - 1), 1)
+    most = max(most, _warmup(training))
     return (
         Hyperparameter(
             "training.optimizer.learning_rate", low=rate / _FACTOR, high=rate * _FACTOR, log=True
         ),
         Hyperparameter("training.optimizer.warmup_steps", low=0, high=most),
     )
+
+
+def _warmup(training: TrainingConfig) -> int:
+    """Steps of a training's warmup."""
+    steps = training.optimizer.resolved(training.steps).warmup_steps
+    assert steps is not None
+    return steps
 
 
 def _leaves(config: Any, prefix: str) -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -130,7 +130,8 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
         ConfigError: the base model doesn't fit the configuration.
     """
     keep_freed_memory()
-    tf.config.experimental.enable_op_determinism()
+    if devices.config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # of the models that this process built before
     training = from_json(TrainingConfig, job.training)
     config: Any = from_json(FAMILIES[job.family].config, job.model)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -33,38 +34,95 @@ def from_json(kind: type[T], text: str | bytes) -> T:
         raise refusal(kind, error) from error
 
 
+_ADAMS: Mapping[str, Any] = {
+    "weight_decay": 0.01,
+    "not_decayed": ("bias", "gamma", "beta"),
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-6,
+}
+_OWN: Mapping[str, Mapping[str, Any]] = {
+    "adamw": _ADAMS,
+    "lamb": _ADAMS,
+    "adagrad": {"initial_accumulator": 1.0},
+}
+"""By kind of optimizer: the settings that it alone has, with their values where none is given."""
+_LONGEST_WARMUP = 10_000
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Settings, place="training.optimizer"):
-    """By default AdamW as google-research/bert has it; see models/optimizer.py."""
+    """By default AdamW as google-research/bert has it; see models/optimizer.py.
+
+    A setting that not all kinds have is None by default, which stands for the kind's own value. To
+    give it to a kind that does not have it is an error.
+    """
 
     kind: Literal["adamw", "lamb", "adagrad"] = "adamw"
     """What BERT and GPT, BERT in large batches, and ELMo were published with."""
     learning_rate: NonNegativeFloat = 1e-4
     """Peak learning rate, after warmup."""
-    warmup_steps: NonNegativeInt = 10_000
-    """Steps over which the rate grows linearly from 0 to its peak."""
+    warmup_steps: NonNegativeInt | None = None
+    """Steps over which the rate grows linearly from 0 to its peak, fewer than `training.steps`.
+    None: a tenth of these, 10,000 at most."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate goes from its peak to `final_learning_rate`, if it does."""
     final_learning_rate: NonNegativeFloat = 0.0
-    """The rate at the last step."""
-    weight_decay: NonNegativeFloat = 0.01
-    """Decoupled weight decay."""
-    not_decayed: tuple[str, ...] = ("bias", "gamma", "beta")
+    """The rate at the last step; a constant rate has no other than its peak."""
+    weight_decay: NonNegativeFloat | None = None
+    """Decoupled weight decay of AdamW and LAMB. None: 0.01."""
+    not_decayed: tuple[str, ...] | None = None
     """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
-    regular expressions. By default biases and LayerNorm's two."""
+    regular expressions. None: bias, gamma and beta, which are biases and LayerNorm's two."""
     layer_decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     """Rate of a layer as a share of the one above it, as fine-tuning has it (Howard and Ruder,
     2018; Clark et al., 2020); the heads have the whole rate, the token layer the least. 1: all
     alike."""
-    beta_1: Rate = 0.9
-    beta_2: Rate = 0.999
-    epsilon: PositiveFloat = 1e-6
+    beta_1: Rate | None = None
+    """Decay of the mean of gradients of AdamW and LAMB. None: 0.9."""
+    beta_2: Rate | None = None
+    """Decay of the mean of their squares. None: 0.999."""
+    epsilon: PositiveFloat | None = None
+    """What AdamW and LAMB add to the root of that mean. None: 1e-6."""
     clip_norm: NonNegativeFloat = 1.0
     """Global gradient norm above which gradients are scaled down; 0: they never are."""
     bias_correction: bool = False
-    """google-research/bert leaves Adam's bias correction out."""
-    initial_accumulator: PositiveFloat = 1.0
-    """What Adagrad's sums of squared gradients start from."""
+    """Whether AdamW and LAMB correct their means; google-research/bert does not."""
+    initial_accumulator: PositiveFloat | None = None
+    """What Adagrad's sums of squared gradients start from. None: 1."""
+
+    def check(self) -> None:
+        """Refuses what this kind of optimizer, or of schedule, does not look at."""
+        own = _OWN[self.kind]
+        for kind, fields in _OWN.items():
+            for field in fields.keys() - own.keys():
+                if getattr(self, field) is not None:
+                    raise self._idle(field, f"the optimizer {self.kind}", f"kind={kind}")
+        if self.bias_correction and self.kind == "adagrad":
+            raise self._idle("bias_correction", "the optimizer adagrad", "kind=adamw")
+        if self.not_decayed is not None and self.weight_decay == 0 and self.kind == "adamw":
+            raise self._idle("not_decayed", "weight_decay=0", "weight_decay above 0")
+        if self.final_learning_rate and self.decay == "constant":
+            raise self._idle("final_learning_rate", "decay=constant", "decay=linear")
+
+    def _idle(self, field: str, beside: str, wanted: str) -> ConfigError:
+        """The error for a field that has no effect."""
+        return self.refused(
+            field,
+            f"{getattr(self, field)!r} has no effect with {beside}",
+            f"leave it out, or set {self.place}.{wanted}",
+        )
+
+    def resolved(self, steps: int) -> OptimizerConfig:
+        """The same for a training of so many steps, with numbers in the place of None."""
+        own: dict[str, Any] = {
+            **_OWN[self.kind],
+            "warmup_steps": min(steps // 10, _LONGEST_WARMUP),
+        }
+        if self.kind == "adamw" and self.weight_decay == 0:
+            del own["not_decayed"]
+        missing = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +146,10 @@ class DevicesConfig(Settings, place="devices"):
     """Steps that are run without coming back to Python."""
     readers: PositiveInt = 4
     """Files of examples that are read at a time; the order of examples does not depend on it."""
+    deterministic: bool = True
+    """Whether TensorFlow may use only operations that give the same bits every time. Without it
+    some are faster on a GPU, and a run that is killed and resumed differs in rounding from one that
+    was not. An operation that has no deterministic form raises an error that names it."""
 
     def check(self) -> None:
         """Refuses the names of devices that another strategy would look at."""
@@ -158,8 +220,28 @@ class TrainingConfig(Settings, place="training"):
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
 
     def check(self) -> None:
-        """Refuses a batch that cannot be computed in equal parts."""
+        """Refuses parts of a batch that are not equal, and what no step comes to."""
         equal_rows(self.batch_size, self.accumulation, replicas=1)
+        warmup = self.optimizer.warmup_steps
+        if warmup is not None and warmup >= self.steps:
+            raise self.refused(
+                "optimizer.warmup_steps",
+                f"{warmup} steps of warmup leave none of the {self.steps} for the peak rate",
+                "give fewer, or leave it out, which is a tenth of training.steps",
+            )
+        if self.patience and not self.held_out_steps:
+            raise self.refused(
+                "patience",
+                "there are no looks at held-out examples that it could count",
+                "set training.held_out_steps",
+            )
+        if self.patience and (self.patience + 1) * self.held_out_steps >= self.steps:
+            raise self.refused(
+                "patience",
+                f"{self.steps} steps have no {self.patience} looks after the first one and before "
+                "the last",
+                "give less, or set it to 0",
+            )
 
     def check_one_length(self) -> None:
         """Of a family whose examples are all of one length: there is nothing to sort by length.

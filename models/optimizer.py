@@ -147,9 +147,10 @@ def build_optimizer(
         layers: variables of each layer, the token layer first, for `config.layer_decay`; others are
             above them, and have the whole rate.
     """
+    own: Any = config.resolved(steps)
     schedule = WarmupDecay(
         config.learning_rate,
-        config.warmup_steps,
+        own.warmup_steps,
         steps,
         config.final_learning_rate,
         config.decay,
@@ -158,17 +159,17 @@ def build_optimizer(
     if config.kind == "adagrad":  # as bilm-tf trains: no decay of weights
         optimizer = keras.optimizers.Adagrad(
             schedule,
-            initial_accumulator_value=config.initial_accumulator,
+            initial_accumulator_value=own.initial_accumulator,
             epsilon=0.0,
         )
     else:
         optimizer = Adam(
             learning_rate=schedule,
-            beta_1=config.beta_1,
-            beta_2=config.beta_2,
-            epsilon=config.epsilon,
-            decay=config.weight_decay,
-            not_decayed=config.not_decayed,
+            beta_1=own.beta_1,
+            beta_2=own.beta_2,
+            epsilon=own.epsilon,
+            decay=own.weight_decay,
+            not_decayed=own.not_decayed or (),
             bias_correction=config.bias_correction,
             trust_ratio=config.kind == "lamb",
         )

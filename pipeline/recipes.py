@@ -34,7 +34,6 @@ _BILM_TF = OptimizerConfig(
     learning_rate=0.2,
     warmup_steps=0,
     decay="constant",
-    weight_decay=0.0,
     initial_accumulator=1.0 / 20**2,
     clip_norm=10.0 / 20,
 )
@@ -72,7 +71,7 @@ def bert_tiny() -> PipelineConfig:
             batch_size=8,
             jit_compile=False,  # compiling takes longer than these steps
             log_steps=10,
-            optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=5, bias_correction=True),
+            optimizer=OptimizerConfig(learning_rate=1e-3, bias_correction=True),
         ),
     )
 
@@ -205,7 +204,7 @@ def gpt_tiny() -> PipelineConfig:
         ),
         training=dataclasses.replace(
             tiny.training,
-            optimizer=dataclasses.replace(_NANOGPT, learning_rate=1e-3, warmup_steps=5),
+            optimizer=dataclasses.replace(_NANOGPT, learning_rate=1e-3, warmup_steps=None),
         ),
     )
 

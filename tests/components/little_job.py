@@ -25,7 +25,7 @@ CONFIG = dataclasses.replace(
 TRAINING = TrainingConfig(
     steps=6, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
     shuffle_buffer=64, held_out_steps=3,
-    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=2),
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=1),
 )  # fmt: skip
 
 

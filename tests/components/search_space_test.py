@@ -53,7 +53,7 @@ def test_without_a_space_the_learning_rate_and_the_warmup_are_tuned() -> None:
 
 
 def test_the_default_space_holds_the_configured_warmup() -> None:
-    training = dataclasses.replace(TRAINING, steps=20)
+    training = dataclasses.replace(TRAINING, steps=60)
     assert space(training=training)[1].high == 50
 
 
@@ -138,8 +138,16 @@ def test_a_batch_is_a_multiple_of_its_parts(text: str) -> None:
     [(None, 4_200, 420), (None, 100, 20), (None, 15, 15), (7, 4_200, 7)],
 )
 def test_steps_of_a_trial(given: int | None, of: int, expected: int) -> None:
-    training = dataclasses.replace(TRAINING, steps=of)
+    training = TrainingConfig(steps=of)
     assert trial_steps(TuningConfig(1, given), training) == expected
+
+
+def test_a_warmup_that_is_not_given_is_the_tenth_that_training_has() -> None:
+    training = dataclasses.replace(TRAINING, optimizer=OptimizerConfig(learning_rate=1e-3))
+    assert space(training=training)[1].high == 200
+    assert in_small(training, 50).optimizer.warmup_steps == 5
+    own = settings() | {"training": json.dumps(dataclasses.asdict(training))}
+    assert configured(space(f"{WARMUP}:50..150"), own) == {WARMUP: 100}
 
 
 def test_a_trial_is_the_training_in_small() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.training_job import train_job, warm_start
+from components.training_job import begin, train_job, warm_start
 from models.config import DevicesConfig
 from models.devices import Devices
 from models.errors import Preempted
@@ -28,7 +28,7 @@ def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
     first = little_job(tmp_path, examples).folder
     assert first.parent == tmp_path
     assert little_job(tmp_path, examples).folder == first
-    elsewhere = DevicesConfig(strategy="mirrored", steps_per_call=5)
+    elsewhere = DevicesConfig(strategy="mirrored", steps_per_call=5, deterministic=False)
     assert little_job(tmp_path, examples, devices=elsewhere).folder == first
     others = [
         little_job(tmp_path, examples, **changes).folder
@@ -95,3 +95,19 @@ def test_a_warm_start_does_not_ask_for_as_many_pairs_in_the_baseline(
         [weight.numpy() for weight in model.trainable_variables],
         [weight.numpy() for weight in base.trainable_variables],
     )
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_operations_are_deterministic_unless_that_is_switched_off(
+    examples: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deterministic: bool,
+) -> None:
+    enabled: list[bool] = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: enabled.append(True)
+    )
+    devices = Devices(DevicesConfig(deterministic=deterministic))
+    begin(little_job(tmp_path, examples, devices=devices.config), devices)
+    assert bool(enabled) == deterministic

@@ -222,3 +222,57 @@ def test_parts_of_a_batch_come_out_even() -> None:
     with pytest.raises(ConfigError, match="a batch of 32 can't be computed in 3 parts") as refused:
         TrainingConfig(accumulation=3)
     assert refused.value.where == "training.accumulation"
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"kind": "adagrad", "weight_decay": 0.01}', "weight_decay"),
+        ('{"kind": "adagrad", "not_decayed": ["bias"]}', "not_decayed"),
+        ('{"kind": "adagrad", "beta_1": 0.9}', "beta_1"),
+        ('{"kind": "adagrad", "beta_2": 0.999}', "beta_2"),
+        ('{"kind": "adagrad", "epsilon": 1e-6}', "epsilon"),
+        ('{"kind": "adagrad", "bias_correction": true}', "bias_correction"),
+        ('{"kind": "adamw", "initial_accumulator": 1}', "initial_accumulator"),
+        ('{"kind": "lamb", "initial_accumulator": 1}', "initial_accumulator"),
+        ('{"weight_decay": 0, "not_decayed": ["bias"]}', "not_decayed"),
+        ('{"decay": "constant", "final_learning_rate": 1e-5}', "final_learning_rate"),
+    ],
+)
+def test_what_an_optimizer_does_not_look_at_is_refused(text: str, field: str) -> None:
+    error = refusal(OptimizerConfig, text)
+    assert error.where == f"training.optimizer.{field}"
+    assert "has no effect with" in error.what
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"steps": 10, "optimizer": {"warmup_steps": 10}}', "optimizer.warmup_steps"),
+        ('{"patience": 2}', "patience"),
+        ('{"steps": 100, "held_out_steps": 25, "patience": 3}', "patience"),
+    ],
+)
+def test_what_no_step_comes_to_is_refused(text: str, field: str) -> None:
+    assert refusal(TrainingConfig, text).where == f"training.{field}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup"), [(1, 0), (9, 0), (20, 2), (1_000, 100), (1_000_000, 10_000)]
+)
+def test_warmup_is_a_tenth_of_the_steps_unless_it_is_given(steps: int, warmup: int) -> None:
+    assert OptimizerConfig().resolved(steps).warmup_steps == warmup
+    assert OptimizerConfig(warmup_steps=3).resolved(steps).warmup_steps == 3
+
+
+def test_each_optimizer_has_its_own_values() -> None:
+    adam = {
+        "weight_decay": 0.01, "not_decayed": ("bias", "gamma", "beta"), "beta_1": 0.9,
+        "beta_2": 0.999, "epsilon": 1e-6,
+    }  # fmt: skip
+    own = {name: getattr(OptimizerConfig().resolved(10), name) for name in adam}
+    assert own == adam
+    adagrad = OptimizerConfig(kind="adagrad").resolved(10)
+    assert adagrad.initial_accumulator == 1.0
+    assert {getattr(adagrad, name) for name in adam} == {None}
+    assert OptimizerConfig(beta_2=0.95).resolved(10).beta_2 == 0.95

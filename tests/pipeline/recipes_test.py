@@ -21,7 +21,9 @@ def test_a_recipe_fits_itself(name: str) -> None:
     else:
         assert model.backbone.width % model.backbone.heads == 0
         assert model.objective.sequence_length <= model.backbone.max_length
-    assert config.training.optimizer.warmup_steps < config.training.steps
+    warmup = config.training.optimizer.resolved(config.training.steps).warmup_steps
+    assert warmup is not None
+    assert warmup < config.training.steps
     assert config.training.batch_size % config.training.accumulation == 0
     assert RECIPES[name].__name__ == name
     assert name.startswith(model.family)
