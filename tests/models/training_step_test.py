@@ -81,7 +81,8 @@ class GraphObjective(SummingObjective):
 def graph_of(accumulation, strategy="one"):
     """The graph of a step whose batch of eight is computed in so many parts."""
     config = dataclasses.replace(CONFIG, batch_size=8, accumulation=accumulation)
-    objective, devices = GraphObjective(), Devices(DevicesConfig(strategy, ("CPU:0",)))
+    names = () if strategy == "one" else ("CPU:0",)
+    objective, devices = GraphObjective(), Devices(DevicesConfig(strategy, names))
     with devices.scope():
         run = steps_of(fresh_model(), config, devices, objective)
     run({name: tf.concat([value] * 2, axis=1) for name, value in features_of(1).items()}, False)
