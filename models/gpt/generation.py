@@ -17,6 +17,7 @@ from models.gpt.cached_decoder import Cache, CachedDecoder
 from models.tokenizers.tokenizer import Tokenizer
 
 _NUCLEUS = 1_024  # likeliest tokens that top-p looks at before it sorts the whole vocabulary
+_TIME_STEP = 16  # sizes along time are multiples of it
 _HOTTEST = 1e30  # a temperature by which differences of logits can be divided and still differ
 
 
@@ -140,11 +141,13 @@ def generate(
     first = tf.cast(prompts.row_lengths(), tf.int32)
     # The last token needs no position: nothing is predicted from it.
     counts_at_most = tf.clip_by_value(lengths, 0, max_length - first + 1)
+    time = tf.minimum(_rounded(tf.reduce_max(first)), max_length)
     tokens = prompts.to_tensor(end_of_text)
+    room = [[0, 0], [0, time - tf.shape(tokens)[1]]]
+    tokens = tf.pad(tokens, room, constant_values=end_of_text)
     # The continuation's last token is not read.
-    cached = CachedDecoder(
-        decoder, tf.maximum(tf.shape(tokens)[1], tf.reduce_max(first + counts_at_most - 1))
-    )
+    last = tf.reduce_max(first + counts_at_most - 1)
+    cached = CachedDecoder(decoder, tf.maximum(time, _rounded(last)))
     chances = tf.map_fn(
         lambda seed: tf.random.stateless_uniform([max_length], [seed, 0], dtype=tf.float64),
         seeds,
@@ -176,7 +179,7 @@ def generate(
         cache: Cache,
     ) -> tuple:
         # A row that has ended goes on where it is, and nobody sees what it computes.
-        positions = tf.minimum(first + index - 1, cached.capacity - 1)
+        positions = tf.minimum(first + index - 1, last - 1)
         logits, cache = cached.step(token, positions, cache)
         return index + 1, *extend(index, logits, texts, reasons, counts), cache
 
@@ -198,6 +201,14 @@ def generate(
         "finish_reason": tf.where(reasons == "", limit, reasons),
         "prompt_tokens_cut": tf.maximum(sizes - max_length, 0),
     }
+
+
+def _rounded(size: tf.Tensor) -> tf.Tensor:
+    """A size along time, at least 0, rounded up, so that few different ones are computed with.
+
+    oneDNN keeps what it has prepared for each shape.
+    """
+    return -(-tf.maximum(size, 0) // _TIME_STEP) * _TIME_STEP
 
 
 def _last_tokens(ids: tf.RaggedTensor, most: int) -> tf.RaggedTensor:
