@@ -30,7 +30,10 @@ def bert_demo() -> PipelineConfig:
     Command:
         python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: RESULT
+    Expected: in about 7 minutes of training on one core a blessed and pushed model. On addresses
+    that it did not see it is right for 0.258 of the masked words, the unigram baseline for 0.064,
+    and tells for 0.683 of the pairs whether the second sentence follows, 0.604 with the more
+    frequent label alone (docs/decisions/0027-a-demo-that-convinces.md).
     """
     return PipelineConfig(
         model=BertConfig(
