@@ -23,12 +23,10 @@ from benchmarks.cores import print_processor
 from benchmarks.corpus import arguments, read_documents
 from benchmarks.make_examples import ingest, make
 from models.batches import example_batches
-from models.config import DevicesConfig, TrainingConfig
-from models.devices import Devices
+from models.config import TrainingConfig
 from models.registry import FAMILIES
 
 BUCKETS = (1, 2, 4, 8, 16)
-READERS = (1, 4)
 
 
 def main() -> None:
@@ -56,22 +54,16 @@ def main() -> None:
         files = [str(path) for path in folder.glob("examples/Split-train/*.gz")]
         tokenizer = family.tokenizer.load(folder / "tokenizer")
         spec = family.build_objective(config.objective, tokenizer).feature_spec()
-        print(f"{'buckets':>8s} {'readers':>8s} {'batches':>8s} {'padding':>8s} {'tokens/s':>10s}")
+        print(f"{'buckets':>8s} {'batches':>8s} {'padding':>8s} {'tokens/s':>10s}")
         for buckets in BUCKETS:
-            for readers in READERS:
-                training = TrainingConfig(length_buckets=buckets)
-                devices = Devices(DevicesConfig(readers=readers))
-                batches = example_batches(files, training, spec, devices=devices)
-                begun, count, real, positions = time.perf_counter(), 0, 0, 0
-                for batch in batches(0, 0).as_numpy_iterator():
-                    count += 1
-                    real += int(batch["padding_mask"].sum())
-                    positions += int(np.prod(batch["padding_mask"].shape))
-                rate = real / (time.perf_counter() - begun)
-                padding = 1 - real / positions
-                print(
-                    f"{buckets:8d} {readers:8d} {count:8d} {padding:8.1%} {rate:10,.0f}", flush=True
-                )
+            batches = example_batches(files, TrainingConfig(length_buckets=buckets), spec)
+            begun, count, real, positions = time.perf_counter(), 0, 0, 0
+            for batch in batches(0, 0).as_numpy_iterator():
+                count += 1
+                real += int(batch["padding_mask"].sum())
+                positions += int(np.prod(batch["padding_mask"].shape))
+            rate = real / (time.perf_counter() - begun)
+            print(f"{buckets:8d} {count:8d} {1 - real / positions:8.1%} {rate:10,.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def ExampleBuilder(
         examples: receives `Split-train/` and `Split-eval/`, a file for each of the documents', a
             copy of the tokenizer in `tokenizer/`, so that ids and vocabulary travel together,
             `SHA256SUMS` of the files of examples, as `sha256sum --check` reads it,
-            `baselines/` with what the baselines count in the examples to train on, and
+            `baselines/` with what the baselines count in the examples to train on, `index/` with
+            how many each of their files holds and how long each is, and
             `examples.json`: the family, its configuration, and for each split its examples, its
             share of padding, and what was dropped or cut by reason.
         family: a name of the registry.

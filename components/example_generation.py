@@ -27,10 +27,11 @@ from components.config import ExamplesConfig
 from components.documents import read_documents
 from components.finished import finish, sha256
 from components.record_files import RecordWriter
-from components.shard_arrays import write_arrays
+from components.shard_arrays import read_arrays, write_arrays
 from components.whole_files import write_whole
 from models.config import from_json
 from models.counts import Counting, Counts
+from models.example_index import write_index
 from models.examples import Serializer
 from models.memory import imports
 from models.objective import Examples, Objective
@@ -206,7 +207,10 @@ def _write(
 def _summarize(
     summaries: Sequence[Mapping[str, Any]], folder: str, family: str, model: str
 ) -> None:
-    """Writes what is known of all files, by their names: examples.json, SHA256SUMS, baselines."""
+    """Writes what is known of all files, by their names.
+
+    These are examples.json, SHA256SUMS, and of the examples to train on their counts and index.
+    """
     ordered = sorted(summaries, key=lambda summary: summary["file"])
     splits = {}
     for split in SPLITS:
@@ -226,9 +230,12 @@ def _summarize(
         }
     content = {"family": family, "model": json.loads(model), "splits": splits}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    baseline_counts.write_counts(
-        folder,
-        [(each["counted"], each["arrays"]) for each in ordered if each["split"] == "train"],
-    )
+    train = [each for each in ordered if each["split"] == "train"]
+    baseline_counts.write_counts(folder, [(each["counted"], each["arrays"]) for each in train])
+    lengths = {
+        os.path.basename(each["file"]): read_arrays(each["counted"], each["arrays"])["lengths"]
+        for each in train
+    }
+    write_index(os.path.join(folder, "Split-train"), lengths)
     lines = [f"{summary['sha256'][0]}  {summary['file']}\n" for summary in ordered]
     write_whole(os.path.join(folder, MANIFEST_FILE), lines)

@@ -144,8 +144,6 @@ class DevicesConfig(Settings, place="devices"):
     """Of "tpu": its name or address; "local" on a TPU VM."""
     steps_per_call: PositiveInt = 1
     """Steps that are run without coming back to Python."""
-    readers: PositiveInt = 4
-    """Files of examples that are read at a time; the order of examples does not depend on it."""
     deterministic: bool = True
     """Whether TensorFlow may use only operations that give the same bits every time. Without it
     some are faster on a GPU, and a run that is killed and resumed differs in rounding from one that
@@ -216,7 +214,7 @@ class TrainingConfig(Settings, place="training"):
     patience: NonNegativeInt = 0
     """Looks in a row without a better loss, after which training ends early; 0: it never does."""
     shuffle_buffer: PositiveInt = 20_000
-    """Examples held in memory to draw the order from."""
+    """Examples that the order is drawn among; as many more are read ahead."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
 
     def check(self) -> None:

@@ -35,6 +35,8 @@ FILES = [
     "baselines/next_sentence.npy",
     "baselines/words.npy",
     "examples.json",
+    "index/Split-train/counts.json",
+    "index/Split-train/lengths.npy",
 ]
 DTYPES = {"int64_list": np.int64, "float_list": np.float32, "bytes_list": object}
 

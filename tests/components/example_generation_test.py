@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 from typing import Any
@@ -21,6 +22,7 @@ from components.documents import place_of
 from components.example_generation import build
 from models.bert.objective import BertObjective
 from models.bert.pairs import Corpus, make_pairs
+from models.example_index import read_index
 from models.examples import check
 from models.objective import TokenizedDocument
 from models.tokenizers.sentences import split_sentences
@@ -95,6 +97,16 @@ def test_the_baselines_are_counted_over_the_examples_to_train_on(made: dict[str,
     assert counts["next_sentence"].dense(2).tolist() == labels.tolist()
 
 
+def test_the_index_tells_each_examples_length(made: dict[str, Any]) -> None:
+    folder = made["examples"] / "Split-train"
+    index = read_index([str(path) for path in folder.iterdir()])
+    masks = [example["padding_mask"] for example in examples_in(made["examples"], "train")]
+    assert index.lengths.tolist() == [mask.sum() for mask in masks]
+    assert [pathlib.Path(path).name for path in index.files] == sorted(os.listdir(folder))
+    records = [tf.data.TFRecordDataset(path, "GZIP") for path in index.files]
+    assert index.counts.tolist() == [len(list(each)) for each in records]
+
+
 def test_the_manifest_is_one_that_sha256sum_checks(made: dict[str, Any]) -> None:
     files = [name for name in FILES if name.startswith("Split-")]
     digests = [hashlib.sha256(made["contents"][name]).hexdigest() for name in files]
@@ -152,6 +164,8 @@ def test_a_changed_document_changes_its_shard_alone(
         "baselines/next_sentence.npy",
         "baselines/words.npy",
         "examples.json",
+        "index/Split-train/counts.json",
+        "index/Split-train/lengths.npy",
     }
 
 

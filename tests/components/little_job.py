@@ -18,6 +18,7 @@ from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.counts import Counting
 from models.examples import Serializer
 from tests.testdata import little_bert
+from tests.testdata.example_files import index_files
 
 CONFIG = dataclasses.replace(
     little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
@@ -54,6 +55,7 @@ def write_examples(folder: pathlib.Path) -> pathlib.Path:
         left = folder / f"counted-{group}"
         counted.append((left, write_arrays(left, arrays)))
     write_counts(str(folder), counted)
+    index_files([str(path) for path in sorted((folder / "Split-train").iterdir())])
     (folder / "examples.json").write_text('{"splits": {}}')
     return folder
 

@@ -151,7 +151,13 @@ def test_a_wrong_type_is_named_with_its_value(
             "Input should be a finite number",
             "nan",
         ),
-        (DevicesConfig, '{"readers": 0}', "devices.readers", "Input should be greater than 0", "0"),
+        (
+            DevicesConfig,
+            '{"steps_per_call": 0}',
+            "devices.steps_per_call",
+            "Input should be greater than 0",
+            "0",
+        ),
     ],
 )
 def test_a_number_out_of_its_bounds_is_named(

@@ -16,6 +16,7 @@ from models.held_out import HeldOutLoss
 from models.objective import numeric_features
 from models.registry import FAMILIES
 from models.training import train
+from tests.testdata.example_files import index_files
 from tests.testdata.little_families import LITTLE, build_model, make_examples
 from tests.testdata.summing import SummingObjective, fresh_model, write_examples
 
@@ -35,7 +36,7 @@ CONFIG = TrainingConfig(
 def _files(tmp_path: pathlib.Path) -> list[str]:
     write_examples(tmp_path / "train.gz", 11, np.random.default_rng(0))
     write_examples(tmp_path / "eval.gz", 7, np.random.default_rng(1))
-    return [str(tmp_path / "train.gz")]
+    return index_files([str(tmp_path / "train.gz")])
 
 
 def losses(*given: float):

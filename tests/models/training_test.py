@@ -13,6 +13,7 @@ from models.errors import ConfigError, Preempted, TrainingDiverged
 from models.examples import Serializer
 from models.registry import FAMILIES
 from models.training import train
+from tests.testdata.example_files import index_files
 from tests.testdata.little_families import LITTLE, build_model, make_examples
 from tests.testdata.summing import TIME, SummingObjective, fresh_model, write_examples
 
@@ -32,7 +33,7 @@ def _files(tmp_path):
     rng = np.random.default_rng(0)
     for shard in range(2):
         write_examples(tmp_path / f"examples-{shard}.gz", 5 + shard, rng)
-    return [str(path) for path in sorted(tmp_path.glob("*.gz"))]
+    return index_files([str(path) for path in sorted(tmp_path.glob("*.gz"))])
 
 
 def _weights(model):
@@ -93,7 +94,7 @@ def test_every_family_ends_with_the_same_weights_when_it_was_killed(name, tmp_pa
             for serialized in serializer.serialize(make_examples(little, objective, tokenizer)):
                 writer.write(serialized)
     config = dataclasses.replace(CONFIG, batch_size=2, checkpoint_seconds=0.0)
-    files = [str(tmp_path / "a"), str(tmp_path / "b")]
+    files = index_files([str(tmp_path / "a"), str(tmp_path / "b")])
     batches = example_batches(files, config, objective.feature_spec(), objective.streams)
 
     def run(folder, given):

@@ -2,7 +2,7 @@
 
     python -m tests.testdata.training_program FAMILY FOLDER '{"steps": 50, …}' [CPUS]
 
-Trains on the examples of `FOLDER/examples` (`write_examples`) and writes the weights
+Trains on the examples of `FOLDER/examples/Split-train` (`write_examples`) and writes the weights
 to `FOLDER/weights-<worker>.npz`. The last argument is the number of
 devices that the processor is to be parted into.
 """
@@ -129,7 +129,7 @@ def run(
     tf.config.experimental.enable_op_determinism()
     with devices.scope():
         model = build_model(family, config, tokenizer, seed=1)
-    files = [str(path) for path in sorted((folder / "examples").glob("*.gz"))]
+    files = [str(path) for path in sorted((folder / "examples/Split-train").glob("*.gz"))]
     spec = objective.feature_spec()
     batches = example_batches(files, training, spec, objective.streams, devices)
     train(model, objective, batches, training, folder / "run", devices=devices)
@@ -165,6 +165,7 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
     from models.examples import Serializer
     from models.objective import TokenizedDocument
     from models.registry import FAMILIES
+    from tests.testdata.example_files import index_files
     from tests.testdata.little_families import LITTLE
 
     family, little = FAMILIES[family_name], LITTLE[family_name]
@@ -173,7 +174,7 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
         config = dataclasses.replace(config, streams=streams)
     tokenizer = little.tokenizer()
     objective = family.build_objective(config, tokenizer)
-    (folder / "examples").mkdir(parents=True)
+    (folder / "examples/Split-train").mkdir(parents=True)
     for half in range(2):
         documents = []
         for number in range(half, _TEXTS, 2):
@@ -182,12 +183,15 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
             documents.append(TokenizedDocument.of(f"{number}", "paper", "en", ids))
         serializer = Serializer(objective.feature_spec())
         options = tf.io.TFRecordOptions("GZIP")
-        with tf.io.TFRecordWriter(str(folder / "examples" / f"{half}.gz"), options) as writer:
+        with tf.io.TFRecordWriter(
+            str(folder / "examples/Split-train" / f"{half}.gz"), options
+        ) as writer:
             for examples in objective.make_examples(
                 documents, np.random.default_rng(half), collections.Counter()
             ):
                 for text in serializer.serialize_columns(examples):
                     writer.write(text)
+    index_files([str(path) for path in sorted((folder / "examples/Split-train").glob("*.gz"))])
 
 
 def kill(processes: Sequence[subprocess.Popen[str]], how: signal.Signals) -> list[int]:
