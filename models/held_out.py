@@ -64,7 +64,9 @@ class HeldOutLoss:
             .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
-        names = {name for term in self._terms for name in (term.numerator, term.denominator)}
+        # In one order in all processes, which match their sums by the order they ask for them in; a
+        # set of strings has another order in each process.
+        names = sorted({n for term in self._terms for n in (term.numerator, term.denominator)})
 
         def of_replica(features: Features) -> dict[str, tf.Tensor]:
             given = model(features, training=False)
@@ -73,7 +75,7 @@ class HeldOutLoss:
         @tf.function(autograph=False)
         def sums(features: Features) -> dict[str, tf.Tensor]:
             found = devices.strategy.run(of_replica, args=(features,))
-            return {k: devices.strategy.reduce("SUM", v, axis=None) for k, v in found.items()}
+            return {k: devices.strategy.reduce("SUM", found[k], axis=None) for k in names}
 
         self._sums = sums
 

@@ -140,7 +140,8 @@ def _replica_step(
             (0, zeros, dict(state)),
             parallel_iterations=1,
         )
-        return found, {index: after[index] for index in changed}
+        # Sorted: replicas of other processes match what is summed by its order.
+        return found, {index: after[index] for index in sorted(changed)}
 
     def step(features: Features, asked: tf.Tensor) -> tuple[_Updates, dict[str, tf.Tensor]]:
         mask = features["padding_mask"]
