@@ -95,8 +95,8 @@ class OptimizerConfig(Settings, place="training.optimizer"):
         """Refuses what this kind of optimizer, or of schedule, does not look at."""
         own = _OWN[self.kind]
         for kind, fields in _OWN.items():
-            for field in fields.keys() - own.keys():
-                if getattr(self, field) is not None:
+            for field in fields:
+                if field not in own and getattr(self, field) is not None:
                     raise self._idle(field, f"the optimizer {self.kind}", f"kind={kind}")
         if self.bias_correction and self.kind == "adagrad":
             raise self._idle("bias_correction", "the optimizer adagrad", "kind=adamw")

@@ -64,18 +64,19 @@ class HeldOutLoss:
             .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
-        # In one order in all processes, which match their sums by the order they ask for them in; a
-        # set of strings has another order in each process.
-        names = sorted({n for term in self._terms for n in (term.numerator, term.denominator)})
+        # In the order of the terms: processes add these numbers up by position, and a set of
+        # strings has another order in each process.
+        names = dict.fromkeys(n for term in self._terms for n in (term.numerator, term.denominator))
+        self._names = list(names)
 
-        def of_replica(features: Features) -> dict[str, tf.Tensor]:
+        def of_replica(features: Features) -> tf.Tensor:
             given = model(features, training=False)
-            return {name: tf.reduce_sum(given[name]) for name in names}
+            return tf.stack([tf.reduce_sum(given[name]) for name in self._names])
 
         @tf.function(autograph=False)
-        def sums(features: Features) -> dict[str, tf.Tensor]:
+        def sums(features: Features) -> tf.Tensor:
             found = devices.strategy.run(of_replica, args=(features,))
-            return {k: devices.strategy.reduce("SUM", found[k], axis=None) for k in names}
+            return devices.strategy.reduce("SUM", found, axis=None)
 
         self._sums = sums
 
@@ -83,8 +84,8 @@ class HeldOutLoss:
         """The loss now."""
         totals: collections.Counter[str] = collections.Counter()
         for features in self._batches:
-            sums = self._sums(self._devices.spread(features, axis=0))
-            totals.update({name: float(value) for name, value in sums.items()})
+            sums = self._sums(self._devices.spread(features, axis=0)).numpy().tolist()
+            totals.update(dict(zip(self._names, sums, strict=True)))
         if not totals:
             raise ConfigError(
                 "there are not as many held-out examples as are computed at once",

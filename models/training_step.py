@@ -120,12 +120,12 @@ def _replica_step(
             name: tf.reshape(value, [config.accumulation, rows, *value.shape[1:]])
             for name, value in features.items()
         }
-        changed: set[str] = set()
+        changed: dict[str, None] = {}  # a set has another order in each process: see `_merged`
 
         def body(place: tf.Tensor, sums: Any, state: dict[str, tf.Tensor]) -> Any:
             part = {name: value[place] for name, value in parts.items()}
             *found, updates = gradients_of(part, totals, state)
-            changed.update(updates)
+            changed.update(dict.fromkeys(updates))
             # The parts' order decides the rounding.
             return place + 1, tf.nest.map_structure(tf.add, sums, found), {**state, **updates}
 
@@ -140,8 +140,7 @@ def _replica_step(
             (0, zeros, dict(state)),
             parallel_iterations=1,
         )
-        # Sorted: replicas of other processes match what is summed by its order.
-        return found, {index: after[index] for index in sorted(changed)}
+        return found, {index: after[index] for index in changed}
 
     def step(features: Features, asked: tf.Tensor) -> tuple[_Updates, dict[str, tf.Tensor]]:
         mask = features["padding_mask"]
@@ -238,7 +237,10 @@ def _apart(
 def _merged(
     before: tf.Tensor, after: tf.Tensor, total: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """The value of which each replica has changed some numbers, each number one replica at most."""
+    """The value of which each replica has changed some numbers, each number one replica at most.
+
+    Processes match their sums by the order in which they ask for them.
+    """
     changed = after != before
     numbers = total(tf.where(changed, after, tf.zeros_like(after)))
     return tf.where(total(tf.cast(changed, tf.float32)) > 0, numbers, before)

@@ -10,10 +10,11 @@ import tensorflow as tf
 from models import held_out
 from models.batches import example_batches
 from models.config import OptimizerConfig, TrainingConfig
+from models.devices import Devices
 from models.errors import ConfigError
 from models.examples import Serializer, parse
 from models.held_out import HeldOutLoss
-from models.objective import numeric_features
+from models.objective import Loss, numeric_features
 from models.registry import FAMILIES
 from models.training import train
 from tests.testdata.example_files import index_files
@@ -101,6 +102,32 @@ def test_the_loss_is_a_ratio_of_sums_in_numpy(
         count += mask.sum()
     assert held_out() == pytest.approx(squares / count, rel=1e-5)
     assert held_out() == held_out()  # no dropout
+
+
+def test_processes_add_up_the_sums_in_the_order_of_the_terms(
+    files: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever PYTHONHASHSEED is: in a set of strings numerators met another process's counts."""
+    names = [f"sum_{number}" for number in range(9)]
+    terms = [Loss(name, "count") for name in names]
+    objective = SummingObjective()
+    monkeypatch.setattr(objective, "losses", lambda: terms)
+    sums = {name: float(number) for number, name in enumerate(names)} | {"count": 100.0}
+
+    def model(features, training):
+        return {name: tf.constant([value]) for name, value in sums.items()}
+
+    devices = Devices()
+    reduced = []
+    monkeypatch.setattr(
+        devices.strategy, "reduce", lambda how, value, axis: reduced.append(value) or value
+    )
+    with monkeypatch.context() as eager:
+        eager.setattr(tf, "function", lambda **_: lambda function: function)
+        held_out = HeldOutLoss(model, objective, [str(tmp_path / "eval.gz")], CONFIG, devices)
+    held_out()
+    first, _ = reduced  # one sum over all devices for each batch
+    assert first.numpy().tolist() == [0.0, 100.0, *map(float, range(1, 9))]
 
 
 @pytest.mark.parametrize(
