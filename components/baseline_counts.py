@@ -1,7 +1,7 @@
-"""What the baselines and ELMo's bias start from: counts over all training examples, as files.
+"""Counts over all training examples, as files: the baselines and ELMo's bias are made of them.
 
-Each finished shard leaves its own; they are added up, which gives the same bytes on any runner and
-in any order. Training reads these files and never the examples for it.
+Each shard leaves its own counts, and their sums are written: the same bytes on any runner, in any
+order. Training reads these files, so it need not read the examples to count.
 """
 
 import os

@@ -46,7 +46,7 @@ def finish(
         known["sha256"] = [*map(sha256, temporary)]
         for made, path in zip(temporary, kept, strict=True):
             os.replace(made, path)
-        write_whole(told, [json.dumps(known)])  # who finds this finds the files whole
+        write_whole(told, [json.dumps(known)])  # last: where it exists, the files are whole
     for path, target in zip(kept, targets, strict=True):
         link_whole(path, target, scratch)
     return known, found

@@ -69,7 +69,7 @@ def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
     """Ops that TF Serving lacks, by the signature that reaches them (`""`: reached by none)."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    # Not public, and not in models/private_api.py, as this program imports nothing of ours.
+    # A private interface. It can't be in models/private_api.py: this program runs without our code.
     from tensorflow.python.framework import op_def_registry
 
     graph = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())

@@ -135,7 +135,7 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
     keras.utils.clear_session()  # of the models that this process built before
     training = from_json(TrainingConfig, job.training)
     config: Any = from_json(FAMILIES[job.family].config, job.model)
-    config.check_training(training)  # a tuner's candidate is of parts that nobody checked together
+    config.check_training(training)  # a tuner's candidate was checked only field by field
     with devices.scope():
         start = _fresh(job, training.seed, training.precision)
     if job.base_model:
@@ -248,9 +248,9 @@ def warm_start(model: keras.Model, saved_model: str) -> None:
 
 
 def _assert_all_used(model: keras.Model, weights: str) -> None:
-    """Sees to it that an exported model has no more weights than `model`, which reads all it has.
+    """Checks that an exported model has no weights that `model` lacks.
 
-    What is exported beside the model, as the baselines' tables are, is no weight of it.
+    Variables that are exported outside the model, such as the baselines' tables, are not weights.
     """
     names = tf.train.load_checkpoint(weights).get_variable_to_shape_map()
     saved = sum(name.startswith("model/") for name in names)

@@ -149,7 +149,7 @@ def following(pairs: Counts, vocabulary_size: int) -> np.ndarray:
 
 
 def _most_frequent(counts: np.ndarray, number: int) -> np.ndarray:
-    """Ascending places of the largest so many counts; of equal ones the first."""
+    """The positions of the `number` largest counts, ascending; of equal counts the first ones."""
     if len(counts) <= number:
         return np.arange(len(counts))
     least = np.partition(counts, len(counts) - number)[len(counts) - number]

@@ -1,7 +1,7 @@
 """Batches of training examples in an order that (seed, epoch) alone decide (law 5).
 
-The order is `models.example_order`'s: the number of processes has no part in it, and neither has
-how far a run had come. A process reads the lanes that its own rows come from, and no other file.
+`models.example_order` computes the order. It depends neither on the number of processes nor on
+where a run was interrupted. A process opens only the files that hold its rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Batches = Callable[[int, int], tf.data.Dataset]
 """(epoch, batches of it that were trained on) → features `{name: [rows, *shape]}` of this process's
 rows of each batch that is left, the same ones each time it is called."""
 
-_BATCHES_AT_ONCE = 32  # that a lane hands on, since threads that wait for each other cost time
+_BATCHES_AT_ONCE = (
+    32  # rows of a lane handed over at once: each hand-over between threads costs time
+)
 
 
 def example_batches(
@@ -96,7 +98,7 @@ def _rows(
     first: int,
     lengths: tf.Tensor | None,
 ) -> tf.data.Dataset:
-    """Serialized examples `[batches, rows of lanes]`, some batches a time, from a block on."""
+    """Serialized examples `[batches, rows of lanes]`, a few batches at a time, from a block on."""
     segments = [order.segments(lane, first) for lane in lanes]
     names = tf.constant([index.files[n] for each in segments for n in each.files], tf.string)
     skips = tf.constant(np.concatenate([each.skips for each in segments]), tf.int64)
@@ -108,7 +110,6 @@ def _rows(
 
     def of_lane(number: tf.Tensor) -> tf.data.Dataset:
         parts = slice(edges[number], edges[number + 1])
-
         lane = number + lanes.start
 
         def in_turn(block: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:

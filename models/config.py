@@ -46,7 +46,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "lamb": _ADAMS,
     "adagrad": {"initial_accumulator": 1.0},
 }
-"""By kind of optimizer: the settings that it alone has, with their values where none is given."""
+"""For each kind of optimizer the settings that not all kinds have, with their default values."""
 _LONGEST_WARMUP = 10_000
 
 
@@ -54,8 +54,8 @@ _LONGEST_WARMUP = 10_000
 class OptimizerConfig(Settings, place="training.optimizer"):
     """By default AdamW as google-research/bert has it; see models/optimizer.py.
 
-    A setting that not all kinds have is None by default, which stands for the kind's own value. To
-    give it to a kind that does not have it is an error.
+    A setting that only some kinds have is None by default, which means that kind's own default. It
+    is an error to set it for a kind that does not have it.
     """
 
     kind: Literal["adamw", "lamb", "adagrad"] = "adamw"
@@ -68,7 +68,7 @@ class OptimizerConfig(Settings, place="training.optimizer"):
     decay: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate goes from its peak to `final_learning_rate`, if it does."""
     final_learning_rate: NonNegativeFloat = 0.0
-    """The rate at the last step; a constant rate has no other than its peak."""
+    """The rate at the last step. Not to be set with a constant rate."""
     weight_decay: NonNegativeFloat | None = None
     """Decoupled weight decay of AdamW and LAMB. None: 0.01."""
     not_decayed: tuple[str, ...] | None = None
@@ -114,7 +114,7 @@ class OptimizerConfig(Settings, place="training.optimizer"):
         )
 
     def resolved(self, steps: int) -> OptimizerConfig:
-        """The same for a training of so many steps, with numbers in the place of None."""
+        """The configuration for a training of `steps` steps, with numbers instead of None."""
         own: dict[str, Any] = {
             **_OWN[self.kind],
             "warmup_steps": min(steps // 10, _LONGEST_WARMUP),
@@ -214,7 +214,7 @@ class TrainingConfig(Settings, place="training"):
     patience: NonNegativeInt = 0
     """Looks in a row without a better loss, after which training ends early; 0: it never does."""
     shuffle_buffer: PositiveInt = 20_000
-    """Examples that the order is drawn among; as many more are read ahead."""
+    """Examples that are shuffled together. As many more are read ahead."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
 
     def check(self) -> None:
@@ -256,7 +256,7 @@ class TrainingConfig(Settings, place="training"):
 
 
 def equal_rows(batch_size: int, accumulation: int, replicas: int) -> int:
-    """Rows of a batch that a replica computes at once, as many as each other one.
+    """Rows of a batch that each replica computes at once.
 
     Args:
         batch_size: rows of the batch.

@@ -1,6 +1,6 @@
 """Sparse counts of integers: how often each of many keys occurs, added up in bounded memory.
 
-Counts are additive, so that whoever adds them, in whatever order, comes to the same arrays.
+Counts are additive: the result is the same in whatever order they are added.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Which examples make up each batch of an epoch: arithmetic on counts, without opening a file.
+"""Which examples each batch of an epoch holds, computed from counts without opening a file.
 
-An epoch's files come in an order that is drawn, and their examples, end to end, are cut into lanes
-of equal length. Every batch takes as many rows of each lane. A lane is read from its beginning to
-its end, in blocks whose examples are put into an order that is drawn too; all draws are keyed by
-(seed, epoch, block, lane). So the place of batch n is known before anything is read, and a process
-reads the lanes that its own rows come from.
+The files of an epoch are permuted, and their examples, one file after the other, are cut into lanes
+of equal length. Every batch takes the same number of rows from each lane. A lane is read from its
+beginning to its end, in blocks that are shuffled. All draws are keyed by seed, epoch, block
+and lane. So the start of batch n is known before anything is read, and a process reads only the
+lanes that hold its rows.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class EpochOrder:
             drawn inside them, as streams are.
 
     Attributes:
-        batches: of the epoch. Up to `batch_size - 1` examples are left out, before the first and
-            behind the last, as it is drawn.
-        lanes: of a batch.
-        rows: of each lane in a batch.
-        block: batches of a block; the last one may have fewer.
+        batches: batches of the epoch. Up to `batch_size - 1` examples are left out, a random part
+            of them before the first batch and the others after the last.
+        lanes: lanes that a batch takes rows from.
+        rows: rows that a batch takes from each lane.
+        block: batches of a block; the last block may have fewer.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class EpochOrder:
         examples: tf.Tensor,
         lengths: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Where a block's rows stand among the examples that are read of a lane for it, in graph.
+        """The positions of a block's rows among the examples that a lane has for the block.
 
-        Not in Python: tf.data's threads would wait for the interpreter, and it for them.
+        This is graph code: with a Python function in its place tf.data stalled at times.
 
         Args:
             lane, block: int64 scalars.
@@ -160,7 +160,7 @@ class EpochOrder:
 
 
 def _drawn(number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """The numbers below `number` in an order that a seed decides, int32."""
+    """A random permutation of the numbers below `number`, decided by the seed, int32."""
     keys = tf.random.stateless_uniform(
         [number], seed, minval=None, maxval=None, dtype=tf.int64, alg=_DRAWN_BY
     )

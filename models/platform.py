@@ -1,8 +1,8 @@
 """What a training computes on, and how: the device, the processor, oneDNN, XLA.
 
-None of this changes more than rounding, so it is in no fingerprint and in no key: a training goes
-on wherever its checkpoints are found. But rounding is enough to change the weights' bytes. So what
-was chosen is told in the log, and `platform.jsonl` beside the training's figures keeps it.
+All of this changes only rounding, so it is in no fingerprint and in no key: training can be resumed
+on another machine. But rounding changes the weights' bytes. So the log says what was chosen, and
+`platform.jsonl` in the folder of the training's metrics records it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Measured were models of about one and thirty million."""
 
 @dataclasses.dataclass(frozen=True)
 class Platform:
-    """What some steps of a training were computed on.
+    """What the steps of a training, or some of them, were computed on.
 
     Attributes:
-        first_step: the steps that went before.
+        first_step: the number of steps before these.
         processor: its name.
         flags: those of its instruction sets that matter.
         device: CPU, GPU or TPU.
@@ -56,7 +56,7 @@ class Platform:
     tensorflow: str
 
     def __str__(self) -> str:
-        """In a line, for the log and the report."""
+        """One line, for the log and the report."""
         several = f"{self.replicas} × " if self.replicas > 1 else ""
         flags = f" ({', '.join(self.flags)})" if self.flags else ""
         return (
@@ -72,7 +72,7 @@ def with_xla_chosen(
     model: keras.Model,
     devices: Devices,
 ) -> TrainingConfig:
-    """The configuration with True or False in the place of `jit_compile`'s "auto".
+    """The configuration with `jit_compile`'s "auto" replaced by True or False.
 
     Args:
         xla_pays_on: of the family; see `models.objective.Family`.
@@ -91,7 +91,7 @@ def with_xla_chosen(
 
 
 def platform(first_step: int, config: TrainingConfig, devices: Devices) -> Platform:
-    """What the steps from `first_step` on are computed on, `jit_compile` being chosen."""
+    """The platform of the steps after `first_step`; `jit_compile` has been resolved."""
     processor, device = Processor.here(), _device(devices)
     return Platform(
         first_step=first_step,
@@ -106,14 +106,14 @@ def platform(first_step: int, config: TrainingConfig, devices: Devices) -> Platf
 
 
 def keep_platform(logs: pathlib.Path, new: Platform) -> None:
-    """Tells of the platform, and writes it into `platform.jsonl` where it is another than before.
+    """Logs the platform, and adds it to `platform.jsonl` if it differs from the one before.
 
-    What was computed after `new.first_step` is not in the checkpoint and is computed again, so its
-    lines go.
+    Steps after `new.first_step` are not in the checkpoint and are computed again, so their lines
+    are removed.
 
     Args:
         logs: the folder of the training's figures.
-        new: of the steps that come now.
+        new: the platform of the steps that follow.
     """
     _log.info("on %s", new)
     path = logs / PLATFORM_FILE
@@ -123,8 +123,8 @@ def keep_platform(logs: pathlib.Path, new: Platform) -> None:
     else:
         if before:
             _log.warning(
-                "the first %d steps were computed on %s: the weights are those of either but for "
-                "rounding",
+                "the first %d steps were computed on %s: the weights may differ by rounding from "
+                "those of a single platform",
                 new.first_step,
                 before[-1],
             )
@@ -139,10 +139,10 @@ def keep_platform(logs: pathlib.Path, new: Platform) -> None:
 
 
 def read_platforms(path: pathlib.Path) -> list[Platform]:
-    """What a training was computed on, in the order of its steps; nothing where nothing is kept.
+    """The platforms of a training, in the order of its steps; empty if there is no such file.
 
     Raises:
-        ConfigError: a line is not one of ours.
+        ConfigError: a line does not describe a platform.
     """
     if not path.exists():
         return []

@@ -1,9 +1,8 @@
-"""All that is used of Keras and TensorFlow and is not part of their public interface.
+"""The private interfaces of Keras and TensorFlow that this code uses.
 
-Each function says what it does and why no public way does it. `tests/models/private_api_test.py`
-names what is gone when a new version of a library lacks it; `tests/house_test.py` finds private
-names that are used elsewhere. One more use is in `components/serving_probe.py`, which may import
-nothing of ours.
+Each function says why no public interface will do. If a new version of a library lacks one,
+`tests/models/private_api_test.py` names it. `tests/house_test.py` rejects private names elsewhere.
+The one exception is `components/serving_probe.py`, which has to run without this code.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ _SEED = "seed_generator_state"  # the name that Keras gives to it
 
 
 def take_gradients_as_summed(optimizer: keras.optimizers.Optimizer) -> None:
-    """Keeps the optimizer from summing gradients over replicas, as they are summed already.
+    """Stops the optimizer from summing gradients over replicas: they are already summed.
 
-    Keras's optimizers always sum them, behind the clipping; public arguments only say how.
+    Keras's optimizers always sum them, after clipping; public arguments only say how.
     """
     optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
 
 
 def variable_key(optimizer: keras.optimizers.Optimizer, variable: Any) -> Hashable:
-    """What tells an optimizer's variables apart.
+    """A key for a variable in an optimizer.
 
-    `update_step` is given TensorFlow's variables, which are not Keras's and have other names.
+    `update_step` gets TensorFlow variables, whose names differ from the Keras variables' names.
     """
     return optimizer._var_key(variable)
 

@@ -1,6 +1,6 @@
-"""What the processor can do, and whether TensorFlow is to compute with oneDNN on it.
+"""The processor's instruction sets, and whether TensorFlow should use oneDNN on it.
 
-TensorFlow reads the variable once, when it is imported, so who trains or serves decides before. The
+TensorFlow reads the environment variable once, at its import, so the choice is made before. The
 measurements are in docs/decisions/0026-onednn-and-xla-by-measurement.md.
 """
 
@@ -16,16 +16,16 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """The environment variable that switches oneDNN on (1) or off (0) in TensorFlow."""
 
 Purpose = Literal["training", "serving"]
-"""Large batches, evaluated or trained on; or answers to a few texts at a time."""
+"""Training and evaluation in large batches, or requests of a few texts."""
 
 DeviceKind = Literal["CPU", "CPU with oneDNN", "CPU, small model", "GPU", "TPU"]
-"""Kinds of devices between which it differs whether XLA makes a training step faster."""
+"""The kinds of devices for which the choice of XLA is made separately."""
 
 _TOLD = (
     "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16",
 )  # fmt: skip
-# With one of these TensorFlow switches oneDNN on by itself: tensorflow/core/util/port.cc.
+# With one of these TensorFlow uses oneDNN by default: tensorflow/core/util/port.cc.
 _ON_BY_ITSELF = {
     "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16",
 }  # fmt: skip
@@ -45,7 +45,7 @@ class Processor:
 
     @classmethod
     def here(cls) -> Processor:
-        """This machine's; nothing is known of one outside Linux."""
+        """This machine's processor; without name and flags where there is no `/proc/cpuinfo`."""
         path = pathlib.Path("/proc/cpuinfo")
         return cls.of(path.read_text(encoding="utf-8")) if path.exists() else cls()
 
@@ -65,21 +65,21 @@ class Processor:
 
     @property
     def onednn_by_itself(self) -> bool:
-        """Whether TensorFlow computes with oneDNN where nobody has decided."""
+        """Whether TensorFlow uses oneDNN by default."""
         return not _ON_BY_ITSELF.isdisjoint(self.flags)
 
     def onednn(self, purpose: Purpose) -> bool | None:
-        """Whether oneDNN is faster; None where nobody has measured."""
+        """Whether oneDNN is faster; None where that was not measured."""
         if self.onednn_by_itself:
             return True
         return purpose == "training" if "avx2" in self.flags else None
 
 
 def choose_onednn(purpose: Purpose) -> None:
-    """Decides on oneDNN for this process and those that it starts.
+    """Chooses oneDNN or not for this process and those that it starts.
 
-    Whoever has set the variable has decided already. Where TensorFlow is imported nothing can be
-    decided any more, and the processes that are started compute as this one does.
+    Does nothing if the variable is set, or if TensorFlow is already imported: then it is too late
+    for this process, and the processes that it starts should compute as it does.
     """
     if ONEDNN in os.environ or "tensorflow" in sys.modules:
         return
@@ -89,7 +89,7 @@ def choose_onednn(purpose: Purpose) -> None:
 
 
 def onednn_is_on() -> bool:
-    """Whether TensorFlow computes with oneDNN on this machine's processor."""
+    """Whether TensorFlow uses oneDNN in this process."""
     given = os.environ.get(ONEDNN, "").lower()
     if given in ("0", "1", "false", "true"):
         return given in ("1", "true")

@@ -1,9 +1,9 @@
-"""The base of every configuration: what a value may be is checked when the value is set.
+"""The base of every configuration: a value is checked when it is set.
 
-A bound on one number stands in its field's annotation, as pydantic has it. A rule about several
-fields stands in the `check` of the smallest configuration that has them all. Both hold however a
-configuration is made: by a recipe, by `dataclasses.replace`, by `--set`, or from JSON. Nothing here
-imports TensorFlow, so a command refuses a bad setting before it loads anything.
+The bound on a number is a pydantic annotation of its field. A rule about several fields is in the
+`check` of the smallest configuration that has them all. Both apply however a configuration is made:
+by a recipe, by `dataclasses.replace`, by `--set`, or from JSON. Nothing here imports TensorFlow, so
+a command refuses a bad setting before it loads anything.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 class Settings:
     """Base of the frozen dataclasses that configure something.
 
-    A subclass says where its fields stand in the whole configuration:
-    `class OptimizerConfig(Settings, place="training.optimizer")`. Errors name a field by that place
-    and its own name, which is how `--set` spells it.
+    A subclass gives the path of its fields in the whole configuration:
+    `class OptimizerConfig(Settings, place="training.optimizer")`. Errors name a field by that path
+    and its own name, as `--set` spells it.
 
     Raises:
         ConfigError: a value has the wrong type, is out of its bounds or is not finite, or two
@@ -55,7 +55,7 @@ class Settings:
         """Checks what concerns more than one field; each field is within its own bounds.
 
         Raises:
-            ConfigError: two values do not go together, or one has no effect beside another.
+            ConfigError: two values contradict each other, or one makes another ineffective.
         """
 
     def refused(self, field: str, what: str, remedy: str) -> ConfigError:

@@ -34,8 +34,8 @@ _CACHED = "A cached execution %d is used."
 def quiet_imports() -> None:
     """Keeps what TensorFlow and its libraries say when they are imported off the terminal.
 
-    For commands that answer a question and have no log file; call it before the import. What they
-    ask a model are few texts at a time, so oneDNN is chosen for these.
+    For commands that answer a question and have no log file; call it before the import. It also
+    chooses oneDNN or not, for requests of a few texts.
     """
     choose_onednn("serving")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -171,8 +171,12 @@ def _history(history: RunHistory, last: str) -> list[Version]:
 def _answers(
     nodes: Mapping[str, NodeRecord], layers: int
 ) -> tuple[list[Prediction], WordVectors | None]:
-    """What the exported model, of so many layers, says to prompts of ours, and its vectors of an
-    ambiguous word."""
+    """The exported model's answers to example prompts, and its vectors of an ambiguous word.
+
+    Args:
+        nodes: the run's nodes.
+        layers: layers of the model.
+    """
     folder = _uri(nodes, "Trainer", "model")
     if folder is None:
         return [], None

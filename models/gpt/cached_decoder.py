@@ -1,9 +1,9 @@
 """The decoder one token at a time: keys and values of earlier tokens are kept in a cache.
 
-KerasHub's layers can do this too, but append to their cache by `XlaDynamicUpdateSlice`, which
-TensorFlow compiles anew for every shape on a CPU or GPU and never forgets; a server meets thousands
-of shapes. So the same mathematics is written here in ordinary TensorFlow operations over the same
-weights; see docs/decisions/0021-cached-attention.md.
+KerasHub's layers can do this too, but append to their cache by `XlaDynamicUpdateSlice`. On a CPU or
+GPU TensorFlow compiles that operation for every new shape and keeps the program, and a server meets
+thousands of shapes. So the same mathematics is written here in ordinary TensorFlow operations over
+the same weights; see docs/decisions/0021-cached-attention.md.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def generate(
         counts: tf.Tensor,
         cache: Cache,
     ) -> tuple:
-        # A row that has ended goes on where it is, and nobody sees what it computes.
+        # A row that has ended is computed at its last position, and its tokens are not used.
         positions = tf.minimum(first + index - 1, last - 1)
         logits, cache = cached.step(token, positions, cache)
         return index + 1, *extend(index, logits, texts, reasons, counts), cache

@@ -43,7 +43,7 @@ def learn_merges(
     while queue and len(names) < room:
         count, pair = heapq.heappop(queue)
         now = counts.get(pair, 0)
-        if now != -count:  # counts that fell stay in the queue until they come up
+        if now != -count:  # the count has fallen since it was queued
             if now:
                 heapq.heappush(queue, (-now, pair))
             continue
@@ -78,7 +78,7 @@ class _Chains:
         letters = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
         lengths = np.fromiter(map(len, words), np.int64, len(words))
         known = np.array([ord(letter) for letter in alphabet], np.uint32)
-        # Behind the last place is one that stands for no symbol, at either end of a word.
+        # One more place, after the last, means "no neighbour" at either end of a word.
         self._end = len(letters)
         self._symbols = np.append(np.searchsorted(known, letters), -1)
         self._weights = np.repeat(np.fromiter(words.values(), np.int64, len(words)), lengths)
