@@ -276,3 +276,20 @@ def equal_rows(batch_size: int, accumulation: int, replicas: int) -> int:
             remedy=f"make training.batch_size a multiple of {replicas * accumulation}",
         )
     return rows
+
+
+def check_heads(backbone: Settings, width: int, heads: int) -> None:
+    """Checks that the attention heads of a Transformer can share its width equally.
+
+    Args:
+        backbone: the configuration that has both, as `width` and `heads`.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    if width % heads:
+        raise backbone.refused(
+            "width",
+            f"a width of {width} is not a multiple of the {heads} attention heads",
+            f"give a width that {backbone.place}.heads divides",
+        )

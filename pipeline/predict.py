@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from models.errors import ConfigError
@@ -78,7 +78,7 @@ def predict(
 
     Raises:
         ConfigError: no texts, an odd number of texts for pairs, a text without [MASK], a setting of
-            `generate` out of its range.
+            `generate` out of its range, or a model that does not answer the task as asked.
     """
     check_texts(task, texts)
     check_generation(generation)
@@ -90,41 +90,34 @@ def predict(
     name = "hidden_states" if task == "embed" else task.replace("-", "_")
     if name not in signatures:
         raise ConfigError(f"the model does not answer {task}", where=str(folder))
-    if task == "next-sentence":
-        outputs = signatures[name](first=tf.constant(texts[::2]), second=tf.constant(texts[1::2]))
-        shares = outputs["probability"].numpy()
-        return [
-            {"first": first, "second": second, "probability": float(share)}
-            for first, second, share in zip(texts[::2], texts[1::2], shares, strict=True)
-        ]
-    if task == "generate":
-        settings = {
-            field: [value] * len(texts) for field, value in dataclasses.asdict(generation).items()
-        }
-        kinds = {"length": tf.int32, "top_k": tf.int32, "seed": tf.int64}
-        arguments = {
-            field: tf.constant(values, kinds.get(field)) for field, values in settings.items()
-        }
-        outputs = signatures[name](prompt=tf.constant(texts), **arguments)
-        return [
-            {
-                "prompt": text,
-                "text": outputs["text"].numpy()[row].decode(),
-                "token_count": int(outputs["token_count"][row]),
-                "finish_reason": outputs["finish_reason"].numpy()[row].decode(),
-                "prompt_tokens_cut": int(outputs["prompt_tokens_cut"][row]),
-            }
-            for row, text in enumerate(texts)
-        ]
-    given = {"texts": tf.constant(texts)}
-    if task == "embed":
-        given["layers"] = tf.fill([len(texts), 1], -1)
+    given = _arguments(task, texts, generation)
     outputs = {key: value.numpy() for key, value in signatures[name](**given).items()}
-    if task == "score":
-        return [_scored(text, outputs, row) for row, text in enumerate(texts)]
-    if task == "fill-mask":
-        return [_filled(text, outputs, row) for row, text in enumerate(texts)]
-    return [_embedded(text, outputs, row) for row, text in enumerate(texts)]
+    asked = texts[::2] if task == "next-sentence" else texts
+    try:
+        return [_READ[task](texts, outputs, row) for row in range(len(asked))]
+    except KeyError as error:
+        raise ConfigError(
+            f"the model's answer to {task} has no {error}",
+            where=str(folder),
+            remedy="another version of this program exported the model: run the pipeline again",
+        ) from error
+
+
+def _arguments(task: Task, texts: Sequence[str], generation: Generation) -> dict[str, Any]:
+    """What the task's signature is called with."""
+    import tensorflow as tf
+
+    if task == "next-sentence":
+        return {"first": tf.constant(texts[::2]), "second": tf.constant(texts[1::2])}
+    if task == "embed":
+        return {"texts": tf.constant(texts), "layers": tf.fill([len(texts), 1], -1)}
+    if task == "generate":
+        kinds = {"length": tf.int32, "top_k": tf.int32, "seed": tf.int64}
+        settings = dataclasses.asdict(generation).items()
+        return {"prompt": tf.constant(texts)} | {
+            field: tf.constant([value] * len(texts), kinds.get(field)) for field, value in settings
+        }
+    return {"texts": tf.constant(texts)}
 
 
 def check_texts(task: Task, texts: Sequence[str]) -> None:
@@ -169,7 +162,25 @@ def check_generation(generation: Generation) -> None:
             )
 
 
-def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
+def _paired(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:
+    return {
+        "first": texts[2 * row],
+        "second": texts[2 * row + 1],
+        "probability": float(outputs["probability"][row]),
+    }
+
+
+def _continued(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:
+    return {
+        "prompt": texts[row],
+        "text": outputs["text"][row].decode(),
+        "token_count": int(outputs["token_count"][row]),
+        "finish_reason": outputs["finish_reason"][row].decode(),
+        "prompt_tokens_cut": int(outputs["prompt_tokens_cut"][row]),
+    }
+
+
+def _filled(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:
     count = int(outputs["mask_count"][row])
     masks = [
         [
@@ -182,28 +193,38 @@ def _filled(text: str, outputs: Any, row: int) -> dict[str, Any]:
     ]
     cut = range(count + 1, count + 1 + int(outputs["cut_mask_count"][row]))
     return {
-        "text": text,
+        "text": texts[row],
         "masks": masks,
         "cut_masks": list(cut),
         "token_limit": int(outputs["token_limit"][row]),
     }
 
 
-def _embedded(text: str, outputs: Any, row: int) -> dict[str, Any]:
+def _embedded(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:
     real = int(outputs["padding_mask"][row].sum())
     return {
-        "text": text,
+        "text": texts[row],
         "tokens": [token.decode() for token in outputs["tokens"][row][:real]],
         "vectors": outputs["hidden_states"][row, 0, :real].tolist(),
     }
 
 
-def _scored(text: str, outputs: Any, row: int) -> dict[str, Any]:
+def _scored(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:
     count = int(outputs["token_count"][row])
     return {
-        "text": text,
+        "text": texts[row],
         "total": float(outputs["total"][row]),
         "perplexity": float(outputs["perplexity"][row]),
         "tokens": [token.decode() for token in outputs["tokens"][row][:count]],
         "log_probabilities": outputs["log_probabilities"][row][:count].tolist(),
     }
+
+
+_READ: Mapping[Task, Callable[[Sequence[str], Any, int], dict[str, Any]]] = {
+    "fill-mask": _filled,
+    "next-sentence": _paired,
+    "embed": _embedded,
+    "score": _scored,
+    "generate": _continued,
+}
+"""An answer in plain values: of all texts, the signature's outputs and the answer's number."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.config import Activation, TrainingConfig
+from models.config import Activation, TrainingConfig, check_heads
 from models.settings import Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
 
@@ -39,12 +39,7 @@ class GptBackboneConfig(Settings, place="model.backbone"):
 
     def check(self) -> None:
         """Refuses heads of unequal width."""
-        if self.width % self.heads:
-            raise self.refused(
-                "width",
-                f"a width of {self.width} is not a multiple of the {self.heads} attention heads",
-                "give a width that model.backbone.heads divides",
-            )
+        check_heads(self, self.width, self.heads)
 
 
 SIZES: Mapping[str, GptBackboneConfig] = {

@@ -154,6 +154,21 @@ def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
     assert (answers[1]["token_count"], answers[1]["finish_reason"]) == (3, "length")
 
 
+class OlderParrot(tf.Module):
+    """Answers as a model does that was exported before answers had a further output."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
+    def score(self, texts):  # type: ignore[no-untyped-def]
+        return {"total": tf.fill([tf.size(texts)], -2.0)}
+
+
+def test_an_answer_that_lacks_an_output_is_an_error_with_a_remedy(tmp_path: pathlib.Path) -> None:
+    older = OlderParrot()
+    tf.saved_model.save(older, str(tmp_path / "1"), signatures={"score": older.score})
+    with pytest.raises(ConfigError, match=r"answer to score has no '\w+'"):
+        predict(tmp_path / "1", "score", ["a b"])
+
+
 def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="no model has been pushed"):
         newest_version(tmp_path)
