@@ -1,7 +1,9 @@
 """How fast `generate` answers beside transformers, and what a thousand different shapes cost.
 
-    python -m benchmarks.generation_benchmark race [--batch 1 8] [--rounds 5]
-    python -m benchmarks.generation_benchmark shapes
+    python -m benchmarks.generation_benchmark [race] [--batch 1 8] [--rounds 5]
+    python -m benchmarks.generation_benchmark [shapes]
+
+Without a name it measures both.
 
 `race`: GPT-2 small (124 million random weights, float32), prompts of 30 tokens, 32 new ones, the
 likeliest each time. Ours is `models.gpt.generation` in one TensorFlow function
@@ -39,7 +41,7 @@ _WARM_UP = 50
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("race", "shapes"))
+    parser.add_argument("what", nargs="?", choices=("race", "shapes"), help="default: both")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
     parser.add_argument("--calls", type=int, default=3, help="of a turn")
@@ -50,10 +52,10 @@ def main() -> None:
         onednn = int(bool(Processor.here().onednn("serving")))
     os.environ[ONEDNN] = str(onednn)  # the sides inherit it
     print_processor()
-    if options.what == "race":
+    if options.what != "shapes":
         for batch in options.batch:
             _race(batch, options.rounds, options.calls)
-    else:
+    if options.what != "race":
         with contextlib.ExitStack() as ending:
             side = _ours(ending, "shapes", 0)
             _report_shapes(side.told["calls"])
