@@ -31,7 +31,7 @@ from benchmarks.training_batches import (
     batches,
 )
 from models.bert.config import BertBackboneConfig, BertObjectiveConfig
-from models.config import OptimizerConfig, TrainingConfig
+from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.devices import Devices
 from models.elmo.config import ElmoBackboneConfig, ElmoObjectiveConfig
 from models.gpt.config import GptBackboneConfig, GptObjectiveConfig
@@ -56,15 +56,24 @@ def main() -> None:
     if options.bf16:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     shape = (SMALL_SHAPES if options.small else SHAPES)[options.family]
+    shape = dataclasses.replace(
+        shape, batch=options.batch or shape.batch, layers=options.layers or shape.layers
+    )
+    devices = Devices(DevicesConfig(rematerialize=options.rematerialize))
     model, objective = build(options.family, shape)
     config = TrainingConfig(batch_size=shape.batch, optimizer=OPTIMIZERS[options.family])
     pays_on = FAMILIES[options.family].xla_pays_on
-    chosen = with_xla_chosen(config, pays_on, model, Devices()).jit_compile
+    chosen = with_xla_chosen(config, pays_on, model, devices).jit_compile
     jit = chosen if options.jit is None else bool(options.jit)
     config = dataclasses.replace(config, jit_compile=jit)
-    step = compile_step(model, objective, config)
+    step = compile_step(model, objective, config, devices)
     data = [
-        {name: tf.constant(value)[tf.newaxis] for name, value in batch.items()}
+        {
+            name: value[tf.newaxis]
+            for name, value in objective.prepare(
+                {name: tf.constant(value) for name, value in batch.items()}, shape.batch
+            ).items()
+        }
         for batch in batches(options.family, options.batches, shape)
     ]
     begun = time.perf_counter()
@@ -102,12 +111,12 @@ def build(family: str, shape: Shape) -> tuple[keras.Model, Objective]:
 
 
 def compile_step(
-    model: keras.Model, objective: Objective, config: TrainingConfig
+    model: keras.Model, objective: Objective, config: TrainingConfig, devices: Devices
 ) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
     """The step that `models.training.train` runs, of features `[1, batch, …]`."""
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
-    steps = compile_steps(model, objective, optimizer, config, Devices())
+    steps = compile_steps(model, objective, optimizer, config, devices)
     return lambda batch: steps(batch, False)
 
 
@@ -126,7 +135,7 @@ def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
         )
     return (
         ElmoBackboneConfig(
-            filters=SMALL_ELMO_FILTERS if shape in SMALL_SHAPES.values() else ELMO_FILTERS,
+            filters=SMALL_ELMO_FILTERS if shape.units < 1_000 else ELMO_FILTERS,
             highways=1,
             layers=shape.layers,
             units=shape.units,
@@ -146,6 +155,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--small", action="store_true", help="a model of a demo's size")
     parser.add_argument("--bf16", action="store_true", help="mixed precision")
+    parser.add_argument("--batch", type=int, help="rows of a batch")
+    parser.add_argument("--layers", type=int, help="of the model")
+    parser.add_argument("--rematerialize", action="store_true", help="devices.rematerialize")
     return parser.parse_args()
 
 

@@ -176,7 +176,9 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
     model, objective, tokenizer = begin(job, devices)
     training = with_xla_chosen(training, FAMILIES[job.family].xla_pays_on, model, devices)
     spec = objective.feature_spec()
-    batches = example_batches(job.train_files, training, spec, objective.streams, devices)
+    batches = example_batches(
+        job.train_files, training, spec, objective.streams, devices, objective.prepare
+    )
     held_out = None
     if training.held_out_steps:
         held_out = HeldOutLoss(model, objective, job.eval_files, training, devices)

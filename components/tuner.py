@@ -211,7 +211,9 @@ class TrialTuner(base_tuner.BaseTuner):
         pays_on = FAMILIES[job.family].xla_pays_on
         training = with_xla_chosen(training, pays_on, model, self._devices)
         spec = objective.feature_spec()
-        batches = example_batches(job.train_files, training, spec, objective.streams, self._devices)
+        batches = example_batches(
+            job.train_files, training, spec, objective.streams, self._devices, objective.prepare
+        )
         train(model, objective, batches, training, folder, devices=self._devices)
         judged = dataclasses.replace(training, batch_size=self._batch_size)
         return HeldOutLoss(model, objective, job.eval_files, judged, self._devices)()

@@ -33,6 +33,7 @@ def example_batches(
     spec: FeatureSpec,
     streams: int | None = None,
     devices: Devices | None = None,
+    prepare: Callable[[Features, int], Features] | None = None,
 ) -> Batches:
     """Batches for a training run.
 
@@ -49,13 +50,14 @@ def example_batches(
             `config.batch_size` divides them. A batch's rows are then streams of one file, which
             every process reads, each parsing its own rows.
         devices: whose rows are wanted; None: all rows.
+        prepare: see `Objective.prepare`.
 
     Raises:
         ConfigError: the batch does not come out even on the devices, or the files have no index.
     """
     spec = numeric_features(spec)
     devices = devices or Devices()
-    devices.rows_at_once(config.batch_size, config.accumulation)
+    at_once = devices.rows_at_once(config.batch_size, config.accumulation)
     rows = devices.own_rows(config.batch_size)
     index = read_index(files)
 
@@ -81,6 +83,8 @@ def example_batches(
             parsed = texts.skip(skipped).map(
                 lambda serialized: parse(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE
             )
+        if prepare:
+            parsed = parsed.map(lambda batch: prepare(batch, at_once), tf.data.AUTOTUNE)
         return parsed.prefetch(tf.data.AUTOTUNE)
 
     return batches

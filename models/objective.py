@@ -176,6 +176,18 @@ class Objective(Protocol):
             held_out: whether the examples are for evaluation, which uses each document once.
         """
 
+    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
+        """What the model reads of a batch in training, made on the host while examples are read.
+
+        Args:
+            features: as examples hold them, `[batch, *shape]`.
+            rows: rows that are computed at once, next to each other; they divide the batch.
+
+        Returns:
+            Tensors `[batch, …]`, with the features that `denominators` reads and `padding_mask`
+            as they were.
+        """
+
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
         """An example in words, without padding: a row for each direction that it is read in."""
 

@@ -91,6 +91,10 @@ class BertObjective:
             documents, config, self.special_ids, self._goes_on, rng, tally
         )
 
+    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
+        """The features as they are."""
+        return features
+
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
         """See `models.bert.examples.spell`."""
         return [examples.spell(example, tokenizer.vocabulary, self.special_ids)]

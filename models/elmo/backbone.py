@@ -13,9 +13,10 @@ import keras
 import tensorflow as tf
 
 from models.elmo.config import ElmoBackboneConfig
+from models.elmo.distinct import DistinctWords, find
 from models.elmo.lstm import DIRECTIONS, ElmoLstm, State, zero_state
 from models.private_api import compiled_by_xla
-from models.tokenizers.character import CHARACTERS, PADDING, WORD_LENGTH
+from models.tokenizers.character import CHARACTERS, WORD_LENGTH
 from models.tokenizers.tokenizer import Tokenizer
 
 _CARRY_BIAS = -2.0  # a highway layer starts by letting most of its input through
@@ -105,24 +106,37 @@ class TokenLayer(keras.layers.Layer):
         self.projection = _dense(filters, config.projection, "projection")
         self.built = True
 
-    def call(self, character_ids: tf.Tensor) -> tf.Tensor:
-        """Vectors of words, `[…, 50]` → `[…, projection]`.
+    def call(
+        self,
+        character_ids: tf.Tensor,
+        places: tf.Tensor | None = None,
+        sizes: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Vectors of words, int32 `[…, 50]` → `[…, projection]`, or of a `DistinctWords`.
 
         Each distinct word is computed once, and of its padding only as much as tells it from more;
-        XLA, which has to know every shape, computes all of them whole.
+        XLA, which has to know every shape, computes all that it is given.
+
+        Args:
+            character_ids: the words, or `DistinctWords.characters`.
+            places, sizes: `DistinctWords.places`, of any shape `[…]`, and its `sizes`.
         """
-        shape = tf.shape(character_ids)[:-1]
+        if places is not None:
+            return self._of_distinct(DistinctWords(character_ids, places, sizes))
         rows = tf.reshape(character_ids, [-1, WORD_LENGTH])
-        if compiled_by_xla():
-            vectors = self._vectors(rows)
-        else:
-            with tf.device("CPU"):  # the GPU's kernel compares numbers only, not rows
-                distinct, places = tf.raw_ops.UniqueV2(x=rows, axis=[0])
-            distinct = distinct[:, : self._characters_needed(distinct)]
-            vectors = tf.gather(self._vectors(distinct), places)
+        vectors = self._vectors(rows) if compiled_by_xla() else self._of_distinct(find(rows))
+        shape = tf.shape(character_ids)[:-1]
         vectors = tf.reshape(vectors, tf.concat([shape, [self._width]], axis=0))
         vectors.set_shape([*character_ids.shape[:-1], self._width])
         return vectors
+
+    def _of_distinct(self, words: DistinctWords) -> tf.Tensor:
+        characters = words.characters
+        if not compiled_by_xla():
+            count, longest = tf.unstack(words.sizes)
+            # One stretch of nothing but padding, as wide as the widest convolution, stands for all.
+            characters = characters[:count, : tf.minimum(longest + self._widest, WORD_LENGTH)]
+        return tf.gather(self._vectors(characters), words.places)
 
     def _vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """Character ids `[words, characters]` → `[words, projection]`."""
@@ -131,15 +145,6 @@ class TokenLayer(keras.layers.Layer):
         for highway in self.highways:
             words = highway(words)
         return self.projection(words)
-
-    def _characters_needed(self, words: tf.Tensor) -> tf.Tensor:
-        """How many of `[words, 50]` can change a maximum over them.
-
-        One stretch of nothing but padding, as wide as the widest convolution, stands for all.
-        """
-        used = tf.reduce_any((words != PADDING) & (words != 0), axis=0)
-        longest = tf.reduce_max(tf.where(used, tf.range(1, WORD_LENGTH + 1), 0))
-        return tf.minimum(longest + self._widest, WORD_LENGTH)
 
     def compute_output_shape(
         self, character_ids_shape: tuple[int | None, ...]
@@ -197,6 +202,11 @@ class ElmoEncoder(keras.Model):
             self.token_layer.trainable_variables,
             *([v for layer in pair for v in layer.trainable_variables] for pair in pairs),
         ]
+
+    @property
+    def rematerialized_layers(self) -> list[keras.layers.Layer]:
+        """Those that hold most of what training keeps for the gradient: words' convolutions."""
+        return [self.token_layer]
 
     def zero_state(self, batch: int | tf.Tensor) -> State:
         """One direction's state before the first token, for so many rows."""

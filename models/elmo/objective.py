@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.baselines import smoothed
 from models.counts import Counts
-from models.elmo import examples, serving
+from models.elmo import distinct, examples, serving
 from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import read_ids
@@ -71,6 +71,10 @@ class ElmoObjective:
     ) -> Iterator[Examples]:
         """See `models.elmo.examples.make_examples`; `held_out` changes nothing."""
         return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
+
+    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
+        """See `models.elmo.distinct.prepare`."""
+        return distinct.prepare(features, rows)
 
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
         """See `models.elmo.examples.spell`."""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from models.baselines import BigramBaseline, UnigramBaseline
+from models.elmo import distinct
 from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import read_ids
@@ -18,7 +19,8 @@ from models.elmo.softmax import WordSoftmax
 class ElmoPretraining(keras.Model):
     """The next word and the one before, of one token layer and one softmax (Peters et al., 2018).
 
-    Inputs: the int32 features of `ElmoObjective.feature_spec`, `[batch, *shape]`.
+    Inputs: the int32 features of `ElmoObjective.feature_spec`, `[batch, *shape]`, in training also
+    as `models.elmo.distinct.prepare` makes them.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them; in
     training those of the losses.
 
@@ -63,8 +65,12 @@ class ElmoPretraining(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Sums of a batch; features that the model does not read, as `source`, may be there."""
         mask = features["padding_mask"]
-        both = tf.stack([features["character_ids"], features["backward_character_ids"]])
-        tokens = tf.unstack(self.backbone.token_layer(both))  # together: they share most words
+        # Both directions together: they share most words.
+        if (words := distinct.prepared(features)) is None:
+            both = tf.stack([features["character_ids"], features["backward_character_ids"]])
+            tokens = tf.unstack(self.backbone.token_layer(both))
+        else:
+            tokens = tf.unstack(self.backbone.token_layer(*words))
         labels = features["next_ids"], features["previous_ids"]
         if training:
             stream = tf.squeeze(features["stream"], axis=-1)

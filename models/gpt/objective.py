@@ -70,6 +70,10 @@ class GptObjective:
             documents, self.config, self.end_of_text, self.entries, rng, tally
         )
 
+    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
+        """The features as they are."""
+        return features
+
     def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
         """See `models.gpt.examples.spell`."""
         return [examples.spell(example, self.entries, self.end_of_text)]

@@ -179,3 +179,19 @@ def test_streams_keep_the_order_of_their_file(files):
     batches = example_batches(files[:2], config, SPEC, streams=1)
     orders = {tuple(_in_turn(batches(epoch, 0))) for epoch in range(8)}
     assert orders == {tuple(of_file[0] + of_file[1]), tuple(of_file[1] + of_file[0])}
+
+
+@pytest.mark.parametrize("length_buckets", [1, 2])
+def test_a_batch_is_prepared_by_the_rows_that_are_computed_at_once(files, length_buckets):
+    config = dataclasses.replace(CONFIG, accumulation=2, length_buckets=length_buckets)
+
+    def prepare(features, rows):
+        parts = tf.reshape(features["label"], [-1, rows])
+        return {**features, "first": tf.repeat(parts[:, :1], rows, axis=0)}
+
+    plain = example_batches(files, config, SPEC)(0, 0).as_numpy_iterator()
+    made = example_batches(files, config, SPEC, prepare=prepare)(0, 0).as_numpy_iterator()
+    for before, after in zip(plain, made, strict=True):
+        label = before["label"][:, 0].tolist()
+        assert after["label"][:, 0].tolist() == label
+        assert after["first"][:, 0].tolist() == [label[0]] * 2 + [label[2]] * 2

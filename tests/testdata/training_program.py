@@ -131,7 +131,7 @@ def run(
         model = build_model(family, config, tokenizer, seed=1)
     files = [str(path) for path in sorted((folder / "examples/Split-train").glob("*.gz"))]
     spec = objective.feature_spec()
-    batches = example_batches(files, training, spec, objective.streams, devices)
+    batches = example_batches(files, training, spec, objective.streams, devices, objective.prepare)
     train(model, objective, batches, training, folder / "run", devices=devices)
     variables = {f"{i}": np.asarray(devices.first(v.value)) for i, v in enumerate(model.variables)}
     np.savez(folder / f"weights-{devices.worker}.npz", **variables)
