@@ -109,6 +109,11 @@ class GptDecoder(keras.Model):
         above |= {id(variable) for layer in layers for variable in layer}
         return [[v for v in self.trainable_variables if id(v) not in above], *layers]
 
+    @property
+    def rematerialized_layers(self) -> list[keras.layers.Layer]:
+        """Those that hold most of what training keeps for the gradient."""
+        return self.decoder.transformer_layers
+
     def logits(self, states: tf.Tensor) -> tf.Tensor:
         """Next-token logits float32 `[..., vocabulary]` of last-layer states `[..., width]`.
 
@@ -116,6 +121,8 @@ class GptDecoder(keras.Model):
         Under mixed precision both factors are rounded, their product is not.
         """
         logits = self.decoder.token_embedding(states, reverse=True)
+        if logits.shape[-1] == self.decoder.vocabulary_size:
+            return logits  # the gradient of a slice of all of them would be one more copy
         return logits[..., : self.decoder.vocabulary_size]
 
 

@@ -171,4 +171,5 @@ class CachedDecoder:
 
     def _logits(self, x: tf.Tensor) -> tf.Tensor:
         states = self._normalize(x, self.last_norm, "layer_norm")
-        return tf.matmul(tf.cast(states, tf.float32), self.table, transpose_b=True)
+        # With the table first: the other way several rows take up to twice as long on a processor.
+        return tf.transpose(tf.matmul(self.table, tf.cast(states, tf.float32), transpose_b=True))
