@@ -148,6 +148,9 @@ class DevicesConfig(Settings, place="devices"):
     """Whether TensorFlow may use only operations that give the same bits every time. Without it
     some are faster on a GPU, and a run that is killed and resumed differs in rounding from one that
     was not. An operation that has no deterministic form raises an error that names it."""
+    rematerialize: bool = False
+    """Whether the gradient computes what is inside of layers a second time, instead of keeping it:
+    less memory, for about a fourth more time. docs/operations.md has what it saves."""
 
     def check(self) -> None:
         """Refuses the names of devices that another strategy would look at."""

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from models.config import OptimizerConfig
-from models.private_api import adam_moments, decays, variable_key
+from models.private_api import adagrad_sums, adam_moments, decays, variable_key
 
 
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -138,6 +138,29 @@ class Adam(keras.optimizers.Adam):
         }
 
 
+class Adagrad(keras.optimizers.Adagrad):
+    """Keras's Adagrad, which updates the rows that a gradient has, and reads no others.
+
+    Keras's own takes the root of all of a variable's sums to divide a few rows by some of them.
+    """
+
+    def update_step(
+        self, gradient: Any, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable; of a `tf.IndexedSlices`, no row of which is there twice, its rows.
+
+        A row without a gradient stays as it is in the dense update too.
+        """
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        rows, sums = gradient.indices, adagrad_sums(self, variable)
+        self.assign_add(sums, tf.IndexedSlices(tf.square(gradient.values), rows))
+        roots = tf.sqrt(tf.gather(sums.value, rows) + self.epsilon)
+        step = tf.cast(learning_rate, gradient.dtype) * gradient.values / roots
+        self.assign_sub(variable, tf.IndexedSlices(step, rows))
+
+
 def build_optimizer(
     config: OptimizerConfig, steps: int, layers: Sequence[Sequence[keras.Variable]] = ()
 ) -> keras.optimizers.Optimizer:
@@ -157,7 +180,7 @@ def build_optimizer(
     )
     optimizer: keras.optimizers.Optimizer
     if config.kind == "adagrad":  # as bilm-tf trains: no decay of weights
-        optimizer = keras.optimizers.Adagrad(
+        optimizer = Adagrad(
             schedule,
             initial_accumulator_value=own.initial_accumulator,
             epsilon=0.0,

@@ -41,6 +41,11 @@ def adam_moments(
     return optimizer._momentums[index], optimizer._velocities[index]
 
 
+def adagrad_sums(optimizer: keras.optimizers.Adagrad, variable: Any) -> keras.Variable:
+    """A variable's sums of squared gradients, for a subclass's own update."""
+    return optimizer._accumulators[optimizer._get_variable_index(variable)]
+
+
 def decays(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
     """Whether a variable was not excluded by the public `exclude_from_weight_decay`."""
     return optimizer._use_weight_decay(variable)

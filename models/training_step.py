@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,9 @@ import tensorflow as tf
 from models.config import TrainingConfig
 from models.devices import Devices, Features
 from models.objective import Objective
+from models.optimizer import Adagrad
 from models.private_api import is_dropout_seed, take_gradients_as_summed
+from models.rematerialization import rematerialized
 
 Steps = Callable[[Features, bool], Mapping[str, tf.Tensor]]
 """Features `[steps, rows, *shape]` of this process's rows of some batches → what came of each step,
@@ -100,7 +102,10 @@ def _replica_step(
     rows = devices.rows_at_once(config.batch_size, config.accumulation)
     weights = model.trainable_variables
     others = model.non_trainable_variables
-    gradients_of = _gradients(model, objective)
+    inner = model.backbone.rematerialized_layers if devices.config.rematerialize else ()
+    gradients_of = _gradients(
+        model, objective, inner, sparse=_stays_sparse(optimizer, config, devices)
+    )
     # A program that sums over devices can't be compiled by XLA; between the sums there is one that
     # can. A TPU's whole step is compiled as it is.
     if config.jit_compile and devices.config.strategy in ("mirrored", "multi_worker"):
@@ -166,7 +171,7 @@ def _replica_step(
         norm = tf.linalg.global_norm(gradients)
         if clip_norm := config.optimizer.clip_norm:
             scale = clip_norm / tf.maximum(norm, clip_norm)
-            gradients = [gradient * scale for gradient in gradients]
+            gradients = [_scaled(gradient, scale) for gradient in gradients]
         rate = tf.convert_to_tensor(optimizer.learning_rate)
         optimizer.apply(gradients, weights)
         return updates, {
@@ -181,10 +186,23 @@ def _replica_step(
     return step
 
 
-def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
+def _gradients(
+    model: keras.Model,
+    objective: Objective,
+    inner: Sequence[keras.layers.Layer],
+    *,
+    sparse: bool,
+) -> Callable[..., Any]:
+    """Computes gradients of some rows.
+
+    Args:
+        inner: layers to compute again for the gradient.
+        sparse: whether a gradient of few rows of a variable is given as these rows.
+    """
     terms = objective.losses()
     weights = model.trainable_variables
     others = model.non_trainable_variables
+    whole = _once_each if sparse else tf.convert_to_tensor
 
     def gradients_of(
         features: Features, totals: Mapping[str, tf.Tensor], state: Mapping[str, tf.Tensor]
@@ -199,7 +217,8 @@ def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
         given = [(variable, state[str(i)]) for i, variable in enumerate(others)]
         with keras.StatelessScope(given) as scope, tf.GradientTape() as tape:
             held = [scope.get_current_value(variable) for variable in others]
-            sums = model(features, training=True)
+            with rematerialized(inner):
+                sums = model(features, training=True)
             losses = {
                 term.numerator: tf.reduce_sum(sums[term.numerator]) / totals[term.denominator]
                 for term in terms
@@ -211,13 +230,40 @@ def _gradients(model: keras.Model, objective: Objective) -> Callable[..., Any]:
             if (value := scope.get_current_value(variable)) is not held[i]:
                 updates[str(i)] = value
         # A weight that no loss reaches has no gradient, as BERT's pooler where there are no pairs.
-        dense = [
-            tf.zeros_like(weight.value) if gradient is None else tf.convert_to_tensor(gradient)
+        found = [
+            tf.zeros_like(weight.value) if gradient is None else whole(gradient)
             for weight, gradient in zip(weights, gradients, strict=True)
         ]
-        return dense, {"loss": loss, **losses}, updates
+        return found, {"loss": loss, **losses}, updates
 
     return gradients_of
+
+
+def _stays_sparse(
+    optimizer: keras.optimizers.Optimizer, config: TrainingConfig, devices: Devices
+) -> bool:
+    """Whether the optimizer gets ELMo's softmax's gradient as the rows of the words in the sample.
+
+    Sums over parts and devices are of whole variables. XLA has to know every shape, and can't find
+    the distinct rows.
+    """
+    alone = config.accumulation == 1 and devices.config.strategy == "one"
+    return alone and not config.jit_compile and isinstance(optimizer, Adagrad)
+
+
+def _once_each(gradient: Any) -> Any:
+    """A gradient with each of its rows once, the sum of what there is of it."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient * scale
+    return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
 
 
 def _apart(

@@ -44,7 +44,7 @@ NEVER_IN = {
 PRIVATE_MODULES = ("tensorflow.python", "keras.src", "keras_hub.src", "tensorflow_text.python")
 MAY_USE_PRIVATE = {
     "models/private_api.py": {
-        "_all_reduce_sum_gradients", "_get_variable_index", "_momentums", "_resource",
+        "_accumulators", "_all_reduce_sum_gradients", "_get_variable_index", "_momentums", "_resource",
         "_use_weight_decay", "_var_key", "_velocities",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext",
     },

@@ -112,6 +112,11 @@ class BertEncoder(keras.Model):
         above |= {id(variable) for layer in layers for variable in layer}
         return [[v for v in self.trainable_variables if id(v) not in above], *layers]
 
+    @property
+    def rematerialized_layers(self) -> list[keras.layers.Layer]:
+        """Those that hold most of what training keeps for the gradient."""
+        return self.transformer_layers
+
 
 def _normal(spread: float) -> keras.initializers.Initializer:
     """Draws within two standard deviations; one for each layer, or their weights are equal."""

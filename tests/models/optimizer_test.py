@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.config import OptimizerConfig
 from models.optimizer import WarmupDecay, build_optimizer
@@ -47,6 +48,23 @@ def test_adagrad_divides_by_the_root_of_all_squares_so_far():
         squares += gradient**2
         expected -= 0.2 * gradient / np.sqrt(squares)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
+
+
+def test_adagrad_updates_the_rows_that_have_a_gradient():
+    start = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
+    config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, decay="constant")
+    gradients = [np.array([[0.5, -2.0], [1.0, 0.0]]), np.array([[-1.0, 3.0], [0.5, 0.5]])]
+    weight = keras.Variable(start, name="kernel")
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([weight])
+    expected, squares = start.copy(), np.ones_like(start)
+    for gradient, rows in zip(gradients, [[2, 0], [0, 1]], strict=True):
+        optimizer.apply(
+            [tf.IndexedSlices(tf.constant(gradient, tf.float32), rows, (3, 2))], [weight]
+        )
+        squares[rows] += gradient**2
+        expected[rows] -= 0.2 * gradient / np.sqrt(squares[rows])
+    np.testing.assert_allclose(np.asarray(weight), expected, rtol=1e-5)
 
 
 def _numpy_adam_weight_decay(weight, gradients, rates, *, decay, beta_1=0.9, beta_2=0.999):

@@ -84,6 +84,19 @@ def test_the_moments_are_the_variables_own() -> None:
     np.testing.assert_allclose(squares, [1.0], rtol=1e-6)
 
 
+def test_adagrads_sums_are_the_variables_own() -> None:
+    optimizer = keras.optimizers.Adagrad(0.1, initial_accumulator_value=1.0)
+    first, second = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
+    optimizer.build([first, second])
+    assert hasattr(optimizer, "_accumulators"), (
+        f"keras.optimizers.Adagrad of Keras {keras.__version__} has no _accumulators any more; find "
+        "another way in models/private_api.py"
+    )
+    optimizer.apply([tf.constant([4.0, 8.0]), tf.constant([2.0])], [first, second])
+    sums = [private_api.adagrad_sums(optimizer, each) for each in (first, second.value)]
+    assert [np.asarray(each).tolist() for each in sums] == [[17.0, 65.0], [5.0]]
+
+
 def test_kerass_and_tensorflows_variable_have_one_key() -> None:
     optimizer, first, second = adam()
     keys = [private_api.variable_key(optimizer, each) for each in (first, second)]

@@ -204,6 +204,48 @@ def test_a_bert_without_pairs_trains_all_that_its_loss_reaches(accumulation):
     assert all("pooled_dense" in path for path in same)
 
 
+ADAGRAD = dataclasses.replace(
+    CONFIG,
+    batch_size=2,
+    optimizer=OptimizerConfig(
+        kind="adagrad", learning_rate=0.1, warmup_steps=0, decay="constant", clip_norm=0.5
+    ),
+)
+
+
+def test_elmos_sampled_softmax_has_a_gradient_of_the_words_in_the_sample_only():
+    objective, model, features = little("elmo", candidates=8)
+    words, width = model.softmax.kernel.shape
+    denominators, graphs = objective.denominators, []
+
+    def kept(features):
+        graphs.append(features["padding_mask"].graph)
+        return denominators(features)
+
+    objective.denominators = kept
+    steps = steps_of(model, ADAGRAD, objective=objective)
+    steps({name: value[tf.newaxis] for name, value in features.items()}, False)
+    operations = graphs[0].get_operations()
+    whole = [o for o in operations if any(t.shape == (words, width) for t in o.outputs)]
+    assert not {o.type for o in whole} & {"UnsortedSegmentSum", "ReadVariableOp", "Square", "Sqrt"}
+    kinds = [operation.type for operation in operations]
+    assert kinds.count("ResourceScatterAdd") == kinds.count("ResourceScatterSub") >= 2
+
+
+def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gradient():
+    """On a mirrored device gradients are dense."""
+    found = []
+    for devices in (Devices(), Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))):
+        with devices.scope():
+            objective, model, features = little("elmo", candidates=8)
+            run = steps_of(model, ADAGRAD, devices, objective)
+        state = run({name: tf.stack([value] * 3) for name, value in features.items()}, False)
+        values = [np.asarray(devices.first(v.value)) for v in model.trainable_variables]
+        found.append([state["loss"], state["gradient_norm"], *values])
+    for sparse, dense in zip(*found, strict=True):
+        np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_step_is_one_program_of_static_shapes(name):
