@@ -44,8 +44,8 @@ NEVER_IN = {
 PRIVATE_MODULES = ("tensorflow.python", "keras.src", "keras_hub.src", "tensorflow_text.python")
 MAY_USE_PRIVATE = {
     "models/private_api.py": {
-        "_accumulators", "_all_reduce_sum_gradients", "_get_variable_index", "_momentums", "_resource",
-        "_use_weight_decay", "_var_key", "_velocities",
+        "_accumulators", "_all_reduce_sum_gradients", "_get_variable_index", "_momentums",
+        "_resource", "_use_weight_decay", "_var_key", "_velocities",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext",
     },
     # A program that is run without our modules, as TF Serving has none of them.

@@ -89,8 +89,8 @@ def test_adagrads_sums_are_the_variables_own() -> None:
     first, second = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
     optimizer.build([first, second])
     assert hasattr(optimizer, "_accumulators"), (
-        f"keras.optimizers.Adagrad of Keras {keras.__version__} has no _accumulators any more; find "
-        "another way in models/private_api.py"
+        f"keras.optimizers.Adagrad of Keras {keras.__version__} has no _accumulators any more; "
+        "find another way in models/private_api.py"
     )
     optimizer.apply([tf.constant([4.0, 8.0]), tf.constant([2.0])], [first, second])
     sums = [private_api.adagrad_sums(optimizer, each) for each in (first, second.value)]
