@@ -108,23 +108,49 @@ class Adam(keras.optimizers.Adam):
         """Updates one variable."""
         rate = tf.cast(learning_rate, variable.dtype)
         gradient = tf.cast(gradient, variable.dtype)
+        if self.trust_ratio:
+            self._lamb_step(gradient, variable, rate)
+            return
+        if self.decay and decays(self, variable):
+            self.assign_sub(variable, rate * self.decay * tf.convert_to_tensor(variable))
+        means, squares = adam_moments(self, variable)
+        of_means, of_squares = self._corrections(variable.dtype)
+        # TensorFlow's kernel goes through the numbers once; with a power of 0 it corrects nothing.
+        # Where it corrects, its epsilon is beside the root of the squares as they are.
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(means),
+            v=_handle(squares),
+            beta1_power=1.0 - of_means,
+            beta2_power=1.0 - of_squares,
+            lr=rate,
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype) * tf.sqrt(of_squares),
+            grad=gradient,
+        )
+
+    def _corrections(self, dtype: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the mean of gradients, and that of their squares, are divided by."""
+        if not self.bias_correction:
+            return tf.ones([], dtype), tf.ones([], dtype)
+        step = tf.cast(self.iterations + 1, dtype)
+        first, second = (1.0 - tf.pow(tf.cast(b, dtype), step) for b in (self.beta_1, self.beta_2))
+        return first, second
+
+    def _lamb_step(self, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> None:
         means, squares = adam_moments(self, variable)
         self.assign_add(means, (gradient - means) * (1.0 - self.beta_1))
         self.assign_add(squares, (tf.square(gradient) - squares) * (1.0 - self.beta_2))
-        m, v = tf.convert_to_tensor(means), tf.convert_to_tensor(squares)
-        if self.bias_correction:
-            step = tf.cast(self.iterations + 1, variable.dtype)
-            m /= 1.0 - tf.pow(tf.cast(self.beta_1, variable.dtype), step)
-            v /= 1.0 - tf.pow(tf.cast(self.beta_2, variable.dtype), step)
-        update = m / (tf.sqrt(v) + self.epsilon)
+        of_means, of_squares = self._corrections(variable.dtype)
+        m = tf.convert_to_tensor(means) / of_means
+        update = m / (tf.sqrt(tf.convert_to_tensor(squares) / of_squares) + self.epsilon)
         if decays(self, variable):
             weight = tf.convert_to_tensor(variable)
-            if self.decay:
-                update += self.decay * weight
-            if self.trust_ratio:
-                length, step_length = tf.norm(weight), tf.norm(update)
-                known = (length > 0) & (step_length > 0)
-                update *= tf.where(known, length / tf.where(known, step_length, 1.0), 1.0)
+            update += self.decay * weight
+            length, step_length = tf.norm(weight), tf.norm(update)
+            known = (length > 0) & (step_length > 0)
+            update *= tf.where(known, length / tf.where(known, step_length, 1.0), 1.0)
         self.assign_sub(variable, rate * update)
 
     def get_config(self) -> dict[str, Any]:
@@ -138,10 +164,15 @@ class Adam(keras.optimizers.Adam):
         }
 
 
-class Adagrad(keras.optimizers.Adagrad):
-    """Keras's Adagrad, which updates the rows that a gradient has, and reads no others.
+def _handle(variable: Any) -> tf.Tensor:
+    """What TensorFlow's kernels know a variable by, on the device at hand."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
-    Keras's own takes the root of all of a variable's sums to divide a few rows by some of them.
+
+class Adagrad(keras.optimizers.Adagrad):
+    """Keras's Adagrad by TensorFlow's kernels, which go through the numbers once.
+
+    Of a gradient of some rows they read and change these rows only.
     """
 
     def update_step(
@@ -151,14 +182,18 @@ class Adagrad(keras.optimizers.Adagrad):
 
         A row without a gradient stays as it is in the dense update too.
         """
-        if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
-            return
-        rows, sums = gradient.indices, adagrad_sums(self, variable)
-        self.assign_add(sums, tf.IndexedSlices(tf.square(gradient.values), rows))
-        roots = tf.sqrt(tf.gather(sums.value, rows) + self.epsilon)
-        step = tf.cast(learning_rate, gradient.dtype) * gradient.values / roots
-        self.assign_sub(variable, tf.IndexedSlices(step, rows))
+        places = {
+            "var": _handle(variable),
+            "accum": _handle(adagrad_sums(self, variable)),
+            "lr": tf.cast(learning_rate, variable.dtype),
+            "epsilon": tf.cast(self.epsilon, variable.dtype),
+        }
+        if isinstance(gradient, tf.IndexedSlices):
+            tf.raw_ops.ResourceSparseApplyAdagradV2(
+                grad=gradient.values, indices=gradient.indices, **places
+            )
+        else:
+            tf.raw_ops.ResourceApplyAdagradV2(grad=tf.cast(gradient, variable.dtype), **places)
 
 
 def build_optimizer(

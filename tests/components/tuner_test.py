@@ -56,6 +56,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
 
 class _Streamless:
     streams = None
+    prepare = None
 
     def feature_spec(self) -> None:
         """None that anyone asks for."""
