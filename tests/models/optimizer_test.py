@@ -97,6 +97,31 @@ def test_three_steps_equal_the_published_update():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(gamma), expected, rtol=1e-5)
 
 
+def test_three_corrected_steps_equal_adamws_formula():
+    """Loshchilov and Hutter, 2019, algorithm 2; epsilon is large, so that its place matters."""
+    start = np.array([[0.5, -1.0], [2.0, 0.25]])
+    kernel = keras.Variable(start.astype(np.float32), name="kernel")
+    config = OptimizerConfig(
+        learning_rate=0.1,
+        warmup_steps=0,
+        decay="constant",
+        weight_decay=0.3,
+        epsilon=0.05,
+        bias_correction=True,
+    )
+    optimizer = build_optimizer(config, steps=10)
+    optimizer.build([kernel])
+    expected, m, v = start, 0.0, 0.0
+    for t in (1, 2, 3):
+        gradient = np.array([[0.2, -0.4], [0.01, 1.0]]) / t
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype(np.float32))], [kernel])
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 0.05) + 0.3 * expected
+        expected = expected - 0.1 * step
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(kernel), expected, rtol=2e-5)
+
+
 def test_bias_correction_makes_the_first_step_as_long_as_the_rate():
     weight = keras.Variable(np.array([1.0], np.float32), name="kernel")
     config = OptimizerConfig(

@@ -70,6 +70,25 @@ def test_sums_equal_their_formulas(model) -> None:
         np.testing.assert_allclose(sums[name], value, rtol=1e-4, err_msg=name)
 
 
+def test_the_gradient_is_that_of_tensorflows_cross_entropy(model) -> None:
+    given = {name: tf.constant(value) for name, value in batch(5).items()}
+    real = tf.cast(given["padding_mask"], tf.float32)
+    weights = [weight.value for weight in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(given, training=False)["nll_sum"] * [1.0, 2.0, 0.5, -1.0, 3.0])
+    found = tape.gradient(loss, weights)
+    with tf.GradientTape() as tape:
+        states = model.backbone(
+            {name: given[name] for name in model.backbone.input}, training=False
+        )
+        logits = model.backbone.logits(states["sequence_output"])
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(given["label_ids"], logits)
+        loss = tf.reduce_sum(nll * real * tf.constant([1.0, 2.0, 0.5, -1.0, 3.0])[:, tf.newaxis])
+    for a, b in zip(found, tape.gradient(loss, weights), strict=True):
+        expected = tf.convert_to_tensor(b)
+        np.testing.assert_allclose(tf.convert_to_tensor(a), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_model_forced_to_a_known_distribution_has_its_perplexity(model) -> None:
     """The states are made constant, so that every token has softmax(table @ state)."""
     forced = build(seed=1)
