@@ -150,7 +150,7 @@ class DevicesConfig(Settings, place="devices"):
     was not. An operation that has no deterministic form raises an error that names it."""
     rematerialize: bool = False
     """Whether the gradient computes what is inside of layers a second time, instead of keeping it:
-    less memory, for about a fourth more time. docs/operations.md has what it saves."""
+    less memory and more time. docs/operations.md has measurements."""
 
     def check(self) -> None:
         """Refuses the names of devices that another strategy would look at."""

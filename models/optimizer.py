@@ -178,11 +178,11 @@ class Adagrad(keras.optimizers.Adagrad):
     def update_step(
         self, gradient: Any, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Updates one variable; of a `tf.IndexedSlices`, no row of which is there twice, its rows.
+        """Updates one variable, or the rows of it that a `tf.IndexedSlices` has, each row once.
 
         A row without a gradient stays as it is in the dense update too.
         """
-        places = {
+        state = {
             "var": _handle(variable),
             "accum": _handle(adagrad_sums(self, variable)),
             "lr": tf.cast(learning_rate, variable.dtype),
@@ -190,10 +190,10 @@ class Adagrad(keras.optimizers.Adagrad):
         }
         if isinstance(gradient, tf.IndexedSlices):
             tf.raw_ops.ResourceSparseApplyAdagradV2(
-                grad=gradient.values, indices=gradient.indices, **places
+                grad=gradient.values, indices=gradient.indices, **state
             )
         else:
-            tf.raw_ops.ResourceApplyAdagradV2(grad=tf.cast(gradient, variable.dtype), **places)
+            tf.raw_ops.ResourceApplyAdagradV2(grad=tf.cast(gradient, variable.dtype), **state)
 
 
 def build_optimizer(

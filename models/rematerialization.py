@@ -38,7 +38,7 @@ def rematerialized(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
 
 
 def _rematerialized(layer: keras.layers.Layer) -> Callable[..., tf.Tensor]:
-    """What stands for the layer's `call`."""
+    """The function that replaces the layer's `call` in the block."""
     first_call = layer.call
     weights, seeds = layer.trainable_variables, layer.non_trainable_variables
     # Read here: inside of a call Keras gives weights in the type that the layer computes in.

@@ -24,7 +24,7 @@ class DistinctWords(NamedTuple):
     characters: tf.Tensor
     """Int32 `[words, 50]`; what comes after the first `sizes[0]` is padding."""
     places: tf.Tensor
-    """Int32 of any shape: at each position of the text, which of the words stands there."""
+    """Int32 of any shape: for each position of the text, the row of its word in `characters`."""
     sizes: tf.Tensor
     """Int32 `[2]`: how many words there are, and how many characters the longest one has."""
 
