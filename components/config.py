@@ -10,23 +10,23 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.errors import ConfigError
-from models.settings import Settings, Share
+from models.settings import Affects, Settings, Share
 
 Value = bool | int | float | str
 """What a hyperparameter may be."""
 
 
 @dataclasses.dataclass(frozen=True)
-class IngestionConfig(Settings, place="ingestion"):
+class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """What TextExampleGen reads; see components/text_example_gen.py."""
 
-    input: str = ""
+    input: Annotated[str, Affects.NOTHING] = ""
     """File, folder or pattern: .jsonl, .jsonl.gz, .txt or .parquet, with or without {SPAN}."""
     lang: str = "en"
     """Language of documents that do not say theirs."""
     eval_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """Share of documents, by a hash of the id, that are held out for evaluation."""
-    max_quarantine_share: Share = 0.01
+    max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
     """The component fails if more than this share of the records is malformed."""
     max_record_bytes: PositiveInt = 16_000_000
     """A longer record is quarantined."""
@@ -38,7 +38,7 @@ class IngestionConfig(Settings, place="ingestion"):
 
 
 @dataclasses.dataclass(frozen=True)
-class ValidationConfig(Settings, place="validation"):
+class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
     """Bounds of the curated schema; see components/data_validation.py."""
 
     min_documents: NonNegativeInt = 2
@@ -76,7 +76,7 @@ _QUALITY_BOUNDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class CleaningConfig(Settings, place="cleaning"):
+class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
     """Which documents TextCleaner drops; see components/text_cleaner.py."""
 
     duplicates: bool = True
@@ -85,7 +85,7 @@ class CleaningConfig(Settings, place="cleaning"):
     """Drop all but one of the documents that share about this much, 0 to 1, of their runs of five
     words; None looks for none. At 0.75, as in FineWeb, 98 % of the pairs are found that share 0.85,
     67 % at 0.75, 25 % at 0.65."""
-    evaluation_texts: tuple[str, ...] = ()
+    evaluation_texts: Annotated[tuple[str, ...], Affects.NOTHING] = ()
     """Files, folders or patterns of texts that are not to be trained on, in `ingestion.input`'s
     formats: documents that share runs of words with them are dropped."""
     evaluation_words: PositiveInt = 13
@@ -117,7 +117,7 @@ class CleaningConfig(Settings, place="cleaning"):
     max_repeated_words: Share = 0.2
     """Highest share of the words that the most frequent pair of words makes up; 0.9 and 0.8 of it
     for runs of three and of four words."""
-    max_dropped_share: Share = 0.5
+    max_dropped_share: Annotated[Share, Affects.JUDGEMENT] = 0.5
     """The component fails if more than this share of a span's documents is dropped."""
 
     def check(self) -> None:
@@ -146,10 +146,10 @@ class CleaningConfig(Settings, place="cleaning"):
 
 
 @dataclasses.dataclass(frozen=True)
-class VocabularyConfig(Settings, place="vocabulary"):
+class VocabularyConfig(Settings, place="vocabulary", affects=Affects.EXAMPLES):
     """Where the vocabulary comes from; see components/vocabulary_trainer.py."""
 
-    file: str | None = None
+    file: Annotated[str | None, Affects.NOTHING] = None
     """A given vocabulary; None learns one."""
     min_count: PositiveInt = 2
     """Words seen less often are not learned from."""
@@ -158,14 +158,14 @@ class VocabularyConfig(Settings, place="vocabulary"):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExamplesConfig(Settings, place="examples"):
+class ExamplesConfig(Settings, place="examples", affects=Affects.EXAMPLES):
     """How examples are made; see components/example_generation.py."""
 
     seed: NonNegativeInt = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class Hyperparameter(Settings, place="tuning.space"):
+class Hyperparameter(Settings, place="tuning.space", affects=Affects.WEIGHTS):
     """A field that the Tuner varies, and what it tries there: `values`, or a range."""
 
     # NaN is refused by search_space.py, which knows what the field can be.
@@ -247,7 +247,7 @@ def _literal(text: str) -> Value:
 
 
 @dataclasses.dataclass(frozen=True)
-class TuningConfig(Settings, place="tuning"):
+class TuningConfig(Settings, place="tuning", affects=Affects.WEIGHTS):
     """How hyperparameters are searched before the training; see components/tuner.py."""
 
     trials: NonNegativeInt = 0
@@ -287,7 +287,7 @@ class TuningConfig(Settings, place="tuning"):
 
 
 @dataclasses.dataclass(frozen=True)
-class BeamConfig(Settings, place="beam"):
+class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
     """The runner of every Beam step."""
 
     runner: str = "DirectRunner"

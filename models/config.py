@@ -10,7 +10,7 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.errors import ConfigError
-from models.settings import Rate, Settings, refusal
+from models.settings import Affects, Rate, Settings, refusal
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ _LONGEST_WARMUP = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig(Settings, place="training.optimizer"):
+class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIGHTS):
     """By default AdamW as google-research/bert has it; see models/optimizer.py.
 
     A setting that only some kinds have is None by default, which means that kind's own default. It
@@ -126,7 +126,7 @@ class OptimizerConfig(Settings, place="training.optimizer"):
 
 
 @dataclasses.dataclass(frozen=True)
-class DevicesConfig(Settings, place="devices"):
+class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
     """Where training computes; see models/devices.py.
 
     It changes no more than rounding, and the draws of dropout and of ELMo's sampled softmax, which
@@ -181,7 +181,7 @@ class DevicesConfig(Settings, place="devices"):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(Settings, place="training"):
+class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """The training loop's own settings; see models/training.py."""
 
     steps: PositiveInt = 1_000
@@ -201,12 +201,12 @@ class TrainingConfig(Settings, place="training"):
     """Evenly spaced lengths that batches are cut to, so that little of them is padding: a batch has
     examples of about the same length, as long as the longest of them needs. With 4, examples of 128
     tokens come in batches of 32, 64, 96 and 128. XLA compiles a step for each."""
-    checkpoint_seconds: NonNegativeFloat = 60.0
+    checkpoint_seconds: Annotated[NonNegativeFloat, Affects.NOTHING] = 60.0
     """Least time between two checkpoints."""
-    keep_checkpoints: PositiveInt = 2
-    log_steps: PositiveInt = 20
+    keep_checkpoints: Annotated[PositiveInt, Affects.NOTHING] = 2
+    log_steps: Annotated[PositiveInt, Affects.NOTHING] = 20
     """Steps between two records in TensorBoard and between two looks at the loss."""
-    max_loss_rise: NonNegativeFloat = 10.0
+    max_loss_rise: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 10.0
     """How far above the first step's loss, in nats, the mean of ten steps may be before training is
     taken to diverge and stops; 0: as far as numbers go."""
     held_out_steps: NonNegativeInt = 0

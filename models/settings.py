@@ -9,8 +9,10 @@ a command refuses a bad setting before it loads anything.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import typing
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 import pydantic
@@ -23,12 +25,30 @@ Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 """A share that cannot be all: dropout, or a decay of averages."""
 
 
+class Affects(enum.Enum):
+    """What changes when a setting does. The key of a step holds the settings that its bytes need.
+
+    A class of settings gives it for all its fields; a field that differs has its own in its
+    annotation: `log_steps: Annotated[PositiveInt, Affects.NOTHING] = 20`.
+    """
+
+    EXAMPLES = "examples"
+    """The documents that are kept, the vocabulary or the examples, and so the weights too."""
+    WEIGHTS = "weights"
+    """The weights, or what else is exported with them."""
+    JUDGEMENT = "judgement"
+    """Only whether text or a model is good enough."""
+    NOTHING = "nothing"
+    """No result: where things are, what computes them, what is logged; and paths of files, for
+    which fingerprints of their bytes are in the keys."""
+
+
 class Settings:
     """Base of the frozen dataclasses that configure something.
 
-    A subclass gives the path of its fields in the whole configuration:
-    `class OptimizerConfig(Settings, place="training.optimizer")`. Errors name a field by that path
-    and its own name, as `--set` spells it.
+    A subclass gives the path of its fields in the whole configuration and what they affect:
+    `class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIGHTS)`. Errors
+    name a field by that path and its own name, as `--set` spells it.
 
     Raises:
         ConfigError: a value has the wrong type, is out of its bounds or is not finite, or two
@@ -39,9 +59,11 @@ class Settings:
         strict=True, extra="forbid", allow_inf_nan=False
     )
     place: ClassVar[str]
+    affects: ClassVar[Affects]
 
-    def __init_subclass__(cls, *, place: str) -> None:
+    def __init_subclass__(cls, *, place: str, affects: Affects) -> None:
         cls.place = place
+        cls.affects = affects
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
@@ -68,6 +90,21 @@ class Settings:
         """
         return ConfigError(what, where=spelled(type(self), field), remedy=remedy)
 
+    def that_affect(self, *kinds: Affects) -> dict[str, Any]:
+        """The fields that affect one of these, and their values; settings inside are dictionaries.
+
+        What `from_json` makes of it has the default values in all other fields.
+        """
+        chosen: dict[str, Any] = {}
+        for name, affects in effects(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                if inside := value.that_affect(*kinds):
+                    chosen[name] = inside
+            elif affects in kinds:
+                chosen[name] = _plain(value)
+        return chosen
+
     def changed(self, field: str) -> bool:
         """Whether a field, which has a default, has another value than that."""
         (default,) = (
@@ -76,6 +113,24 @@ class Settings:
             if each.name == field
         )
         return bool(getattr(self, field) != default)
+
+
+def effects(kind: type[Settings]) -> Iterator[tuple[str, Affects]]:
+    """Each field of a class of settings, and what it affects; of settings inside, as a whole."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        notes = getattr(hints[field.name], "__metadata__", ())
+        own = (note for note in notes if isinstance(note, Affects))
+        yield field.name, next(own, kind.affects)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a field as `dataclasses.asdict` has it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value
 
 
 def refusal(kind: type, error: pydantic.ValidationError) -> ConfigError:

@@ -25,11 +25,11 @@ from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
-from models.settings import Settings
+from models.settings import Affects, Settings
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig(Settings, place=""):
+class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
     """Everything that a recipe decides; written as config.json into the run's folder."""
 
     name: str = "model"
@@ -50,7 +50,7 @@ class PipelineConfig(Settings, place=""):
     devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
     tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
-    serve_in_container: bool = True
+    serve_in_container: Annotated[bool, Affects.JUDGEMENT] = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
 
     def check(self) -> None:
@@ -99,18 +99,11 @@ class PipelineConfig(Settings, place=""):
         return from_json(cls, text)
 
     def content(self) -> str:
-        """JSON of what the weights depend on: no name, no place and nothing of the machine.
+        """JSON of the settings that the examples or the weights depend on; no path is among them.
 
-        Where the input and the evaluation texts lie is left out too: fingerprints stand for their
-        bytes. It is what gets exported with the model, so that the same content gives the same
-        bytes on the same devices.
+        It is exported with the model, so the same content gives the same bytes on the same devices.
         """
-        fields = dataclasses.asdict(self)
-        for name in ("name", "recipe", "runs", "devices", "beam", "serve_in_container"):
-            del fields[name]
-        del fields["ingestion"]["input"]
-        del fields["cleaning"]["evaluation_texts"]
-        return _dumps(fields)
+        return _dumps(self.that_affect(Affects.EXAMPLES, Affects.WEIGHTS))
 
     def fingerprint(self) -> str:
         """SHA-256 of `content`."""

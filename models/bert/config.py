@@ -10,14 +10,14 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.config import Activation, TrainingConfig, check_heads
-from models.settings import Rate, Settings, Share
+from models.settings import Affects, Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
 
 _MaskedShare = Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
 @dataclasses.dataclass(frozen=True)
-class BertBackboneConfig(Settings, place="model.backbone"):
+class BertBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the encoder (Devlin et al., 2019, section 3)."""
 
     layers: PositiveInt = 12
@@ -60,7 +60,7 @@ SIZES: Mapping[str, BertBackboneConfig] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class BertObjectiveConfig(Settings, place="model.objective"):
+class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXAMPLES):
     """Masked words and a second segment, with google-research/bert's defaults."""
 
     sequence_length: PositiveInt = 128
@@ -90,12 +90,12 @@ class BertObjectiveConfig(Settings, place="model.objective"):
     dupe_factor: PositiveInt = 10
     """Times each document of the training split is used, with other masks and cuts; those of the
     evaluation split are used once."""
-    min_masked_lm_accuracy: Share = 0.0
+    min_masked_lm_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
     """Blessing needs at least this on the evaluation split."""
-    min_next_sentence_accuracy: Share = 0.0
-    min_accuracy_over_unigram: NonNegativeFloat = 1.0
+    min_next_sentence_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
+    min_accuracy_over_unigram: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 1.0
     """Blessing needs masked-LM accuracy of at least this many times the unigram baseline's."""
-    max_regression: NonNegativeFloat = 0.02
+    max_regression: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.02
     """Largest loss of masked-LM accuracy against the last blessed model, absolute."""
 
     def check(self) -> None:
@@ -148,7 +148,7 @@ class BertObjectiveConfig(Settings, place="model.objective"):
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig(Settings, place="model"):
+class BertConfig(Settings, place="model", affects=Affects.EXAMPLES):
     """Everything that makes a BERT but the data and the training."""
 
     family: Literal["bert"] = "bert"

@@ -10,7 +10,7 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.config import TrainingConfig
-from models.settings import Rate, Settings
+from models.settings import Affects, Rate, Settings
 from models.tokenizers.config import WORD_LENGTH, CharacterConfig
 
 _FilterWidth = Annotated[int, pydantic.Field(ge=1, le=WORD_LENGTH)]
@@ -18,7 +18,7 @@ _PUBLISHED_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoBackboneConfig(Settings, place="model.backbone"):
+class ElmoBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the encoder (Peters et al., 2018, section 3.4, and bilm-tf's options)."""
 
     character_width: PositiveInt = 16
@@ -63,7 +63,7 @@ trains in minutes."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoObjectiveConfig(Settings, place="model.objective"):
+class ElmoObjectiveConfig(Settings, place="model.objective", affects=Affects.EXAMPLES):
     """The next word and the one before, with bilm-tf's defaults."""
 
     unroll: PositiveInt = 20
@@ -71,22 +71,22 @@ class ElmoObjectiveConfig(Settings, place="model.objective"):
     streams: PositiveInt = 128
     """Streams that a group's text is laid out in, each the continuation of the window before.
     training.batch_size has to divide it: a batch holds no two windows of one stream."""
-    candidates: NonNegativeInt = 8_192
+    candidates: Annotated[NonNegativeInt, Affects.WEIGHTS] = 8_192
     """Words that the sampled softmax of training draws; 0, or as many as there are words, takes
     them all. Evaluation takes them all."""
-    bigram_pairs: PositiveInt = 262_144
+    bigram_pairs: Annotated[PositiveInt, Affects.WEIGHTS] = 262_144
     """Pairs of neighbours that the bigram baseline of each direction keeps, the most frequent ones;
     12 bytes each."""
-    max_loss_over_bigram: PositiveFloat = 1.0
+    max_loss_over_bigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
     """Blessing needs a loss of at most this many times the bigram baseline's."""
-    max_loss_over_unigram: PositiveFloat = 1.0
+    max_loss_over_unigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
     """Likewise, of the unigram baseline's."""
-    max_regression: NonNegativeFloat = 0.05
+    max_regression: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.05
     """Largest rise of the loss (nats a word) above the last blessed model's."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ElmoConfig(Settings, place="model"):
+class ElmoConfig(Settings, place="model", affects=Affects.EXAMPLES):
     """Everything that makes an ELMo but the data and the training."""
 
     family: Literal["elmo"] = "elmo"

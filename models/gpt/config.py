@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.config import Activation, TrainingConfig, check_heads
-from models.settings import Rate, Settings
+from models.settings import Affects, Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class GptBackboneConfig(Settings, place="model.backbone"):
+class GptBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the decoder (Radford et al., 2019, section 2.3)."""
 
     layers: PositiveInt = 12
@@ -55,25 +55,25 @@ corpus ("mini"), and one for tests ("tiny")."""
 
 
 @dataclasses.dataclass(frozen=True)
-class GptObjectiveConfig(Settings, place="model.objective"):
+class GptObjectiveConfig(Settings, place="model.objective", affects=Affects.EXAMPLES):
     """The next token, over documents packed to full windows."""
 
     sequence_length: PositiveInt = 1024
     """Tokens of a window, which is also the stride of the evaluation."""
     separate_documents: bool = False
     """Whether a document attends only to itself, with positions that start again at 0."""
-    bigram_pairs: PositiveInt = 262_144
+    bigram_pairs: Annotated[PositiveInt, Affects.WEIGHTS] = 262_144
     """Pairs of neighbours that the bigram baseline keeps, the most frequent ones; 12 bytes each."""
-    max_loss_over_bigram: PositiveFloat = 1.0
+    max_loss_over_bigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
     """Blessing needs a loss of at most this many times the bigram baseline's."""
-    max_loss_over_unigram: PositiveFloat = 1.0
+    max_loss_over_unigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
     """Likewise, of the unigram baseline's."""
-    max_regression: NonNegativeFloat = 0.05
+    max_regression: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.05
     """Largest rise of the loss (nats a token) above the last blessed model's."""
 
 
 @dataclasses.dataclass(frozen=True)
-class GptConfig(Settings, place="model"):
+class GptConfig(Settings, place="model", affects=Affects.EXAMPLES):
     """Everything that makes a GPT but the data and the training."""
 
     family: Literal["gpt"] = "gpt"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pydantic
 
-from models.settings import Settings
+from models.settings import Affects, Settings
 
 WORD_LENGTH = 50
 """Character ids of a word in ELMo, with its two markers."""
@@ -17,7 +17,7 @@ LONGEST_ENTRY = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class WordPieceConfig(Settings, place="model.tokenizer"):
+class WordPieceConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLES):
     """WordPiece as in BERT; see models/tokenizers/wordpiece.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=7)] = 30_522
@@ -34,7 +34,7 @@ class WordPieceConfig(Settings, place="model.tokenizer"):
 
 
 @dataclasses.dataclass(frozen=True)
-class ByteBpeConfig(Settings, place="model.tokenizer"):
+class ByteBpeConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLES):
     """Byte-level BPE as in GPT-2; see models/tokenizers/byte_bpe.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=257)] = 50_257
@@ -52,7 +52,7 @@ class ByteBpeConfig(Settings, place="model.tokenizer"):
 
 
 @dataclasses.dataclass(frozen=True)
-class CharacterConfig(Settings, place="model.tokenizer"):
+class CharacterConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLES):
     """Words as characters, as in ELMo; see models/tokenizers/character.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=4)] = 793_471
