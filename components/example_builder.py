@@ -24,6 +24,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.example_generation import (
+    EXAMPLES_CONTENT,
     EXAMPLES_FILE,
     FOUND,
     SCRATCH,
@@ -32,6 +33,7 @@ from components.example_generation import (
     build,
     load,
 )
+from components.properties import set_content
 from models.config import from_json
 from models.errors import DataRefused
 
@@ -44,11 +46,10 @@ def ExampleBuilder(
     vocabulary: InputArtifact[Vocabulary],
     examples: OutputArtifact[standard_artifacts.Examples],
     family: Parameter[str],
-    model: Parameter[str],
+    objective: Parameter[str],
     config: Parameter[str],
     span: Parameter[int],
-    code: Parameter[str],
-    finished: Parameter[str],
+    unkeyed: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Makes a family's training examples of a span's documents.
@@ -61,14 +62,15 @@ def ExampleBuilder(
             `SHA256SUMS` of the files of examples, as `sha256sum --check` reads it,
             `baselines/` with what the baselines count in the examples to train on, `index/` with
             how many each of their files holds and how long each is, and
-            `examples.json`: the family, its configuration, and for each split its examples, its
+            `examples.json`: the family, its objective, and for each split its examples, its
             share of padding, and what was dropped or cut by reason.
         family: a name of the registry.
-        model: the family's configuration as JSON.
+        objective: the objective's settings that the examples depend on, as JSON.
         config: an `ExamplesConfig` as JSON.
         span: the span's number, a part of every generator's key.
-        code: version of the code, without which nothing finished is known again.
-        finished: folder that keeps finished shards until all are.
+        unkeyed: JSON of what no key holds: `finished` (a folder that keeps finished shards until
+            all are) and `code` (the version of the code, which finished shards are known by; the
+            key has it anyway).
         beam_pipeline: given by TFX.
 
     Raises:
@@ -78,20 +80,21 @@ def ExampleBuilder(
     settings = from_json(ExamplesConfig, config)
     tokenizer = os.path.join(examples.uri, TOKENIZER_FOLDER)
     shutil.copytree(vocabulary.uri, tokenizer, dirs_exist_ok=True)
-    load(family, model, tokenizer)  # a bad configuration shows here, not in a worker
+    places = json.loads(unkeyed)
+    load(family, objective, tokenizer)  # a bad configuration shows here, not in a worker
     with beam_pipeline as pipeline:
         build(
             pipeline,
             documents.uri,
             examples.uri,
             family=family,
-            model=model,
+            objective=objective,
             config=settings,
             span=span,
-            code=code,
-            finished=finished,
+            code=places["code"],
+            finished=places["finished"],
         )
-    shutil.rmtree(finished)
+    shutil.rmtree(places["finished"])
     shutil.rmtree(os.path.join(examples.uri, SCRATCH))
     found = _counted(pipeline, FOUND)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
@@ -102,6 +105,7 @@ def ExampleBuilder(
     examples.set_string_custom_property("span", str(span))
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
+    set_content(examples, EXAMPLES_CONTENT)
     _LOG.info(
         "span %d: %s examples to train on, %s held out; %.0f%% of the positions are padding%s",
         span,

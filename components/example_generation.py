@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 EXAMPLES_FILE = "examples.json"
 MANIFEST_FILE = "SHA256SUMS"
 TOKENIZER_FOLDER = "tokenizer"
+EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
+"""What examples are known by: the digests of their files, and the tokenizer. Counts and index are
+made of the same."""
 SPLITS = ("train", "eval")
 SCRATCH = "scratch"
 """What workers leave in the artifact's folder, to be removed behind them."""
@@ -55,7 +58,7 @@ def build(
     folder: str,
     *,
     family: str,
-    model: str,
+    objective: str,
     config: ExamplesConfig,
     span: int,
     code: str,
@@ -68,7 +71,7 @@ def build(
         documents: the folder that TextExampleGen wrote.
         folder: receives the files; holds the tokenizer's in `tokenizer/` already.
         family: a name of the registry.
-        model: the family's configuration as JSON.
+        objective: the objective's settings that the examples depend on, as JSON.
         config: how to draw.
         span: the span's number.
         code: version of the code.
@@ -77,7 +80,7 @@ def build(
     for name in (SCRATCH, *(f"Split-{split}" for split in SPLITS)):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     os.makedirs(finished, exist_ok=True)
-    make = _MakeShard(folder, family, model, config.seed, span, code, finished)
+    make = _MakeShard(folder, family, objective, config.seed, span, code, finished)
     _ = (
         pipeline
         | "Shards"
@@ -85,7 +88,7 @@ def build(
         | "Spread" >> beam.Reshuffle()
         | "Make" >> beam.ParDo(make)
         | "All" >> beam.combiners.ToList()
-        | "Summarize" >> beam.Map(_summarize, folder, family, model)
+        | "Summarize" >> beam.Map(_summarize, folder, family, objective)
     )
 
 
@@ -93,11 +96,18 @@ class _MakeShard(beam.DoFn):
     """Makes one shard's file of examples, or takes the finished one; yields the file's summary."""
 
     def __init__(
-        self, folder: str, family: str, model: str, seed: int, span: int, code: str, finished: str
+        self,
+        folder: str,
+        family: str,
+        objective: str,
+        seed: int,
+        span: int,
+        code: str,
+        finished: str,
     ) -> None:
         self._folder = folder
         self._family = family
-        self._model = model
+        self._objective = objective
         self._seed = seed
         self._span = span
         self._code = code
@@ -125,7 +135,7 @@ class _MakeShard(beam.DoFn):
     def _fingerprint(self, shard: pathlib.Path) -> str:
         tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
         parts = [sha256(path) for path in (shard, *tokenizer)]
-        parts += [shard.parent.name, shard.name, self._family, self._model, self._code]
+        parts += [shard.parent.name, shard.name, self._family, self._objective, self._code]
         parts += [str(self._seed), str(self._span)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -156,16 +166,16 @@ class _MakeShard(beam.DoFn):
         }
 
     def _load(self) -> "tuple[Objective, GraphTokenizer]":
-        return load(self._family, self._model, os.path.join(self._folder, TOKENIZER_FOLDER))
+        return load(self._family, self._objective, os.path.join(self._folder, TOKENIZER_FOLDER))
 
 
 @functools.lru_cache(maxsize=1)
-def load(family: str, model: str, tokenizer: str) -> "tuple[Objective, GraphTokenizer]":
+def load(family: str, objective: str, tokenizer: str) -> "tuple[Objective, GraphTokenizer]":
     """The objective and the tokenizer, made once in a worker process.
 
     Args:
         family: a name of the registry.
-        model: the family's configuration as JSON.
+        objective: the objective's settings that the examples depend on, as JSON.
         tokenizer: the folder of its files.
 
     Raises:
@@ -176,8 +186,8 @@ def load(family: str, model: str, tokenizer: str) -> "tuple[Objective, GraphToke
 
     row = FAMILIES[family]
     loaded = row.tokenizer.load(pathlib.Path(tokenizer))
-    objective = row.build_objective(from_json(row.config, model).objective, loaded)
-    return objective, GraphTokenizer(loaded)
+    settings = from_json(row.objective_config, objective)
+    return row.build_objective(settings, loaded), GraphTokenizer(loaded)
 
 
 def _write(
@@ -205,7 +215,7 @@ def _write(
 
 
 def _summarize(
-    summaries: Sequence[Mapping[str, Any]], folder: str, family: str, model: str
+    summaries: Sequence[Mapping[str, Any]], folder: str, family: str, objective: str
 ) -> None:
     """Writes what is known of all files, by their names.
 
@@ -228,7 +238,7 @@ def _summarize(
             "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
             "tally": dict(sorted(tally.items())),
         }
-    content = {"family": family, "model": json.loads(model), "splits": splits}
+    content = {"family": family, "objective": json.loads(objective), "splits": splits}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
     train = [each for each in ordered if each["split"] == "train"]
     baseline_counts.write_counts(folder, [(each["counted"], each["arrays"]) for each in train])

@@ -2,24 +2,33 @@
 
 TFX's own strategies take the artifact with the highest id. After a run's first pass its own
 artifacts are the newest: its rerun would compare a span with itself and train on from its own
-model, and no step would be a cache hit. These look at spans and fingerprints instead.
+model, and no step would be a cache hit. These look at spans and fingerprints instead, which they
+read in ML Metadata.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import MetadataStore
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types.artifact import Artifact
 
+from components.properties import FINGERPRINT, SPANS
+from models.errors import ConfigError
+
 PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
 """In a Model artifact's folder; holds `span` and `fingerprint` of the run that trained it."""
+
 _BLESSED = "blessed"  # custom properties that TFX's Evaluator sets on a ModelBlessing
 _BLESSED_MODEL_ID = "current_model_id"
+_PUSHED_MODEL = "PushedModel"  # the type of what its Pusher writes, and its custom property
+_PUSHED_VERSION = "pushed_version"
+_Models = dict[str, list[Artifact]]
 
 
 class LastApprovedStatistics(ResolverStrategy):
@@ -50,48 +59,152 @@ class LastApprovedStatistics(ResolverStrategy):
 
 
 class LastBlessedModel(ResolverStrategy):
-    """The last blessed model that a run may build on and be compared with.
+    """The model that a new one is compared with: of the pushed ones that with the newest text.
 
-    Inputs: `model` (Model) and `model_blessing` (ModelBlessing). A model counts if its span is not
-    later than this run's and its fingerprint another. Once a model of this run's own fingerprint
-    is there, only models older than the first of them count, so that a rerun finds what the first
-    run found even when others have been blessed in between. Models without provenance don't count.
-    Empty in a first run.
+    Inputs: `model` (Model) and `model_blessing` (ModelBlessing). A model that was blessed but did
+    not pass the serving check was not pushed, and does not count. Once a model of this run's own
+    fingerprint is there, only models older than the first of them count, so that a rerun finds what
+    the first run found even when others have been blessed in between. Empty in a first run.
     """
 
-    def __init__(self, span: int, fingerprint: str) -> None:
-        self._span = span
+    def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
 
-    def resolve_artifacts(
-        self, store: MetadataStore, input_dict: dict[str, list[Artifact]]
-    ) -> dict[str, list[Artifact]]:
-        """The last model and its blessing, or empty lists."""
-        blessings = {
-            blessing.get_int_custom_property(_BLESSED_MODEL_ID): blessing
-            for blessing in sorted(input_dict["model_blessing"], key=lambda blessing: blessing.id)
-            if blessing.get_int_custom_property(_BLESSED) == 1
-        }
-        provenance = {model.id: read_provenance(model.uri) for model in input_dict["model"]}
-        own = [
-            model.id
-            for model in input_dict["model"]
-            if provenance[model.id].get("fingerprint") == self._fingerprint
-        ]
-        candidates = [
-            model
-            for model in input_dict["model"]
-            if model.id in blessings
-            and provenance[model.id].get("span", self._span + 1) <= self._span
-            and model.id < min(own, default=model.id + 1)
-        ]
-        if not candidates:
-            return {"model": [], "model_blessing": []}
-        last = max(candidates, key=lambda model: (provenance[model.id]["span"], model.id))
-        return {"model": [last], "model_blessing": [blessings[last.id]]}
+    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
+        """The model and its blessing, or empty lists.
+
+        Raises:
+            ConfigError: the model's folder is gone.
+        """
+        return _newest(store, input_dict, _older_than_own(input_dict, self._fingerprint))
+
+
+class TrainingStart(ResolverStrategy):
+    """The model whose weights training begins with, see `TrainingConfig.start`.
+
+    Inputs: as those of `LastBlessedModel`. By default it is the pushed model that has seen the
+    newest text, of those that were not trained on this run's span: late text is trained on from the
+    newest model, and the same span with other settings begins where the first run on it did.
+    """
+
+    def __init__(self, span: int, fingerprint: str, start: str) -> None:
+        self._span = span
+        self._fingerprint = fingerprint
+        self._start = start
+
+    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
+        """The model and its blessing, or empty lists, which means new weights.
+
+        Raises:
+            ConfigError: no such version was pushed, or the model's folder is gone.
+        """
+        older = _older_than_own(input_dict, self._fingerprint)
+        if self._start == "scratch":
+            return _newest(store, input_dict, ())
+        if self._start == "last_blessed":
+            return _newest(store, input_dict, older)
+        if self._start == "auto":
+            other = (model for model in older if self._span not in spans_of(model))
+            return _newest(store, input_dict, other)
+        pushed = _pushed(store)
+        wanted = [model for model in input_dict["model"] if pushed.get(model.id) == self._start]
+        if not wanted:
+            raise ConfigError(
+                f"version {self._start} was not pushed",
+                where="training.start",
+                remedy=f"give one of: {', '.join(sorted(pushed.values())) or 'none yet'}",
+            )
+        return _newest(store, input_dict, wanted)
+
+
+def write_origin(
+    model: Artifact, *, span: int, fingerprint: str, base: Artifact | None = None
+) -> None:
+    """Gives a Model artifact the properties that these strategies choose by.
+
+    Args:
+        model: the model.
+        span: the span that it was trained on.
+        fingerprint: of its run's provenance.
+        base: the model that training started from, whose spans it has seen too.
+    """
+    seen = {span, *(spans_of(base) if base else ())}
+    model.set_string_custom_property(SPANS, json.dumps(sorted(seen)))
+    model.set_string_custom_property(FINGERPRINT, fingerprint)
+
+
+def spans_of(model: Artifact) -> Sequence[int]:
+    """The spans that a model's weights come from, ascending; empty if nothing says so."""
+    known = model.get_string_custom_property(SPANS)
+    if known:
+        return json.loads(known)
+    provenance = read_provenance(model.uri)  # of a model that an older release trained
+    return [provenance["span"]] if "span" in provenance else []
 
 
 def read_provenance(model_uri: str) -> Mapping[str, Any]:
     """Where an exported model comes from; empty if its folder doesn't say."""
     file = pathlib.Path(model_uri) / PROVENANCE_FILE
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _older_than_own(input_dict: _Models, fingerprint: str) -> list[Artifact]:
+    """The models that come before all of this fingerprint."""
+    models = input_dict["model"]
+    own = [model.id for model in models if _fingerprint(model) == fingerprint]
+    return [model for model in models if model.id < min(own, default=model.id + 1)]
+
+
+def _fingerprint(model: Artifact) -> str:
+    known = model.get_string_custom_property(FINGERPRINT)
+    return known or read_provenance(model.uri).get("fingerprint", "")
+
+
+def _newest(store: MetadataStore, input_dict: _Models, models: Iterable[Artifact]) -> _Models:
+    """Of the pushed ones among `models` the one that has seen the newest text, and its blessing.
+
+    Raises:
+        ConfigError: its folder is gone.
+    """
+    blessings = {
+        blessing.get_int_custom_property(_BLESSED_MODEL_ID): blessing
+        for blessing in sorted(input_dict["model_blessing"], key=lambda blessing: blessing.id)
+        if blessing.get_int_custom_property(_BLESSED) == 1
+    }
+    pushed = _pushed(store)
+    candidates = [
+        model
+        for model in models
+        if model.id in blessings and model.id in pushed and spans_of(model)
+    ]
+    if not candidates:
+        return {"model": [], "model_blessing": []}
+    last = max(candidates, key=lambda model: (spans_of(model)[-1], model.id))
+    if not os.path.isdir(last.uri):
+        raise ConfigError(
+            "the last blessed model, which this run builds on, is not there any more",
+            where=last.uri,
+            remedy="put it back, set training.start=scratch, or give the run another --name",
+        )
+    return {"model": [last], "model_blessing": [blessings[last.id]]}
+
+
+def _pushed(store: MetadataStore) -> dict[int, str]:
+    """The versions of the models that were pushed, by the number of the Model artifact."""
+    if _PUSHED_MODEL not in {kind.name for kind in store.get_artifact_types()}:
+        return {}
+    versions = {
+        artifact.id: artifact.custom_properties[_PUSHED_VERSION].string_value
+        for artifact in store.get_artifacts_by_type(_PUSHED_MODEL)
+        if artifact.custom_properties["pushed"].int_value == 1
+    }
+    makers = {
+        event.execution_id: versions[event.artifact_id]
+        for event in store.get_events_by_artifact_ids(versions)
+        if event.type == event.OUTPUT
+    }
+    return {
+        event.artifact_id: makers[event.execution_id]
+        for event in store.get_events_by_execution_ids(makers)
+        if event.type == event.INPUT and event.path.steps[0].key == "model"
+    }

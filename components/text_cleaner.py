@@ -35,6 +35,7 @@ def TextCleaner(
     config: Parameter[str],
     evaluation: Parameter[str],
     span: Parameter[int],
+    unkeyed: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Drops duplicates, near duplicates, evaluation texts, foreign and unfit documents.
@@ -46,13 +47,14 @@ def TextCleaner(
         config: a `CleaningConfig` as JSON.
         evaluation: fingerprint of the evaluation texts, so that changed ones are no cache hit.
         span: the span's number.
+        unkeyed: JSON of the settings that no key holds: the paths of the evaluation texts.
         beam_pipeline: given by TFX.
 
     Raises:
         DataRefused: too much was dropped, or too few documents are left; an evaluation text cannot
             be read.
     """
-    settings = from_json(CleaningConfig, config)
+    settings = from_json(CleaningConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
     scratch = os.path.join(cleaned.uri, SCRATCH)
     os.makedirs(scratch, exist_ok=True)
     seen = None

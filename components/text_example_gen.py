@@ -20,6 +20,7 @@ from components.config import IngestionConfig
 from components.ingestion import QUARANTINE, SCRATCH, SPLITS, SUMMARY, ingest
 from components.input_files import expand
 from components.whole_files import write_whole
+from models.config import from_json
 from models.errors import DataRefused
 
 _LISTED = 3
@@ -29,12 +30,10 @@ _LOG = logging.getLogger("polyseme.text_example_gen")
 @component(use_beam=True)
 def TextExampleGen(
     examples: OutputArtifact[standard_artifacts.Examples],
-    pattern: Parameter[str],
     span: Parameter[int],
     fingerprint: Parameter[str],
     config: Parameter[str],
-    code: Parameter[str],
-    quarantine_dir: Parameter[str],
+    unkeyed: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Reads a span of text into documents, parted into train and eval.
@@ -42,27 +41,28 @@ def TextExampleGen(
     Args:
         examples: receives `Split-train/` and `Split-eval/` (see components/documents.py),
             `quarantine.jsonl` and `ingestion.json`.
-        pattern: file, folder or glob, {SPAN} replaced already.
         span: the span's number.
         fingerprint: `components.input_files.input_fingerprint(pattern)`, so that changed text is no
             cache hit.
         config: an `IngestionConfig` as JSON.
-        code: version of the code, so that no step takes what other code made from the cache: all
-            that follow depend on this one's output.
-        quarantine_dir: receives a copy of the quarantine, which outlives a refusal.
+        unkeyed: JSON of what no key holds: `pattern` (file, folder or glob, {SPAN} replaced
+            already) and `quarantine` (a folder that receives a copy of the quarantine, which
+            outlives a refusal).
         beam_pipeline: given by TFX.
 
     Raises:
         DataRefused: no input, too much of it malformed, or too few documents.
     """
-    settings = IngestionConfig(**json.loads(config))
+    settings = from_json(IngestionConfig, config)
+    places = json.loads(unkeyed)
+    pattern = places["pattern"]
     files = expand(pattern)
     size = sum(os.path.getsize(file) for file in files)
     _LOG.info("span %d: reading %s bytes in %d file(s)", span, f"{size:,}", len(files))
     with beam_pipeline as pipeline:
         ingest(pipeline, files, examples.uri, settings)
     shutil.rmtree(os.path.join(examples.uri, SCRATCH))
-    quarantine = _keep_quarantine(examples.uri, quarantine_dir, span)
+    quarantine = _keep_quarantine(examples.uri, places["quarantine"], span)
     with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)
     _gate(summary, settings, where=pattern, quarantine=quarantine)

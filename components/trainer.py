@@ -4,11 +4,18 @@ import json
 import logging
 import pathlib
 import shutil
+from typing import Any
 
+from tfx import types
+from tfx import v1 as tfx
+from tfx.components.trainer import executor
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils
 
 from components.baseline_counts import StoredCounts
 from components.exporter import export
+from components.resolvers import write_origin
 from components.search_space import described, with_values
 from components.training_job import job_of, tell, train_job
 from components.training_processes import train_in_processes
@@ -21,10 +28,11 @@ _log = logging.getLogger("polyseme.trainer")
 def run_fn(fn_args: FnArgs) -> None:
     """Trains a family's objective on the examples and exports the model with its tokenizer inside.
 
-    `fn_args.custom_config` holds `family`, `model`, `training` and `devices` (JSON of the
-    configurations), `config` (JSON of the whole pipeline's, exported as it is), `provenance` (JSON)
-    and `checkpoints` (the folder that this pipeline's checkpoints are kept in). What the Tuner
-    found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all of them.
+    `fn_args.custom_config` holds `family`, `model` and `training` (JSON of the settings that the
+    weights depend on), `config` (JSON of the whole pipeline's, exported as it is) and `code`. What
+    the Tuner found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all
+    of them. Its entry `unkeyed` holds what no key does: `training` (JSON of the other settings),
+    `devices`, `provenance` (JSON) and `folder`, which this pipeline's checkpoints are kept in.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
@@ -35,7 +43,7 @@ def run_fn(fn_args: FnArgs) -> None:
     given = with_values(fn_args.custom_config, values)
     if values:
         _log.info("tuned: %s", described(values))
-    job = job_of(given, fn_args, given["checkpoints"])
+    job = job_of(given, fn_args)
     devices = from_json(DevicesConfig, job.devices)
     if devices.strategy == "multi_worker":
         train_in_processes(job, devices.processes)
@@ -50,6 +58,34 @@ def run_fn(fn_args: FnArgs) -> None:
         trained.tokenizer,
         pathlib.Path(fn_args.serving_model_dir),
         config_json=given["config"],
-        provenance=json.loads(given["provenance"]),
+        provenance=json.loads(given["unkeyed"]["provenance"]),
     )
     shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
+
+
+class Executor(executor.GenericExecutor):
+    """TFX's executor, which also writes on the model, in ML Metadata, where it comes from."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Trains, and gives the model the properties that components/resolvers.py chooses by."""
+        super().Do(input_dict, output_dict, exec_properties)
+        unkeyed = json.loads(exec_properties["custom_config"])["unkeyed"]
+        provenance = json.loads(unkeyed["provenance"])
+        base = input_dict.get("base_model") or [None]
+        write_origin(
+            artifact_utils.get_single_instance(output_dict["model"]),
+            span=provenance["span"],
+            fingerprint=provenance["fingerprint"],
+            base=base[0],
+        )
+
+
+class Trainer(tfx.components.Trainer):
+    """TFX's Trainer with `Executor`."""
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

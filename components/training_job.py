@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import json
 import logging
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,8 @@ import keras
 import tensorflow as tf
 
 from components.baseline_counts import StoredCounts
-from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
+from components.example_generation import EXAMPLES_CONTENT, TOKENIZER_FOLDER
+from components.properties import fingerprint
 from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.devices import Devices
@@ -37,8 +40,10 @@ class TrainingJob:
 
     Attributes:
         family: its name in the registry.
-        model, training, devices: JSON of the configurations.
-        provenance: JSON, see pipeline/provenance.py.
+        model, training: JSON of the settings that the weights depend on.
+        unkeyed: JSON of the other settings of `TrainingConfig`, how often it is logged say.
+        devices: JSON of the configuration.
+        code: version of the code that trains.
         examples: an ExampleBuilder artifact's folder.
         train_files, eval_files: files of examples in it.
         base_model: the SavedModel whose weights training starts from, if any.
@@ -48,27 +53,38 @@ class TrainingJob:
     family: str
     model: str
     training: str
+    unkeyed: str
     devices: str
-    provenance: str
+    code: str
     examples: str
     train_files: tuple[str, ...]
     eval_files: tuple[str, ...]
     base_model: str | None
     checkpoints: str
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
-        """A hash of what the weights depend on, less the devices: a run goes on on others."""
+        """A hash of what the weights depend on: the bytes of the examples and of the base too.
+
+        No place is in it, and no device: a run is resumed where it was moved to, and on others.
+        """
         key = hashlib.sha256()
         for part in (
             self.model,
             self.training,
-            self.provenance,
-            (pathlib.Path(self.examples) / EXAMPLES_FILE).read_text(encoding="utf-8"),
-            self.base_model or "",
+            self.code,
+            fingerprint(self.examples, EXAMPLES_CONTENT),
+            # The index of the variables has a checksum of each.
+            fingerprint(self.base_model, ["variables/variables.index"]) if self.base_model else "",
         ):
             key.update(hashlib.sha256(part.encode()).digest())
         return key.hexdigest()[:16]
+
+    @property
+    def config(self) -> TrainingConfig:
+        """How to train, with all settings."""
+        settings = json.loads(self.training) | json.loads(self.unkeyed)
+        return from_json(TrainingConfig, json.dumps(settings))
 
     @property
     def folder(self) -> pathlib.Path:
@@ -97,13 +113,12 @@ class Trained(NamedTuple):
     result: TrainingResult
 
 
-def job_of(given: Mapping[str, Any], fn_args: Any, folder: str) -> TrainingJob:
+def job_of(given: Mapping[str, Any], fn_args: Any) -> TrainingJob:
     """The job that TFX's arguments and their custom configuration describe.
 
     Args:
-        given: the custom configuration, `family` to `provenance`.
+        given: the custom configuration, see components/trainer.py.
         fn_args: TFX's `FnArgs`.
-        folder: for checkpoints.
     """
     train_files, eval_files = (
         tuple(sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern)))
@@ -113,13 +128,14 @@ def job_of(given: Mapping[str, Any], fn_args: Any, folder: str) -> TrainingJob:
         family=given["family"],
         model=given["model"],
         training=given["training"],
-        devices=given["devices"],
-        provenance=given["provenance"],
+        unkeyed=given["unkeyed"]["training"],
+        devices=given["unkeyed"]["devices"],
+        code=given["code"],
         examples=str(pathlib.Path(train_files[0]).parent.parent),
         train_files=train_files,
         eval_files=eval_files,
         base_model=fn_args.base_model,
-        checkpoints=folder,
+        checkpoints=given["unkeyed"]["folder"],
     )
 
 
@@ -133,7 +149,7 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
     if devices.config.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # of the models that this process built before
-    training = from_json(TrainingConfig, job.training)
+    training = job.config
     config: Any = from_json(FAMILIES[job.family].config, job.model)
     config.check_training(training)  # a tuner's candidate was checked only field by field
     with devices.scope():
@@ -142,6 +158,7 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
         warm_start(start.model, job.base_model)
         _log.info("warm start from %s", job.base_model)
     else:
+        _log.info("training starts with new weights")
         start.objective.start(start.model, StoredCounts(job.examples))
     return start
 
@@ -172,7 +189,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
     devices = devices or Devices(from_json(DevicesConfig, job.devices))
     with devices.all_there():
         _same_job(job, devices)
-    training = from_json(TrainingConfig, job.training)
+    training = job.config
     model, objective, tokenizer = begin(job, devices)
     training = with_xla_chosen(training, FAMILIES[job.family].xla_pays_on, model, devices)
     spec = objective.feature_spec()

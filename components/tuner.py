@@ -9,7 +9,6 @@ lacks the random state of the Bayesian search.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
@@ -31,7 +30,6 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 
 from components.config import TuningConfig, Value
-from components.example_generation import MANIFEST_FILE
 from components.oracles import OBJECTIVE, build_oracle
 from components.search_space import (
     configured,
@@ -52,6 +50,7 @@ from models.errors import ConfigError, PolysemeError, TrainingDiverged
 from models.held_out import HeldOutLoss
 from models.platform import with_xla_chosen
 from models.registry import FAMILIES
+from models.settings import Affects
 from models.training import train
 
 _log = logging.getLogger("polyseme.tuner")
@@ -61,9 +60,8 @@ _RESULT = "result.json"
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """The search that TFX's Tuner is to carry out.
 
-    `fn_args.custom_config` holds `family`, `model`, `training`, `config` and `provenance` as the
-    Trainer's, `tuning` (JSON of the configuration) and `trials` (the folder that this pipeline's
-    trials are kept in).
+    `fn_args.custom_config` holds what the Trainer's does, with the folder of this pipeline's
+    trials, and `tuning` (JSON of the configuration).
 
     Raises:
         ConfigError: the search space doesn't fit, or nothing is held out to judge trials by.
@@ -90,7 +88,7 @@ class TrialTuner(base_tuner.BaseTuner):
         space = tuned_space(tuning, model, training)
         _require_held_out(fn_args)
         self._fn_args = fn_args
-        devices = from_json(DevicesConfig, given["devices"])
+        devices = from_json(DevicesConfig, given["unkeyed"]["devices"])
         # Several processes train together only once; a trial is small.
         self._devices = Devices() if devices.strategy == "multi_worker" else Devices(devices)
         self._batch_size = training.batch_size  # the same held-out examples, whatever is tuned
@@ -169,9 +167,10 @@ class TrialTuner(base_tuner.BaseTuner):
             ConfigError: the candidate's values do not fit together, or are too much for the device.
         """
         given = with_values(self._fn_args.custom_config, values)
-        training = in_small(from_json(TrainingConfig, given["training"]), self.found.steps)
-        job = self._job(given, training)
-        folder = pathlib.Path(given["trials"]) / self._name(job)
+        training = from_json(TrainingConfig, given["training"])
+        job = self._job(given, in_small(training, self.found.steps))
+        training = job.config
+        folder = job.folder
         if (folder / _RESULT).exists():
             _log.info("it ended before")
             known = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
@@ -219,18 +218,16 @@ class TrialTuner(base_tuner.BaseTuner):
         return HeldOutLoss(model, objective, job.eval_files, judged, self._devices)()
 
     def _job(self, given: Mapping[str, Any], training: TrainingConfig) -> TrainingJob:
-        """The training of a trial."""
-        text = json.dumps(dataclasses.asdict(training), sort_keys=True)
-        return job_of({**given, "training": text}, self._fn_args, given["trials"])
-
-    def _name(self, job: TrainingJob) -> str:
-        """Of a trial's folder: a hash of all that its result depends on."""
-        manifest = (pathlib.Path(job.examples) / MANIFEST_FILE).read_bytes()
-        # Of the provenance the code alone: the rest is of the whole run.
-        code = json.loads(job.provenance)["code"]
-        key = hashlib.sha256(manifest)
-        key.update(f"{self._batch_size} {code}".encode())
-        return dataclasses.replace(job, provenance=key.hexdigest()).name
+        """The training of a trial; its result depends on the size of the batches judged too."""
+        settings = training.that_affect(Affects.EXAMPLES, Affects.WEIGHTS)
+        return job_of(
+            {
+                **given,
+                "training": json.dumps(settings, sort_keys=True),
+                "code": f"{given['code']} judged in batches of {self._batch_size}",
+            },
+            self._fn_args,
+        )
 
 
 class Executor(executor.Executor):

@@ -32,6 +32,7 @@ from components.artifacts import Vocabulary
 from components.config import VocabularyConfig
 from components.documents import ReadDocuments
 from components.exporter import TOKENIZER
+from components.properties import set_content
 from components.resolvers import PROVENANCE_FILE
 from components.whole_files import write_whole
 from models.config import from_json
@@ -41,8 +42,9 @@ from models.registry import FAMILIES
 from models.tokenizers.tokenizer import Tokenizer
 
 WORDS_FILE = "words.json"
-"""Where the vocabulary comes from: `origin`, and for a learned one `words`, `occurrences`,
-`learned_words` and `learned_occurrences`, the latter two after `min_count` and `max_words`."""
+"""Where the vocabulary comes from: `origin`; for a file its `sha256`; for a learned one `words`,
+`occurrences`, `learned_words` and `learned_occurrences`, the latter two after `min_count` and
+`max_words`."""
 
 _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
 _BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
@@ -58,6 +60,7 @@ def VocabularyTrainer(
     tokenizer: Parameter[str],
     config: Parameter[str],
     file_fingerprint: Parameter[str],
+    unkeyed: Parameter[str],
     base_model: InputArtifact[standard_artifacts.Model] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
@@ -70,6 +73,7 @@ def VocabularyTrainer(
         tokenizer: the tokenizer's configuration as JSON.
         config: a `VocabularyConfig` as JSON.
         file_fingerprint: SHA-256 of the given file, so that a changed one is no cache hit.
+        unkeyed: JSON of the settings that no key holds: the path of the given file.
         base_model: where training starts, if anywhere: its tokenizer is taken as it is.
         beam_pipeline: given by TFX.
 
@@ -79,14 +83,16 @@ def VocabularyTrainer(
     """
     row = FAMILIES[family]
     wanted: Any = from_json(row.tokenizer.config_class, tokenizer)
-    settings = from_json(VocabularyConfig, config)
+    settings = from_json(VocabularyConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
     folder = pathlib.Path(vocabulary.uri)
     if base_model:
         made = _of_base_model(row, base_model.uri, wanted, settings)
-        words: dict[str, Any] = {"origin": "base model", "base_model": base_model.uri}
+        words: dict[str, Any] = {"origin": "base model"}
+        source = base_model.uri
     elif settings.file:
         made = row.import_vocabulary(pathlib.Path(settings.file), wanted)
-        words = {"origin": "file", "file": settings.file, "sha256": file_fingerprint}
+        words = {"origin": "file", "sha256": file_fingerprint}
+        source = settings.file
     else:
         with beam_pipeline as pipeline:
             count(pipeline, examples.uri, str(folder), row.name, tokenizer, settings)
@@ -95,10 +101,12 @@ def VocabularyTrainer(
         file.unlink()
         made = row.learn(counted.pop("counts"), wanted)
         words = {"origin": "learned", **counted}
+        source = ""
     made.save(folder)
     (folder / WORDS_FILE).write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
     vocabulary.size = len(made.vocabulary)
-    _LOG.info("%d entries, %s", vocabulary.size, _origin(words))
+    set_content(vocabulary, ["."])
+    _LOG.info("%d entries, %s", vocabulary.size, _origin(words, source))
 
 
 def count(
@@ -236,10 +244,10 @@ def _of_base_model(
     return made
 
 
-def _origin(words: dict[str, Any]) -> str:
+def _origin(words: dict[str, Any], source: str) -> str:
     if words["origin"] == "learned":
         return (
             f"learned from {words['learned_words']:,} of {words['words']:,} words that occur"
             f" {words['occurrences']:,} times"
         )
-    return f"taken from the {words['origin']} {words.get('file') or words['base_model']}"
+    return f"taken from the {words['origin']} {source}"

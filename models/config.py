@@ -48,6 +48,8 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
 }
 """For each kind of optimizer the settings that not all kinds have, with their default values."""
 _LONGEST_WARMUP = 10_000
+STARTS = ("auto", "last_blessed", "scratch")
+"""What training can start from, apart from a version; see `TrainingConfig.start`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,11 +220,22 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """Looks in a row without a better loss, after which training ends early; 0: it never does."""
     shuffle_buffer: PositiveInt = 20_000
     """Examples that are shuffled together. As many more are read ahead."""
+    start: Annotated[str, Affects.NOTHING] = "auto"
+    """The weights that training begins with. "auto": those of the newest blessed model that was not
+    trained on this span; "last_blessed": those of the newest one, whatever it was trained on;
+    "scratch": new ones; or a version that was pushed. The base is an input of the training, and so
+    is in its key."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
 
     def check(self) -> None:
         """Refuses parts of a batch that are not equal, and what no step comes to."""
         equal_rows(self.batch_size, self.accumulation, replicas=1)
+        if not (self.start in STARTS or self.start.isdecimal()):
+            raise self.refused(
+                "start",
+                f"{self.start!r} is neither {', '.join(STARTS)} nor a version",
+                "give one of them; python -m pipeline lineage names the versions",
+            )
         warmup = self.optimizer.warmup_steps
         if warmup is not None and warmup >= self.steps:
             raise self.refused(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -276,3 +277,8 @@ class Family:
     build_objective: Callable[[Any, Tokenizer], Objective]
     metrics: Callable[[Any], Sequence[Metric]]
     xla_pays_on: frozenset[DeviceKind] = frozenset()
+
+    @property
+    def objective_config(self) -> Any:
+        """The class of the objective's configuration."""
+        return typing.get_type_hints(self.config)["objective"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from tfx import v1 as tfx
 from tfx.types.standard_artifacts import ExampleStatistics
@@ -14,13 +13,16 @@ from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
-from components.resolvers import LastApprovedStatistics, LastBlessedModel
+from components.resolvers import LastApprovedStatistics, LastBlessedModel, TrainingStart
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
+from components.trainer import Trainer
 from components.tuner import Tuner
 from components.vocabulary_trainer import VocabularyTrainer
 from models.registry import FAMILIES
+from models.settings import Affects, Settings
+from pipeline.code_versions import TRAINING
 from pipeline.config import PipelineConfig
 from pipeline.metadata import DATABASE
 from pipeline.provenance import Provenance
@@ -28,36 +30,41 @@ from pipeline.provenance import Provenance
 RUN_FN = "components.trainer.run_fn"
 TUNER_FN = "components.tuner.tuner_fn"
 
+_EXPORTED = (Affects.EXAMPLES, Affects.WEIGHTS)
+
 
 def create_pretraining_pipeline(
-    config: PipelineConfig, provenance: Provenance, *, docker: bool = False
+    config: PipelineConfig,
+    provenance: Provenance,
+    code: Mapping[str, str],
+    *,
+    docker: bool = False,
 ) -> tfx.dsl.Pipeline:
     """From a span of raw text to a blessed and pushed model.
 
     Args:
         config: the run's configuration.
-        provenance: which text, span and code; goes into the model, and with it into the cache's
-            keys.
+        provenance: which text, span and code; goes into the model.
+        code: versions of the code by step, see pipeline/code_versions.py.
         docker: whether TFX's InfraValidator can start TF Serving in a container here.
     """
     folder = config.folder
     span = provenance.span
     family = FAMILIES[config.model.family]
-    model_json = _json(config.model)
 
     example_gen = TextExampleGen(
-        pattern=provenance.pattern,
         span=span,
         fingerprint=provenance.corpus,
-        config=_json(config.ingestion),
-        code=provenance.code,
-        quarantine_dir=str(folder / "quarantine"),
+        config=_json(config.ingestion, Affects.EXAMPLES, Affects.JUDGEMENT),
+        unkeyed=json.dumps(
+            {"pattern": provenance.pattern, "quarantine": str(folder / "quarantine")}
+        ),
     )
     documents = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(examples=documents, stats_options=stats_options())
     statistics = statistics_gen.outputs["statistics"]
-    schema = TextSchema(config=_json(config.validation), code=provenance.code)
+    schema = TextSchema(config=_json(config.validation))
     validator = tfx.components.ExampleValidator(
         statistics=statistics, schema=schema.outputs["schema"]
     )
@@ -76,28 +83,40 @@ def create_pretraining_pipeline(
 
     cleaner = TextCleaner(
         documents=documents,
-        config=_json(config.cleaning),
+        config=_json(config.cleaning, Affects.EXAMPLES, Affects.JUDGEMENT),
         evaluation=provenance.evaluation,
         span=span,
+        unkeyed=_json(config.cleaning, Affects.NOTHING),
     )
     cleaner.add_upstream_node(gate)
     cleaned = cleaner.outputs["cleaned"]
 
+    models = {
+        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    }
     last_model = tfx.dsl.Resolver(
-        strategy_class=LastBlessedModel,
-        config={"span": span, "fingerprint": provenance.fingerprint},
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        strategy_class=LastBlessedModel, config={"fingerprint": provenance.fingerprint}, **models
     ).with_id("LastBlessedModel")
-    base_model = last_model.outputs["model"]
+    start = tfx.dsl.Resolver(
+        strategy_class=TrainingStart,
+        config={
+            "span": span,
+            "fingerprint": provenance.fingerprint,
+            "start": config.training.start,
+        },
+        **models,
+    ).with_id("TrainingStart")
+    base_model = start.outputs["model"]
 
     vocabulary_trainer = VocabularyTrainer(
         examples=cleaned,
         base_model=base_model,
         family=config.model.family,
         tokenizer=_json(config.model.tokenizer),
-        config=_json(config.vocabulary),
+        config=_json(config.vocabulary, Affects.EXAMPLES),
         file_fingerprint=provenance.vocabulary,
+        unkeyed=_json(config.vocabulary, Affects.NOTHING),
     )
     vocabulary = vocabulary_trainer.outputs["vocabulary"]
 
@@ -105,20 +124,25 @@ def create_pretraining_pipeline(
         documents=cleaned,
         vocabulary=vocabulary,
         family=config.model.family,
-        model=model_json,
+        objective=_json(config.model.objective, Affects.EXAMPLES),
         config=_json(config.examples),
         span=span,
-        code=provenance.code,
-        finished=str(folder / "finished_examples"),
+        unkeyed=json.dumps(
+            {"finished": str(folder / "finished_examples"), "code": code["ExampleBuilder"]}
+        ),
     )
     examples = example_builder.outputs["examples"]
 
     given = {
         "family": config.model.family,
-        "model": model_json,
-        "training": _json(config.training),
-        "devices": _json(config.devices),
+        "model": _json(config.model, *_EXPORTED),
+        "training": _json(config.training, *_EXPORTED),
         "config": config.content(),
+        "code": code[TRAINING],
+    }
+    unkeyed = {
+        "training": _json(config.training, Affects.JUDGEMENT, Affects.NOTHING),
+        "devices": _json(config.devices),
         "provenance": provenance.to_json(),
     }
     learning = {
@@ -133,21 +157,24 @@ def create_pretraining_pipeline(
             tuner_fn=TUNER_FN,
             **learning,
             custom_config=given
-            | {"tuning": _json(config.tuning), "trials": str(folder / "trials")},
+            | {
+                "tuning": _json(config.tuning),
+                "unkeyed": unkeyed | {"folder": str(folder / "trials")},
+            },
         )
         tuners.append(tuner)
         learning["hyperparameters"] = tuner.outputs["best_hyperparameters"]
-    trainer = tfx.components.Trainer(
+    trainer = Trainer(
         run_fn=RUN_FN,
         **learning,
-        custom_config=given | {"checkpoints": str(folder / "checkpoints")},
+        custom_config=given | {"unkeyed": unkeyed | {"folder": str(folder / "checkpoints")}},
     )
     model = trainer.outputs["model"]
 
     evaluator = tfx.components.Evaluator(
         examples=examples,
         model=model,
-        baseline_model=base_model,
+        baseline_model=last_model.outputs["model"],
         example_splits=["eval"],
         eval_config=eval_config(family.metrics(config.model.objective)),
     )
@@ -174,6 +201,7 @@ def create_pretraining_pipeline(
             gate,
             cleaner,
             last_model,
+            start,
             vocabulary_trainer,
             example_builder,
             *tuners,
@@ -206,5 +234,6 @@ def beam_arguments(config: BeamConfig) -> list[str]:
     return [*arguments, *config.args]
 
 
-def _json(config: Any) -> str:
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+def _json(config: Settings, *kinds: Affects) -> str:
+    """A configuration's fields that affect one of `kinds`, of all of them if none is given."""
+    return json.dumps(config.that_affect(*(kinds or Affects)), sort_keys=True)

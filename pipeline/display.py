@@ -216,7 +216,7 @@ def _lineage_tree(lineage: Lineage) -> Tree:
         tree.add(Text(f"served from  {lineage.destination}"))
     model = tree.add(Text(f"model  {lineage.model}"))
     model.add(Text(f"recipe  {lineage.recipe}, fingerprint {lineage.fingerprint}"))
-    model.add(Text(f"code  {lineage.code}"))
+    model.add(Text(f"code  {lineage.code}" + (f"  ({lineage.commit})" if lineage.commit else "")))
     configuration = model.add(Text("configuration"))
     for section, fields in sorted(lineage.config.items()):
         configuration.add(Text(f"{section}  {_flat(fields)}"))

@@ -98,8 +98,8 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
 
     family = FAMILIES[told["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
-    config: Any = from_json(family.config, json.dumps(told["model"]))
-    objective = family.build_objective(config.objective, tokenizer)
+    settings = from_json(family.objective_config, json.dumps(told["objective"]))
+    objective = family.build_objective(settings, tokenizer)
     spec = objective.feature_spec()
     shown: list[Sequence[Sequence[Position]]] = []
     facts: list[Mapping[str, Any]] = []

@@ -25,6 +25,7 @@ class Lineage:
         recipe: the recipe it started from.
         config: the resolved configuration, by section, with what was tuned in it.
         code: version of the code.
+        commit: the commit that it is of.
         fingerprint: of everything that the weights depend on.
         examples: the training examples' folder.
         vocabulary: the vocabulary's folder.
@@ -43,6 +44,7 @@ class Lineage:
     recipe: str
     config: Mapping[str, Any]
     code: str
+    commit: str
     fingerprint: str
     examples: str
     vocabulary: str
@@ -113,7 +115,7 @@ def _lineage(
 ) -> Lineage:
     trainer = history.producer(model)
     given = json.loads(trainer.parameters["custom_config"])
-    provenance = json.loads(given["provenance"])
+    provenance = provenance_of(trainer)
     examples = _required(trainer.input("examples"), "examples", model)
     builder = history.producer(examples)
     vocabulary = _required(builder.input("vocabulary"), "vocabulary", examples)
@@ -129,6 +131,7 @@ def _lineage(
         recipe=provenance["recipe"],
         config=json.loads(with_values(given, _tuned(trainer))["config"]),
         code=provenance["code"],
+        commit=provenance.get("commit", ""),
         fingerprint=provenance["fingerprint"],
         examples=examples.uri,
         vocabulary=vocabulary.uri,
@@ -136,10 +139,16 @@ def _lineage(
         cleaned=cleaned.uri,
         documents=documents.uri,
         span=ingestion.parameters["span"],
-        pattern=ingestion.parameters["pattern"],
+        pattern=provenance["pattern"],
         corpus=ingestion.parameters["fingerprint"],
         base=_lineage(history, base, versions) if base else None,
     )
+
+
+def provenance_of(trainer: NodeRecord) -> Mapping[str, Any]:
+    """What a training's run was made from: the fields of `pipeline.provenance.Provenance`."""
+    given = json.loads(trainer.parameters["custom_config"])
+    return json.loads(given.get("unkeyed", given)["provenance"])  # older runs have it there
 
 
 def _tuned(trainer: NodeRecord) -> Mapping[str, Value]:

@@ -14,6 +14,7 @@ from ml_metadata.proto import metadata_store_pb2
 from models.errors import ConfigError
 
 DATABASE = "metadata.sqlite"
+_DESTINATION = "pushed_destination"  # custom property that TFX's Pusher sets
 _EXECUTION = metadata_store_pb2.Execution
 _EVENT = metadata_store_pb2.Event
 _STATES = {
@@ -83,6 +84,7 @@ class RunHistory:
             ConfigError: there is none: the pipeline never ran, or not here.
         """
         self.folder = pathlib.Path(folder)
+        self._absolute = self.folder.absolute()
         file = self.folder / DATABASE
         if not file.is_file():
             raise ConfigError(
@@ -90,12 +92,7 @@ class RunHistory:
                 where=str(file),
                 remedy="check --runs and --name, or start one: python -m pipeline run RECIPE",
             )
-        connection = metadata_store_pb2.ConnectionConfig()
-        connection.sqlite.filename_uri = str(file)
-        connection.sqlite.connection_mode = (
-            metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
-        )  # READONLY cannot roll back the journal that a killed run left
-        self._store = ml_metadata.MetadataStore(connection)
+        self._store = _open(file)
 
     def run_ids(self) -> list[str]:
         """Every run's id, oldest first."""
@@ -195,10 +192,77 @@ class RunHistory:
         )
 
     def _artifacts(self, artifacts: Iterable[Any]) -> list[ArtifactRecord]:
-        return [
-            ArtifactRecord(artifact.id, artifact.type, artifact.uri, _values(artifact))
-            for artifact in artifacts
-        ]
+        found = []
+        for artifact in artifacts:
+            _relocated(artifact, self._absolute)  # as if the folder had not been moved
+            found.append(
+                ArtifactRecord(artifact.id, artifact.type, artifact.uri, _values(artifact))
+            )
+        return found
+
+
+def relocate(folder: pathlib.Path) -> int:
+    """Writes into a pipeline's metadata where its folder is, if it was moved since.
+
+    TFX records whole paths. Without this a run in a moved folder would find no artifact of the
+    earlier runs and begin anew.
+
+    Args:
+        folder: the pipeline's folder, locked.
+
+    Returns:
+        How many artifacts were recorded elsewhere.
+    """
+    file = folder / DATABASE
+    if not file.is_file():
+        return 0
+    store = _open(file)
+    moved = [artifact for artifact in store.get_artifacts() if _relocated(artifact, folder)]
+    if moved:
+        store.put_artifacts(moved)
+    return len(moved)
+
+
+def _open(file: pathlib.Path) -> ml_metadata.MetadataStore:
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(file)
+    connection.sqlite.connection_mode = (
+        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
+    )  # READONLY cannot roll back the journal that a killed run left
+    return ml_metadata.MetadataStore(connection)
+
+
+def _relocated(artifact: Any, folder: pathlib.Path) -> bool:
+    """Changes the places in an artifact's record to those in the folder; whether any did.
+
+    An artifact lies in `artifacts/<component>/<output>/<number>`, a pushed version in
+    `serving/<name>/<version>`.
+    """
+    changed = False
+    here = _below(folder, artifact.uri, "artifacts", 4)
+    if here:
+        artifact.uri, changed = here, True
+    destination = artifact.custom_properties.get(_DESTINATION)
+    here = _below(folder, destination.string_value, "serving", 3) if destination else None
+    if here:
+        artifact.custom_properties[_DESTINATION].string_value, changed = here, True
+    return changed
+
+
+def _below(folder: pathlib.Path, recorded: str, first: str, levels: int) -> str | None:
+    """A recorded place as it is in the folder now; None if it is recorded so, or is no such place.
+
+    Args:
+        folder: the pipeline's folder.
+        recorded: an absolute path.
+        first: the folder in the pipeline's that it lies in.
+        levels: names of the path within the pipeline's folder.
+    """
+    parts = pathlib.PurePath(recorded).parts
+    if len(parts) <= levels or parts[-levels] != first:
+        return None
+    here = folder.joinpath(*parts[-levels:])
+    return str(here) if str(here) != recorded and here.exists() else None
 
 
 def _node(context_name: str) -> str:

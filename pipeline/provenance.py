@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models import errors
 
-_ROOT = pathlib.Path(__file__).parent.parent
-_FLOORS = ("models", "components")  # what is computed; `pipeline` only arranges it
-_LIBRARIES = ("tensorflow", "keras", "keras-hub", "tensorflow-text")
+_MADE_BY = ("TextExampleGen", "TextCleaner", "VocabularyTrainer", "ExampleBuilder", "Trainer")
+"""The steps whose code the weights depend on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +27,9 @@ class Provenance:
         config: fingerprint of the configuration.
         evaluation: fingerprint of the texts that are not to be trained on, empty for none.
         vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
-        code: version of the code and of what it computes with, see `code_version`.
+        code: version of the code that the weights depend on, see `code_of_weights`.
+        start: what training was to start from, see `TrainingConfig.start`.
+        commit: the commit that the code is of, for people.
     """
 
     name: str
@@ -42,12 +41,14 @@ class Provenance:
     evaluation: str
     vocabulary: str
     code: str
+    start: str
+    commit: str
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that the weights depend on, but the model that training started from."""
         parts = [self.config, self.corpus, self.evaluation, self.vocabulary]
-        parts += [str(self.span), self.code]
+        parts += [str(self.span), self.code, self.start]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -56,23 +57,13 @@ class Provenance:
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
-def code_version(root: pathlib.Path = _ROOT) -> str:
-    """Version of what computes: `git <commit>`, or `source <sha256>`, and the libraries'.
+def code_of_weights(versions: Mapping[str, str]) -> str:
+    """A SHA-256, in hexadecimal, over the versions of the steps that the weights come from.
 
-    Other versions of them round, draw and cut otherwise, so that what one has made is not gone on
-    with by another. The commit is the last one that touched `models` or `components`, so that a new
-    page of documentation doesn't make every model stale. Where they differ from it, or without git,
-    it is the hash of the source files.
+    Args:
+        versions: by step, see pipeline/code_versions.py.
     """
-    libraries = "".join(f", {name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    commit = _git(root, "log", "-1", "--format=%H", "--", *_FLOORS)
-    if commit and _git(root, "status", "--porcelain", "--", *_FLOORS) == "":
-        return f"git {commit}{libraries}"
-    total = hashlib.sha256()
-    for file in sorted(path for floor in _FLOORS for path in (root / floor).rglob("*.py")):
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        total.update(f"{file.relative_to(root)} {content}\n".encode())
-    return f"source {total.hexdigest()}{libraries}"
+    return hashlib.sha256("\n".join(versions[step] for step in _MADE_BY).encode()).hexdigest()
 
 
 def files_fingerprint(paths: Sequence[pathlib.Path]) -> str:
@@ -94,14 +85,3 @@ def files_fingerprint(paths: Sequence[pathlib.Path]) -> str:
     if len(digests) < 2:
         return "".join(digest.hexdigest() for digest in digests)
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
-
-
-def _git(root: pathlib.Path, *arguments: str) -> str | None:
-    """What git says, None if there is no git or no repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +27,7 @@ from models.errors import ConfigError, PolysemeError
 from models.platform import PLATFORM_FILE, read_platforms
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
+from pipeline.lineage import provenance_of
 from pipeline.metadata import NodeRecord, RunHistory
 from pipeline.summary import Summary, blessing_of, summarize
 
@@ -85,7 +85,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         family=config.model.family,
         span=ingestion.parameters["span"] if ingestion else None,
         fingerprint=ingestion.parameters["fingerprint"] if ingestion else "",
-        code_version=provenance.get("code", ""),
+        code_version=provenance.get("commit") or provenance.get("code", ""),
         version=summary.version,
         blessed=summary.blessed,
         reasons=summary.reasons,
@@ -111,9 +111,7 @@ def _uri(nodes: Mapping[str, NodeRecord], component: str, output: str) -> pathli
 
 
 def _provenance(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
-    if "Trainer" not in nodes:
-        return {}
-    return json.loads(json.loads(nodes["Trainer"].parameters["custom_config"])["provenance"])
+    return provenance_of(nodes["Trainer"]) if "Trainer" in nodes else {}
 
 
 def _corpus(nodes: Mapping[str, NodeRecord]) -> Mapping[str, SplitStatistics]:

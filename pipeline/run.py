@@ -10,7 +10,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 
@@ -18,12 +18,13 @@ from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
+from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain
-from pipeline.metadata import DATABASE, RunHistory
+from pipeline.metadata import DATABASE, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
-from pipeline.provenance import Provenance, code_version, files_fingerprint
+from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.spans import Span, choose_span
 from pipeline.summary import Summary, summarize
 
@@ -62,8 +63,10 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
     folder = config.folder
     done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
     span = choose_span(config.ingestion.input, wanted_span, done)
-    provenance = _provenance(config, span)
+    code = code_versions(config.model.family)
+    provenance = _provenance(config, span, code)
     with locked(folder):
+        moved = relocate(folder)
         _write(folder / "config.json", config.to_json())
         remove_partial_versions(folder / "serving" / config.name)
         run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
@@ -73,9 +76,11 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
             console.print(
                 f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of {span.pattern}"
             )
+            if moved:
+                console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
             for line in config.without_effect():
                 console.print(f"[yellow]{line}[/]")
-            error = _execute(config, provenance, run_id, console)
+            error = _execute(config, provenance, code, run_id, console)
             summary, report = None, None
             try:
                 history = RunHistory(folder)
@@ -129,7 +134,7 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
             shutil.rmtree(version)
 
 
-def _provenance(config: PipelineConfig, span: Span) -> Provenance:
+def _provenance(config: PipelineConfig, span: Span, code: Mapping[str, str]) -> Provenance:
     pattern = str(pathlib.Path(span.pattern).absolute())
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
@@ -142,23 +147,32 @@ def _provenance(config: PipelineConfig, span: Span) -> Provenance:
         config=config.fingerprint(),
         evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),
-        code=code_version(),
+        code=code_of_weights(code),
+        start=config.training.start,
+        commit=commit(),
     )
 
 
 def _execute(
-    config: PipelineConfig, provenance: Provenance, run_id: str, console: Console
+    config: PipelineConfig,
+    provenance: Provenance,
+    code: Mapping[str, str],
+    run_id: str,
+    console: Console,
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
         console.print("[dim]loading TensorFlow, Beam and TFX[/]")
         with imports():
             from components.serving_check import docker_available
+            from pipeline.cache_keys import keys_by_content
             from pipeline.dag import create_pretraining_pipeline
             from pipeline.runners import run_locally
 
         docker = config.serve_in_container and docker_available()
-        run_locally(create_pretraining_pipeline(config, provenance, docker=docker), run_id)
+        pipeline = create_pretraining_pipeline(config, provenance, code, docker=docker)
+        with keys_by_content(code):
+            run_locally(pipeline, run_id)
     except Exception as error:
         _log.exception("the run failed")
         return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")

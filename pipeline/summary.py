@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components.properties import SPANS
 from components.search_space import described
 from components.trials import Search
 from models.errors import ConfigError
@@ -22,6 +23,7 @@ COMPONENTS: Sequence[str] = (
     "DataGate",
     "TextCleaner",
     "LastBlessedModel",
+    "TrainingStart",
     "VocabularyTrainer",
     "ExampleBuilder",
     "Tuner",
@@ -130,7 +132,7 @@ def key_figures(node: NodeRecord) -> str:
 
 def _state(node: NodeRecord) -> str:
     # ML Metadata calls every resolver's execution cached; it looks things up anew each time.
-    return "done" if node.state == "cached" and node.component.startswith("Last") else node.state
+    return "done" if node.state == "cached" and node.component in _READERS else node.state
 
 
 def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
@@ -244,15 +246,17 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
         return ""
     artifact = nodes[reader].input(name)
     if artifact is None:
-        return "none yet"
-    if resolver == "LastBlessedModel":
-        return f"model {artifact.id}"
+        return "new weights" if resolver == "TrainingStart" else "none yet"
+    if resolver in ("LastBlessedModel", "TrainingStart"):
+        spans = json.loads(artifact.properties.get(SPANS, "[]"))
+        return f"model {artifact.id}" + (f", of span {', '.join(map(str, spans))}" if spans else "")
     return f"of span {artifact.properties.get('span')}"
 
 
 _READERS: Mapping[str, tuple[str, str]] = {
     "LastApprovedStatistics": ("DataGate", "previous_statistics"),
-    "LastBlessedModel": ("VocabularyTrainer", "base_model"),
+    "LastBlessedModel": ("Evaluator", "baseline_model"),
+    "TrainingStart": ("VocabularyTrainer", "base_model"),
 }
 
 _DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {

@@ -1,0 +1,44 @@
+"""Custom properties of artifacts in ML Metadata, by which keys and resolvers know them again."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from components.finished import sha256
+
+CONTENT = "content"
+"""Of any artifact: a SHA-256 of what the steps behind it read of it."""
+SPANS = "spans"
+"""Of a Model: JSON of the numbers of all spans that its weights come from."""
+FINGERPRINT = "fingerprint"
+"""Of a Model: the fingerprint of its run's provenance."""
+
+
+def set_content(artifact: Any, files: Iterable[str]) -> None:
+    """Gives an artifact the fingerprint of its files.
+
+    Args:
+        artifact: a TFX artifact whose folder is written.
+        files: names within the folder; a folder stands for all files in it.
+    """
+    artifact.set_string_custom_property(CONTENT, fingerprint(artifact.uri, files))
+
+
+def fingerprint(folder: str | pathlib.Path, files: Iterable[str]) -> str:
+    """A SHA-256, in hexadecimal, over the names and the bytes of files.
+
+    Args:
+        folder: where they are.
+        files: names within it; a folder stands for all files in it.
+    """
+    root = pathlib.Path(folder)
+    total = hashlib.sha256()
+    for name in files:
+        path = root / name
+        inside = path.rglob("*") if path.is_dir() else [path]
+        for file in sorted(each for each in inside if each.is_file()):
+            total.update(f"{file.relative_to(root)} {sha256(file)}\n".encode())
+    return total.hexdigest()
