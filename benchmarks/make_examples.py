@@ -65,7 +65,7 @@ def make(
             str(documents),
             str(folder),
             family=family,
-            model=json.dumps(dataclasses.asdict(settings)),
+            objective=json.dumps(dataclasses.asdict(settings.objective)),
             config=ExamplesConfig(),
             span=1,
             code="benchmark",

@@ -127,15 +127,12 @@ def stats_options() -> tfdv.StatsOptions:
 
 
 @component
-def TextSchema(
-    schema: OutputArtifact[Schema], config: Parameter[str], code: Parameter[str]
-) -> None:
+def TextSchema(schema: OutputArtifact[Schema], config: Parameter[str]) -> None:
     """Writes the curated schema.
 
     Args:
         schema: the schema, as text.
         config: JSON of a ValidationConfig.
-        code: version of the code, so that a schema that other code made is no cache hit.
     """
     text = text_format.MessageToString(text_schema(from_json(ValidationConfig, config)))
     (pathlib.Path(schema.uri) / SCHEMA_FILE).write_text(text, encoding="utf-8")

@@ -33,12 +33,15 @@ def fingerprint(folder: str | pathlib.Path, files: Iterable[str]) -> str:
     Args:
         folder: where they are.
         files: names within it; a folder stands for all files in it.
+
+    Raises:
+        OSError: a file is not there or cannot be read.
     """
     root = pathlib.Path(folder)
     total = hashlib.sha256()
     for name in files:
         path = root / name
         inside = path.rglob("*") if path.is_dir() else [path]
-        for file in sorted(each for each in inside if each.is_file()):
+        for file in sorted(each for each in inside if not each.is_dir()):
             total.update(f"{file.relative_to(root)} {sha256(file)}\n".encode())
     return total.hexdigest()

@@ -93,7 +93,6 @@ def cache_key(
 def _keyed(name: str, value: Any) -> Any:
     """A parameter's part of the key."""
     if name == _CUSTOM and value:
-        entries = json.loads(value)
-        entries.pop(UNKEYED, None)
-        return entries
+        entries = json.loads(value) or {}
+        return {entry: entries[entry] for entry in entries if entry != UNKEYED}
     return value if isinstance(value, (int, float, str)) or value is None else str(value)

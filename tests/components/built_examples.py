@@ -77,11 +77,10 @@ def make(
         vocabulary=vocabulary,
         examples=examples,
         family="bert",
-        model=json.dumps(dataclasses.asdict(model)),
+        objective=json.dumps(dataclasses.asdict(model.objective)),
         config=json.dumps(dataclasses.asdict(config)),
         span=span,
-        code="git 0",
-        finished=str(folder / "finished"),
+        unkeyed=json.dumps({"code": "c0de", "finished": str(folder / "finished")}),
         beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
     )
     return examples

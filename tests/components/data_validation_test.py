@@ -102,7 +102,7 @@ def _config(**bounds) -> str:
 
 def _validate(statistics, config: str, folder: pathlib.Path) -> ExampleAnomalies:
     schema = _artifact(Schema, folder / "schema")
-    TextSchema.test_call(schema=schema, code="git 0", config=config)
+    TextSchema.test_call(schema=schema, config=config)
     anomalies = _artifact(ExampleAnomalies, folder / "anomalies")
     ExampleValidator.EXECUTOR_SPEC.executor_class().Do(
         {"statistics": [statistics], "schema": [schema]},
@@ -162,7 +162,7 @@ def test_texts_and_ids_are_not_in_the_statistics(written):
 def test_the_schema_holds_the_configured_bounds(tmp_path):
     schema = _artifact(Schema, tmp_path)
     config = _config(languages=("zh",), min_characters=5, max_non_letter_share=0.5)
-    TextSchema.test_call(schema=schema, code="git 0", config=config)
+    TextSchema.test_call(schema=schema, config=config)
     written = text_format.Parse((tmp_path / SCHEMA_FILE).read_text(), schema_pb2.Schema())
     features = {feature.name: feature for feature in written.feature}
     assert list(features["lang"].string_domain.value) == ["zh"]
@@ -302,7 +302,7 @@ def run(written, tmp_path):
             ),
         ).with_id("LastApprovedStatistics")
         given = GivenStatistics(span=span, folder=str(written))
-        schema = TextSchema(config=config, code="git 0")
+        schema = TextSchema(config=config)
         validator = ExampleValidator(
             statistics=given.outputs["statistics"], schema=schema.outputs["schema"]
         )

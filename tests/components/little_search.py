@@ -46,7 +46,7 @@ def arguments(
     *,
     training: TrainingConfig = TRAINING,
     base_model: str | None = None,
-    code: str = "git 0",
+    code: str = "c0de",
 ) -> FnArgs:
     """What TFX's Tuner hands over."""
     fields = {"model": dataclasses.asdict(MODEL), "training": dataclasses.asdict(training)}
@@ -58,11 +58,15 @@ def arguments(
         custom_config={
             "family": "bert",
             **{name: json.dumps(part) for name, part in fields.items()},
-            "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
             "config": json.dumps(fields),
             "tuning": json.dumps(dataclasses.asdict(tuning)),
-            "provenance": json.dumps({"code": code, "config": tuning.trials}),
-            "trials": str(folder / "trials"),
+            "code": code,
+            "unkeyed": {
+                "training": "{}",
+                "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
+                "provenance": "{}",
+                "folder": str(folder / "trials"),
+            },
         },
     )
 

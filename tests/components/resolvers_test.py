@@ -1,7 +1,7 @@
 """The resolvers in real runs of a small pipeline over a real ML Metadata store."""
 
-import json
 import pathlib
+from typing import NamedTuple
 
 import pytest
 from ml_metadata import MetadataStore
@@ -13,15 +13,19 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
-from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing
+from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing, PushedModel
 
+from components import resolvers
 from components.artifacts import DataApproval
 from components.resolvers import (
     PROVENANCE_FILE,
     LastApprovedStatistics,
     LastBlessedModel,
-    read_provenance,
+    TrainingStart,
+    spans_of,
+    write_origin,
 )
+from models.errors import ConfigError
 
 
 @component
@@ -31,81 +35,141 @@ def Train(
     fingerprint: Parameter[str],
     base_model: InputArtifact[Model] = None,
 ) -> None:
-    """Stands for the Trainer: says what it was given to build on."""
-    base = read_provenance(base_model.uri)["fingerprint"] if base_model else None
-    file = pathlib.Path(model.uri) / PROVENANCE_FILE
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"span": span, "fingerprint": fingerprint, "base": base}))
+    """Stands for the Trainer: says on the model what it comes from."""
+    pathlib.Path(model.uri).mkdir(exist_ok=True)
+    write_origin(model, span=span, fingerprint=fingerprint, base=base_model)
+    base = base_model.get_string_custom_property("fingerprint") if base_model else "nothing"
+    model.set_string_custom_property("base", base)
 
 
 @component
 def Evaluate(
-    model: InputArtifact[Model], blessing: OutputArtifact[ModelBlessing], blessed: Parameter[int]
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[ModelBlessing],
+    blessed: Parameter[int],
+    baseline: InputArtifact[Model] = None,
 ) -> None:
     """Stands for TFX's Evaluator: sets what that sets."""
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", blessed)
+    name = baseline.get_string_custom_property("fingerprint") if baseline else "nothing"
+    blessing.set_string_custom_property("baseline", name)
+
+
+@component
+def Push(
+    model: InputArtifact[Model], pushed_model: OutputArtifact[PushedModel], version: Parameter[str]
+) -> None:
+    """Stands for TFX's Pusher; no version is no push."""
+    pushed_model.set_int_custom_property("pushed", int(bool(version)))
+    pushed_model.set_string_custom_property("pushed_version", version)
+
+
+class Ran(NamedTuple):
+    """Fingerprints of what training started from and of what was compared with; its state."""
+
+    base: str
+    baseline: str
+    state: str
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs train and evaluate; gives the model's provenance and the Trainer's state."""
+    """Trains, evaluates and pushes."""
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
 
-    def run_once(span: int, fingerprint: str, blessed: bool = True) -> tuple[dict, str]:
-        last = Resolver(
-            strategy_class=LastBlessedModel,
-            config={"span": span, "fingerprint": fingerprint},
-            model=Channel(type=Model, producer_component_id="Train", output_key="model"),
-            model_blessing=Channel(
+    def run_once(span, fingerprint, *, blessed=True, pushed=True, start="auto", version="") -> Ran:
+        channels = {
+            "model": Channel(type=Model, producer_component_id="Train", output_key="model"),
+            "model_blessing": Channel(
                 type=ModelBlessing, producer_component_id="Evaluate", output_key="blessing"
             ),
+        }
+        last = Resolver(
+            strategy_class=LastBlessedModel, config={"fingerprint": fingerprint}, **channels
         ).with_id("LastBlessedModel")
-        train = Train(span=span, fingerprint=fingerprint, base_model=last.outputs["model"])
-        evaluate = Evaluate(model=train.outputs["model"], blessed=int(blessed))
+        first = Resolver(
+            strategy_class=TrainingStart,
+            config={"span": span, "fingerprint": fingerprint, "start": start},
+            **channels,
+        ).with_id("TrainingStart")
+        train = Train(span=span, fingerprint=fingerprint, base_model=first.outputs["model"])
+        model = train.outputs["model"]
+        evaluate = Evaluate(model=model, blessed=int(blessed), baseline=last.outputs["model"])
+        push = Push(model=model, version=(version or fingerprint) if blessed and pushed else "")
+        push.add_upstream_node(evaluate)
         LocalDagRunner().run(
             Pipeline(
                 pipeline_name="resolving",
                 pipeline_root=str(tmp_path / "artifacts"),
-                components=[last, train, evaluate],
+                components=[last, first, train, evaluate, push],
                 enable_cache=True,
                 metadata_connection_config=connection,
             )
         )
         store = MetadataStore(connection)
-        execution = max(
-            store.get_executions_by_type(f"{__name__}.Train"), key=lambda execution: execution.id
+        made, state = _output(store, "Train")
+        judged, _ = _output(store, "Evaluate")
+        return Ran(
+            made.custom_properties["base"].string_value,
+            judged.custom_properties["baseline"].string_value,
+            state,
         )
-        events = store.get_events_by_execution_ids([execution.id])
-        outputs = [e for e in events if e.type == metadata_store_pb2.Event.OUTPUT]
-        (model,) = store.get_artifacts_by_id([outputs[0].artifact_id])
-        state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
-        return dict(read_provenance(model.uri)), state
 
     return run_once
 
 
-def test_a_run_builds_on_the_last_blessed_model_and_its_rerun_on_the_same(run):
-    first, state = run(1, "first")
-    assert (first["base"], state) == (None, "COMPLETE")
-    first, state = run(1, "first")
-    assert (first["base"], state) == (None, "CACHED")
+def _output(store, name):
+    """The output of a component's last execution, and how that ended."""
+    execution = max(
+        store.get_executions_by_type(f"{__name__}.{name}"), key=lambda execution: execution.id
+    )
+    events = store.get_events_by_execution_ids([execution.id])
+    outputs = [e for e in events if e.type == metadata_store_pb2.Event.OUTPUT]
+    (artifact,) = store.get_artifacts_by_id([outputs[0].artifact_id])
+    return artifact, metadata_store_pb2.Execution.State.Name(execution.last_known_state)
 
-    worse, _ = run(1, "worse", blessed=False)
-    assert worse["base"] == "first"
-    later, _ = run(2, "later")
-    assert later["base"] == "first", "a model that was not blessed is nothing to build on"
 
-    earlier, _ = run(1, "other settings, earlier span")
-    assert earlier["base"] == "first", "the model of a later span has seen the future"
-
-    for span, fingerprint, base in (
-        (1, "first", None),
-        (1, "worse", "first"),
-        (2, "later", "first"),
+def test_training_starts_from_the_newest_model_and_a_rerun_from_the_same(run):
+    assert run(1, "first") == ("nothing", "nothing", "COMPLETE")
+    assert run(1, "first") == ("nothing", "nothing", "CACHED")
+    # The same span with other settings: from where the first run on it started.
+    assert run(1, "worse", blessed=False) == ("nothing", "first", "COMPLETE")
+    assert run(3, "third") == ("first", "first", "COMPLETE")
+    # A span that comes late: from the model that has seen the newest text.
+    assert run(2, "late") == ("third", "third", "COMPLETE")
+    assert run(4, "fourth") == ("late", "late", "COMPLETE")
+    # What the models of spans 2 and 4 start from has seen span 3 too.
+    assert run(3, "third again") == ("first", "fourth", "COMPLETE")
+    for span, fingerprint, base, baseline in (
+        (1, "first", "nothing", "nothing"),
+        (3, "third", "first", "first"),
+        (2, "late", "third", "third"),
     ):
-        again, state = run(span, fingerprint, blessed=fingerprint != "worse")
-        assert (again["base"], state) == (base, "CACHED")
+        assert run(span, fingerprint) == (base, baseline, "CACHED")
+
+
+def test_a_model_that_was_not_pushed_is_nothing_to_build_on(run):
+    run(1, "first", pushed=False)  # the serving check refused it
+    assert run(2, "second") == ("nothing", "nothing", "COMPLETE")
+    run(3, "third", blessed=False)
+    assert run(4, "fourth") == ("second", "second", "COMPLETE")
+
+
+def test_the_start_can_be_chosen(run):
+    run(1, "first", version="17")
+    run(2, "second", version="18")
+    assert run(3, "a", pushed=False, start="scratch").base == "nothing"
+    assert run(3, "b", pushed=False, start="17") == ("first", "second", "COMPLETE")
+    assert run(2, "c", pushed=False, start="last_blessed").base == "second"
+
+
+def test_a_version_that_was_not_pushed_is_refused(tmp_path):
+    strategy = TrainingStart(span=1, fingerprint="a", start="19")
+    store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
+    with pytest.raises(ConfigError, match="version 19 was not pushed") as caught:
+        strategy.resolve_artifacts(store, {"model": [], "model_blessing": []})
+    assert caught.value.remedy == "give one of: none yet"
 
 
 def _artifact(kind, identity, *, uri="", custom=None, **properties):
@@ -146,22 +210,54 @@ def test_statistics_are_those_of_the_last_earlier_span_that_was_approved(span, e
     assert _statistics(span) == expected
 
 
-def test_without_artifacts_nothing_is_resolved():
+def test_without_artifacts_nothing_is_resolved(tmp_path):
     assert LastApprovedStatistics(span=1).resolve_artifacts(
         None, {"statistics": [], "approval": []}
     ) == {"statistics": [], "approval": []}
-    assert LastBlessedModel(span=1, fingerprint="a").resolve_artifacts(
-        None, {"model": [], "model_blessing": []}
-    ) == {"model": [], "model_blessing": []}
+    store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
+    for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto")):
+        nothing = {"model": [], "model_blessing": []}
+        assert strategy.resolve_artifacts(store, nothing) == nothing
 
 
-def test_a_model_without_provenance_is_not_built_on(tmp_path):
-    model = _artifact(Model, 1, uri=str(tmp_path))
-    blessing = _artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
-    strategy = LastBlessedModel(span=1, fingerprint="a")
-    inputs = {"model": [model], "model_blessing": [blessing]}
+@pytest.fixture
+def pushed(monkeypatch):
+    """A model with the number 1, blessed and pushed; its folder is given."""
+
+    def inputs(uri, **properties):
+        monkeypatch.setattr(resolvers, "_pushed", lambda store: {1: "17"})
+        model = _artifact(Model, 1, uri=str(uri))
+        for name, value in properties.items():
+            model.set_string_custom_property(name, value)
+        blessing = _artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
+        return {"model": [model], "model_blessing": [blessing]}
+
+    return inputs
+
+
+def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed):
+    inputs = pushed(tmp_path)
+    strategy = LastBlessedModel(fingerprint="a")
     assert strategy.resolve_artifacts(None, inputs)["model"] == []
     file = tmp_path / PROVENANCE_FILE
     file.parent.mkdir(parents=True)
     file.write_text('{"span": 1, "fingerprint": "b"}')
-    assert strategy.resolve_artifacts(None, inputs)["model"] == [model]
+    assert strategy.resolve_artifacts(None, inputs)["model"] == inputs["model"]
+    assert LastBlessedModel(fingerprint="b").resolve_artifacts(None, inputs)["model"] == []
+
+
+def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
+    inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
+    with pytest.raises(ConfigError, match="is not there any more") as caught:
+        TrainingStart(2, "a", "auto").resolve_artifacts(None, inputs)
+    assert caught.value.where == str(tmp_path / "gone")
+    scratch = TrainingStart(2, "a", "scratch").resolve_artifacts(None, inputs)
+    assert scratch["model"] == []
+
+
+def test_a_model_has_seen_the_spans_of_its_base_too():
+    base, model = _artifact(Model, 1), _artifact(Model, 2)
+    write_origin(base, span=3, fingerprint="a")
+    write_origin(model, span=2, fingerprint="b", base=base)
+    assert spans_of(model) == [2, 3]
+    assert model.get_string_custom_property("fingerprint") == "b"

@@ -38,6 +38,7 @@ def clean(
         cleaned=cleaned,
         config=json.dumps(dataclasses.asdict(config)),
         evaluation="",
+        unkeyed="{}",
         span=2,
         beam_pipeline=beam.Pipeline(),
     )

@@ -26,12 +26,10 @@ def generate(
     artifact.uri = str(folder / "artifact")
     TextExampleGen.test_call(
         examples=artifact,
-        pattern=str(pattern),
         span=2,
         fingerprint=input_fingerprint(str(pattern)),
         config=json.dumps(dataclasses.asdict(config or IngestionConfig())),
-        code="git 0",
-        quarantine_dir=str(folder / "quarantine"),
+        unkeyed=json.dumps({"pattern": str(pattern), "quarantine": str(folder / "quarantine")}),
         beam_pipeline=beam.Pipeline(),
     )
     return artifact

@@ -69,8 +69,9 @@ def run(
     with pipeline() as steps:
         build(
             steps, str(cleaned), str(examples), family="bert",
-            model=json.dumps(dataclasses.asdict(MODEL)), config=ExamplesConfig(), span=1,
-            code="git 0", finished=str(folder / "finished"),
+            objective=json.dumps(dataclasses.asdict(MODEL.objective)),
+            config=ExamplesConfig(), span=1,
+            code="c0de", finished=str(folder / "finished"),
         )  # fmt: skip
     return {
         "ingestion": json.loads((documents / "ingestion.json").read_text()),

@@ -43,7 +43,7 @@ def arguments(
     base_model: str | None = None,
     training: TrainingConfig = TRAINING,
     model: BertConfig = CONFIG,
-    provenance: str = '{"span": 3}',
+    code: str = "c0de",
 ) -> FnArgs:
     """What TFX's Trainer hands over; every attempt gets artifacts of its own."""
     return FnArgs(
@@ -56,10 +56,14 @@ def arguments(
             "family": "bert",
             "model": json.dumps(dataclasses.asdict(model)),
             "training": json.dumps(dataclasses.asdict(training)),
-            "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
             "config": '{"name": "little"}',
-            "provenance": provenance,
-            "checkpoints": str(folder / "checkpoints"),
+            "code": code,
+            "unkeyed": {
+                "training": "{}",
+                "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
+                "provenance": '{"span": 3}',
+                "folder": str(folder / "checkpoints"),
+            },
         },
     )
 
@@ -284,22 +288,25 @@ def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
 ) -> None:
     monkeypatch.setattr(training_job, "warm_start", lambda model, folder: None)
     shape = dataclasses.replace(CONFIG.backbone, dropout=0.2)
-    summary = (examples / "examples.json").read_text()
+    bases = [tmp_path / name / "variables" for name in "78"]
+    for base in bases:
+        base.mkdir(parents=True)
+        (base / "variables.index").write_text(str(base))
+    manifest = (examples / "SHA256SUMS").read_text()
     for changes in (
         {},
         {"attempt": "2"},
         {"model": dataclasses.replace(CONFIG, backbone=shape)},
         {"training": dataclasses.replace(TRAINING, steps=7)},
-        {"provenance": '{"span": 4}'},
-        {"base_model": "/models/7/Format-Serving"},
-        {"base_model": "/models/8/Format-Serving"},
+        {"code": "other"},
+        *({"base_model": str(base.parent)} for base in bases),
     ):
         trainer.run_fn(arguments(tmp_path, examples, **changes))
     try:
-        (examples / "examples.json").write_text('{"splits": {"train": {}}}')
+        (examples / "SHA256SUMS").write_text("decaf  Split-train/examples\n")
         trainer.run_fn(arguments(tmp_path, examples))
     finally:
-        (examples / "examples.json").write_text(summary)
+        (examples / "SHA256SUMS").write_text(manifest)
     first, again, *others = [folder for _, folder in begun]
     assert first == again
     assert first.parent == tmp_path / "checkpoints"

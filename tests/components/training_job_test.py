@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -30,17 +31,27 @@ def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
     assert little_job(tmp_path, examples).folder == first
     elsewhere = DevicesConfig(strategy="mirrored", steps_per_call=5, deterministic=False)
     assert little_job(tmp_path, examples, devices=elsewhere).folder == first
+    often = {"unkeyed": '{"checkpoint_seconds": 9.0, "log_steps": 3, "keep_checkpoints": 5}'}
+    assert little_job(tmp_path, examples, **often).folder == first
+    base = tmp_path / "base" / "variables" / "variables.index"
+    base.parent.mkdir(parents=True)
+    base.write_bytes(b"checksums")
     others = [
         little_job(tmp_path, examples, **changes).folder
         for changes in (
             {"training": dataclasses.replace(TRAINING, precision="mixed_bfloat16")},
             {"model": dataclasses.replace(CONFIG, family="bert", objective=CONFIG.objective)},
-            {"provenance": '{"span": 4}'},
-            {"base_model": "/models/7"},
+            {"code": "other"},
+            {"base_model": str(tmp_path / "base")},
         )
     ]
     assert others[1] == first  # the same model
     assert len({first, *others}) == 4
+    moved = tmp_path / "moved"
+    shutil.copytree(examples, moved / "examples")
+    shutil.copytree(tmp_path / "base", moved / "base")
+    there = little_job(tmp_path, moved / "examples", base_model=str(moved / "base"))
+    assert there.folder == others[-1]
 
 
 def test_a_process_that_has_another_job_than_the_chief_ends(

@@ -122,14 +122,17 @@ def test_trials_are_kept_by_all_that_they_depend_on(
     examples: pathlib.Path, tmp_path: pathlib.Path, trained: list[TrainingConfig]
 ) -> None:
     one = TuningConfig(1, 4, space=space(f"{SIZE}:8/16"))
+    base = tmp_path / "base" / "variables" / "variables.index"
+    base.parent.mkdir(parents=True)
+    base.write_bytes(b"checksums")
     manifest = examples / "SHA256SUMS"
     files = manifest.read_text()
     for changes in (
         {},
         {"training": dataclasses.replace(TRAINING, seed=1)},
         {"tuning": dataclasses.replace(one, steps=5)},
-        {"base_model": "/models/7/Format-Serving"},
-        {"code": "git 1"},
+        {"base_model": str(tmp_path / "base")},
+        {"code": "other"},
     ):
         for _ in range(2):
             searched(arguments(tmp_path, examples, **({"tuning": one} | changes)))
@@ -303,7 +306,7 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
     monkeypatch.setattr(
         trainer, "export", lambda *_, **named: exported.append(json.loads(named["config_json"]))
     )
-    given.custom_config["checkpoints"] = str(tmp_path / "checkpoints")
+    given.custom_config["unkeyed"]["folder"] = str(tmp_path / "checkpoints")
     given.model_run_dir = str(tmp_path / "model_run")
     given.serving_model_dir = str(tmp_path / "model")
     trainer.run_fn(given)

@@ -81,6 +81,7 @@ def make(
         tokenizer=json.dumps(dataclasses.asdict(tokenizer)),
         config=json.dumps(dataclasses.asdict(VocabularyConfig(**config))),
         file_fingerprint=fingerprint,
+        unkeyed="{}",
         beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
         **inputs,
     )
@@ -278,7 +279,7 @@ def test_the_base_models_tokenizer_is_taken_as_it_is(
     found = contents(tmp_path / "vocabulary")
     words = json.loads(found.pop("words.json"))
     assert found == contents(base_model / "Format-Serving" / "assets.extra" / "tokenizer")
-    assert words == {"origin": "base model", "base_model": str(base_model)}
+    assert words == {"origin": "base model"}
     assert artifact.size == 30
     assert caplog.messages == [f"30 entries, taken from the base model {base_model}"]
 

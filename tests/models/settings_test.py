@@ -12,11 +12,11 @@ import pytest
 
 from models.config import from_json
 from models.errors import ConfigError
-from models.settings import Rate, Settings, Share
+from models.settings import Affects, Rate, Settings, Share, effects
 
 
 @dataclasses.dataclass(frozen=True)
-class Bank(Settings, place="river.bank"):
+class Bank(Settings, place="river.bank", affects=Affects.WEIGHTS):
     height: pydantic.PositiveInt = 3
     share: Share = 0.5
     dropped: Rate = 0.0
@@ -32,7 +32,7 @@ class Bank(Settings, place="river.bank"):
 
 
 @dataclasses.dataclass(frozen=True)
-class River(Settings, place="river"):
+class River(Settings, place="river", affects=Affects.EXAMPLES):
     bank: Bank = dataclasses.field(default_factory=Bank)
 
 
@@ -93,3 +93,32 @@ def test_it_is_a_plain_dataclass_otherwise() -> None:
     assert pickle.loads(pickle.dumps(river)) == river  # noqa: S301  our own bytes
     assert dataclasses.asdict(river)["bank"]["names"] == ("Thames",)
     assert hash(river) == hash(River(Bank(names=("Thames",))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Delta(Settings, place="delta", affects=Affects.EXAMPLES):
+    river: River = dataclasses.field(default_factory=River)
+    arms: int = 3
+    gauge: Annotated[pydantic.PositiveInt | None, Affects.JUDGEMENT] = None
+    maps: Annotated[tuple[str, ...], Affects.NOTHING] = ("a",)
+
+
+def test_a_setting_affects_what_its_class_does_unless_it_says_otherwise() -> None:
+    assert dict(effects(Delta)) == {
+        "river": Affects.EXAMPLES,
+        "arms": Affects.EXAMPLES,
+        "gauge": Affects.JUDGEMENT,
+        "maps": Affects.NOTHING,
+    }
+
+
+def test_settings_that_affect_something_are_given_with_those_inside() -> None:
+    delta = Delta()
+    assert delta.that_affect(Affects.EXAMPLES) == {"arms": 3}
+    assert delta.that_affect(Affects.JUDGEMENT, Affects.NOTHING) == {"gauge": None, "maps": ("a",)}
+    weights = delta.that_affect(Affects.WEIGHTS)
+    assert list(weights) == ["river"]
+    assert weights["river"]["bank"] == dataclasses.asdict(Bank())
+    assert delta.that_affect(*Affects) == dataclasses.asdict(delta)
+    text = json.dumps(Delta(arms=5, maps=("b",)).that_affect(Affects.EXAMPLES, Affects.WEIGHTS))
+    assert from_json(Delta, text) == Delta(arms=5)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tfx import v1 as tfx
@@ -12,8 +14,13 @@ from tfx.dsl.compiler import compiler
 from tfx.utils import dependency_utils
 
 from components.config import BeamConfig, TuningConfig
+from models.errors import ConfigError
+from models.settings import Affects, Settings, effects
+from pipeline.cache_keys import cache_key
+from pipeline.code_versions import STEPS, TRAINING
 from pipeline.config import PipelineConfig
 from pipeline.dag import beam_arguments, create_pretraining_pipeline
+from pipeline.overrides import apply_overrides
 from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
 from pipeline.summary import COMPONENTS
@@ -27,13 +34,16 @@ PROVENANCE = Provenance(
     config="feed",
     evaluation="e7a1",
     vocabulary="",
-    code="git 0",
+    code="c0de",
+    start="auto",
+    commit="1a2b3c4",
 )
+CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
 
 
 def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
     config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
-    return create_pretraining_pipeline(config, PROVENANCE, docker=docker)
+    return create_pretraining_pipeline(config, PROVENANCE, CODE, docker=docker)
 
 
 def tuning() -> PipelineConfig:
@@ -83,15 +93,128 @@ def test_nothing_is_pushed_before_both_gates() -> None:
     assert pusher.inputs["infra_blessing"].producer_component_id == "InfraValidator"
 
 
-def test_caches_see_text_code_and_configuration() -> None:
-    given = parameters("TextExampleGen")
-    assert (given["fingerprint"], given["code"], given["span"]) == ("c0ffee", "git 0", 3)
-    assert parameters("TextSchema")["code"] == "git 0"
-    assert parameters("ExampleBuilder")["code"] == "git 0"
-    assert parameters("TextCleaner")["evaluation"] == "e7a1"
+def keys(*overrides: str) -> dict[str, str]:
+    """A key for each node, of its parameters alone, with settings of a tiny recipe changed."""
+    config = apply_overrides(tuning(), ["tuning.steps=10", *overrides])
+    provenance = dataclasses.replace(PROVENANCE, config=config.fingerprint())
+    made = create_pretraining_pipeline(config, provenance, CODE)
+    return {
+        node.id: cache_key([node.id], {}, dict(node.exec_properties)) for node in made.components
+    }
+
+
+def changed(*overrides: str) -> set[str]:
+    """The nodes that know nothing of an earlier run again once settings are changed."""
+    before, after = keys(), keys(*overrides)
+    return {node for node in before if before[node] != after[node]}
+
+
+TRAINED = {"Tuner", "Trainer"}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("ingestion.lang=zh", {"TextExampleGen", *TRAINED}),
+        ("cleaning.quality=True", {"TextCleaner", *TRAINED}),
+        ("vocabulary.min_count=3", {"VocabularyTrainer", *TRAINED}),
+        ("model.tokenizer.lowercase=False", {"VocabularyTrainer", *TRAINED}),
+        ("model.objective.masked_share=0.1", {"ExampleBuilder", *TRAINED}),
+        ("examples.seed=1", {"ExampleBuilder", *TRAINED}),
+        ("model.backbone.dropout=0.2", TRAINED),
+        ("training.seed=1", TRAINED),
+        ("training.checkpoint_seconds=7", set()),
+        ("training.keep_checkpoints=7", set()),
+        ("training.log_steps=7", set()),
+        ("training.max_loss_rise=7", set()),
+        ("training.start=scratch", set()),  # the base is an input
+        ("devices.strategy=mirrored", set()),
+        ("devices.rematerialize=True", set()),
+        ("beam.workers=2", set()),
+        ("validation.min_documents=3", {"TextSchema", "DataGate"}),
+        ("model.objective.min_accuracy_over_unigram=0.5", {"Evaluator"}),
+        ("model.objective.max_regression=0.5", {"Evaluator"}),
+        ("vocabulary.file=/a/vocab.txt", set()),  # the fingerprint of its bytes is in the key
+        ("cleaning.evaluation_texts=/a/texts.txt", set()),
+    ],
+)
+def test_a_setting_is_in_the_keys_of_the_steps_whose_output_depends_on_it(
+    override: str, expected: set[str]
+) -> None:
+    resolvers = {"LastBlessedModel", "TrainingStart"}  # these are never taken from the cache
+    assert changed(override) - resolvers == expected
+
+
+def test_every_settings_effect_is_seen_in_the_keys() -> None:
+    """Walks over all fields: what affects nothing is in no key, what affects something in one."""
+    config = tuning()
+    for path, affects in leaves(config):
+        if path in ("model.family", "name", "recipe", "runs", "tuning.space"):
+            continue  # another family is another pipeline; the name is the folder's
+        pair = f"{path}={another(config, path)}"
+        try:
+            found = changed(pair)
+        except ConfigError:
+            continue  # the value does not go with the others; the test above has such fields
+        found -= {"LastBlessedModel", "TrainingStart"}
+        if affects is Affects.NOTHING:
+            assert not found, pair
+        elif affects is Affects.JUDGEMENT:
+            assert not found & {"VocabularyTrainer", "ExampleBuilder", *TRAINED}, pair
+        elif affects is Affects.WEIGHTS:
+            assert found == (TRAINED if not path.startswith("tuning.") else found), pair
+            assert "Trainer" in found, pair
+        else:
+            assert "Trainer" in found, pair
+            assert found - TRAINED, pair
+
+
+def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Affects]]:
+    """The path of each field that holds no settings, and what it affects."""
+    for name, affects in effects(type(config)):
+        value = getattr(config, name)
+        if isinstance(value, Settings):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", affects
+
+
+def another(config: Settings, path: str) -> str:
+    """Another value for a field, as the command line has it."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    if isinstance(value, bool):
+        return str(not value)
+    if isinstance(value, int):
+        return str(value + 1)
+    if isinstance(value, float):
+        return str(value / 2 if value else 0.25)
+    if value is None:
+        return "1"
+    return {"en": "zh"}.get(str(value), "x")
+
+
+def test_places_and_the_commit_are_in_no_key() -> None:
+    config = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
+    elsewhere = dataclasses.replace(config, runs="/elsewhere")
+    other = dataclasses.replace(PROVENANCE, pattern="/moved/3.jsonl", commit="5d6e7f8")
+    first = create_pretraining_pipeline(config, PROVENANCE, CODE).components
+    second = create_pretraining_pipeline(elsewhere, other, CODE).components
+    for node, moved in zip(first, second, strict=True):
+        assert cache_key([node.id], {}, dict(node.exec_properties)) == cache_key(
+            [node.id], {}, dict(moved.exec_properties)
+        ), node.id
+
+
+def test_the_trainer_is_told_where_the_model_comes_from() -> None:
     custom = json.loads(str(parameters("Trainer")["custom_config"]))
-    assert json.loads(custom["provenance"])["fingerprint"] == PROVENANCE.fingerprint
-    assert custom["checkpoints"] == "/runs/mine/checkpoints"
+    assert custom["code"] == f"code of {TRAINING}"
+    unkeyed = custom["unkeyed"]
+    assert json.loads(unkeyed["provenance"])["fingerprint"] == PROVENANCE.fingerprint
+    assert unkeyed["folder"] == "/runs/mine/checkpoints"
+    assert parameters("TextExampleGen")["fingerprint"] == "c0ffee"
+    assert parameters("TextCleaner")["evaluation"] == "e7a1"
 
 
 def test_the_trainer_is_given_what_the_tuner_found() -> None:
@@ -109,7 +232,7 @@ def test_the_trainer_is_given_what_the_tuner_found() -> None:
     assert json.loads(given.pop("tuning")) == dataclasses.asdict(TuningConfig(4, 10)) | {
         "space": []
     }
-    assert (given.pop("trials"), trained.pop("checkpoints")) == (
+    assert (given["unkeyed"].pop("folder"), trained["unkeyed"].pop("folder")) == (
         "/runs/mine/trials",
         "/runs/mine/checkpoints",
     )

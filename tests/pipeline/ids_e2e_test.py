@@ -136,8 +136,9 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
     with beam.Pipeline() as pipeline:
         example_generation.build(
             pipeline, str(source), str(target), family="bert",
-            model=json.dumps(dataclasses.asdict(CONFIG)), config=ExamplesConfig(), span=1,
-            code="git 0", finished=str(house.folder / "finished"),
+            objective=json.dumps(dataclasses.asdict(CONFIG.objective)),
+            config=ExamplesConfig(), span=1,
+            code="c0de", finished=str(house.folder / "finished"),
         )  # fmt: skip
     for split, documents in chosen.items():
         sentences = [s for d in documents for s in house.objective.split(d.text, d.lang)]

@@ -2,19 +2,29 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import re
-import subprocess
 
 import pytest
 
 from models.errors import ConfigError
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
-from pipeline.provenance import Provenance, code_version, files_fingerprint
+from pipeline.code_versions import STEPS, TRAINING
+from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 
-GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "e7a1", "", "git 123")
+GIVEN = Provenance(
+    name="mine",
+    recipe="bert_tiny",
+    span=3,
+    pattern="a-3.jsonl",
+    corpus="c0ffee",
+    config="c0f1",
+    evaluation="e7a1",
+    vocabulary="",
+    code="c0de",
+    start="auto",
+    commit="1a2b3c4",
+)
 
 
 def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code() -> None:
@@ -25,10 +35,11 @@ def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code(
         ("config", "c0f2"),
         ("evaluation", ""),
         ("vocabulary", "70ca"),
-        ("code", "git 124"),
+        ("code", "c0df"),
+        ("start", "scratch"),
     ]:
         assert dataclasses.replace(GIVEN, **{field: value}).fingerprint != GIVEN.fingerprint
-    for field in ("name", "recipe", "pattern"):
+    for field in ("name", "recipe", "pattern", "commit"):
         assert dataclasses.replace(GIVEN, **{field: "x"}).fingerprint == GIVEN.fingerprint
 
 
@@ -38,60 +49,15 @@ def test_json_holds_the_fingerprint_too() -> None:
     assert fields["span"] == 3
 
 
-def git(folder: pathlib.Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)
-
-
-@pytest.fixture
-def source(tmp_path: pathlib.Path) -> pathlib.Path:
-    for floor in ("models", "components", "docs"):
-        (tmp_path / floor).mkdir()
-        (tmp_path / floor / "a.py").write_text("A = 1\n")
-    return tmp_path
-
-
-def test_without_git_the_code_is_its_source(source: pathlib.Path) -> None:
-    before = code_version(source)
-    assert before.startswith("source ")
-    (source / "docs/a.py").write_text("A = 2\n")
-    assert code_version(source) == before
-    (source / "models/a.py").write_text("A = 2\n")
-    assert code_version(source) != before
-
-
-@pytest.mark.parametrize("library", ["tensorflow", "keras", "keras-hub", "tensorflow-text"])
-def test_with_another_version_of_what_computes_it_is_other_code(
-    source: pathlib.Path, monkeypatch: pytest.MonkeyPatch, library: str
-) -> None:
-    installed = importlib.metadata.version
-    before = code_version(source)
-    assert f", {library} {installed(library)}" in before
-
-    def version(name: str) -> str:
-        return "9.9.9" if name == library else installed(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    assert code_version(source) == before.replace(
-        f", {library} {installed(library)}", f", {library} 9.9.9"
-    )
-
-
-def test_with_git_the_code_is_the_last_commit_that_touched_it(source: pathlib.Path) -> None:
-    git(source, "init", "-q")
-    git(source, "add", ".")
-    git(source, "commit", "-q", "-m", "first")
-    before = code_version(source)
-    assert re.match("git [0-9a-f]{40}, tensorflow ", before)
-    (source / "docs/a.py").write_text("A = 2\n")
-    git(source, "commit", "-q", "-a", "-m", "a page")
-    assert code_version(source) == before
-    (source / "components/a.py").write_text("A = 2\n")
-    assert code_version(source).startswith("source ")
-    git(source, "commit", "-q", "-a", "-m", "code")
-    after = code_version(source)
-    assert after.startswith("git ")
-    assert after != before
+def test_the_weights_code_is_that_of_the_steps_they_come_from() -> None:
+    versions = {step: step for step in (*STEPS, TRAINING)}
+    assert len(code_of_weights(versions)) == 64
+    for step in versions:
+        other = code_of_weights(versions | {step: "other"})
+        assert (other != code_of_weights(versions)) == (
+            step
+            in ("TextExampleGen", "TextCleaner", "VocabularyTrainer", "ExampleBuilder", "Trainer")
+        )
 
 
 def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:

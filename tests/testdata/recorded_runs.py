@@ -13,12 +13,12 @@ class Recorder:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         connection = mlmd.ConnectionConfig()
         connection.sqlite.filename_uri = str(folder / "metadata.sqlite")
         self._store = ml_metadata.MetadataStore(connection)
 
-    def artifact(self, kind: str, **properties: Any) -> int:
+    def artifact(self, kind: str, uri: pathlib.Path | str = "", **properties: Any) -> int:
         artifact = mlmd.Artifact(
             type_id=self._store.put_artifact_type(mlmd.ArtifactType(name=kind)),
             state=mlmd.Artifact.LIVE,
@@ -26,7 +26,7 @@ class Recorder:
         _set(artifact.custom_properties, properties)
         (number,) = self._store.put_artifacts([artifact])
         artifact.id = number
-        artifact.uri = str(self.folder / "artifacts" / kind / str(number))
+        artifact.uri = str(uri or self.folder / "artifacts" / kind / str(number))
         self._store.put_artifacts([artifact])
         return number
 

@@ -1,0 +1,136 @@
+"""A step's version is that of the code it runs and of the libraries that can change its bytes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pathlib
+import sys
+import unicodedata
+
+import pytest
+
+from pipeline import code_versions as versions_module
+from pipeline.code_versions import (
+    DECISIVE,
+    INDIFFERENT,
+    ROOT,
+    STEPS,
+    TRAINING,
+    code_versions,
+    commit,
+    imported,
+)
+from pipeline.dag import RUN_FN, TUNER_FN
+
+
+@pytest.fixture
+def source(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of the floors' sources."""
+    for floor in ("models", "components"):
+        for file in (ROOT / floor).rglob("*.py"):
+            copy = tmp_path / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def changed(source: pathlib.Path, file: str, old: str, new: str, family: str = "bert") -> set[str]:
+    """The steps with another version once a text in a file is replaced."""
+    before = code_versions(family, source)
+    text = (source / file).read_text()
+    assert old in text
+    (source / file).write_text(text.replace(old, new, 1))
+    versions_module._source.cache_clear()
+    after = code_versions(family, source)
+    return {step for step in before if before[step] != after[step]}
+
+
+def test_a_line_of_masking_makes_examples_again_and_no_documents(source: pathlib.Path) -> None:
+    found = changed(source, "models/bert/masking.py", "0.8", "0.9")
+    assert {"ExampleBuilder", "Trainer", TRAINING} <= found
+    assert not found & {"TextExampleGen", "TextCleaner", "StatisticsGen", "DataGate"}
+
+
+def test_other_families_are_other_code(source: pathlib.Path) -> None:
+    assert not changed(source, "models/bert/masking.py", "0.8", "0.9", family="gpt")
+    assert not changed(source, "models/gpt/generation.py", "import", "import os\nimport")
+
+
+def test_docstrings_comments_layout_and_git_change_no_version(source: pathlib.Path) -> None:
+    before = code_versions("bert", source)
+    for file in (*(source / "models").rglob("*.py"), *(source / "components").rglob("*.py")):
+        text = file.read_text().replace('    """', '    """Other words. ', 1)
+        file.write_text(f'"""Other words."""\n# a comment\n{text}')
+    (source / "models" / "untracked.py").write_text("A = 1\n")
+    (source / ".git").mkdir()
+    versions_module._source.cache_clear()
+    assert code_versions("bert", source) == before
+
+
+def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Path) -> None:
+    for file in ("evaluator", "reporter", "data_validation", "text_cleaner", "serving_check"):
+        assert TRAINING not in changed(source, f"components/{file}.py", "import ", "import os, ")
+    assert TRAINING not in changed(source, "components/config.py", "import ", "import os, ")
+    assert TRAINING in changed(source, "models/training_step.py", "import ", "import os, ")
+
+
+@pytest.mark.parametrize(
+    ("library", "steps"),
+    [
+        ("numpy", set(STEPS) | {TRAINING}),
+        ("deflate", {"TextExampleGen", "TextCleaner", "ExampleBuilder"}),
+        ("pyarrow", {"TextExampleGen"}),
+        ("datasketch", {"TextCleaner"}),
+        ("py3langid", {"TextCleaner"}),
+        ("jieba", {"ExampleBuilder"}),
+        ("apache-beam", {"TextExampleGen", "TextCleaner", "VocabularyTrainer", "ExampleBuilder"}),
+        ("tensorflow", {"ExampleBuilder", "Trainer", TRAINING}),
+        ("keras-hub", {"Trainer", TRAINING}),
+        ("keras-tuner", {"Tuner"}),
+    ],
+)
+def test_another_version_of_a_library_is_other_code_of_the_steps_that_use_it(
+    library: str, steps: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = code_versions("bert")
+    installed = importlib.metadata.version
+
+    def version(name: str) -> str:
+        return "9.9.9" if name == library else installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    after = code_versions("bert")
+    found = {step for step in before if before[step] != after[step]}
+    without_numpy = {"StatisticsGen", "TextSchema", "ExampleValidator", "DataGate"}
+    assert steps - without_numpy <= found
+    if library in ("datasketch", "py3langid", "keras-tuner"):
+        assert found == steps
+
+
+def test_another_version_of_unicode_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_versions("bert")
+    monkeypatch.setattr(unicodedata, "unidata_version", "99.0.0")
+    after = code_versions("bert")
+    assert all(before[step] != after[step] for step in before)
+
+
+def test_of_every_library_it_is_known_whether_it_can_change_bytes() -> None:
+    found: set[str] = set()
+    for family in ("elmo", "bert", "gpt"):
+        for modules in STEPS.values():
+            found |= imported(modules, family)
+    libraries = {name for name in found if name.split(".")[0] not in ("models", "components")}
+    unknown = libraries - set(DECISIVE) - INDIFFERENT - sys.stdlib_module_names
+    assert not unknown, "say in pipeline/code_versions.py whether these can change a step's bytes"
+
+
+def test_the_steps_are_what_the_graph_runs() -> None:
+    for step, function in (("Trainer", RUN_FN), ("Tuner", TUNER_FN)):
+        assert function.rpartition(".")[0] in STEPS[step]
+    for modules in STEPS.values():
+        for module in modules:
+            assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+
+
+def test_the_commit_is_for_people(tmp_path: pathlib.Path) -> None:
+    assert commit(tmp_path / "nowhere") == "unknown"
