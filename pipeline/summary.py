@@ -77,9 +77,7 @@ class Summary:
     @property
     def cached(self) -> bool:
         """Whether nothing was computed: every component took its result from an earlier run."""
-        return all(
-            step.state == "cached" for step in self.steps if not step.component.startswith("Last")
-        )
+        return all(step.state == "cached" for step in self.steps if step.component not in _READERS)
 
 
 def summarize(history: RunHistory, run_id: str) -> Summary:

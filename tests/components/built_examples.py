@@ -27,7 +27,7 @@ EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for
 SHARDS = (TRAIN[:9], TRAIN[9:17], TRAIN[17:])
 EVAL_SHARDS = (EVAL[:2], EVAL[2:])
 SETTINGS = ExamplesConfig()
-MODEL = json.dumps(dataclasses.asdict(little_bert.CONFIG))
+OBJECTIVE = json.dumps(dataclasses.asdict(little_bert.CONFIG.objective))
 FILES = [
     "SHA256SUMS",
     *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),

@@ -31,7 +31,7 @@ from tests.components.built_examples import (
     EVAL,
     EVAL_SHARDS,
     FILES,
-    MODEL,
+    OBJECTIVE,
     SETTINGS,
     SHARDS,
     TRAIN,
@@ -183,17 +183,12 @@ def test_the_same_bytes_with_two_processes(made: dict[str, Any], tmp_path: pathl
 
 
 OTHERS: dict[str, dict[str, Any]] = {
-    "code": {"code": "git 1"},
+    "code": {"code": "other"},
     "span": {"span": 2},
     "seed": {"config": dataclasses.replace(SETTINGS, seed=1)},
-    "model": {
-        "model": json.dumps(
-            dataclasses.asdict(
-                dataclasses.replace(
-                    little_bert.CONFIG,
-                    objective=dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.1),
-                )
-            )
+    "objective": {
+        "objective": json.dumps(
+            dataclasses.asdict(dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.1))
         )
     },
 }
@@ -206,10 +201,10 @@ def test_finished_shards_are_known_by_all_they_are_made_of(
     little_bert.tokenizer().save(tmp_path / "tokenizer")
     options: dict[str, Any] = {
         "family": "bert",
-        "model": MODEL,
+        "objective": OBJECTIVE,
         "config": SETTINGS,
         "span": 1,
-        "code": "git 0",
+        "code": "c0de",
         "finished": str(tmp_path / "finished"),
     }
 

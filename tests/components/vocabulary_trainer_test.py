@@ -249,7 +249,6 @@ def test_a_given_file_decides_every_id(tmp_path: pathlib.Path) -> None:
     assert artifact.size == 8
     assert words_of(tmp_path / "vocabulary") == {
         "origin": "file",
-        "file": str(file),
         "sha256": digest,
     }
 

@@ -126,7 +126,8 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
             model=f"/model/{span}",
             recipe="bert_tiny",
             config={"training": {"steps": 7, "optimizer": {"beta_1": 0.9}}},
-            code="git 1",
+            code="c0de",
+            commit="1a2b3c4",
             fingerprint=f"all-{span}",
             examples=f"/examples/{span}",
             vocabulary="/vocabulary",
@@ -141,7 +142,15 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
 
     display.print_lineage(made("18", 2, made(None, 1, None)))
     printed = capsys.readouterr().out
-    order = ["version 18", "/model/2", "steps=7 optimizer.beta_1=0.9", "1,234", "text-2", "text-1"]
+    order = [
+        "version 18",
+        "/model/2",
+        "c0de  (1a2b3c4)",
+        "steps=7 optimizer.beta_1=0.9",
+        "1,234",
+        "text-2",
+        "text-1",
+    ]
     positions = [printed.index(text) for text in order]
     assert positions == sorted(positions)
     assert "never pushed" in printed

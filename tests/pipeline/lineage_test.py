@@ -49,13 +49,19 @@ def train(
         inputs={"documents": cleaned, "vocabulary": vocabulary},
         outputs={"examples": examples},
     )
-    provenance = {"recipe": "bert_tiny", "code": "git 1", "fingerprint": f"all-{span}"}
+    provenance = {
+        "recipe": "bert_tiny",
+        "code": "c0de",
+        "commit": "1a2b3c4",
+        "fingerprint": f"all-{span}",
+        "pattern": f"a-{span}.jsonl",
+    }
     training = {"steps": 7, "optimizer": {"learning_rate": 0.1}}
     given = {
         "model": "{}",
         "training": json.dumps(training),
         "config": json.dumps({"training": training}),
-        "provenance": json.dumps(provenance),
+        "unkeyed": {"provenance": json.dumps(provenance)},
     }
     model = recorder.artifact("Model")
     recorder.execution(
@@ -88,7 +94,8 @@ def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     found = lineage_of(RunHistory(recorder.folder), "18")
     assert (found.version, found.destination, found.span) == ("18", "/s/18", 2)
     assert (found.pattern, found.corpus) == ("a-2.jsonl", "text-2")
-    assert (found.recipe, found.code, found.fingerprint) == ("bert_tiny", "git 1", "all-2")
+    assert (found.recipe, found.fingerprint) == ("bert_tiny", "all-2")
+    assert (found.code, found.commit) == ("c0de", "1a2b3c4")
     assert found.config == {"training": {"steps": 7, "optimizer": {"learning_rate": 0.1}}}
     assert found.vocabulary_size == 99
     assert found.base is not None

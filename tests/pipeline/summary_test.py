@@ -56,7 +56,8 @@ def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> Non
     pushed = recorder.artifact("PushedModel", **properties)
     outputs = {"Evaluator": {"blessing": blessing}, "Pusher": {"pushed_model": pushed}}
     for component in COMPONENTS:
-        of = Execution.CACHED if component.startswith("Last") else state
+        resolvers = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
+        of = Execution.CACHED if component in resolvers else state
         recorder.execution(run, component, of, outputs=outputs.get(component))
 
 
@@ -143,18 +144,22 @@ def test_key_figures_of_tuning(recorder: Recorder) -> None:
 
 
 def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:
-    statistics, model = recorder.artifact("ExampleStatistics", span=4), recorder.artifact("Model")
+    statistics = recorder.artifact("ExampleStatistics", span=4)
+    model = recorder.artifact("Model", spans="[1, 3]")
+    resolvers = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
     for run, found in (("first", False), ("second", True)):
-        for resolver in ("LastApprovedStatistics", "LastBlessedModel"):
+        for resolver in resolvers:
             recorder.execution(run, resolver, Execution.CACHED)
         inputs = {"previous_statistics": statistics} if found else {}
         recorder.execution(run, "DataGate", inputs=inputs)
         inputs = {"base_model": model} if found else {}
         recorder.execution(run, "VocabularyTrainer", inputs=inputs)
+        inputs = {"baseline_model": model} if found else {}
+        recorder.execution(run, "Evaluator", inputs=inputs)
     history = RunHistory(recorder.folder)
     for run, shown in (
-        ("first", ("none yet", "none yet")),
-        ("second", ("of span 4", f"model {model}")),
+        ("first", ["none yet", "none yet", "new weights"]),
+        ("second", ["of span 4", *[f"model {model}, of span 1, 3"] * 2]),
     ):
         steps = {step.component: step for step in summarize(history, run).steps}
-        assert (steps["LastApprovedStatistics"].figures, steps["LastBlessedModel"].figures) == shown
+        assert [steps[resolver].figures for resolver in resolvers] == shown
