@@ -23,6 +23,7 @@ UNKEYED = "unkeyed"
 """The parameter of a step, or the entry of a Trainer's custom configuration, that no key holds."""
 _OWN_PLACES = frozenset({UNKEYED, "push_destination"})
 _CUSTOM = "custom_config"
+_BLESSINGS = ("ModelBlessing", "InfraBlessing")
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def keys_by_content(code: Mapping[str, str]) -> Iterator[None]:
     ) -> Any:
         node = pipeline_node.node_info
         key = cache_key(
-            [node.id, node.type.name, str(executor_spec), code.get(node.id, "")],
+            [node.id, _executor(executor_spec), code.get(node.id, "")],
             input_artifacts or {},
             parameters or {},
         )
@@ -68,16 +69,13 @@ def cache_key(
     Args:
         step: what the step is, and the version of its code.
         inputs: its artifacts by name. One that has a fingerprint of its bytes (`CONTENT`) is known
-            by that, any other by its number in ML Metadata.
+            by that, a blessing by what it says, any other by its number in ML Metadata.
         parameters: by name, without what is no part of the key.
     """
     parts = {
         "step": list(step),
         "inputs": {
-            name: [
-                artifact.get_string_custom_property(CONTENT) or artifact.id
-                for artifact in artifacts
-            ]
+            name: [_identity(artifact) for artifact in artifacts]
             for name, artifacts in inputs.items()
             if artifacts
         },
@@ -88,6 +86,18 @@ def cache_key(
         },
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(artifact: Any) -> str | int:
+    if artifact.type_name in _BLESSINGS:
+        # Judged once more with the same result, a model is not pushed once more.
+        return f"blessed: {artifact.get_int_custom_property('blessed')}"
+    return artifact.get_string_custom_property(CONTENT) or artifact.id
+
+
+def _executor(spec: Any) -> str:
+    """The name of the class that a step runs, without the flags of Beam that its spec holds too."""
+    return str(getattr(getattr(spec, "python_executor_spec", spec), "class_path", spec))
 
 
 def _keyed(name: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tfx.orchestration.portable import cache_utils, launcher
-from tfx.types.standard_artifacts import Examples, Model
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
 from components.properties import CONTENT
 from pipeline.cache_keys import cache_key, keys_by_content
@@ -47,6 +47,16 @@ def test_places_and_what_is_not_part_of_the_key_are_not_in_it() -> None:
     assert key(examples=artifact(7)) == key(examples=artifact(7, uri="/elsewhere"))
     assert key() == key(unkeyed='{"pattern": "/texts"}', push_destination="/served")
     assert key() == key(custom_config=json.dumps({"model": "m", "unkeyed": {"folder": "/b"}}))
+
+
+def test_a_blessing_is_known_by_what_it_says() -> None:
+    def judged(number: int, blessed: int) -> str:
+        blessing = ModelBlessing()
+        blessing.id = number
+        blessing.set_int_custom_property("blessed", blessed)
+        return cache_key(STEP, {"model": [artifact(7)], "model_blessing": [blessing]}, {})
+
+    assert judged(8, 1) == judged(9, 1) != judged(9, 0)
 
 
 def test_an_input_that_is_absent_is_as_one_that_is_empty() -> None:

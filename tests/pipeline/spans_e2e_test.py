@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import shutil
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
 pytestmark = pytest.mark.e2e
 
+RESOLVERS = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
 LEARNS = {"training__steps": 400, "model__objective__min_accuracy_over_unigram": 1.05}
 
 
@@ -66,6 +68,7 @@ def second(corpus: pathlib.Path, worse: str) -> str:
 def test_the_first_span_starts_afresh_and_is_pushed(corpus: pathlib.Path, first: str) -> None:
     assert "span 1 of" in first
     assert re.search(r"LastBlessedModel +done +\S+ +none yet", first)
+    assert re.search(r"TrainingStart +done +\S+ +new weights", first)
     assert "blessed and pushed as version" in first
 
 
@@ -82,7 +85,8 @@ def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
 def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_it(
     corpus: pathlib.Path, worse: str, second: str
 ) -> None:
-    assert re.search(r"LastBlessedModel +done +\S+ +model \d+", second)
+    assert re.search(r"LastBlessedModel +done +\S+ +model \d+, of span 1", second)
+    assert re.search(r"TrainingStart +done +\S+ +model \d+, of span 1", second)
     assert re.search(r"LastApprovedStatistics +done +\S+ +of span 1", second)
     assert "taken from the base model" in worse  # and from the cache in `second`
     assert "warm start from" in second
@@ -108,10 +112,33 @@ def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, sec
     before = versions(corpus)
     again = run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
     found = states(again)
-    assert {found.pop(name) for name in ("LastApprovedStatistics", "LastBlessedModel")} == {"done"}
+    assert {found.pop(name) for name in RESOLVERS} == {"done"}
     assert set(found.values()) == {"cached"}
     assert versions(corpus) == before
     assert f"blessed and pushed as version {before[-1]}" in again
+
+
+def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
+    corpus: pathlib.Path, second: str, tmp_path: pathlib.Path
+) -> None:
+    moved = shutil.copytree(corpus, tmp_path / "moved")
+    logging = {"training__log_steps": 7, "training__checkpoint_seconds": 5.0, "beam__workers": 2}
+    again = run(moved, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02, **logging)
+    assert "the folder was moved" in again
+    found = states(again)
+    assert {found.pop(name) for name in RESOLVERS} == {"done"}
+    assert set(found.values()) == {"cached"}
+    assert versions(moved) == versions(corpus)
+    # Bounds cost the gates alone.
+    stricter = {"model__objective__max_regression": 0.5, "validation__min_documents": 3}
+    found = states(run(moved, 0, "--span", "2", **LEARNS, **stricter))
+    assert {name for name, state in found.items() if state == "done"} - set(RESOLVERS) == {
+        "TextSchema",
+        "ExampleValidator",
+        "DataGate",
+        "Evaluator",
+    }
+    assert versions(moved) == versions(corpus)
 
 
 def test_changed_text_under_the_same_name_is_no_cache_hit(
@@ -130,6 +157,7 @@ def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> No
 
     def phase(length: int, masks: int, steps: int) -> str:
         given = {
+            "training__start": "last_blessed",
             "model__objective__sequence_length": length,
             "model__objective__max_predictions": masks,
             "training__steps": steps,
