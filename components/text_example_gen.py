@@ -44,8 +44,8 @@ def TextExampleGen(
             `quarantine.jsonl` and `ingestion.json`.
         pattern: file, folder or glob, {SPAN} replaced already.
         span: the span's number.
-        fingerprint: `components.input_files.input_fingerprint(pattern)`, so that changed text is no
-            cache hit.
+        fingerprint: `components.input_files.input_fingerprint` of the files, so that changed text
+            is no cache hit.
         config: an `IngestionConfig` as JSON.
         code: version of the code, so that no step takes what other code made from the cache: all
             that follow depend on this one's output.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from components.input_files import input_fingerprint, patterns_fingerprint
+from components.input_files import expand, input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
@@ -138,7 +138,7 @@ def _provenance(config: PipelineConfig, span: Span) -> Provenance:
         recipe=config.recipe,
         span=span.number,
         pattern=pattern,
-        corpus=input_fingerprint(pattern),
+        corpus=input_fingerprint(expand(pattern)),
         config=config.fingerprint(),
         evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),

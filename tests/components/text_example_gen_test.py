@@ -12,7 +12,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.input_files import input_fingerprint
+from components.input_files import expand, input_fingerprint
 from components.text_example_gen import TextExampleGen
 from models.errors import DataRefused
 
@@ -28,7 +28,7 @@ def generate(
         examples=artifact,
         pattern=str(pattern),
         span=2,
-        fingerprint=input_fingerprint(str(pattern)),
+        fingerprint=input_fingerprint(expand(str(pattern))),
         config=json.dumps(dataclasses.asdict(config or IngestionConfig())),
         code="git 0",
         quarantine_dir=str(folder / "quarantine"),
@@ -56,7 +56,7 @@ def test_fills_an_artifact_that_tfx_understands(
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "2"
     assert artifact.get_string_custom_property("fingerprint") == input_fingerprint(
-        str(tmp_path / "a.jsonl")
+        [str(tmp_path / "a.jsonl")]
     )
     folder = pathlib.Path(artifact.uri)
     assert sorted(path.name for path in folder.iterdir()) == [
