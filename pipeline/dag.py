@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tfx import v1 as tfx
@@ -30,7 +31,11 @@ TUNER_FN = "components.tuner.tuner_fn"
 
 
 def create_pretraining_pipeline(
-    config: PipelineConfig, provenance: Provenance, *, docker: bool = False
+    config: PipelineConfig,
+    provenance: Provenance,
+    files: Sequence[str],
+    *,
+    docker: bool = False,
 ) -> tfx.dsl.Pipeline:
     """From a span of raw text to a blessed and pushed model.
 
@@ -38,6 +43,7 @@ def create_pretraining_pipeline(
         config: the run's configuration.
         provenance: which text, span and code; goes into the model, and with it into the cache's
             keys.
+        files: the span's files.
         docker: whether TFX's InfraValidator can start TF Serving in a container here.
     """
     folder = config.folder
@@ -47,7 +53,9 @@ def create_pretraining_pipeline(
 
     example_gen = TextExampleGen(
         pattern=provenance.pattern,
+        files=json.dumps(list(files)),
         span=span,
+        label=provenance.label,
         fingerprint=provenance.corpus,
         config=_json(config.ingestion),
         code=provenance.code,

@@ -25,7 +25,8 @@ class Provenance:
         name: name of the pipeline.
         recipe: the recipe that the configuration started from.
         span: number of the span.
-        pattern: where its text lay.
+        label: the number or the date that its files' names bear.
+        pattern: where its text lay, with {SPAN} where the label stands.
         corpus: fingerprint of its text, see components/input_files.py.
         config: fingerprint of the configuration.
         evaluation: fingerprint of the texts that are not to be trained on, empty for none.
@@ -36,6 +37,7 @@ class Provenance:
     name: str
     recipe: str
     span: int
+    label: str
     pattern: str
     corpus: str
     config: str

@@ -10,7 +10,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -62,7 +62,8 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
     folder = config.folder
     done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
     span = choose_span(config.ingestion.input, wanted_span, done)
-    provenance = _provenance(config, span)
+    files = expand(str(pathlib.Path(span.pattern).absolute()))
+    provenance = _provenance(config, span, files)
     with locked(folder):
         _write(folder / "config.json", config.to_json())
         remove_partial_versions(folder / "serving" / config.name)
@@ -75,7 +76,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
             )
             for line in config.without_effect():
                 console.print(f"[yellow]{line}[/]")
-            error = _execute(config, provenance, run_id, console)
+            error = _execute(config, provenance, files, run_id, console)
             summary, report = None, None
             try:
                 history = RunHistory(folder)
@@ -129,16 +130,16 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
             shutil.rmtree(version)
 
 
-def _provenance(config: PipelineConfig, span: Span) -> Provenance:
-    pattern = str(pathlib.Path(span.pattern).absolute())
+def _provenance(config: PipelineConfig, span: Span, files: Sequence[str]) -> Provenance:
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
     return Provenance(
         name=config.name,
         recipe=config.recipe,
         span=span.number,
-        pattern=pattern,
-        corpus=input_fingerprint(expand(pattern)),
+        label=span.label,
+        pattern=str(pathlib.Path(span.pattern).absolute()),
+        corpus=input_fingerprint(files),
         config=config.fingerprint(),
         evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),
@@ -147,7 +148,11 @@ def _provenance(config: PipelineConfig, span: Span) -> Provenance:
 
 
 def _execute(
-    config: PipelineConfig, provenance: Provenance, run_id: str, console: Console
+    config: PipelineConfig,
+    provenance: Provenance,
+    files: Sequence[str],
+    run_id: str,
+    console: Console,
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
@@ -158,7 +163,8 @@ def _execute(
             from pipeline.runners import run_locally
 
         docker = config.serve_in_container and docker_available()
-        run_locally(create_pretraining_pipeline(config, provenance, docker=docker), run_id)
+        pipeline = create_pretraining_pipeline(config, provenance, files, docker=docker)
+        run_locally(pipeline, run_id)
     except Exception as error:
         _log.exception("the run failed")
         return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")

@@ -22,7 +22,8 @@ PROVENANCE = Provenance(
     name="mine",
     recipe="bert_tiny",
     span=3,
-    pattern="/texts/3.jsonl",
+    label="03",
+    pattern="/texts/{SPAN}.jsonl",
     corpus="c0ffee",
     config="feed",
     evaluation="e7a1",
@@ -33,7 +34,7 @@ PROVENANCE = Provenance(
 
 def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
     config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
-    return create_pretraining_pipeline(config, PROVENANCE, docker=docker)
+    return create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], docker=docker)
 
 
 def tuning() -> PipelineConfig:
@@ -81,6 +82,12 @@ def test_nothing_is_pushed_before_both_gates() -> None:
     assert {"Evaluator", "ServingCheck"} <= upstream("Pusher")
     (pusher,) = [node for node in graph(docker=True).components if node.id == "Pusher"]
     assert pusher.inputs["infra_blessing"].producer_component_id == "InfraValidator"
+
+
+def test_ingestion_is_given_the_spans_files_and_label() -> None:
+    given = parameters("TextExampleGen")
+    assert (given["pattern"], given["label"]) == ("/texts/{SPAN}.jsonl", "03")
+    assert json.loads(str(given["files"])) == ["/texts/03.jsonl"]
 
 
 def test_caches_see_text_code_and_configuration() -> None:

@@ -14,7 +14,9 @@ from models.errors import ConfigError
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from pipeline.provenance import Provenance, code_version, files_fingerprint
 
-GIVEN = Provenance("mine", "bert_tiny", 3, "a-3.jsonl", "c0ffee", "c0f1", "e7a1", "", "git 123")
+GIVEN = Provenance(
+    "mine", "bert_tiny", 3, "3", "a-{SPAN}.jsonl", "c0ffee", "c0f1", "e7a1", "", "git 123"
+)
 
 
 def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code() -> None:
@@ -28,7 +30,7 @@ def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code(
         ("code", "git 124"),
     ]:
         assert dataclasses.replace(GIVEN, **{field: value}).fingerprint != GIVEN.fingerprint
-    for field in ("name", "recipe", "pattern"):
+    for field in ("name", "recipe", "label", "pattern"):
         assert dataclasses.replace(GIVEN, **{field: "x"}).fingerprint == GIVEN.fingerprint
 
 
