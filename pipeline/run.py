@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
-from components.input_files import expand, input_fingerprint, patterns_fingerprint
+from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
@@ -24,7 +25,7 @@ from pipeline.failures import explain
 from pipeline.metadata import DATABASE, RunHistory
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_version, files_fingerprint
-from pipeline.spans import Span, choose_span
+from pipeline.spans import Span, available_spans, choose_span
 from pipeline.summary import Summary, summarize
 
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
@@ -61,9 +62,9 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
     choose_onednn("training")
     folder = config.folder
     done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
-    span = choose_span(config.ingestion.input, wanted_span, done)
-    files = expand(str(pathlib.Path(span.pattern).absolute()))
-    provenance = _provenance(config, span, files)
+    spans = available_spans(config.ingestion.input)
+    span = choose_span(spans, config.ingestion.input, wanted_span, done)
+    provenance = _provenance(config, span)
     with locked(folder):
         _write(folder / "config.json", config.to_json())
         remove_partial_versions(folder / "serving" / config.name)
@@ -72,11 +73,13 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         log.parent.mkdir(exist_ok=True)
         with quiet_libraries(log) as console:
             console.print(
-                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of {span.pattern}"
+                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
+                f" {escape(span.pattern)}, {len(span.files):,} file"
+                + ("s" if len(span.files) > 1 else "")
             )
             for line in config.without_effect():
                 console.print(f"[yellow]{line}[/]")
-            error = _execute(config, provenance, files, run_id, console)
+            error = _execute(config, provenance, span.files, run_id, console)
             summary, report = None, None
             try:
                 history = RunHistory(folder)
@@ -130,7 +133,7 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
             shutil.rmtree(version)
 
 
-def _provenance(config: PipelineConfig, span: Span, files: Sequence[str]) -> Provenance:
+def _provenance(config: PipelineConfig, span: Span) -> Provenance:
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
     return Provenance(
@@ -138,8 +141,8 @@ def _provenance(config: PipelineConfig, span: Span, files: Sequence[str]) -> Pro
         recipe=config.recipe,
         span=span.number,
         label=span.label,
-        pattern=str(pathlib.Path(span.pattern).absolute()),
-        corpus=input_fingerprint(files),
+        pattern=span.pattern,
+        corpus=input_fingerprint(span.files),
         config=config.fingerprint(),
         evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),
