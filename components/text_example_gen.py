@@ -19,6 +19,7 @@ from tfx.types import standard_artifacts
 from components.config import IngestionConfig
 from components.ingestion import QUARANTINE, SCRATCH, SPLITS, SUMMARY, ingest
 from components.input_files import PLACEHOLDER, check_files
+from components.span_label import LABEL_PROPERTY
 from components.whole_files import write_whole
 from models.errors import DataRefused
 
@@ -76,7 +77,7 @@ def TextExampleGen(
     examples.split_names = json.dumps(SPLITS)
     examples.span = span
     examples.set_string_custom_property("span", str(span))
-    examples.set_string_custom_property("span_label", label)
+    examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("fingerprint", fingerprint)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")

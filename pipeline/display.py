@@ -225,7 +225,7 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     examples.add(Text(f"vocabulary  {lineage.vocabulary}{size}"))
     cleaned = examples.add(Text(f"cleaned  {lineage.cleaned}"))
     documents = cleaned.add(Text(f"documents  {lineage.documents}"))
-    documents.add(Text(f"span {lineage.span} of {lineage.pattern}"))
+    documents.add(Text(f"span {lineage.label} of {lineage.pattern}"))
     documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
     if lineage.base:
         base = model.add(Text("training started from"))

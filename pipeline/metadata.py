@@ -11,6 +11,7 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
 
 DATABASE = "metadata.sqlite"
@@ -35,6 +36,11 @@ class ArtifactRecord:
     type: str
     uri: str
     properties: Mapping[str, Any]
+
+    @property
+    def span_label(self) -> str:
+        """The span it is of, for people."""
+        return span_label(int(self.properties.get("span", 0)), self.properties.get(LABEL_PROPERTY))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +69,13 @@ class NodeRecord:
     def succeeded(self) -> bool:
         """Whether its outputs are whole."""
         return self.state in SUCCEEDED
+
+    @property
+    def span_label(self) -> str:
+        """The span that TextExampleGen read, for people."""
+        made = self.output("examples")
+        label = made.properties.get(LABEL_PROPERTY) if made else None
+        return span_label(self.parameters["span"], self.parameters.get("label", label))
 
     def output(self, name: str) -> ArtifactRecord | None:
         """The first artifact of an output, None if it has none."""

@@ -247,7 +247,7 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
         return "none yet"
     if resolver == "LastBlessedModel":
         return f"model {artifact.id}"
-    return f"of span {artifact.properties.get('span')}"
+    return f"of span {artifact.span_label}"
 
 
 _READERS: Mapping[str, tuple[str, str]] = {

@@ -112,8 +112,10 @@ def _validate(statistics, config: str, folder: pathlib.Path) -> ExampleAnomalies
     return anomalies
 
 
-def _gate(written, folder, config, *, previous=None) -> tuple[list[Check], DataApproval]:
-    statistics = _artifact(ExampleStatistics, written, 42, split_names='["train", "eval"]', span=7)
+def _gate(written, folder, config, *, previous=None, span=7) -> tuple[list[Check], DataApproval]:
+    statistics = _artifact(
+        ExampleStatistics, written, 42, split_names='["train", "eval"]', span=span
+    )
     approval = _artifact(DataApproval, folder / "approval")
     DataGate.test_call(
         statistics=statistics,
@@ -217,6 +219,12 @@ def test_a_broken_bound_is_named_with_split_feature_value_and_bound(
     assert refused.value.where == "DataGate, span 7"
     assert refused.value.remedy.endswith(setting)
     assert not list((tmp_path / "approval").iterdir())
+
+
+def test_a_span_that_is_a_date_is_refused_by_its_date(written, tmp_path):
+    with pytest.raises(DataRefused) as refused:
+        _gate(written, tmp_path, _config(min_documents=99), span=739007)
+    assert refused.value.where == "DataGate, span 2024-05-01"
 
 
 def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Path:

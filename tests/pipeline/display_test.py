@@ -134,6 +134,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
             cleaned=f"/cleaned/{span}",
             documents=f"/documents/{span}",
             span=span,
+            label=f"0{span}",
             pattern=f"a-{span}.jsonl",
             corpus=f"text-{span}",
             base=base,
@@ -141,7 +142,15 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
 
     display.print_lineage(made("18", 2, made(None, 1, None)))
     printed = capsys.readouterr().out
-    order = ["version 18", "/model/2", "steps=7 optimizer.beta_1=0.9", "1,234", "text-2", "text-1"]
+    order = [
+        "version 18",
+        "/model/2",
+        "steps=7 optimizer.beta_1=0.9",
+        "1,234",
+        "span 02 of a-2",
+        "text-2",
+        "text-1",
+    ]
     positions = [printed.index(text) for text in order]
     assert positions == sorted(positions)
     assert "never pushed" in printed

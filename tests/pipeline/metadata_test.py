@@ -41,10 +41,33 @@ def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Recorder)
     assert made is not None
     assert (made.id, made.type, made.properties) == (documents, "Examples", {"span": 4})
     assert nodes["TextExampleGen"].parameters == {"span": 4}
+    assert (nodes["TextExampleGen"].span_label, made.span_label) == ("4", "4")
     assert nodes["StatisticsGen"].input("examples") == made
     assert nodes["StatisticsGen"].output("statistics") is None
     assert nodes["StatisticsGen"].seconds >= 0
     assert history.nodes("run-3") == {}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "properties", "label"),
+    [
+        ({}, {}, "2024-05-01"),
+        ({}, {"span_label": "2024-05"}, "2024-05"),
+        ({"label": "2024-05"}, {}, "2024-05"),
+    ],
+)
+def test_a_date_span_is_a_date_in_runs_old_and_new(
+    recorder: Recorder, parameters: dict[str, str], properties: dict[str, str], label: str
+) -> None:
+    documents = recorder.artifact("Examples", span="739007", **properties)
+    recorder.execution(
+        "a",
+        "TextExampleGen",
+        parameters={"span": 739007} | parameters,
+        outputs={"examples": documents},
+    )
+    node = RunHistory(recorder.folder).nodes("a")["TextExampleGen"]
+    assert node.span_label == label
 
 
 def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Recorder) -> None:

@@ -143,7 +143,8 @@ def test_key_figures_of_tuning(recorder: Recorder) -> None:
 
 
 def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:
-    statistics, model = recorder.artifact("ExampleStatistics", span=4), recorder.artifact("Model")
+    statistics = recorder.artifact("ExampleStatistics", span=739007)
+    model = recorder.artifact("Model")
     for run, found in (("first", False), ("second", True)):
         for resolver in ("LastApprovedStatistics", "LastBlessedModel"):
             recorder.execution(run, resolver, Execution.CACHED)
@@ -154,7 +155,7 @@ def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Record
     history = RunHistory(recorder.folder)
     for run, shown in (
         ("first", ("none yet", "none yet")),
-        ("second", ("of span 4", f"model {model}")),
+        ("second", ("of span 2024-05-01", f"model {model}")),
     ):
         steps = {step.component: step for step in summarize(history, run).steps}
         assert (steps["LastApprovedStatistics"].figures, steps["LastBlessedModel"].figures) == shown
