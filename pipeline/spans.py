@@ -21,6 +21,7 @@ from components.input_files import PLACEHOLDER, expand, files_below, suffix_of
 from models.errors import ConfigError, DataRefused, PolysemeError
 
 _SHOWN = 20
+_MAX_DIGITS = 18  # what ML Metadata keeps of whole numbers
 _DAY, _MONTH, _NUMBER = "a day", "a month", "a number"
 _TOKENS: Mapping[str, re.Pattern[str]] = {
     _DAY: re.compile(r"(?<![0-9])([0-9]{4})([-_.])([0-9]{2})\2([0-9]{2})(?![0-9])"),
@@ -70,7 +71,7 @@ def span_number(label: str) -> int:
     Raises:
         ConfigError: it is neither a number, nor a day as 2024-05-01, nor a month as 2024-05.
     """
-    for kind, token in _TOKENS.items():
+    for kind, token in _TOKENS.items() if len(label) <= _MAX_DIGITS else ():
         if (match := token.fullmatch(label)) and (found := _label(kind, match)):
             return found.number
     raise ConfigError(
@@ -164,7 +165,7 @@ def _found(pattern: str) -> Iterator[tuple[str, list[str]]]:
     """Each path that the pattern may mean, whatever its span, and the files that it brings."""
     last = pattern.rpartition("/")[2]
     folders = PLACEHOLDER in last or not glob.has_magic(last)
-    for path in set(glob.glob(pattern.replace(PLACEHOLDER, "[0-9]*"), recursive=True)):
+    for path in sorted(set(glob.glob(pattern.replace(PLACEHOLDER, "[0-9]*"), recursive=True))):
         if os.path.isdir(path):
             yield path, files_below(path) if folders else []
         elif suffix_of(path):
@@ -230,6 +231,12 @@ def _grouped(labels: Mapping[str, _Label], pattern: str) -> list[Span]:
         )
     spans: dict[int, _Label] = {}
     for label in files:
+        if len(label.text) > _MAX_DIGITS:
+            raise ConfigError(
+                f"the span of {_name(files[label][0], pattern)} has more than {_MAX_DIGITS} digits",
+                where=pattern,
+                remedy="give spans shorter numbers",
+            )
         other = spans.setdefault(label.number, label)
         if other != label:
             same = [_name(files[each][0], pattern) for each in (other, label)]
