@@ -174,7 +174,7 @@ class RunHistory:
         )
 
     def _contexts(self, kind: str) -> list[Any]:
-        if kind not in self._context_types.values():
+        if kind not in {known.name for known in self._store.get_context_types()}:
             return []
         return sorted(self._store.get_contexts_by_type(kind), key=lambda context: context.id)
 

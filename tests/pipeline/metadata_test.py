@@ -77,6 +77,7 @@ def test_notes_are_kept_beside_the_runs_the_last_under_a_name(tmp_path: pathlib.
     history.note("thing", "a", {"text": ""})
     history.note("thing", "b", {"text": "second"})
     history.note("other", "c", {})
+    assert list(history.notes("thing")) == ["b", "a"]
     again = RunHistory(tmp_path)
     assert again.notes("thing") == {"b": {"text": "second"}, "a": {"text": ""}}
     assert list(again.notes("thing")) == ["b", "a"]
