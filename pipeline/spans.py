@@ -255,8 +255,8 @@ def _refuse(pattern: str, file: str, labels: str) -> NoReturn:
     raise ConfigError(
         f"the span of {_name(file, pattern)} can be read as {labels}",
         where=pattern,
-        remedy=f"write more of the names into the pattern, so that {PLACEHOLDER} fits in one place"
-        f" only; a wildcard directly before or after it fits {PLACEHOLDER}'s neighbours too",
+        remedy=f"write more of the file names into the pattern, so that {PLACEHOLDER} fits in one"
+        " place only, or rename the file",
     )
 
 
