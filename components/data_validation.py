@@ -26,6 +26,7 @@ from components.corpus_statistics import (
     corpus_statistics,
     feature_statistics,
 )
+from components.span_label import span_label
 from models.config import from_json
 from models.errors import DataRefused
 
@@ -165,16 +166,18 @@ def DataGate(
         feature_statistics(previous_statistics.uri) if previous_statistics else {},
         from_json(ValidationConfig, config),
     )
-    refuse(checks, where=f"DataGate, span {statistics.span}")
+    refuse(checks, where=f"DataGate, span {span_label(statistics.span)}")
     approval.span = statistics.span
     approval.statistics_id = statistics.id
     text = json.dumps([dataclasses.asdict(check) for check in checks], indent=1)
     (pathlib.Path(approval.uri) / CHECKS_FILE).write_text(text, encoding="utf-8")
     _log.info(
-        "span %d: %d checks of the text passed%s",
-        statistics.span,
+        "span %s: %d checks of the text passed%s",
+        span_label(statistics.span),
         len(checks),
-        f", compared with span {previous_statistics.span}" if previous_statistics else "",
+        f", compared with span {span_label(previous_statistics.span)}"
+        if previous_statistics
+        else "",
     )
 
 

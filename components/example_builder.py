@@ -34,6 +34,7 @@ from components.example_generation import (
     load,
 )
 from components.properties import set_content
+from components.span_label import LABEL_PROPERTY, span_label
 from models.config import from_json
 from models.errors import DataRefused
 
@@ -103,12 +104,14 @@ def ExampleBuilder(
     examples.split_names = json.dumps(SPLITS)
     examples.span = span
     examples.set_string_custom_property("span", str(span))
+    label = documents.get_string_custom_property(LABEL_PROPERTY)
+    examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     set_content(examples, EXAMPLES_CONTENT)
     _LOG.info(
-        "span %d: %s examples to train on, %s held out; %.0f%% of the positions are padding%s",
-        span,
+        "span %s: %s examples to train on, %s held out; %.0f%% of the positions are padding%s",
+        span_label(span, label),
         f"{splits['train']['examples']:,}",
         f"{splits['eval']['examples']:,}",
         100 * splits["train"]["padding_share"],

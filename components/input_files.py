@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 from models.errors import DataRefused
 
+PLACEHOLDER = "{SPAN}"
+"""Stands for a span's number or date in an input, see pipeline/spans.py."""
+
 SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".parquet")
 """What TextExampleGen reads."""
 
@@ -38,18 +41,13 @@ def expand(pattern: str) -> list[str]:
         DataRefused: nothing there, nothing supported there, an empty file, a file that cannot be
             read, or one whose first bytes are not its format's.
     """
-    if "{SPAN}" in pattern:
+    if PLACEHOLDER in pattern:
         raise DataRefused(
             "The input's {SPAN} was not replaced by a span.", where=pattern, remedy="Name a span."
         )
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
-        found = (
-            item
-            for item in path.rglob("*")
-            if not any(part.startswith(".") for part in item.relative_to(path).parts)
-        )
-        files = sorted(str(item) for item in found if suffix_of(item) and not item.is_dir())
+        files = files_below(path)
         if not files:
             raise DataRefused(
                 "The input folder holds no file of a supported format.",
@@ -79,20 +77,43 @@ def expand(pattern: str) -> list[str]:
                 where=pattern,
                 remedy=f"Match files that are {_FORMATS}.",
             )
-    for file in files:
-        _check(file)
+    check_files(files)
     return files
 
 
-def input_fingerprint(pattern: str) -> str:
-    """Returns a SHA-256, in hexadecimal, over the names and the bytes of a pattern's files.
+def files_below(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the files of supported formats in a folder and in depth, sorted; none hidden."""
+    path = pathlib.Path(folder)
+    found = (
+        item
+        for item in path.rglob("*")
+        if not any(part.startswith(".") for part in item.relative_to(path).parts)
+    )
+    return sorted(str(item) for item in found if suffix_of(item) and not item.is_dir())
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Looks at each file so far as is cheap.
+
+    Raises:
+        DataRefused: one is empty, cannot be read, or does not begin as its format does.
+    """
+    for file in files:
+        _check(file)
+
+
+def input_fingerprint(files: Sequence[str]) -> str:
+    """Returns a SHA-256, in hexadecimal, over the names and the bytes of files.
 
     Names count from the files' common folder, so that a corpus may move. Files are streamed.
 
+    Args:
+        files: what `expand` gave, or a span's; at least one.
+
     Raises:
-        DataRefused: as `expand`.
+        DataRefused: as `check_files`.
     """
-    files = expand(pattern)
+    check_files(files)
     root = os.path.commonpath([os.path.dirname(file) or "." for file in files])
     total = hashlib.sha256()
     for file in files:
@@ -111,7 +132,7 @@ def patterns_fingerprint(patterns: Sequence[str]) -> str:
     Raises:
         DataRefused: as `expand`.
     """
-    found = [input_fingerprint(pattern) for pattern in patterns]
+    found = [input_fingerprint(expand(pattern)) for pattern in patterns]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 

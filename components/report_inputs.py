@@ -82,7 +82,7 @@ class ReportInputs:
         name: the run's name.
         recipe: the recipe it started from.
         family: the model's.
-        span: the span it read, None where the input has none.
+        span: the label of the span it read, None if it read none.
         fingerprint: the corpus's fingerprint.
         code_version: version of the code.
         version: the pushed version, None if nothing was pushed.
@@ -108,7 +108,7 @@ class ReportInputs:
     name: str
     recipe: str
     family: str = ""
-    span: int | None = None
+    span: str | None = None
     fingerprint: str = ""
     code_version: str = ""
     version: str | None = None

@@ -21,6 +21,7 @@ from components.cleaning import SCRATCH, SUMMARY, clean
 from components.config import CleaningConfig
 from components.evaluation_texts import read_evaluation_texts
 from components.ingestion import SPLITS
+from components.span_label import LABEL_PROPERTY, span_label
 from models.config import from_json
 from models.errors import DataRefused
 
@@ -55,14 +56,15 @@ def TextCleaner(
             be read.
     """
     settings = from_json(CleaningConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
+    label = span_label(span, documents.get_string_custom_property(LABEL_PROPERTY))
     scratch = os.path.join(cleaned.uri, SCRATCH)
     os.makedirs(scratch, exist_ok=True)
     seen = None
     if settings.evaluation_texts:
         seen = read_evaluation_texts(settings, os.path.join(scratch, "evaluation.npy"))
         _LOG.info(
-            "span %d: looking for runs of %d words of %s evaluation text(s)%s",
-            span,
+            "span %s: looking for runs of %d words of %s evaluation text(s)%s",
+            label,
             settings.evaluation_words,
             f"{seen.texts - seen.short:,}",
             f"; {seen.short:,} are shorter and are not looked for" if seen.short else "",
@@ -75,12 +77,12 @@ def TextCleaner(
     _gate(summary, settings, where=documents.uri)
     cleaned.split_names = json.dumps(SPLITS)
     cleaned.span = span
-    for name in ("span", "payload_format", "file_format"):
+    for name in ("span", LABEL_PROPERTY, "payload_format", "file_format"):
         cleaned.set_string_custom_property(name, documents.get_string_custom_property(name))
     dropped = _dropped(summary)
     _LOG.info(
-        "span %d: %s documents to train on, %s held out%s",
-        span,
+        "span %s: %s documents to train on, %s held out%s",
+        label,
         *(f"{summary['splits'][split]['kept']:,}" for split in SPLITS),
         f"; dropped {_told(dropped)}" if dropped else "; none dropped",
     )

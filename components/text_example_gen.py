@@ -18,7 +18,8 @@ from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
 from components.ingestion import QUARANTINE, SCRATCH, SPLITS, SUMMARY, ingest
-from components.input_files import expand
+from components.input_files import PLACEHOLDER, check_files
+from components.span_label import LABEL_PROPERTY
 from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
@@ -42,40 +43,44 @@ def TextExampleGen(
         examples: receives `Split-train/` and `Split-eval/` (see components/documents.py),
             `quarantine.jsonl` and `ingestion.json`.
         span: the span's number.
-        fingerprint: `components.input_files.input_fingerprint(pattern)`, so that changed text is no
-            cache hit.
+        fingerprint: `components.input_files.input_fingerprint` of the files, so that changed text
+            is no cache hit.
         config: an `IngestionConfig` as JSON.
-        unkeyed: JSON of what no key holds: `pattern` (file, folder or glob, {SPAN} replaced
-            already) and `quarantine` (a folder that receives a copy of the quarantine, which
-            outlives a refusal).
+        unkeyed: JSON of what no key holds: `files` (a list of paths: what is read and nothing
+            else), `pattern` (the input as it was given, to be named in messages), `label` (the
+            span's name for people: the number or the date in its files' names) and `quarantine` (a
+            folder that receives a copy of the quarantine, which outlives a refusal).
         beam_pipeline: given by TFX.
 
     Raises:
-        DataRefused: no input, too much of it malformed, or too few documents.
+        DataRefused: a file cannot be read, too much of the text is malformed, or there are too few
+            documents.
     """
     settings = from_json(IngestionConfig, config)
-    places = json.loads(unkeyed)
-    pattern = places["pattern"]
-    files = expand(pattern)
-    size = sum(os.path.getsize(file) for file in files)
-    _LOG.info("span %d: reading %s bytes in %d file(s)", span, f"{size:,}", len(files))
+    given = json.loads(unkeyed)
+    pattern, label, paths = given["pattern"], given["label"], given["files"]
+    check_files(paths)
+    size = sum(os.path.getsize(path) for path in paths)
+    _LOG.info("span %s: reading %s bytes in %d file(s)", label, f"{size:,}", len(paths))
     with beam_pipeline as pipeline:
-        ingest(pipeline, files, examples.uri, settings)
+        ingest(pipeline, paths, examples.uri, settings)
     shutil.rmtree(os.path.join(examples.uri, SCRATCH))
-    quarantine = _keep_quarantine(examples.uri, places["quarantine"], span)
+    quarantine = _keep_quarantine(examples.uri, given["quarantine"], label)
     with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)
-    _gate(summary, settings, where=pattern, quarantine=quarantine)
+    where = f"span {label} of {pattern}" if PLACEHOLDER in pattern else pattern
+    _gate(summary, settings, where=where, quarantine=quarantine)
     examples.split_names = json.dumps(SPLITS)
     examples.span = span
     examples.set_string_custom_property("span", str(span))
+    examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("fingerprint", fingerprint)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     splits = summary["splits"]
     _LOG.info(
-        "span %d: %d documents to train on, %d held out, %s characters; %d quarantined%s",
-        span,
+        "span %s: %d documents to train on, %d held out, %s characters; %d quarantined%s",
+        label,
         splits["train"]["documents"],
         splits["eval"]["documents"],
         f"{sum(split['characters'] for split in splits.values()):,}",
@@ -84,10 +89,10 @@ def TextExampleGen(
     )
 
 
-def _keep_quarantine(folder: str, quarantine_dir: str, span: int) -> str:
+def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
     """Copies the quarantine to where the user finds it; returns the copy's path."""
     os.makedirs(quarantine_dir, exist_ok=True)
-    path = os.path.join(quarantine_dir, f"span-{span}.jsonl")
+    path = os.path.join(quarantine_dir, f"span-{label}.jsonl")
     with open(os.path.join(folder, QUARANTINE), encoding="utf-8") as lines:
         write_whole(path, lines)
     return path

@@ -12,29 +12,25 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from models.config import PROFILE
-from models.errors import ConfigError, DataRefused, PolysemeError, Preempted
+from models.errors import ConfigError, PolysemeError
 from pipeline import display
 from pipeline.config import PipelineConfig, pipeline_folder
+from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code, exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES
+from pipeline.spans import NothingNew
 
-if TYPE_CHECKING:
-    from pipeline.run import Outcome
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DATA_REFUSED, EXIT_NOT_BLESSED = range(5)
-EXIT_PREEMPTED = 75  # sysexits.h: a temporary failure, to be tried again
-EXIT_INTERRUPTED = 130
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
-Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 75 training
-was ended from outside and is saved."""
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
+new (no span is left for `next`), 75 training was ended from outside and is saved."""
 
 _Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
 _Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
@@ -54,8 +50,9 @@ def run(
     Args:
         recipe: Name of a recipe; `python -m pipeline recipes` lists them.
         input: Required: file, folder or pattern of .jsonl, .jsonl.gz, .txt or .parquet; {SPAN} in
-            it stands for a number or a date.
-        span: A span, `latest`, or `next`: the first one that no run has been through.
+            it stands for a number, or a date as 2024-05-01 or 2024-05.
+        span: A span, `latest`, or `next`: the first one that was not pushed yet. One that was
+            refused or not blessed is passed over until its files or the configuration change.
         name: Name of the pipeline and of the served model; the recipe's name if not given.
         set: Override a field of the configuration, as training.steps=100; may be repeated.
         profile: Leave a trace of some training steps beside the training's figures.
@@ -217,6 +214,25 @@ def lineage(
     return EXIT_OK
 
 
+def spans(name: _Name = None, runs: _Runs = "runs", json: FlagCreatePairsOff[bool] = False) -> int:
+    """List the spans of a pipeline's input: new, failed, refused, not blessed or pushed.
+
+    Args:
+        json: Print them as JSON.
+    """
+    folder = pipeline_folder(runs, name)
+    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    from pipeline.span_history import span_states  # ML Metadata
+
+    states, following = span_states(folder, config)
+    if json:
+        found = {"spans": [dataclasses.asdict(state) for state in states], "next": following}
+        print(json_module.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        display.print_spans(states, following)
+    return EXIT_OK
+
+
 def examples(
     folder: Positional[str | None] = None,
     split: Literal["train", "eval"] = "train",
@@ -273,6 +289,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "report": report,
     "compare": compare,
     "lineage": lineage,
+    "spans": spans,
     "examples": examples,
     "worker": worker,
 }
@@ -296,29 +313,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command()
     except PolysemeError as error:
-        display.print_error(error)
+        if isinstance(error, NothingNew):
+            display.print_nothing_new(error)
+        else:
+            display.print_error(error)
         return error_code(error)
     except KeyboardInterrupt:
         print("interrupted; give the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-def exit_code(outcome: Outcome) -> int:
-    """What a run's end means to a shell."""
-    if outcome.error:
-        return error_code(outcome.error)
-    if outcome.summary is None or not outcome.summary.complete:
-        return EXIT_FAILED
-    return EXIT_OK if outcome.summary.version else EXIT_NOT_BLESSED
-
-
-def error_code(error: PolysemeError) -> int:
-    """What an error means to a shell."""
-    if isinstance(error, DataRefused):
-        return EXIT_DATA_REFUSED
-    if isinstance(error, Preempted):
-        return EXIT_PREEMPTED
-    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
 
 
 def resolve_recipe(name: str) -> PipelineConfig:

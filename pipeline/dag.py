@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfx import v1 as tfx
 from tfx.types.standard_artifacts import ExampleStatistics
@@ -36,6 +36,7 @@ _EXPORTED = (Affects.EXAMPLES, Affects.WEIGHTS)
 def create_pretraining_pipeline(
     config: PipelineConfig,
     provenance: Provenance,
+    files: Sequence[str],
     code: Mapping[str, str],
     *,
     docker: bool = False,
@@ -45,6 +46,7 @@ def create_pretraining_pipeline(
     Args:
         config: the run's configuration.
         provenance: which text, span and code; goes into the model.
+        files: the span's files.
         code: versions of the code by step, see pipeline/code_versions.py.
         docker: whether TFX's InfraValidator can start TF Serving in a container here.
     """
@@ -57,7 +59,12 @@ def create_pretraining_pipeline(
         fingerprint=provenance.corpus,
         config=_json(config.ingestion, Affects.EXAMPLES, Affects.JUDGEMENT),
         unkeyed=json.dumps(
-            {"pattern": provenance.pattern, "quarantine": str(folder / "quarantine")}
+            {
+                "files": list(files),
+                "pattern": provenance.pattern,
+                "label": provenance.label,
+                "quarantine": str(folder / "quarantine"),
+            }
         ),
     )
     documents = example_gen.outputs["examples"]

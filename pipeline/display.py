@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
     from pipeline.run import Outcome
+    from pipeline.span_history import SpanState
+    from pipeline.spans import NothingNew
     from pipeline.summary import Summary
 
 _STATE_STYLES = {"done": "green", "cached": "cyan", "failed": "red", "interrupted": "red"}
+_SPAN_STYLES = {"pushed": "green", "new": "cyan", "failed": "red"}
 _SHOWN_TOKENS = 12
 _PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
 _BARS, _BAR_WIDTH = 12, 40
@@ -53,6 +56,32 @@ def print_error(error: PolysemeError) -> None:
     console.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
     if rest:
         console.print(rest, markup=False, soft_wrap=True)
+
+
+def print_nothing_new(nothing: NothingNew) -> None:
+    """Why there is nothing to do, on standard output: it is no error."""
+    console = Console(highlight=False)
+    console.print(Text.assemble(("nothing new: ", "bold"), str(nothing)), soft_wrap=True)
+
+
+def print_spans(states: Sequence[SpanState], following: str | None) -> None:
+    """A row for each span, and the one that `next` takes."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("span", "state", "last tried", "files", "version", "why"):
+        table.add_column(name, justify="right" if name == "files" else "left", overflow="fold")
+    for state in states:
+        style = _SPAN_STYLES.get(state.state, "")
+        table.add_row(
+            state.label,
+            Text(state.state, style),
+            state.when,
+            f"{state.files:,}" if state.files else "gone",
+            state.version,
+            Text(state.reason),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"next: {following}" if following else "next: nothing new")
 
 
 def print_recipe(name: str, text: str) -> None:
@@ -225,7 +254,7 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     examples.add(Text(f"vocabulary  {lineage.vocabulary}{size}"))
     cleaned = examples.add(Text(f"cleaned  {lineage.cleaned}"))
     documents = cleaned.add(Text(f"documents  {lineage.documents}"))
-    documents.add(Text(f"span {lineage.span} of {lineage.pattern}"))
+    documents.add(Text(f"span {lineage.label} of {lineage.pattern}"))
     documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
     if lineage.base:
         base = model.add(Text("training started from"))

@@ -33,6 +33,7 @@ class Lineage:
         cleaned: the folder of the documents that cleaning left.
         documents: the ingested documents' folder.
         span: number of the span.
+        label: what stands for {SPAN} in its files' names, a number or a date.
         pattern: where its text lay.
         corpus: fingerprint of its text.
         base: the model that training started from, None for a fresh start.
@@ -52,6 +53,7 @@ class Lineage:
     cleaned: str
     documents: str
     span: int
+    label: str
     pattern: str
     corpus: str
     base: Lineage | None
@@ -139,6 +141,7 @@ def _lineage(
         cleaned=cleaned.uri,
         documents=documents.uri,
         span=ingestion.parameters["span"],
+        label=ingestion.span_label,
         pattern=provenance["pattern"],
         corpus=ingestion.parameters["fingerprint"],
         base=_lineage(history, base, versions) if base else None,

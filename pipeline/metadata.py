@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
 
 DATABASE = "metadata.sqlite"
@@ -36,6 +37,11 @@ class ArtifactRecord:
     type: str
     uri: str
     properties: Mapping[str, Any]
+
+    @property
+    def span_label(self) -> str:
+        """The span it is of, for people."""
+        return span_label(int(self.properties.get("span", 0)), self.properties.get(LABEL_PROPERTY))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +71,13 @@ class NodeRecord:
         """Whether its outputs are whole."""
         return self.state in SUCCEEDED
 
+    @property
+    def span_label(self) -> str:
+        """The span that TextExampleGen read, for people."""
+        made = self.output("examples")
+        label = made.properties.get(LABEL_PROPERTY) if made else None
+        return span_label(self.parameters["span"], self.parameters.get("label", label))
+
     def output(self, name: str) -> ArtifactRecord | None:
         """The first artifact of an output, None if it has none."""
         return next(iter(self.outputs.get(name, ())), None)
@@ -77,8 +90,12 @@ class NodeRecord:
 class RunHistory:
     """The runs of one pipeline, read from its folder."""
 
-    def __init__(self, folder: pathlib.Path | str) -> None:
-        """Opens `<folder>/metadata.sqlite` to read.
+    def __init__(self, folder: pathlib.Path | str, *, create: bool = False) -> None:
+        """Opens `<folder>/metadata.sqlite`.
+
+        Args:
+            folder: the pipeline's folder.
+            create: make the database if there is none.
 
         Raises:
             ConfigError: there is none: the pipeline never ran, or not here.
@@ -86,13 +103,13 @@ class RunHistory:
         self.folder = pathlib.Path(folder)
         self._absolute = self.folder.absolute()
         file = self.folder / DATABASE
-        if not file.is_file():
+        if not create and not file.is_file():
             raise ConfigError(
                 "no run has been here",
                 where=str(file),
                 remedy="check --runs and --name, or start one: python -m pipeline run RECIPE",
             )
-        self._store = _open(file)
+        self._store = _open(file, create)
 
     def run_ids(self) -> list[str]:
         """Every run's id, oldest first."""
@@ -107,17 +124,29 @@ class RunHistory:
         records = self._records(sorted(executions, key=lambda execution: execution.id))
         return {record.component: record for record in records}
 
-    def spans_done(self) -> set[int]:
-        """Numbers of the spans that some run has been through to its end, blessed or not."""
-        spans = {
-            run: int(execution.custom_properties["span"].int_value)
-            for run, execution in self._executions_by_run("TextExampleGen")
-        }
-        return {
-            spans[run]
-            for run, execution in self._executions_by_run("Pusher")
-            if _STATES.get(execution.last_known_state) in SUCCEEDED and run in spans
-        }
+    def note(self, kind: str, name: str, values: Mapping[str, int | str]) -> None:
+        """Keeps values under a name, in place of what was kept under it before.
+
+        It is a context of a type of its own, `kind`, which no execution belongs to, so it does not
+        take a run to write one.
+        """
+        context = metadata_store_pb2.Context(
+            type_id=self._store.put_context_type(metadata_store_pb2.ContextType(name=kind)),
+            name=name,
+        )
+        known = self._store.get_context_by_type_and_name(kind, name)
+        if known:
+            context.id = known.id
+        for key, value in values.items():
+            if isinstance(value, int):
+                context.custom_properties[key].int_value = value
+            else:
+                context.custom_properties[key].string_value = value
+        self._store.put_contexts([context])
+
+    def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        """What `note` has kept, by name, in the order in which the names came."""
+        return {context.name: _values(context) for context in self._contexts(kind)}
 
     def pushed(self) -> list[ArtifactRecord]:
         """The PushedModel artifacts that were pushed, oldest first."""
@@ -140,7 +169,7 @@ class RunHistory:
         )
 
     def _contexts(self, kind: str) -> list[Any]:
-        if kind not in self._context_types.values():
+        if kind not in {known.name for known in self._store.get_context_types()}:
             return []
         return sorted(self._store.get_contexts_by_type(kind), key=lambda context: context.id)
 
@@ -154,13 +183,6 @@ class RunHistory:
             if self._context_types[context.type_id] == kind:
                 return context.name
         return ""
-
-    def _executions_by_run(self, component: str) -> Iterator[tuple[str, Any]]:
-        """Every execution of a component with its run's id."""
-        for context in self._contexts("node"):
-            if _node(context.name) == component:
-                for execution in self._store.get_executions_by_context(context.id):
-                    yield self._context_of(execution, "pipeline_run"), execution
 
     def _records(self, executions: Sequence[Any]) -> list[NodeRecord]:
         ids = [execution.id for execution in executions]
@@ -223,11 +245,13 @@ def relocate(folder: pathlib.Path) -> int:
     return len(moved)
 
 
-def _open(file: pathlib.Path) -> ml_metadata.MetadataStore:
+def _open(file: pathlib.Path, create: bool = False) -> ml_metadata.MetadataStore:
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(file)
     connection.sqlite.connection_mode = (
-        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
+        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        if create
+        else metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
     )  # READONLY cannot roll back the journal that a killed run left
     return ml_metadata.MetadataStore(connection)
 

@@ -22,7 +22,8 @@ class Provenance:
         name: name of the pipeline.
         recipe: the recipe that the configuration started from.
         span: number of the span.
-        pattern: where its text lay.
+        label: the number or the date that its files' names bear.
+        pattern: where its text lay, with {SPAN} where the label stands.
         corpus: fingerprint of its text, see components/input_files.py.
         config: fingerprint of the configuration.
         evaluation: fingerprint of the texts that are not to be trained on, empty for none.
@@ -35,6 +36,7 @@ class Provenance:
     name: str
     recipe: str
     span: int
+    label: str
     pattern: str
     corpus: str
     config: str

@@ -83,7 +83,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         name=config.name,
         recipe=config.recipe,
         family=config.model.family,
-        span=ingestion.parameters["span"] if ingestion else None,
+        span=ingestion.span_label if ingestion else None,
         fingerprint=ingestion.parameters["fingerprint"] if ingestion else "",
         code_version=provenance.get("commit") or provenance.get("code", ""),
         version=summary.version,
@@ -158,7 +158,7 @@ def _history(history: RunHistory, last: str) -> list[Version]:
         artifact = nodes["Evaluator"].output("evaluation") if "Evaluator" in nodes else None
         if artifact is not None and artifact.id not in versions:
             figures = read_evaluation(artifact.uri).overall.candidate
-            span = nodes["TextExampleGen"].parameters["span"]
+            span = nodes["TextExampleGen"].span_label
             label = f"span {span}, run {len(versions) + 1}"
             versions[artifact.id] = Version(label, figures, blessing_of(nodes))
         if run_id == last:

@@ -10,22 +10,34 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from components.input_files import input_fingerprint, patterns_fingerprint
-from models.errors import ConfigError, PolysemeError
+from models.errors import ConfigError, DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain
-from pipeline.metadata import DATABASE, RunHistory, relocate
+from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
-from pipeline.spans import Span, choose_span
+from pipeline.span_history import (
+    FAILED,
+    NOT_BLESSED,
+    PUSHED,
+    REFUSED,
+    Attempt,
+    inputs_of,
+    passed_over,
+    read_attempts,
+    write_attempt,
+)
+from pipeline.spans import Span, available_spans, choose_span
 from pipeline.summary import Summary, summarize
 
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
@@ -57,34 +69,50 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
 
     Raises:
         ConfigError: the folder is in use, or a given file cannot be read.
-        DataRefused: the span or its files do not exist.
+        DataRefused: the span or its files do not exist, or a file cannot be read.
+        NothingNew: `next` was wanted, and there is no span that it does not pass over.
     """
     choose_onednn("training")
     folder = config.folder
-    done = RunHistory(folder).spans_done() if (folder / DATABASE).exists() else set()
-    span = choose_span(config.ingestion.input, wanted_span, done)
+    spans = available_spans(config.ingestion.input)
+    over = passed_over(read_attempts(folder), spans, config)
+    span = choose_span(spans, config.ingestion.input, wanted_span, over)
+    run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
+    attempt = Attempt(
+        run_id, span.number, span.label, files=len(span.files), inputs=inputs_of(span, config)
+    )
+    try:
+        corpus = input_fingerprint(span.files)
+    except DataRefused as refusal:  # by a file's first bytes; `next` is to know
+        with locked(folder):
+            _write(folder / "config.json", config.to_json())
+            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
+        raise
     code = code_versions(config.model.family)
-    provenance = _provenance(config, span, code)
+    provenance = _provenance(config, span, corpus, code)
     with locked(folder):
         moved = relocate(folder)
         _write(folder / "config.json", config.to_json())
         remove_partial_versions(folder / "serving" / config.name)
-        run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
+        write_attempt(folder, attempt)
         log = folder / "logs" / f"{run_id}.log"
         log.parent.mkdir(exist_ok=True)
         with quiet_libraries(log) as console:
             console.print(
-                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of {span.pattern}"
+                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
+                f" {escape(span.pattern)}, {len(span.files):,} file"
+                + ("s" if len(span.files) > 1 else "")
             )
             if moved:
                 console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
             for line in config.without_effect():
                 console.print(f"[yellow]{line}[/]")
-            error = _execute(config, provenance, code, run_id, console)
+            error = _execute(config, provenance, span.files, code, run_id, console)
             summary, report = None, None
             try:
                 history = RunHistory(folder)
                 summary = summarize(history, run_id)
+                write_attempt(folder, _ended(attempt, summary, error))
                 report = _report(config, history, summary)
             except Exception as failure:  # a full disk, most likely; the first error counts
                 _log.exception("the run's end cannot be told")
@@ -134,16 +162,30 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
             shutil.rmtree(version)
 
 
-def _provenance(config: PipelineConfig, span: Span, code: Mapping[str, str]) -> Provenance:
-    pattern = str(pathlib.Path(span.pattern).absolute())
+def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> Attempt:
+    """What came of the attempt."""
+    if error:
+        return attempt.ended(REFUSED if isinstance(error, DataRefused) else FAILED, error.what)
+    if not summary.complete:
+        missing = [step.component for step in summary.steps if step.state not in SUCCEEDED]
+        return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
+    if summary.version:
+        return attempt.ended(PUSHED, version=summary.version)
+    return attempt.ended(NOT_BLESSED, "; ".join(summary.reasons))
+
+
+def _provenance(
+    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str]
+) -> Provenance:
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
     return Provenance(
         name=config.name,
         recipe=config.recipe,
         span=span.number,
-        pattern=pattern,
-        corpus=input_fingerprint(pattern),
+        label=span.label,
+        pattern=span.pattern,
+        corpus=corpus,
         config=config.fingerprint(),
         evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
         vocabulary=files_fingerprint(files),
@@ -156,6 +198,7 @@ def _provenance(config: PipelineConfig, span: Span, code: Mapping[str, str]) -> 
 def _execute(
     config: PipelineConfig,
     provenance: Provenance,
+    files: Sequence[str],
     code: Mapping[str, str],
     run_id: str,
     console: Console,
@@ -170,7 +213,7 @@ def _execute(
             from pipeline.runners import run_locally
 
         docker = config.serve_in_container and docker_available()
-        pipeline = create_pretraining_pipeline(config, provenance, code, docker=docker)
+        pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
             run_locally(pipeline, run_id)
     except Exception as error:

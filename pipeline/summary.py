@@ -10,6 +10,7 @@ from typing import Any
 
 from components.properties import SPANS
 from components.search_space import described
+from components.span_label import span_label
 from components.trials import Search
 from models.errors import ConfigError
 from pipeline.metadata import NodeRecord, RunHistory
@@ -247,8 +248,9 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
         return "new weights" if resolver == "TrainingStart" else "none yet"
     if resolver in ("LastBlessedModel", "TrainingStart"):
         spans = json.loads(artifact.properties.get(SPANS, "[]"))
-        return f"model {artifact.id}" + (f", of span {', '.join(map(str, spans))}" if spans else "")
-    return f"of span {artifact.properties.get('span')}"
+        labels = ", ".join(span_label(span) for span in spans)
+        return f"model {artifact.id}" + (f", of span {labels}" if spans else "")
+    return f"of span {artifact.span_label}"
 
 
 _READERS: Mapping[str, tuple[str, str]] = {

@@ -93,6 +93,7 @@ def test_commands_on_the_readers_own_text(tmp_path: pathlib.Path) -> None:
     assert "Call me [MASK]." in printed
     assert "padding" in printed  # of examples
     assert "corpus fingerprint" in printed
+    assert "next: 0" in printed  # of spans
     assert "usage: python -m pipeline" in printed
 
 

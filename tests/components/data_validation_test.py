@@ -112,8 +112,10 @@ def _validate(statistics, config: str, folder: pathlib.Path) -> ExampleAnomalies
     return anomalies
 
 
-def _gate(written, folder, config, *, previous=None) -> tuple[list[Check], DataApproval]:
-    statistics = _artifact(ExampleStatistics, written, 42, split_names='["train", "eval"]', span=7)
+def _gate(written, folder, config, *, previous=None, span=7) -> tuple[list[Check], DataApproval]:
+    statistics = _artifact(
+        ExampleStatistics, written, 42, split_names='["train", "eval"]', span=span
+    )
     approval = _artifact(DataApproval, folder / "approval")
     DataGate.test_call(
         statistics=statistics,
@@ -208,13 +210,13 @@ def test_a_broken_bound_is_named_with_split_feature_value_and_bound(
     written, tmp_path, bounds, found, bound
 ):
     with pytest.raises(DataRefused) as refused:
-        _gate(written, tmp_path, _config(**bounds))
+        _gate(written, tmp_path, _config(**bounds), span=739007)
     summary, said = refused.value.what.split("\n")
     setting = f"validation.{next(iter(bounds))}"
     assert summary == "the text is not fit to train on: 1 of 10 checks failed"
     assert said.startswith(f"  {found}")
     assert said.endswith(f"; bound: {bound} ({setting})")
-    assert refused.value.where == "DataGate, span 7"
+    assert refused.value.where == "DataGate, span 2024-05-01"
     assert refused.value.remedy.endswith(setting)
     assert not list((tmp_path / "approval").iterdir())
 

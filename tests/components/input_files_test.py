@@ -9,7 +9,14 @@ import sys
 
 import pytest
 
-from components.input_files import expand, input_fingerprint, patterns_fingerprint, suffix_of
+from components.input_files import (
+    check_files,
+    expand,
+    files_below,
+    input_fingerprint,
+    patterns_fingerprint,
+    suffix_of,
+)
 from models.errors import DataRefused
 
 
@@ -128,13 +135,25 @@ def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("words")
         (tmp_path / folder / "b.txt").write_text("more")
-    first = input_fingerprint(str(tmp_path / "one"))
+    first = input_fingerprint(files_below(tmp_path / "one"))
     assert len(first) == 64
-    assert input_fingerprint(str(tmp_path / "two")) == first  # a corpus may move
+    assert input_fingerprint(files_below(tmp_path / "two")) == first  # a corpus may move
+    assert input_fingerprint(files_below(tmp_path / "two")[:1]) != first
     (tmp_path / "two" / "b.txt").write_text("More")
-    assert input_fingerprint(str(tmp_path / "two")) != first
+    assert input_fingerprint(files_below(tmp_path / "two")) != first
     (tmp_path / "one" / "b.txt").rename(tmp_path / "one" / "c.txt")
-    assert input_fingerprint(str(tmp_path / "one")) != first
+    assert input_fingerprint(files_below(tmp_path / "one")) != first
+
+
+def test_files_that_are_given_are_looked_at_as_those_of_a_pattern(tmp_path: pathlib.Path) -> None:
+    files = [str(tmp_path / name) for name in ("a.txt", "b.txt", "c.txt")]
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "b.txt").touch()
+    check_files(files[:1])
+    with pytest.raises(DataRefused, match="is empty"):
+        check_files(files[:2])
+    with pytest.raises(DataRefused, match="not a regular file"):
+        input_fingerprint([files[0], files[2]])
 
 
 def test_imports_neither_tensorflow_nor_beam() -> None:

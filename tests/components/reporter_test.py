@@ -47,7 +47,7 @@ def _inputs(**changes):
     parts = {
         "name": "demo",
         "recipe": "bert_demo",
-        "span": 2,
+        "span": "2",
         "fingerprint": "9f8a",
         "code_version": "ad26884",
         "version": "1785412345",

@@ -25,6 +25,7 @@ def clean(
 ) -> standard_artifacts.Examples:
     documents, cleaned = standard_artifacts.Examples(), standard_artifacts.Examples()
     documents.uri, cleaned.uri = str(folder / "documents"), str(folder / "cleaned")
+    documents.set_string_custom_property("span_label", "2024-05")
     for name in ("span", "payload_format", "file_format"):
         documents.set_string_custom_property(name, f"its {name}")
     for split, named in (("train", texts), ("eval", {"h": "Held out."})):
@@ -55,6 +56,7 @@ def test_fills_an_artifact_that_tfx_understands(
     assert artifact.split_names == '["train", "eval"]'
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "its span"
+    assert artifact.get_string_custom_property("span_label") == "2024-05"
     assert artifact.get_string_custom_property("file_format") == "its file_format"
     assert sorted(path.name for path in pathlib.Path(artifact.uri).iterdir()) == [
         "Dropped",
@@ -63,9 +65,9 @@ def test_fills_an_artifact_that_tfx_understands(
         "cleaning.json",
     ]
     assert caplog.messages == [
-        "span 2: looking for runs of 13 words of 1 evaluation text(s); 1 are shorter and are not"
-        " looked for",
-        "span 2: 3 documents to train on, 1 held out; dropped 1 (duplicate)",
+        "span 2024-05: looking for runs of 13 words of 1 evaluation text(s); 1 are shorter and"
+        " are not looked for",
+        "span 2024-05: 3 documents to train on, 1 held out; dropped 1 (duplicate)",
     ]
 
 

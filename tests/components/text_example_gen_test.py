@@ -12,7 +12,6 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.input_files import input_fingerprint
 from components.text_example_gen import TextExampleGen
 from models.errors import DataRefused
 
@@ -20,16 +19,28 @@ GOOD = [json.dumps({"id": str(n), "text": f"Text {n}."}) for n in range(30)]
 
 
 def generate(
-    folder: pathlib.Path, pattern: pathlib.Path, config: IngestionConfig | None = None
+    folder: pathlib.Path,
+    pattern: pathlib.Path,
+    config: IngestionConfig | None = None,
+    files: list[str] | None = None,
+    label: str = "2",
 ) -> standard_artifacts.Examples:
+    files = files or [str(pattern)]
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder / "artifact")
     TextExampleGen.test_call(
         examples=artifact,
         span=2,
-        fingerprint=input_fingerprint(str(pattern)),
+        fingerprint="c0ffee",
         config=json.dumps(dataclasses.asdict(config or IngestionConfig())),
-        unkeyed=json.dumps({"pattern": str(pattern), "quarantine": str(folder / "quarantine")}),
+        unkeyed=json.dumps(
+            {
+                "files": files,
+                "pattern": str(pattern),
+                "label": label,
+                "quarantine": str(folder / "quarantine"),
+            }
+        ),
         beam_pipeline=beam.Pipeline(),
     )
     return artifact
@@ -53,9 +64,8 @@ def test_fills_an_artifact_that_tfx_understands(
     assert artifact.split_names == '["train", "eval"]'
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "2"
-    assert artifact.get_string_custom_property("fingerprint") == input_fingerprint(
-        str(tmp_path / "a.jsonl")
-    )
+    assert artifact.get_string_custom_property("span_label") == "2"
+    assert artifact.get_string_custom_property("fingerprint") == "c0ffee"
     folder = pathlib.Path(artifact.uri)
     assert sorted(path.name for path in folder.iterdir()) == [
         "Split-eval",
@@ -111,5 +121,27 @@ def test_refuses_an_input_without_any_document(tmp_path: pathlib.Path) -> None:
 
 
 def test_refuses_before_beam_starts_what_cannot_be_read(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataRefused, match="The input does not exist"):
+    with pytest.raises(DataRefused, match="not a regular file"):
         generate(tmp_path, tmp_path / "absent.jsonl")
+
+
+def test_reads_the_files_of_the_span_and_no_others(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / f"news-2024-05-{name}.jsonl" for name in ("01-a", "01-b", "02-a")]
+    for file, lines in zip(
+        files, (GOOD[:20], GOOD[20:29], ['{"text": "Of another day."}']), strict=True
+    ):
+        file.write_text("\n".join(lines))
+    mine = [str(file) for file in files[:2]]
+    pattern = tmp_path / "news-{SPAN}*.jsonl"
+    with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
+        artifact = generate(tmp_path, pattern, files=mine, label="2024-05-01")
+    assert artifact.get_string_custom_property("span_label") == "2024-05-01"
+    summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
+    assert sum(split["documents"] for split in summary["splits"].values()) == 29
+    assert (tmp_path / "quarantine" / "span-2024-05-01.jsonl").exists()
+    assert all(message.startswith("span 2024-05-01: ") for message in caplog.messages)
+    with pytest.raises(DataRefused) as caught:
+        generate(tmp_path, pattern, files=[str(files[2])], label="2024-05-02")
+    assert caught.value.where == f"span 2024-05-02 of {pattern}"

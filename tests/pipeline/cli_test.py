@@ -2,17 +2,14 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
-from models.errors import ConfigError, DataRefused, Preempted, ServingCheckFailed, TrainingDiverged
 from pipeline import cli
-from pipeline.failures import DiskFull
 from pipeline.recipes import RECIPES
-from pipeline.run import Outcome
-from pipeline.summary import Step, Summary
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -117,6 +114,7 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         (["predict", "generate", "x", "--temperature", "nan"], 2, "temperature is nan"),
         (["predict", "generate", "x", "--top-p", "0"], 2, "top_p is 0.0"),
         (["report", "--runs", "nowhere"], 2, "no pipeline has run"),
+        (["spans", "--runs", "nowhere"], 2, "no pipeline has run"),
         (["lineage", "17", "--runs", "nowhere", "--name", "x"], 2, "no pipeline 'x'"),
     ],
 )
@@ -157,6 +155,29 @@ def test_answers_are_printed_beside_a_text_that_has_none(
     assert "So long a [MASK]." in printed.err
 
 
+def test_spans_are_listed_and_when_none_is_left_a_run_does_nothing(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern, runs = f"{tmp_path}/{{SPAN}}.txt", str(tmp_path / "runs")
+    for day in ("2024-05-01", "2024_05_02"):
+        (tmp_path / f"{day}.txt").touch()
+    given = ["run", "bert_tiny", "--input", pattern, "--runs", runs]
+    for day in ("2024-05-01", "2024_05_02"):
+        assert cli.main(given) == 3  # refused: the file is empty
+        assert f"{day}.txt" in capsys.readouterr().err
+    assert cli.main(given) == 5
+    printed = capsys.readouterr()
+    assert printed.out.startswith("nothing new: ")
+    assert printed.err == ""
+    assert cli.main(["spans", "--runs", runs]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"2024-05-02 +refused .* The input file is empty", shown)
+    assert cli.main(["spans", "--name", "bert_tiny", "--runs", runs, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [span["label"] for span in found["spans"]] == ["2024-05-01", "2024-05-02"]
+    assert found["next"] is None
+
+
 def test_recipes_prints_every_recipe_and_one_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["recipes"]) == 0
     listed = capsys.readouterr().out
@@ -166,32 +187,3 @@ def test_recipes_prints_every_recipe_and_one_as_json(capsys: pytest.CaptureFixtu
     fields = json.loads(capsys.readouterr().out)
     assert fields["training"]["steps"] == RECIPES["bert_tiny"]().training.steps
     assert fields["recipe"] == "bert_tiny"
-
-
-def outcome(**given: object) -> Outcome:
-    state = "done" if given.get("complete", True) else "failed"
-    version = given.get("version")
-    assert version is None or isinstance(version, str)
-    summary = Summary("a", [Step("Pusher", state, 1.0, "")], None, (), version, None)
-    error = given.get("error")
-    assert error is None or isinstance(error, Exception)
-    return Outcome(summary, error, pathlib.Path("log"), None)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("ended", "code"),
-    [
-        (outcome(version="17"), 0),
-        (outcome(), 4),
-        (outcome(complete=False), 1),
-        (outcome(error=DataRefused("x")), 3),
-        (outcome(error=ConfigError("x")), 2),
-        (outcome(error=TrainingDiverged("x")), 1),
-        (outcome(error=Preempted("x")), 75),
-        (outcome(error=ServingCheckFailed("x")), 1),
-        (outcome(error=DiskFull("x")), 1),
-        (Outcome(None, DiskFull("x"), pathlib.Path("log"), None), 1),
-    ],
-)
-def test_exit_codes(ended: Outcome, code: int) -> None:
-    assert cli.exit_code(ended) == code

@@ -29,7 +29,8 @@ PROVENANCE = Provenance(
     name="mine",
     recipe="bert_tiny",
     span=3,
-    pattern="/texts/3.jsonl",
+    label="03",
+    pattern="/texts/{SPAN}.jsonl",
     corpus="c0ffee",
     config="feed",
     evaluation="e7a1",
@@ -43,7 +44,7 @@ CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
 
 def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
     config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
-    return create_pretraining_pipeline(config, PROVENANCE, CODE, docker=docker)
+    return create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], CODE, docker=docker)
 
 
 def tuning() -> PipelineConfig:
@@ -93,11 +94,17 @@ def test_nothing_is_pushed_before_both_gates() -> None:
     assert pusher.inputs["infra_blessing"].producer_component_id == "InfraValidator"
 
 
+def test_ingestion_is_given_the_spans_files_and_label() -> None:
+    given = json.loads(str(parameters("TextExampleGen")["unkeyed"]))
+    assert (given["pattern"], given["label"]) == ("/texts/{SPAN}.jsonl", "03")
+    assert given["files"] == ["/texts/03.jsonl"]
+
+
 def keys(*overrides: str) -> dict[str, str]:
     """A key for each node, of its parameters alone, with settings of a tiny recipe changed."""
     config = apply_overrides(tuning(), ["tuning.steps=10", *overrides])
     provenance = dataclasses.replace(PROVENANCE, config=config.fingerprint())
-    made = create_pretraining_pipeline(config, provenance, CODE)
+    made = create_pretraining_pipeline(config, provenance, ["/texts/03.jsonl"], CODE)
     return {
         node.id: cache_key([node.id], {}, dict(node.exec_properties)) for node in made.components
     }
@@ -198,9 +205,11 @@ def another(config: Settings, path: str) -> str:
 def test_places_and_the_commit_are_in_no_key() -> None:
     config = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
     elsewhere = dataclasses.replace(config, runs="/elsewhere")
-    other = dataclasses.replace(PROVENANCE, pattern="/moved/3.jsonl", commit="5d6e7f8")
-    first = create_pretraining_pipeline(config, PROVENANCE, CODE).components
-    second = create_pretraining_pipeline(elsewhere, other, CODE).components
+    other = dataclasses.replace(
+        PROVENANCE, pattern="/moved/{SPAN}.jsonl", label="3", commit="5d6e7f8"
+    )
+    first = create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], CODE).components
+    second = create_pretraining_pipeline(elsewhere, other, ["/moved/03.jsonl"], CODE).components
     for node, moved in zip(first, second, strict=True):
         assert cache_key([node.id], {}, dict(node.exec_properties)) == cache_key(
             [node.id], {}, dict(moved.exec_properties)

@@ -8,6 +8,8 @@ from models.errors import DataRefused
 from pipeline import display
 from pipeline.lineage import Lineage
 from pipeline.run import Outcome
+from pipeline.span_history import SpanState
+from pipeline.spans import NothingNew
 from pipeline.summary import Step, Summary
 
 
@@ -46,6 +48,35 @@ def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "blessed and pushed as version 17" in printed
     assert "model   /s/17" in printed
     assert "report" not in printed
+
+
+def test_spans_have_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
+    states = [
+        SpanState("2024-05-01", 739007, "pushed", "2024-05-01 17:30", 1200, "17", ""),
+        SpanState("2024-05-02", 739008, "refused", "2024-05-02 08:00", 0, "", "[bad] text"),
+        SpanState("2024-05-03", 739009, "new", "", 2, "", ""),
+    ]
+    display.print_spans(states, "2024-05-03")
+    *rows, following = capsys.readouterr().out.splitlines()
+    assert [row.split() for row in rows] == [
+        ["span", "state", "last", "tried", "files", "version", "why"],
+        ["2024-05-01", "pushed", "2024-05-01", "17:30", "1,200", "17"],
+        ["2024-05-02", "refused", "2024-05-02", "08:00", "gone", "[bad]", "text"],
+        ["2024-05-03", "new", "2"],
+    ]
+    assert following == "next: 2024-05-03"
+    display.print_spans([], None)
+    assert capsys.readouterr().out.splitlines()[-1] == "next: nothing new"
+
+
+def test_nothing_new_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    display.print_nothing_new(NothingNew("no span is left", where="a-{SPAN}[12].txt"))
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        "nothing new: no span is left",
+        "  where: a-{SPAN}[12].txt",
+    ]
+    assert captured.err == ""
 
 
 def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +166,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
             cleaned=f"/cleaned/{span}",
             documents=f"/documents/{span}",
             span=span,
+            label=f"0{span}",
             pattern=f"a-{span}.jsonl",
             corpus=f"text-{span}",
             base=base,
@@ -148,6 +180,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
         "c0de  (1a2b3c4)",
         "steps=7 optimizer.beta_1=0.9",
         "1,234",
+        "span 02 of a-2",
         "text-2",
         "text-1",
     ]

@@ -29,7 +29,7 @@ def train(
     tuned: int | None = None,
 ) -> int:
     """One run's steps, as TFX records them; returns the model."""
-    documents = recorder.artifact("Examples", span=str(span))
+    documents = recorder.artifact("Examples", span=str(span), span_label=f"0{span}")
     recorder.execution(
         run,
         "TextExampleGen",
@@ -93,6 +93,7 @@ def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "18")
     assert (found.version, found.destination, found.span) == ("18", "/s/18", 2)
+    assert found.label == "02"
     assert (found.pattern, found.corpus) == ("a-2.jsonl", "text-2")
     assert (found.recipe, found.fingerprint) == ("bert_tiny", "all-2")
     assert (found.code, found.commit) == ("c0de", "1a2b3c4")

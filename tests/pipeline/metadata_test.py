@@ -41,23 +41,47 @@ def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Recorder)
     assert made is not None
     assert (made.id, made.type, made.properties) == (documents, "Examples", {"span": 4})
     assert nodes["TextExampleGen"].parameters == {"span": 4}
+    assert (nodes["TextExampleGen"].span_label, made.span_label) == ("4", "4")
     assert nodes["StatisticsGen"].input("examples") == made
     assert nodes["StatisticsGen"].output("statistics") is None
     assert nodes["StatisticsGen"].seconds >= 0
     assert history.nodes("run-3") == {}
 
 
-def test_a_span_is_done_when_its_run_came_to_the_pusher(recorder: Recorder) -> None:
-    for run, span, state in [
-        ("a", 1, Execution.COMPLETE),
-        ("b", 2, Execution.CACHED),
-        ("c", 3, Execution.FAILED),
-        ("d", 4, Execution.RUNNING),
-    ]:
-        recorder.execution(run, "TextExampleGen", parameters={"span": span})
-        recorder.execution(run, "Pusher", state)
-    recorder.execution("e", "TextExampleGen", parameters={"span": 5})
-    assert RunHistory(recorder.folder).spans_done() == {1, 2}
+@pytest.mark.parametrize(
+    ("parameters", "properties", "label"),
+    [
+        ({}, {}, "2024-05-01"),
+        ({}, {"span_label": "2024-05"}, "2024-05"),
+        ({"label": "2024-05"}, {}, "2024-05"),
+    ],
+)
+def test_a_date_span_is_a_date_in_runs_old_and_new(
+    recorder: Recorder, parameters: dict[str, str], properties: dict[str, str], label: str
+) -> None:
+    documents = recorder.artifact("Examples", span="739007", **properties)
+    recorder.execution(
+        "a",
+        "TextExampleGen",
+        parameters={"span": 739007} | parameters,
+        outputs={"examples": documents},
+    )
+    node = RunHistory(recorder.folder).nodes("a")["TextExampleGen"]
+    assert node.span_label == label
+
+
+def test_notes_are_kept_beside_the_runs_the_last_under_a_name(tmp_path: pathlib.Path) -> None:
+    history = RunHistory(tmp_path, create=True)
+    assert history.notes("thing") == {}
+    history.note("thing", "b", {"text": "first", "number": 1})
+    history.note("thing", "a", {"text": ""})
+    history.note("thing", "b", {"text": "second"})
+    history.note("other", "c", {})
+    assert list(history.notes("thing")) == ["b", "a"]
+    again = RunHistory(tmp_path)
+    assert again.notes("thing") == {"b": {"text": "second"}, "a": {"text": ""}}
+    assert list(again.notes("thing")) == ["b", "a"]
+    assert again.run_ids() == []
 
 
 def test_pushed_are_those_that_pusher_pushed(recorder: Recorder) -> None:
@@ -87,7 +111,7 @@ def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
 def test_an_empty_database_has_no_runs(recorder: Recorder) -> None:
     history = RunHistory(recorder.folder)
     assert history.run_ids() == []
-    assert history.spans_done() == set()
+    assert history.notes("thing") == {}
 
 
 @pytest.fixture

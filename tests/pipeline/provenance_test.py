@@ -16,7 +16,8 @@ GIVEN = Provenance(
     name="mine",
     recipe="bert_tiny",
     span=3,
-    pattern="a-3.jsonl",
+    label="3",
+    pattern="a-{SPAN}.jsonl",
     corpus="c0ffee",
     config="c0f1",
     evaluation="e7a1",
@@ -39,7 +40,7 @@ def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code(
         ("start", "scratch"),
     ]:
         assert dataclasses.replace(GIVEN, **{field: value}).fingerprint != GIVEN.fingerprint
-    for field in ("name", "recipe", "pattern", "commit"):
+    for field in ("name", "recipe", "label", "pattern", "commit"):
         assert dataclasses.replace(GIVEN, **{field: "x"}).fingerprint == GIVEN.fingerprint
 
 

@@ -47,11 +47,12 @@ def write(history: RunHistory, component: str, output: str, name: str, content: 
 
 def record(recorder: Recorder) -> RunHistory:
     """A run that was trained, but never evaluated and whose model is gone."""
-    documents, run = recorder.artifact("Examples"), recorder.artifact("ModelRun")
+    documents = recorder.artifact("Examples", span_label="2024-05-01")
+    run = recorder.artifact("ModelRun")
     recorder.execution(
         "a",
         "TextExampleGen",
-        parameters={"span": 3, "fingerprint": "c0ffee"},
+        parameters={"span": 739007, "fingerprint": "c0ffee"},
         outputs={"examples": documents},
     )
     custom = json.dumps({"provenance": json.dumps({"code": "git 0"})})
@@ -88,7 +89,7 @@ def record(recorder: Recorder) -> RunHistory:
 def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
     history = record(recorder)
     found = gather(config, history, summarize(history, "a"))
-    assert (found.name, found.recipe, found.span) == ("mine", "bert_tiny", 3)
+    assert (found.name, found.recipe, found.span) == ("mine", "bert_tiny", "2024-05-01")
     assert (found.fingerprint, found.code_version) == ("c0ffee", "git 0")
     assert found.quarantined == {"no text": 2}
     example = ("d1", "of d0", "A text")
@@ -162,7 +163,7 @@ def test_a_comparison_lies_beside_the_pipelines_folders(
     assert (found, summary.run_id) == (config, "a")
     path = compare_runs([folder, folder])
     assert path == tmp_path / "comparison.html"
-    assert path.read_text(encoding="utf-8").count("Figures of mine, span 3") == 2
+    assert path.read_text(encoding="utf-8").count("Figures of mine, span 2024-05-01") == 2
 
 
 def test_a_pipeline_that_never_ran_is_named(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
-"""The lock on a pipeline's folder and what a run tidies before it starts."""
+"""The lock on a pipeline's folder, what a run tidies before it starts, and which span it takes."""
 
+import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -10,9 +11,14 @@ import textwrap
 
 import pytest
 
-from models.errors import ConfigError, DataRefused
+from models.errors import ConfigError, DataRefused, PolysemeError, TrainingDiverged
 from pipeline.config import PipelineConfig
+from pipeline.provenance import Provenance
+from pipeline.recipes import bert_tiny
 from pipeline.run import locked, remove_partial_versions, run_pipeline
+from pipeline.span_history import span_states
+from pipeline.spans import NothingNew
+from pipeline.summary import Step, Summary
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _HOLDER = textwrap.dedent(
@@ -88,6 +94,96 @@ def test_a_missing_input_is_refused_before_anything_is_made(tmp_path: pathlib.Pa
         with pytest.raises(DataRefused):
             run_pipeline(given, "next")
     assert not (tmp_path / "runs").exists()
+
+
+class Runs:
+    """Runs of a pipeline whose graph is left out: `ends` says how each one is to end."""
+
+    def __init__(self, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tiny = bert_tiny()
+        ingestion = dataclasses.replace(tiny.ingestion, input=f"{folder}/news-{{SPAN}}.txt")
+        self.config = dataclasses.replace(
+            tiny, name="mine", runs=str(folder / "runs"), ingestion=ingestion
+        )
+        self.read: list[str] = []
+        self.end: PolysemeError | str | None = None
+
+        def execute(config: object, provenance: Provenance, *_: object) -> PolysemeError | None:
+            self.read.append(provenance.label)
+            return self.end if isinstance(self.end, PolysemeError) else None
+
+        def summary(_: object, run_id: str) -> Summary:
+            version = self.end if isinstance(self.end, str) else None
+            step = Step("Pusher", "done", 1.0, "")
+            return Summary(run_id, [step], bool(version), ("too bad",), version, None)
+
+        monkeypatch.setattr("pipeline.run._execute", execute)
+        monkeypatch.setattr("pipeline.run.summarize", summary)
+        monkeypatch.setattr("pipeline.run._report", lambda *_: None)
+
+    def take(self, end: PolysemeError | str | None, wanted: str = "next") -> str:
+        """Runs on a span, to an end: an error, a version, or None for not blessed."""
+        self.end = end
+        run_pipeline(self.config, wanted)
+        return self.read[-1]
+
+    def states(self) -> list[str]:
+        return [state.state for state in span_states(self.config.folder, self.config)[0]]
+
+
+@pytest.fixture
+def taken(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    for day in (1, 2, 3, 4):
+        (tmp_path / f"news-2024-05-0{day}.txt").write_text("text")
+    return Runs(tmp_path, monkeypatch)
+
+
+def test_next_goes_past_a_span_that_was_refused_or_not_blessed_and_ends(taken: Runs) -> None:
+    assert taken.take("17") == "2024-05-01"
+    assert taken.take(DataRefused("bad text")) == "2024-05-02"
+    assert taken.take(None) == "2024-05-03"
+    assert taken.take(TrainingDiverged("nan")) == "2024-05-04"
+    assert taken.states() == ["pushed", "refused", "not blessed", "failed"]
+    assert taken.take("18") == "2024-05-04"  # what failed is tried again
+    runs = len(taken.read)
+    before = sorted(taken.config.folder.rglob("*"))
+    with pytest.raises(NothingNew):
+        taken.take("19")
+    assert (len(taken.read), sorted(taken.config.folder.rglob("*"))) == (runs, before)
+    assert taken.take("19", "2024-05-02") == "2024-05-02"
+    assert taken.states() == ["pushed", "pushed", "not blessed", "pushed"]
+
+
+def test_a_span_that_was_not_blessed_is_not_done(taken: Runs) -> None:
+    taken.take(None)
+    taken.config = dataclasses.replace(
+        taken.config, training=dataclasses.replace(taken.config.training, steps=7)
+    )
+    assert taken.take("17") == "2024-05-01"
+    assert taken.take("18") == "2024-05-02"
+
+
+def test_a_span_with_a_file_that_cannot_be_read_is_refused_and_next_goes_past_it(
+    taken: Runs, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "news-2024-05-01.txt"
+    file.write_text("")
+    with pytest.raises(DataRefused, match="is empty"):
+        taken.take("17")
+    assert taken.states()[0] == "refused"
+    assert taken.take("17") == "2024-05-02"
+    file.write_text("mended")
+    assert taken.take("18") == "2024-05-01"
+
+
+def test_a_run_that_was_killed_has_failed(taken: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.run._execute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        taken.take("17")
+    assert taken.states() == ["failed", "new", "new", "new"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -75,7 +75,7 @@ def test_the_first_span_starts_afresh_and_is_pushed(corpus: pathlib.Path, first:
 def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
     corpus: pathlib.Path, worse: str
 ) -> None:
-    assert "span 2 of" in worse  # `next` is the first span that no run has been through
+    assert "span 2 of" in worse  # `next` is the first span that was not pushed
     assert "not blessed, so not pushed" in worse
     assert re.search(r"masked_lm_accuracy is \S+, the last blessed model's \S+: \S+ worse", worse)
     assert "at most 0.02 is allowed" in worse
@@ -139,6 +139,15 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
         "Evaluator",
     }
     assert versions(moved) == versions(corpus)
+
+
+def test_when_every_span_is_pushed_there_is_nothing_new(corpus: pathlib.Path, second: str) -> None:
+    before = sorted((corpus / "runs").rglob("*"))
+    assert "nothing new" in run(corpus, 5, **LEARNS)
+    assert sorted((corpus / "runs").rglob("*")) == before
+    shown = finish(["spans", "--runs", str(corpus / "runs")])
+    for span, version in zip((1, 2), versions(corpus), strict=True):
+        assert re.search(rf"^{span} +pushed .* 1 +{version}", shown, re.M)
 
 
 def test_changed_text_under_the_same_name_is_no_cache_hit(

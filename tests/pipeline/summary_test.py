@@ -144,8 +144,8 @@ def test_key_figures_of_tuning(recorder: Recorder) -> None:
 
 
 def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:
-    statistics = recorder.artifact("ExampleStatistics", span=4)
-    model = recorder.artifact("Model", spans="[1, 3]")
+    statistics = recorder.artifact("ExampleStatistics", span=739007)
+    model = recorder.artifact("Model", spans="[1, 739007]")
     resolvers = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
     for run, found in (("first", False), ("second", True)):
         for resolver in resolvers:
@@ -159,7 +159,7 @@ def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Record
     history = RunHistory(recorder.folder)
     for run, shown in (
         ("first", ["none yet", "none yet", "new weights"]),
-        ("second", ["of span 4", *[f"model {model}, of span 1, 3"] * 2]),
+        ("second", ["of span 2024-05-01", *[f"model {model}, of span 1, 2024-05-01"] * 2]),
     ):
         steps = {step.component: step for step in summarize(history, run).steps}
         assert [steps[resolver].figures for resolver in resolvers] == shown

@@ -1,0 +1,183 @@
+"""What became of each span, and so which one is next."""
+
+import dataclasses
+import os
+import pathlib
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from models.config import DevicesConfig
+from pipeline.config import PipelineConfig
+from pipeline.recipes import bert_tiny
+from pipeline.span_history import (
+    FAILED,
+    NEW,
+    NOT_BLESSED,
+    PUSHED,
+    REFUSED,
+    Attempt,
+    SpanState,
+    inputs_of,
+    passed_over,
+    read_attempts,
+    span_states,
+    write_attempt,
+)
+from pipeline.spans import Span, available_spans
+from tests.testdata.recorded_runs import Recorder
+
+Execution = mlmd.Execution
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> PipelineConfig:
+    for day in ("2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"):
+        (tmp_path / f"news-{day}.txt").write_text("text")
+    tiny = bert_tiny()
+    ingestion = dataclasses.replace(tiny.ingestion, input=f"{tmp_path}/news-{{SPAN}}.txt")
+    return dataclasses.replace(tiny, name="mine", runs=str(tmp_path / "runs"), ingestion=ingestion)
+
+
+@pytest.fixture
+def spans(config: PipelineConfig) -> list[Span]:
+    return available_spans(config.ingestion.input)
+
+
+def attempt(span: Span, config: PipelineConfig, run_id: str, state: str, version: str = "") -> None:
+    config.folder.mkdir(parents=True, exist_ok=True)
+    begun = Attempt(run_id, span.number, span.label, files=1, inputs=inputs_of(span, config))
+    write_attempt(config.folder, begun)
+    if state != FAILED:
+        write_attempt(config.folder, begun.ended(state, "a reason\nin lines", version))
+
+
+def over(config: PipelineConfig, spans: list[Span]) -> list[str]:
+    numbers = passed_over(read_attempts(config.folder), spans, config)
+    return [span.label for span in spans if span.number in numbers]
+
+
+def test_attempts_are_kept_with_the_pipelines_metadata(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    assert read_attempts(config.folder) == []
+    attempt(spans[1], config, "b", FAILED)
+    attempt(spans[0], config, "a", PUSHED, "17")
+    found = read_attempts(config.folder)
+    assert [each.run_id for each in found] == ["b", "a"]  # as they began
+    assert found[0] == Attempt(
+        "b",
+        739008,
+        "2024-05-02",
+        FAILED,
+        1,
+        inputs_of(spans[1], config),
+        "stopped, or still at work",
+    )
+    assert (found[1].state, found[1].reason, found[1].version) == (PUSHED, "a reason", "17")
+
+
+def test_what_was_pushed_refused_or_not_blessed_is_passed_over_what_failed_is_not(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    assert over(config, spans) == []
+    for span, state in zip(spans, (PUSHED, REFUSED, NOT_BLESSED, FAILED), strict=True):
+        attempt(span, config, state, state)
+    assert over(config, spans) == ["2024-05-01", "2024-05-02", "2024-05-03"]
+
+
+@pytest.mark.parametrize("state", [REFUSED, NOT_BLESSED])
+def test_it_is_tried_again_when_its_files_or_settings_changed(
+    config: PipelineConfig, spans: list[Span], state: str
+) -> None:
+    attempt(spans[0], config, "a", state)
+    attempt(spans[1], config, "b", PUSHED)
+    both = ["2024-05-01", "2024-05-02"]
+    assert over(config, spans) == both
+    stat = os.stat(spans[0].files[0])
+    pathlib.Path(spans[0].files[0]).write_text("Text")  # of the same length
+    os.utime(spans[0].files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert over(config, spans) == both[1:]
+    attempt(spans[0], config, "c", state)
+    assert over(config, spans) == both
+    more = (*spans[0].files, spans[3].files[0])
+    assert over(config, [dataclasses.replace(spans[0], files=more), *spans[1:]]) == both[1:]
+    looser = dataclasses.replace(config.validation, min_documents=1)
+    assert over(dataclasses.replace(config, validation=looser), spans) == both[1:]
+
+
+def test_where_and_how_fast_things_are_computed_changes_nothing(
+    config: PipelineConfig, spans: list[Span], tmp_path: pathlib.Path
+) -> None:
+    before = inputs_of(spans[0], config)
+    other = dataclasses.replace(config, name="x", devices=DevicesConfig(steps_per_call=2))
+    assert inputs_of(spans[0], other) == before
+    (tmp_path / "moved").mkdir()
+    moved = pathlib.Path(spans[0].files[0]).rename(tmp_path / "moved" / "news-2024-05-01.txt")
+    assert inputs_of(dataclasses.replace(spans[0], files=(str(moved),)), config) == before
+    moved.unlink()
+    assert inputs_of(dataclasses.replace(spans[0], files=(str(moved),)), config) != before
+
+
+def test_a_span_that_was_pushed_stays_done_whatever_came_later(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    attempt(spans[0], config, "a", PUSHED, "17")
+    attempt(spans[0], config, "b", REFUSED)
+    assert over(config, spans) == ["2024-05-01"]
+    states, following = span_states(config.folder, config)
+    assert (states[0].state, states[0].version, following) == (PUSHED, "17", "2024-05-02")
+
+
+def test_the_last_attempt_counts_where_none_was_pushed(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    attempt(spans[0], config, "a", REFUSED)
+    attempt(spans[0], config, "b", FAILED)
+    assert over(config, spans) == []
+
+
+def test_states_of_all_spans_that_are_there_or_were(
+    config: PipelineConfig, spans: list[Span], tmp_path: pathlib.Path
+) -> None:
+    attempt(spans[0], config, "20240501-173059.000001", PUSHED, "17")
+    attempt(spans[1], config, "20240502-080000.000001", NOT_BLESSED)
+    pathlib.Path(spans[0].files[0]).unlink()
+    states, following = span_states(config.folder, config)
+    assert states == [
+        SpanState("2024-05-01", 739007, PUSHED, "2024-05-01 17:30", 0, "17", "a reason"),
+        SpanState("2024-05-02", 739008, NOT_BLESSED, "2024-05-02 08:00", 1, "", "a reason"),
+        SpanState("2024-05-03", 739009, NEW, "", 1, "", ""),
+        SpanState("2024-05-04", 739010, NEW, "", 1, "", ""),
+    ]
+    assert following == "2024-05-03"
+    for span in spans[2:]:
+        attempt(span, config, span.label, REFUSED)
+    assert span_states(config.folder, config)[1] is None
+
+
+def test_runs_of_old_code_tell_what_they_can(tmp_path: pathlib.Path) -> None:
+    recorder = Recorder(tmp_path / "mine")
+    for run, span, component, state in [
+        ("20260101-000000.1", 739007, "Pusher", Execution.CACHED),
+        ("b", 739008, "Pusher", Execution.COMPLETE),
+        ("c", 739009, "DataGate", Execution.FAILED),
+        ("d", 739010, "Trainer", Execution.FAILED),
+        ("e", 739011, "Trainer", Execution.RUNNING),
+    ]:
+        recorder.execution(run, "TextExampleGen", parameters={"span": span})
+        pushed = recorder.artifact("PushedModel", pushed=int(run != "b"), pushed_version="17")
+        recorder.execution(run, component, state, outputs={"pushed_model": pushed})
+    recorder.execution("f", "Pusher")
+    found = read_attempts(recorder.folder)
+    assert [(each.label, each.state, each.version, each.reason) for each in found] == [
+        ("2024-05-01", PUSHED, "17", ""),
+        ("2024-05-02", NOT_BLESSED, "", ""),
+        ("2024-05-03", REFUSED, "", "by DataGate"),
+        ("2024-05-04", FAILED, "", "Trainer failed"),
+        ("2024-05-05", FAILED, "", "stopped, or still at work"),
+    ]
+    later = dataclasses.replace(found[1], state=PUSHED, version="18")
+    write_attempt(recorder.folder, later)  # once a run has written its end, that counts
+    assert later in read_attempts(recorder.folder)
+    assert len(read_attempts(recorder.folder)) == 5
