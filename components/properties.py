@@ -15,6 +15,8 @@ SPANS = "spans"
 """Of a Model: JSON of the numbers of all spans that its weights come from."""
 FINGERPRINT = "fingerprint"
 """Of a Model: the fingerprint of its run's provenance."""
+REASON = "reason"
+"""Of a PushedModel: why a blessed model was not pushed."""
 
 
 def set_content(artifact: Any, files: Iterable[str]) -> None:

@@ -33,6 +33,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "Tuner": ("components.tuner",),
     "Trainer": ("components.trainer",),
     "Evaluator": ("components.evaluator",),
+    "Pusher": ("components.pusher",),
     "ServingCheck": ("components.serving_check", "components.serving_probe"),
 }
 """The modules that a step of the graph runs; of TFX's own steps those that configure them."""

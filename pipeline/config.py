@@ -50,6 +50,8 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
     devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
     tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    push_older: Annotated[bool, Affects.JUDGEMENT] = False
+    """Push a blessed model also where the served one has seen more recent text."""
     serve_in_container: Annotated[bool, Affects.JUDGEMENT] = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
 

@@ -13,6 +13,7 @@ from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
+from components.pusher import Pusher
 from components.resolvers import LastApprovedStatistics, LastBlessedModel, TrainingStart
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
@@ -186,10 +187,12 @@ def create_pretraining_pipeline(
         eval_config=eval_config(family.metrics(config.model.objective)),
     )
     serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_blessing,
+        served_model=last_model.outputs["model"],
+        push_older=config.push_older,
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
                 base_directory=str(folder / "serving" / config.name)

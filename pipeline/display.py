@@ -234,8 +234,11 @@ def _verdict(summary: Summary) -> list[Text]:
     if not summary.blessed:
         lines = [Text.assemble(("not blessed", "bold yellow"), ", so not pushed:")]
         return lines + [Text(f"  {reason}") for reason in summary.reasons]
-    pushed = f" and pushed as version {summary.version}" if summary.version else ", but not pushed"
-    return [Text.assemble(("blessed", "bold green"), pushed)]
+    if summary.version:
+        told = f" and pushed as version {summary.version}"
+        return [Text.assemble(("blessed", "bold green"), told)]
+    told = ", but not pushed" + ("".join(f": {reason}" for reason in summary.reasons))
+    return [Text.assemble(("blessed", "bold green"), told)]
 
 
 def _lineage_tree(lineage: Lineage) -> Tree:

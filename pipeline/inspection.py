@@ -98,7 +98,8 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
 
     family = FAMILIES[told["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
-    settings = from_json(family.objective_config, json.dumps(told["objective"]))
+    given = told["objective"] if "objective" in told else told["model"]["objective"]  # older runs
+    settings = from_json(family.objective_config, json.dumps(given))
     objective = family.build_objective(settings, tokenizer)
     spec = objective.feature_spec()
     shown: list[Sequence[Sequence[Position]]] = []

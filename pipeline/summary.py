@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from components.properties import SPANS
+from components.properties import REASON, SPANS
 from components.search_space import described
 from components.span_label import span_label
 from components.trials import Search
@@ -58,7 +58,7 @@ class Summary:
         run_id: the run.
         steps: every component of the pipeline, those that never started included.
         blessed: whether the evaluation blessed the model; None if the run did not come that far.
-        reasons: why it did not, in sentences.
+        reasons: why it was not blessed or not pushed, in sentences.
         version: the pushed version, None if nothing was pushed.
         destination: the pushed version's folder.
     """
@@ -98,7 +98,7 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
         run_id=run_id,
         steps=steps,
         blessed=blessed,
-        reasons=_reasons(nodes["Evaluator"]) if blessed is False else (),
+        reasons=_reasons(nodes["Evaluator"]) if blessed is False else _not_pushed(nodes),
         version=pushed.get("pushed_version"),
         destination=pushed.get("pushed_destination"),
     )
@@ -140,6 +140,14 @@ def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
     if artifact is None or artifact.properties.get("pushed") != 1:
         return {}
     return artifact.properties
+
+
+def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
+    """Why a blessed model was not pushed, if Pusher says so."""
+    pusher = nodes.get("Pusher")
+    artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
+    reason = artifact.properties.get(REASON) if artifact else None
+    return [reason] if reason else []
 
 
 def _reasons(evaluator: NodeRecord) -> list[str]:

@@ -75,6 +75,16 @@ def test_a_run_that_pushed(recorder: Recorder) -> None:
     assert figures["TextExampleGen"] == ""  # its files are gone
 
 
+def test_a_blessed_model_that_was_not_pushed_says_why(recorder: Recorder) -> None:
+    blessing = recorder.artifact("ModelBlessing", blessed=1)
+    pushed = recorder.artifact("PushedModel", pushed=0, reason="it has seen older text")
+    recorder.execution("a", "Evaluator", outputs={"blessing": blessing})
+    recorder.execution("a", "Pusher", outputs={"pushed_model": pushed})
+    summary = summarize(RunHistory(recorder.folder), "a")
+    assert (summary.blessed, summary.version) == (True, None)
+    assert summary.reasons == ["it has seen older text"]
+
+
 def test_a_run_that_computed_nothing(recorder: Recorder) -> None:
     finish(recorder, "a", Execution.CACHED)
     summary = summarize(RunHistory(recorder.folder), "a")

@@ -1,0 +1,98 @@
+"""What is served is not replaced by a model that has seen less recent text."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from tfx import types
+from tfx import v1 as tfx
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from tfx.utils import proto_utils
+
+from components.pusher import Executor
+from components.resolvers import write_origin
+
+
+def model(folder: pathlib.Path, *spans: int) -> Model:
+    """A model that was trained on these spans, one after the other."""
+    made = None
+    for span in spans:
+        base, made = made, Model()
+        made.uri = str(folder / "-".join(map(str, spans)))
+        write_origin(made, span=span, fingerprint="a", base=base)
+    assert made is not None
+    served = pathlib.Path(made.uri, "Format-Serving")
+    served.mkdir(parents=True)
+    (served / "saved_model.pb").write_bytes(b"")
+    return made
+
+
+def push(
+    folder: pathlib.Path, new: Model, served: Model | None, *, older: bool = False, blessed: int = 1
+) -> PushedModel:
+    def blessing(kind: type[types.Artifact], name: str) -> Any:
+        made = kind()
+        made.uri = str(folder / name)
+        pathlib.Path(made.uri).mkdir(exist_ok=True)
+        made.set_int_custom_property("blessed", blessed)
+        (pathlib.Path(made.uri) / "INFRA_BLESSED").touch()
+        return made
+
+    pushed = PushedModel()
+    pushed.uri = str(folder / "pushed")
+    destination = tfx.proto.PushDestination(
+        filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(folder / "serving"))
+    )
+    Executor().Do(
+        {
+            "model": [new],
+            "model_blessing": [blessing(ModelBlessing, "blessing")],
+            "infra_blessing": [blessing(InfraBlessing, "infra")],
+            **({"served_model": [served]} if served else {}),
+        },
+        {"pushed_model": [pushed]},
+        {
+            "push_destination": proto_utils.proto_to_json(destination),
+            "custom_config": json.dumps({"push_older": older}),
+        },
+    )
+    return pushed
+
+
+@pytest.mark.parametrize(
+    ("new", "served", "pushed"),
+    [
+        ((1,), None, True),
+        ((1, 2), (1,), True),
+        ((2,), (1, 2), True),  # the same span with other settings
+        ((1, 3, 2), (1, 3), True),  # late text, trained on from the newest model
+        ((2,), (1, 3), False),
+    ],
+)
+def test_the_served_model_has_always_seen_the_newest_text(
+    tmp_path: pathlib.Path, new: tuple[int, ...], served: tuple[int, ...] | None, pushed: bool
+) -> None:
+    old = model(tmp_path / "old", *served) if served else None
+    made = push(tmp_path, model(tmp_path / "new", *new), old)
+    assert made.get_int_custom_property("pushed") == int(pushed)
+    assert (tmp_path / "serving").exists() == pushed
+    assert bool(made.get_string_custom_property("reason")) != pushed
+
+
+def test_it_says_why_and_how_to_push_all_the_same(tmp_path: pathlib.Path) -> None:
+    new, old = model(tmp_path / "new", 1), model(tmp_path / "old", 739007)
+    reason = push(tmp_path, new, old).get_string_custom_property("reason")
+    assert reason == (
+        "it has seen text up to span 1, and the served model up to span 2024-05-01; set "
+        "push_older=True to push it all the same"
+    )
+    assert push(tmp_path, new, old, older=True).get_int_custom_property("pushed") == 1
+
+
+def test_a_model_that_was_not_blessed_is_not_pushed_for_that_reason(tmp_path: pathlib.Path) -> None:
+    made = push(tmp_path, model(tmp_path / "new", 1), model(tmp_path / "old", 2), blessed=0)
+    assert made.get_int_custom_property("pushed") == 0
+    assert not made.get_string_custom_property("reason")
