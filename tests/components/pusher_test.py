@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -31,7 +33,13 @@ def model(folder: pathlib.Path, *spans: int) -> Model:
 
 
 def push(
-    folder: pathlib.Path, new: Model, served: Model | None, *, older: bool = False, blessed: int = 1
+    folder: pathlib.Path,
+    new: Model,
+    served: Model | None,
+    *,
+    older: bool = False,
+    blessed: int = 1,
+    serving: pathlib.Path | None = None,
 ) -> PushedModel:
     def blessing(kind: type[types.Artifact], name: str) -> Any:
         made = kind()
@@ -44,7 +52,9 @@ def push(
     pushed = PushedModel()
     pushed.uri = str(folder / "pushed")
     destination = tfx.proto.PushDestination(
-        filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(folder / "serving"))
+        filesystem=tfx.proto.PushDestination.Filesystem(
+            base_directory=str(serving or folder / "serving")
+        )
     )
     Executor().Do(
         {
@@ -96,3 +106,32 @@ def test_a_model_that_was_not_blessed_is_not_pushed_for_that_reason(tmp_path: pa
     made = push(tmp_path, model(tmp_path / "new", 1), model(tmp_path / "old", 2), blessed=0)
     assert made.get_int_custom_property("pushed") == 0
     assert not made.get_string_custom_property("reason")
+
+
+def test_versions_grow_and_their_files_are_linked(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 17.5)
+    names = []
+    for number in range(3):  # within a second
+        new = model(tmp_path / str(number), 1)
+        pushed = push(tmp_path / str(number), new, None, serving=tmp_path / "serving")
+        names.append(pushed.get_string_custom_property("pushed_version"))
+        folder = pathlib.Path(pushed.get_string_custom_property("pushed_destination"))
+        assert folder == tmp_path / "serving" / names[-1]
+        files = [pathlib.Path(new.uri, "Format-Serving"), folder, pathlib.Path(pushed.uri)]
+        assert len({(each / "saved_model.pb").stat().st_ino for each in files}) == 1
+    assert names == ["17", "18", "19"]
+    assert sorted(path.name for path in (tmp_path / "serving").iterdir()) == names
+
+
+def test_where_files_cannot_be_linked_they_are_copied(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert push(tmp_path, model(tmp_path / "new", 1), None).get_int_custom_property("pushed") == 1
+    (version,) = (tmp_path / "serving").iterdir()
+    assert (version / "saved_model.pb").exists()

@@ -48,7 +48,7 @@ def write(folder: pathlib.Path, family: str) -> list[dict[str, np.ndarray]]:
     }
     told = {
         "family": family,
-        "model": dataclasses.asdict(little.CONFIG),
+        "objective": dataclasses.asdict(little.CONFIG.objective),
         "splits": {"train": split, "eval": split},
     }
     (folder / "examples.json").write_text(json.dumps(told))
