@@ -14,6 +14,9 @@ from typing import Any
 
 from components.whole_files import link_whole, write_whole
 
+EXPORTED = "exported"
+"""An empty file beside the checkpoints of a training whose model is exported."""
+
 
 def finish(
     folder: str,

@@ -16,6 +16,7 @@ from typing import Any
 
 from ml_metadata import MetadataStore
 from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.properties import FINGERPRINT, SPANS
@@ -76,7 +77,7 @@ class LastBlessedModel(ResolverStrategy):
         Raises:
             ConfigError: the model's folder is gone.
         """
-        return _newest(store, input_dict, _older_than_own(input_dict, self._fingerprint))
+        return _newest(store, input_dict, _older_than_own(store, input_dict, self._fingerprint))
 
 
 class TrainingStart(ResolverStrategy):
@@ -98,7 +99,7 @@ class TrainingStart(ResolverStrategy):
         Raises:
             ConfigError: no such version was pushed, or the model's folder is gone.
         """
-        older = _older_than_own(input_dict, self._fingerprint)
+        older = _older_than_own(store, input_dict, self._fingerprint)
         if self._start == "scratch":
             return _newest(store, input_dict, ())
         if self._start == "last_blessed":
@@ -148,11 +149,26 @@ def read_provenance(model_uri: str) -> Mapping[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _older_than_own(input_dict: _Models, fingerprint: str) -> list[Artifact]:
-    """The models that come before all of this fingerprint."""
-    models = input_dict["model"]
+def _older_than_own(store: MetadataStore, input_dict: _Models, fingerprint: str) -> list[Artifact]:
+    """The models that come before all of this fingerprint, those that were pruned too."""
+    models = [*input_dict["model"], *_pruned(store, input_dict["model"])]
     own = [model.id for model in models if _fingerprint(model) == fingerprint]
     return [model for model in models if model.id < min(own, default=model.id + 1)]
+
+
+def _pruned(store: MetadataStore, present: Sequence[Artifact]) -> list[Artifact]:
+    """The pushed models whose files were removed: TFX gives a resolver only those that are there.
+
+    A run that would build on one of them is refused, and does not begin with new weights.
+    """
+    gone = set(_pushed(store)) - {model.id for model in present}
+    if not gone:
+        return []
+    kind = store.get_artifact_type("Model")
+    return [
+        artifact_utils.deserialize_artifact(kind, artifact)
+        for artifact in store.get_artifacts_by_id(gone)
+    ]
 
 
 def _fingerprint(model: Artifact) -> str:

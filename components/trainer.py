@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 
 from components.baseline_counts import StoredCounts
 from components.exporter import export
+from components.finished import EXPORTED
 from components.resolvers import write_origin
 from components.search_space import described, with_values
 from components.training_job import job_of, tell, train_job
@@ -61,6 +62,7 @@ def run_fn(fn_args: FnArgs) -> None:
         provenance=json.loads(given["unkeyed"]["provenance"]),
     )
     shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
+    (job.folder / EXPORTED).touch()
 
 
 class Executor(executor.GenericExecutor):

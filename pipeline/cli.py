@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import json as json_module
@@ -24,7 +23,7 @@ from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code, exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.predict import Generation, Task
-from pipeline.recipes import RECIPES
+from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
@@ -76,7 +75,7 @@ def run(
         )
     if profile:
         os.environ[PROFILE] = "1"
-    from pipeline.run import run_pipeline  # ML Metadata
+    from pipeline.run import run_pipeline
 
     outcome = run_pipeline(config, span)
     display.print_outcome(outcome)
@@ -129,26 +128,25 @@ def predict(
         json: Print a JSON list with everything the model answered.
         generation: How generate goes on.
     """
+    from pipeline import predict as asking
     from pipeline.console import quiet_errors, quiet_imports
-    from pipeline.predict import check_answers, check_generation, check_texts, newest_version
-    from pipeline.predict import predict as ask
 
     given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
-    check_texts(task, given)
-    check_generation(generation)
+    asking.check_texts(task, given)
+    asking.check_generation(generation)
     quiet_imports()
     if model:
         folder = pathlib.Path(model).expanduser()
     else:
         pipeline = pipeline_folder(runs, name)
-        folder = newest_version(pipeline / "serving" / pipeline.name)
+        folder = asking.newest_version(pipeline / "serving" / pipeline.name)
     with quiet_errors():
-        answers = ask(folder, task, given, generation)
+        answers = asking.predict(folder, task, given, generation)
     if json:
         print(json_module.dumps(answers, ensure_ascii=False, indent=2))
     else:
         display.print_answers(task, answers)
-    check_answers(task, answers)
+    asking.check_answers(task, answers)
     return EXIT_OK
 
 
@@ -226,10 +224,29 @@ def spans(name: _Name = None, runs: _Runs = "runs", json: FlagCreatePairsOff[boo
 
     states, following = span_states(folder, config)
     if json:
-        found = {"spans": [dataclasses.asdict(state) for state in states], "next": following}
+        found = {"spans": [*map(dataclasses.asdict, states)], "next": following}
         print(json_module.dumps(found, ensure_ascii=False, indent=2))
     else:
         display.print_spans(states, following)
+    return EXIT_OK
+
+
+def prune(
+    keep: int = 3,
+    dry_run: FlagCreatePairsOff[bool] = False,
+    name: _Name = None,
+    runs: _Runs = "runs",
+) -> int:
+    """Remove the files of old runs that the newest pushed versions do not need.
+
+    Args:
+        keep: How many of the newest versions stay.
+        dry_run: Only say what would be removed.
+    """
+    from pipeline import prune as pruning  # ML Metadata
+
+    found = pruning.prune(pipeline_folder(runs, name), keep, dry_run=dry_run)
+    display.print_pruned(found, dry_run=dry_run)
     return EXIT_OK
 
 
@@ -249,18 +266,17 @@ def examples(
         show: How many are shown in words.
         limit: How many are counted, at most.
     """
+    from pipeline import inspection
     from pipeline.console import quiet_errors, quiet_imports
-    from pipeline.inspection import inspect as look
-    from pipeline.inspection import newest_examples
     from pipeline.metadata import RunHistory
 
     if folder:
         path = pathlib.Path(folder).expanduser()
     else:
-        path = newest_examples(RunHistory(pipeline_folder(runs, name)))
+        path = inspection.newest_examples(RunHistory(pipeline_folder(runs, name)))
     quiet_imports()
     with quiet_errors():
-        found = look(path, split, show=show, limit=limit)
+        found = inspection.inspect(path, split, show=show, limit=limit)
     display.print_examples(found)
     return EXIT_OK
 
@@ -290,6 +306,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "spans": spans,
+    "prune": prune,
     "examples": examples,
     "worker": worker,
 }
@@ -321,22 +338,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; give the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-def resolve_recipe(name: str) -> PipelineConfig:
-    """A recipe's configuration.
-
-    Raises:
-        ConfigError: no such recipe, with the nearest name.
-    """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, list(RECIPES), n=1, cutoff=0.5)
-        known = ", ".join(RECIPES)
-        raise ConfigError(
-            f"there is no recipe {name!r}",
-            remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
-        )
-    return dataclasses.replace(RECIPES[name](), recipe=name)
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
+    from pipeline.prune import Pruned
     from pipeline.run import Outcome
     from pipeline.span_history import SpanState
     from pipeline.spans import NothingNew
@@ -82,6 +83,18 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"next: {following}" if following else "next: nothing new")
+
+
+def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
+    """What was removed, or would be, and which versions stay."""
+    console = Console(highlight=False)
+    for folder in (*pruned.versions, *pruned.artifacts):
+        console.print(str(folder), markup=False, soft_wrap=True)
+    done = "would be removed" if dry_run else "removed"
+    console.print(
+        f"{len(pruned.versions)} versions and {len(pruned.artifacts)} artifacts {done}, "
+        f"{pruned.bytes / 1e6:,.1f} MB; kept: {', '.join(pruned.kept) or 'no version was pushed'}"
+    )
 
 
 def print_recipe(name: str, text: str) -> None:

@@ -18,6 +18,7 @@ DATABASE = "metadata.sqlite"
 _DESTINATION = "pushed_destination"  # custom property that TFX's Pusher sets
 _EXECUTION = metadata_store_pb2.Execution
 _EVENT = metadata_store_pb2.Event
+_ARTIFACT = metadata_store_pb2.Artifact
 _STATES = {
     _EXECUTION.NEW: "interrupted",
     _EXECUTION.RUNNING: "interrupted",  # nobody runs: readers come after the run, or hold its lock
@@ -157,6 +158,27 @@ class RunHistory:
             (artifact for artifact in found if artifact.properties.get("pushed") == 1),
             key=lambda artifact: artifact.id,
         )
+
+    def present(self, kinds: Sequence[str]) -> list[ArtifactRecord]:
+        """The artifacts of these types that are not recorded as deleted, oldest first."""
+        known = {kind.name for kind in self._store.get_artifact_types()}
+        found = [
+            artifact
+            for kind in kinds
+            if kind in known
+            for artifact in self._store.get_artifacts_by_type(kind)
+            if artifact.state in (_ARTIFACT.LIVE, _ARTIFACT.MARKED_FOR_DELETION)
+        ]
+        return sorted(self._artifacts(found), key=lambda artifact: artifact.id)
+
+    def mark(self, artifacts: Sequence[ArtifactRecord], *, deleted: bool) -> None:
+        """Records that artifacts are deleted or, before that, will be: no run uses them."""
+        if not artifacts:
+            return
+        found = self._store.get_artifacts_by_id([artifact.id for artifact in artifacts])
+        for artifact in found:
+            artifact.state = _ARTIFACT.DELETED if deleted else _ARTIFACT.MARKED_FOR_DELETION
+        self._store.put_artifacts(found)
 
     def producer(self, artifact: ArtifactRecord) -> NodeRecord:
         """The component execution that made an artifact, not one that took it from the cache."""

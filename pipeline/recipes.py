@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping
 
 from components.config import CleaningConfig, IngestionConfig, ValidationConfig, VocabularyConfig
@@ -11,6 +12,7 @@ from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConf
 from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import SIZES as ELMO_SIZES
 from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
+from models.errors import ConfigError
 from models.gpt.config import SIZES as GPT_SIZES
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
@@ -253,3 +255,19 @@ RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
     "gpt_demo": gpt_demo,
     "gpt_small": gpt_small,
 }
+
+
+def resolve_recipe(name: str) -> PipelineConfig:
+    """A recipe's configuration.
+
+    Raises:
+        ConfigError: no such recipe, with the nearest name.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, list(RECIPES), n=1, cutoff=0.5)
+        known = ", ".join(RECIPES)
+        raise ConfigError(
+            f"there is no recipe {name!r}",
+            remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
+        )
+    return dataclasses.replace(RECIPES[name](), recipe=name)

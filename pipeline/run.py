@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, DataRefused, PolysemeError
 from models.memory import imports
@@ -113,6 +114,8 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
                 history = RunHistory(folder)
                 summary = summarize(history, run_id)
                 write_attempt(folder, _ended(attempt, summary, error))
+                if summary.version:
+                    remove_checkpoints(folder)
                 report = _report(config, history, summary)
             except Exception as failure:  # a full disk, most likely; the first error counts
                 _log.exception("the run's end cannot be told")
@@ -160,6 +163,15 @@ def remove_partial_versions(serving: pathlib.Path) -> None:
     for version in serving.glob("*"):
         if version.name.isdecimal() and not (version / SAVED_MODEL).exists():
             shutil.rmtree(version)
+
+
+def remove_checkpoints(folder: pathlib.Path) -> None:
+    """Removes the checkpoints of trainings whose models are exported; each is three models large.
+
+    Those of a training that was stopped stay, whatever else has been pushed since.
+    """
+    for exported in (folder / "checkpoints").glob(f"*/{EXPORTED}"):
+        shutil.rmtree(exported.parent)
 
 
 def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> Attempt:

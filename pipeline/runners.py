@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -34,6 +37,29 @@ def run_locally(pipeline: Pipeline, run_id: str) -> None:
     arguments = sys.argv
     sys.argv = arguments[:1]  # TFX hands them to its executors, and Beam would take some as its own
     try:
-        LocalDagRunner().run_with_ir(compiled)
+        with _bytes_before_records():
+            LocalDagRunner().run_with_ir(compiled)
     finally:
         sys.argv = arguments
+
+
+@contextlib.contextmanager
+def _bytes_before_records() -> Iterator[None]:
+    """Has TFX record a step as done once its files are on the disk, and not only in memory.
+
+    ML Metadata's database is written through. Without this a power cut could leave a step that is
+    done and whose files are empty.
+    """
+    from tfx.orchestration.portable import execution_publish_utils
+
+    original = execution_publish_utils.publish_succeeded_execution
+
+    def publish(*args: Any, **named: Any) -> Any:
+        os.sync()
+        return original(*args, **named)
+
+    execution_publish_utils.publish_succeeded_execution = publish
+    try:
+        yield
+    finally:
+        execution_publish_utils.publish_succeeded_execution = original

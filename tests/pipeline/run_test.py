@@ -15,7 +15,7 @@ from models.errors import ConfigError, DataRefused, PolysemeError, TrainingDiver
 from pipeline.config import PipelineConfig
 from pipeline.provenance import Provenance
 from pipeline.recipes import bert_tiny
-from pipeline.run import locked, remove_partial_versions, run_pipeline
+from pipeline.run import locked, remove_checkpoints, remove_partial_versions, run_pipeline
 from pipeline.span_history import span_states
 from pipeline.spans import NothingNew
 from pipeline.summary import Step, Summary
@@ -83,6 +83,14 @@ def test_half_pushed_versions_go_and_whole_ones_stay(tmp_path: pathlib.Path) -> 
     (tmp_path / "17/saved_model.pb").touch()
     remove_partial_versions(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["17", "notes"]
+
+
+def test_checkpoints_of_exported_models_are_removed_and_others_stay(tmp_path: pathlib.Path) -> None:
+    for name in ("done", "stopped"):
+        (tmp_path / "checkpoints" / name / "logs").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "done" / "exported").touch()
+    remove_checkpoints(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["stopped"]
 
 
 def test_a_missing_input_is_refused_before_anything_is_made(tmp_path: pathlib.Path) -> None:

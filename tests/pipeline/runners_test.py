@@ -1,5 +1,6 @@
 """The local runner: components in order, under the run's own id, deaf to the command line."""
 
+import os
 import pathlib
 import sys
 
@@ -56,3 +57,16 @@ def test_what_a_component_raises_comes_out(
         run_locally(pipeline(tmp_path, refuse=1), "1")
     assert sys.argv == ["python", "run"]
     assert RunHistory(tmp_path).nodes("1")["Speak"].state == "failed"
+
+
+def test_files_are_on_the_disk_before_a_step_is_recorded_as_done(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[str] = []
+    monkeypatch.setattr(
+        os, "sync", lambda: states.append(RunHistory(tmp_path).nodes("1")["Speak"].state)
+    )
+    monkeypatch.setattr(sys, "argv", ["python", "run"])
+    run_locally(pipeline(tmp_path, refuse=0), "1")
+    assert states == ["interrupted"]  # begun, and not recorded as done
+    assert RunHistory(tmp_path).nodes("1")["Speak"].state == "done"

@@ -1,0 +1,175 @@
+"""What a prune removes, and that what is served and what the next runs need stays."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from models.errors import ConfigError
+from pipeline import prune as prune_module
+from pipeline.cli import main
+from pipeline.metadata import RunHistory
+from pipeline.prune import prune
+from tests.testdata.recorded_runs import Recorder
+
+
+class House:
+    """A pipeline's folder in which spans are trained on, each from the last model."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder / "house"
+        self.recorder = Recorder(self.folder)
+        (self.folder / "config.json").write_text("{}")
+        self.model: int | None = None
+
+    def artifact(self, kind: str, node: str, number: int, **properties: object) -> int:
+        uri = self.folder / "artifacts" / node / kind / str(number)
+        uri.mkdir(parents=True)
+        (uri / "file").write_bytes(b"x" * 10_000)
+        return self.recorder.artifact(kind, uri=uri, **properties)
+
+    def span(self, number: int, *, pushed: bool = True) -> None:
+        run = f"run-{number}"
+        documents = self.artifact("Examples", "TextExampleGen", number)
+        self.recorder.execution(run, "TextExampleGen", outputs={"examples": documents})
+        statistics = self.artifact("ExampleStatistics", "StatisticsGen", number)
+        self.recorder.execution(run, "StatisticsGen", outputs={"statistics": statistics})
+        base = {"base_model": self.model} if self.model else {}
+        model = self.artifact("Model", "Trainer", number)
+        self.recorder.execution(
+            run, "Trainer", inputs={"examples": documents, **base}, outputs={"model": model}
+        )
+        if not pushed:
+            return
+        self.model = model
+        version = self.folder / "serving" / "house" / str(number)
+        version.mkdir(parents=True)
+        source = self.folder / "artifacts/Trainer/Model" / str(number) / "file"
+        os.link(source, version / "saved_model.pb")
+        made = self.artifact(
+            "PushedModel",
+            "Pusher",
+            number,
+            pushed=1,
+            pushed_version=str(number),
+            pushed_destination=str(version),
+        )
+        self.recorder.execution(
+            run, "Pusher", inputs={"model": model}, outputs={"pushed_model": made}
+        )
+
+    def present(self) -> Mapping[str, set[int]]:
+        found: dict[str, set[int]] = {}
+        for path in (self.folder / "artifacts").glob("*/*/*"):
+            found.setdefault(path.parts[-3], set()).add(int(path.name))
+        for path in (self.folder / "serving" / "house").glob("[!.]*"):
+            found.setdefault("serving", set()).add(int(path.name))
+        return found
+
+
+@pytest.fixture
+def house(tmp_path: pathlib.Path) -> House:
+    made = House(tmp_path)
+    for number in range(1, 6):
+        made.span(number)
+    made.span(6, pushed=False)
+    return made
+
+
+KEPT = {
+    "TextExampleGen": {4, 5, 6},
+    "StatisticsGen": {1, 2, 3, 4, 5, 6},
+    "Trainer": {3, 4, 5, 6},  # 3 is what 4 started from
+    "Pusher": {4, 5},
+    "serving": {4, 5},
+}
+
+
+def test_the_newest_versions_and_what_they_started_from_stay(house: House) -> None:
+    pruned = prune(house.folder, 2)
+    assert list(pruned.kept) == ["4", "5"]
+    assert house.present() == KEPT
+    assert [path.name for path in pruned.versions] == ["1", "2", "3"]
+    history = RunHistory(house.folder)
+    assert len(history.pushed()) == 5  # the records stay: lineage is complete
+    live = {artifact.id for artifact in history.present(("Model",))}
+    assert len(live) == 4
+
+
+def test_a_dry_run_removes_nothing_and_says_the_same(house: House) -> None:
+    before = house.present()
+    expected = prune(house.folder, 2, dry_run=True)
+    assert house.present() == before
+    assert prune(house.folder, 2) == expected
+    # documents 1 to 3, models 1 and 2 with their versions, and copies 1 to 3: in blocks of 4,096.
+    # Model 3 stays, and so do the bytes of version 3, which has the same files.
+    assert expected.bytes == (3 + 2 + 3) * 12_288
+
+
+def test_there_is_nothing_more_to_remove(house: House) -> None:
+    prune(house.folder, 2)
+    again = prune(house.folder, 2)
+    assert (again.versions, again.artifacts, again.bytes) == ([], [], 0)
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_prune_that_was_killed_is_finished_by_the_next_one(
+    house: House, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+    remove = shutil.rmtree
+
+    def die(path: pathlib.Path) -> None:
+        nonlocal count
+        if count == step:
+            raise KeyboardInterrupt
+        count += 1
+        remove(path)
+
+    monkeypatch.setattr(prune_module.shutil, "rmtree", die)
+    with pytest.raises(KeyboardInterrupt):
+        prune(house.folder, 2)
+    monkeypatch.setattr(prune_module.shutil, "rmtree", remove)
+    # Nothing that is half removed is taken for whole.
+    live = {
+        artifact.id: pathlib.Path(artifact.uri)
+        for artifact in RunHistory(house.folder).present(("Model", "Examples", "PushedModel"))
+    }
+    assert all(path.is_dir() for path in live.values() if path.name in ("4", "5", "6"))
+    prune(house.folder, 2)
+    assert house.present() == KEPT
+
+
+def test_with_few_versions_nothing_goes(tmp_path: pathlib.Path) -> None:
+    house = House(tmp_path)
+    house.span(1)
+    before = house.present()
+    assert prune(house.folder, 3).bytes == 0
+    assert house.present() == before
+    with pytest.raises(ConfigError, match="nothing to serve"):
+        prune(house.folder, 0)
+
+
+def test_removed_artifacts_are_recorded_so(house: House) -> None:
+    prune(house.folder, 2)
+    store = RunHistory(house.folder)._store
+    states = {
+        int(pathlib.Path(artifact.uri).name): artifact.state
+        for artifact in store.get_artifacts_by_type("Model")
+    }
+    gone, live = mlmd.Artifact.DELETED, mlmd.Artifact.LIVE
+    assert states == {1: gone, 2: gone, 3: live, 4: live, 5: live, 6: live}
+
+
+def test_the_command(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = ["--runs", str(house.folder.parent), "--name", "house"]
+    assert main(["prune", "--keep", "2", "--dry-run", *runs]) == 0
+    assert "would be removed, 0.1 MB; kept: 4, 5" in capsys.readouterr().out
+    assert main(["prune", "--keep", "2", *runs]) == 0
+    assert "3 versions and 8 artifacts removed" in capsys.readouterr().out
+    assert main(["prune", "--keep", "0", *runs]) == 2
