@@ -13,6 +13,7 @@ import pydantic
 from components.config import (
     BeamConfig,
     CleaningConfig,
+    EvaluationConfig,
     ExamplesConfig,
     IngestionConfig,
     TuningConfig,
@@ -49,6 +50,7 @@ class PipelineConfig(Settings, place=""):
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
     tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     serve_in_container: bool = True
     """Before a push, load the model with TF Serving in a container, where Docker can start one."""
@@ -106,7 +108,15 @@ class PipelineConfig(Settings, place=""):
         bytes on the same devices.
         """
         fields = dataclasses.asdict(self)
-        for name in ("name", "recipe", "runs", "devices", "beam", "serve_in_container"):
+        for name in (
+            "name",
+            "recipe",
+            "runs",
+            "devices",
+            "evaluation",
+            "beam",
+            "serve_in_container",
+        ):
             del fields[name]
         del fields["ingestion"]["input"]
         del fields["cleaning"]["evaluation_texts"]

@@ -149,7 +149,7 @@ def create_pretraining_pipeline(
         model=model,
         baseline_model=base_model,
         example_splits=["eval"],
-        eval_config=eval_config(family.metrics(config.model.objective)),
+        eval_config=eval_config(family.metrics(config.model.objective), config.evaluation),
     )
     serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
     pusher = tfx.components.Pusher(
