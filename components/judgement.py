@@ -34,9 +34,10 @@ class Judgement:
         served: those of the served model that can be computed; None if there is no such model.
         changes: the model's metrics less the served model's, paired, where both have them.
         units: how many units were resampled.
-        documents: whether units are documents, or groups of them. If they are not, documents were
-            too few, and units are parts of them: the intervals then hold for more text of these
+        documents: whether units are blocks of documents. If they are not, documents were too few,
+            and units are parts of blocks: the intervals then hold for more text of these
             documents, and know nothing of others.
+        confidence: the probability with which an interval holds the true value.
         reasons: why the model is not blessed, in sentences; empty if it is.
         notes: bounds that could not be judged and were left out, and why, in sentences.
     """
@@ -46,6 +47,7 @@ class Judgement:
     changes: Mapping[str, Interval]
     units: int
     documents: bool
+    confidence: float
     reasons: Sequence[str]
     notes: Sequence[str]
 
@@ -53,6 +55,18 @@ class Judgement:
     def blessed(self) -> bool:
         """Whether every bound holds."""
         return not self.reasons
+
+    def resampled(self) -> str:
+        """What was resampled, a sentence."""
+        if self.units < LEAST_UNITS:
+            return f"The text has {self.units} parts, too few for intervals."
+        told = f"Intervals of {self.confidence:.0%} confidence, by resampling {self.units:,} "
+        if self.documents:
+            return f"{told}blocks of documents."
+        return (
+            f"{told}parts of the text: it has too few documents to resample these, so that the "
+            "intervals hold for more text of the same documents and not for others."
+        )
 
 
 def judge(
@@ -71,7 +85,7 @@ def judge(
         served: the last blessed model's on the same units. Metrics whose outputs it lacks are not
             compared.
         config: confidence and resamples.
-        documents: whether a unit is a document or a group of them.
+        documents: whether a unit is a block of documents.
     """
     ours = _Resampled(candidate, config)
     theirs = _Resampled(served, config) if served is not None else None
@@ -121,6 +135,7 @@ def judge(
         changes=changes,
         units=ours.units,
         documents=documents,
+        confidence=config.confidence,
         reasons=reasons,
         notes=notes,
     )

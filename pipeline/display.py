@@ -202,11 +202,12 @@ def _table(summary: Summary) -> Table:
 def _verdict(summary: Summary) -> list[Text]:
     if summary.blessed is None:
         return []
+    notes = [Text(f"  note: {note}") for note in summary.notes]
     if not summary.blessed:
         lines = [Text.assemble(("not blessed", "bold yellow"), ", so not pushed:")]
-        return lines + [Text(f"  {reason}") for reason in summary.reasons]
+        return lines + [Text(f"  {reason}") for reason in summary.reasons] + notes
     pushed = f" and pushed as version {summary.version}" if summary.version else ", but not pushed"
-    return [Text.assemble(("blessed", "bold green"), pushed)]
+    return [Text.assemble(("blessed", "bold green"), pushed), *notes]
 
 
 def _lineage_tree(lineage: Lineage) -> Tree:
