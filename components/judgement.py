@@ -57,15 +57,20 @@ class Judgement:
         return not self.reasons
 
     def resampled(self) -> str:
-        """What was resampled, a sentence."""
+        """What was resampled, and which end is which, in sentences."""
         if self.units < LEAST_UNITS:
             return f"The text has {self.units} parts, too few for intervals."
         told = f"Intervals of {self.confidence:.0%} confidence, by resampling {self.units:,} "
-        if self.documents:
-            return f"{told}blocks of documents."
-        return (
-            f"{told}parts of the text: it has too few documents to resample these, so that the "
+        told += (
+            "blocks of documents."
+            if self.documents
+            else "parts of the text: it has too few documents to resample these, so that the "
             "intervals hold for more text of the same documents and not for others."
+        )
+        return (
+            f"{told} The change is paired: both models on the same resample. A bound holds for the "
+            "worse end if the model has to be shown to meet it, for the better end if it is "
+            "refused only where it is shown to miss it."
         )
 
 

@@ -37,11 +37,20 @@ def title(name: str) -> str:
     return words.replace("masked lm", "masked-LM")
 
 
-def ends(found: Interval | None) -> str:
-    """The ends of an interval, `[low, high]`; nothing where there is none."""
+def _ends(found: Interval | None) -> str:
+    """The ends of an interval, ` [low, high]`; nothing where there is none."""
     if found is None or (math.isinf(found.high) and not math.isinf(found.value)):
         return ""
-    return f"[{number(found.low)}, {number(found.high)}]"
+    return f" [{number(found.low)}, {number(found.high)}]"
+
+
+def _figure(name: str, inputs: ReportInputs) -> str:
+    """A metric over all examples, with its interval."""
+    return number(inputs.evaluation[OVERALL][name]) + _ends(inputs.intervals.get(name))
+
+
+def _change(found: Interval | None) -> str:
+    return "–" if found is None else number(found.value) + _ends(found)
 
 
 def _bounds(metric: Metric) -> str:
@@ -148,7 +157,13 @@ def _template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        number=number, title=title, bounds=_bounds, ends=ends, short=short, shown=shown
+        number=number,
+        title=title,
+        bounds=_bounds,
+        change=_change,
+        figure=_figure,
+        short=short,
+        shown=shown,
     )
     return environment.get_template(name)
 
