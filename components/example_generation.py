@@ -194,16 +194,19 @@ def _held_out(
 ) -> Iterator[Examples]:
     """Examples to evaluate on, of one block of documents after the other, with their units.
 
-    They are mixed, `_MIXED` at a time, and the blocks come in an order drawn at random: who reads
-    the first examples only, as training does, has a sample of the documents.
+    Which documents make a block is drawn at random: ids that are alike may be of texts that are
+    alike, of one year or site, and the other documents of a block are to be a sample. The examples
+    are mixed, `_MIXED` at a time: who reads the first ones only, as training does, has a sample of
+    the documents too.
     """
     window = objective.feature_spec()["padding_mask"].shape[0]
-    parts = blocks([len(document.tokens) for document in documents], window)
     rng = np.random.default_rng((*key, 0))
+    order = rng.permutation(len(documents)).tolist()
+    parts = blocks([len(documents[place].tokens) for place in order], window)
     waiting: list[Examples] = []
     count = 0
-    for block in rng.permutation(len(parts)).tolist():
-        of_block = [documents[place] for place in parts[block]]
+    for block, part in enumerate(parts):
+        of_block = [documents[place] for place in sorted(order[part.start : part.stop])]
         draws = np.random.default_rng((*key, 1, block))
         before = 0
         for examples in objective.make_examples(of_block, draws, tally, held_out=True):

@@ -29,7 +29,7 @@ _BLOCKS = 64  # that a group is cut into where there is less text
 
 
 def blocks(tokens: Sequence[int], window: int) -> list[range]:
-    """Consecutive documents that go together.
+    """Which documents of a group go together, each a run of them as they are given.
 
     A block holds two documents with text at least, so that each has another one, and as many tokens
     as `_WINDOWS` examples, or as a 64th of the group if that is less. What is left over at the end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -136,24 +137,23 @@ def test_every_example_is_as_the_spec_says(made: dict[str, Any]) -> None:
 
 
 def test_held_out_examples_of_two_units_share_no_document(made: dict[str, Any]) -> None:
-    """Each segment, the second ones too, is of a document of the example's block."""
-    # Two documents in the first file, four in the second.
-    blocks = {
-        b"00000-00000": EVAL_SHARDS[0],
-        b"00001-00000": EVAL_SHARDS[1][:2],
-        b"00001-00001": EVAL_SHARDS[1][2:],
-    }
-    runs = {
-        block: [_as_words(_ids(document.text)) for document in documents]
-        for block, documents in blocks.items()
-    }
-    seen = set()
+    """Each segment, the second ones too, is of one of the two documents of the example's block."""
+    segments = collections.defaultdict(list)
     for example in examples_in(made["examples"], "eval"):
-        block = example[UNIT][0].rpartition(b"-")[0]
-        seen.add(block)
-        for words in _segments(example):
-            assert any(words in run for run in runs[block])
-    assert seen == blocks.keys()
+        segments[example[UNIT][0].rpartition(b"-")[0]] += _segments(example)
+    # Two documents in the first file, four in the second.
+    assert sorted(segments) == [b"00000-00000", b"00001-00000", b"00001-00001"]
+    texts = [_as_words(_ids(document.text)) for document in EVAL_SHARDS[1]]
+
+    def are_of(block: bytes, documents: set[int]) -> bool:
+        return all(any(s in texts[place] for place in documents) for s in segments[block])
+
+    ways = [
+        pair
+        for pair in map(set, itertools.combinations(range(4), 2))
+        if are_of(b"00001-00000", pair) and are_of(b"00001-00001", set(range(4)) - pair)
+    ]
+    assert len(ways) == 1
 
 
 def _ids(text: str) -> list[int]:
