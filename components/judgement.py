@@ -114,8 +114,14 @@ def judge(
             reasons.append(f"{metric.name} is {value}: the model's sums are not finite")
             continue
         if math.isnan(value) or (math.isinf(value) and not metric.exponentiate):
-            told, holds = _without_denominator(metric, ours, config)
+            told, holds = _without_denominator(metric, ours)
             (notes if holds else reasons).extend(told)
+            if metric.max_regression is not None and theirs is not None:
+                # Where there is nothing to count at all, nothing shows that the model is no worse.
+                (notes if ours.total(metric.numerator) > 0 else reasons).append(
+                    f"{metric.name} cannot be compared with the last blessed model's:"
+                    f" {metric.denominator} is 0 on this text"
+                )
             continue
         reasons += _missed_bounds(metric, found[metric.name], ours.units)
         if metric.max_regression is None or theirs is None:
@@ -196,9 +202,7 @@ class _Resampled:
         return interval(value, drawn, self.units, self._config.confidence, lowest=0.0)
 
 
-def _without_denominator(
-    metric: Metric, ours: _Resampled, config: EvaluationConfig
-) -> tuple[list[str], bool]:
+def _without_denominator(metric: Metric, ours: _Resampled) -> tuple[list[str], bool]:
     """Bounds of a ratio whose denominator is 0 on the whole text, as of a baseline never right.
 
     A bound b on x / 0 is one on x: b times 0 is 0. So a lower bound above 0 holds if the model is

@@ -152,6 +152,19 @@ def test_a_baseline_that_is_right_nowhere_is_beaten_by_a_model_that_is_right_som
     assert reason.endswith("a unit, is not shown to be more")
 
 
+def test_a_text_without_anything_to_predict_shows_no_model_to_be_no_worse() -> None:
+    nothing = {"nll": np.zeros(30), "tokens": np.zeros(30)}
+    found = judge([LOSS], nothing, nothing, SETTINGS)
+    assert found.reasons == [
+        "loss cannot be compared with the last blessed model's: tokens is 0 on this text"
+    ]
+    over = dataclasses.replace(OVER, lower_bound=None, max_regression=0.1)
+    sums = {"right": np.ones(30), "unigram_right": np.zeros(30)}
+    found = judge([over], sums, sums, SETTINGS)
+    assert found.blessed
+    assert len(found.notes) == 1
+
+
 def test_a_loss_over_a_baseline_of_none_is_not_blessed() -> None:
     metric = Metric("over", "nll", "bigram", higher_is_better=False, upper_bound=1.0)
     (reason,) = judged(metric, nll=1.0, bigram=0.0).reasons
