@@ -287,6 +287,20 @@ class TuningConfig(Settings, place="tuning", affects=Affects.WEIGHTS):
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluationConfig(Settings, place="evaluation", affects=Affects.JUDGEMENT):
+    """How sure the blessing is; see components/judgement.py. Nothing but the judgement depends on
+    it."""
+
+    confidence: Annotated[float, pydantic.Field(ge=0.5, lt=1)] = 0.95
+    """Probability with which the interval of a metric holds its true value. Half of the rest is the
+    probability that luck blesses or refuses a model which is just at a bound."""
+    resamples: Annotated[int, pydantic.Field(ge=200, le=1_000_000)] = 2_000
+    """Times that the units of the evaluation text are drawn with replacement."""
+    seed: NonNegativeInt = 0
+    """Of these draws."""
+
+
+@dataclasses.dataclass(frozen=True)
 class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
     """The runner of every Beam step."""
 

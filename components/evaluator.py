@@ -1,7 +1,8 @@
-"""The objective's figures in TFMA's terms: exact ratios of sums, thresholds, and how to read them.
+"""The objective's metrics in TFMA's terms: ratios of sums, their intervals, and how to read them.
 
-TFMA divides sums over the whole evaluation split (law 6), so each figure is weighted by tokens and
-does not depend on how examples were batched.
+TFMA adds sums over the whole evaluation split (law 6), so each metric is weighted by tokens and
+does not depend on how examples were batched. It adds them by unit of text, so that the units can be
+resampled: the blessing is by intervals (docs/decisions/0030-blessing-by-confidence.md).
 """
 
 import dataclasses
@@ -11,11 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.config import EvaluationConfig
 from components.exporter import EVALUATE
+from components.judgement import Judgement, from_json, judge, to_json
+from components.units import UNIT, of_documents, unit_number
 from models.objective import Metric
 
 OVERALL = "overall"
@@ -23,163 +28,186 @@ OVERALL = "overall"
 SLICE_KEYS = ("source", "length")
 """String features of the training examples by which figures are also shown."""
 _EXAMPLE_COUNT = "example_count"
-_LARGEST_EXPONENT = 709.0  # exp of more overflows a float64
+VERDICT = "verdict"
+_JUDGEMENT = "judgement"
+_DEFAULTS = EvaluationConfig()
 
 
-class Ratio(metric_types.Metric):
-    """Σ numerator / Σ denominator, both outputs of the evaluated signature, per example.
+class Verdict(metric_types.Metric):
+    """All metrics of an objective, their intervals, and whether the model is blessed.
 
-    A denominator of zero gives NaN, which meets no threshold.
+    The combiner adds the outputs of the evaluated signature by unit of text, for all models at
+    once; the metrics and their intervals are made of these sums at the end. A metric of a model
+    that lacks an output of it is left out.
 
-    Args:
-        numerator: name of an output, `[batch]`.
-        denominator: likewise.
-        name: the figure's name.
-    """
-
-    def __init__(self, numerator: str, denominator: str, name: str) -> None:
-        super().__init__(_ratio, numerator=numerator, denominator=denominator, name=name)
-
-
-class ExpRatio(metric_types.Metric):
-    """exp(Σ numerator / Σ denominator): perplexity, of a sum of negative log-likelihoods.
+    TFMA gets, for each model, every metric under its own name; for the model that is evaluated
+    besides, as `judgement`, all that `components.judgement` found as JSON, and as `verdict` 1.0 if
+    every bound holds, else 0.0.
 
     Args:
-        numerator: name of an output, `[batch]`.
-        denominator: likewise.
-        name: the figure's name.
+        metrics: the objective's, as dictionaries.
+        settings: an `EvaluationConfig`, likewise.
+        name: of the number that TFX blesses by.
     """
 
-    def __init__(self, numerator: str, denominator: str, name: str) -> None:
-        super().__init__(_exp_ratio, numerator=numerator, denominator=denominator, name=name)
-
-
-def _ratio(
-    numerator: str, denominator: str, name: str, model_names: list[str] | None = None
-) -> list[metric_types.MetricComputation]:
-    return _computations(numerator, denominator, name, model_names, exponentiate=False)
-
-
-def _exp_ratio(
-    numerator: str, denominator: str, name: str, model_names: list[str] | None = None
-) -> list[metric_types.MetricComputation]:
-    return _computations(numerator, denominator, name, model_names, exponentiate=True)
+    def __init__(
+        self,
+        metrics: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any],
+        name: str = VERDICT,
+    ) -> None:
+        super().__init__(_computations, metrics=metrics, settings=settings, name=name)
 
 
 def _computations(
-    numerator: str,
-    denominator: str,
+    metrics: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
     name: str,
-    model_names: list[str] | None,
-    *,
-    exponentiate: bool,
+    model_names: list[str] | None = None,
 ) -> list[metric_types.MetricComputation]:
-    """One computation a model; TFMA names a lone model `""`."""
-    only_predictions = metric_types.StandardMetricInputsPreprocessor(
-        include_filter={tfma.PREDICTIONS_KEY: {}}, include_default_inputs=False
-    )
-    computations = []
-    for model in model_names or [""]:
-        key = metric_types.MetricKey(name=name, model_name=model)
-        computations.append(
-            metric_types.MetricComputation(
-                keys=[key],
-                preprocessors=[only_predictions],
-                combiner=_SumsCombiner(key, numerator, denominator, exponentiate),
-            )
+    """One computation for all models; TFMA names a lone model `""`."""
+    models = model_names or [""]
+    of_metrics = [Metric(**metric) for metric in metrics]
+    return [
+        metric_types.MetricComputation(
+            keys=[metric_types.MetricKey(name=name, model_name=model) for model in models],
+            preprocessors=[
+                metric_types.StandardMetricInputsPreprocessor(
+                    include_filter={tfma.PREDICTIONS_KEY: {}, tfma.FEATURES_KEY: {UNIT: {}}},
+                    include_default_inputs=False,
+                )
+            ],
+            combiner=SumsByUnit(of_metrics, EvaluationConfig(**settings), models),
         )
-    return computations
+    ]
 
 
-class _SumsCombiner(beam.CombineFn):
-    """Adds numerators and denominators in float64."""
+class SumsByUnit(beam.CombineFn):
+    """Adds every model's outputs in float64, by unit.
+
+    An accumulator is a dictionary: a unit's number → `[models, outputs]`. There are at most
+    `UNITS_AT_MOST * PARTS` units, whatever the text: those beyond share a number by a hash, and a
+    group of documents is a unit as good as one.
+
+    Args:
+        metrics: the objective's.
+        settings: confidence and resamples.
+        models: their names.
+    """
 
     def __init__(
-        self, key: metric_types.MetricKey, numerator: str, denominator: str, exponentiate: bool
+        self, metrics: Sequence[Metric], settings: EvaluationConfig, models: Sequence[str]
     ) -> None:
-        self._key = key
-        self._numerator = numerator
-        self._denominator = denominator
-        self._exponentiate = exponentiate
+        self._metrics = metrics
+        self._settings = settings
+        self._models = models
+        self._names = sorted({n for each in metrics for n in (each.numerator, each.denominator)})
 
-    def create_accumulator(self) -> tuple[float, float]:
-        return 0.0, 0.0
+    def create_accumulator(self) -> dict[int, np.ndarray]:
+        """Nothing yet."""
+        return {}
 
-    def add_input(self, sums: tuple[float, float], element: Any) -> tuple[float, float]:
+    def add_input(self, sums: dict[int, np.ndarray], element: Any) -> dict[int, np.ndarray]:
+        """Adds an example to its unit."""
         outputs = element[tfma.PREDICTIONS_KEY]
-        if self._key.model_name:  # several models: nested by name
-            outputs = outputs[self._key.model_name]
-        return (
-            sums[0] + float(outputs[self._numerator].item()),
-            sums[1] + float(outputs[self._denominator].item()),
+        if len(self._models) == 1:
+            outputs = {self._models[0]: outputs}  # several models: nested by name
+        row = np.array(
+            [[_number(outputs[model].get(name)) for name in self._names] for model in self._models]
         )
+        unit = unit_number(_unit(element))
+        sums[unit] = sums[unit] + row if unit in sums else row
+        return sums
 
-    def merge_accumulators(self, parts: Iterable[tuple[float, float]]) -> tuple[float, float]:
-        numerators, denominators = zip(*parts, strict=True)
-        return math.fsum(numerators), math.fsum(denominators)
+    def merge_accumulators(self, parts: Iterable[dict[int, np.ndarray]]) -> dict[int, np.ndarray]:
+        """Adds the sums of each unit."""
+        merged: dict[int, np.ndarray] = {}
+        for part in parts:
+            for unit, row in part.items():
+                merged[unit] = merged[unit] + row if unit in merged else row
+        return merged
 
-    def extract_output(self, sums: tuple[float, float]) -> dict[metric_types.MetricKey, float]:
-        numerator, denominator = sums
-        ratio = numerator / denominator if denominator else math.nan
-        if self._exponentiate:
-            ratio = math.inf if ratio > _LARGEST_EXPONENT else math.exp(ratio)
-        return {self._key: ratio}
+    def extract_output(
+        self, sums: dict[int, np.ndarray]
+    ) -> dict[metric_types.MetricKey, float | bytes]:
+        """Metrics of each model, the judgement and the verdict."""
+        units, documents = of_documents(sums)
+        named = {
+            model: {name: units[:, place, column] for column, name in enumerate(self._names)}
+            for place, model in enumerate(self._models)
+        }
+        served = named.pop(tfma.BASELINE_KEY, None)
+        if served is not None:
+            served = {name: column for name, column in served.items() if not _lacks(column)}
+        ((candidate, given),) = named.items()
+        found = judge(self._metrics, given, served, self._settings, documents=documents)
+        output: dict[metric_types.MetricKey, float | bytes] = {}
+
+        def tell(name: str, model: str, value: float | bytes) -> None:
+            output[metric_types.MetricKey(name=name, model_name=model)] = value
+
+        for name, each in found.metrics.items():
+            tell(name, candidate, each.value)
+        for name, value in (found.served or {}).items():
+            tell(name, tfma.BASELINE_KEY, value)
+        tell(VERDICT, candidate, float(found.blessed))
+        tell(_JUDGEMENT, candidate, json.dumps(to_json(found)).encode())
+        return output
 
 
-def eval_config(metrics: Sequence[Metric]) -> config_pb2.EvalConfig:
+def _number(output: np.ndarray | None) -> float:
+    """An example's sum; -inf, which none can be, for an output that a model does not have."""
+    return -math.inf if output is None else float(output.item())
+
+
+def _lacks(column: np.ndarray) -> bool:
+    return bool(np.isneginf(column).any())
+
+
+def _unit(element: Any) -> bytes:
+    """The name that ExampleBuilder gave to the unit of an example."""
+    return bytes(np.ravel(element[tfma.FEATURES_KEY][UNIT])[0])
+
+
+def eval_config(
+    metrics: Sequence[Metric], settings: EvaluationConfig = _DEFAULTS
+) -> config_pb2.EvalConfig:
     """What TFX's Evaluator computes and demands.
 
     Bounds hold for the whole split only: a slice may hold three examples. TFX adds the baseline
-    itself, and leaves `max_regression` out while there is no blessed model to compare with.
+    itself.
 
     Args:
-        metrics: an objective's figures; one at least has a bound.
-
-    Raises:
-        ValueError: no figure has a bound, so that TFX would neither bless nor refuse.
+        metrics: an objective's.
+        settings: confidence and resamples.
     """
-    configured = [config_pb2.MetricConfig(class_name="ExampleCount")]
-    for metric in metrics:
-        arguments = {"numerator": metric.numerator, "denominator": metric.denominator}
-        config = config_pb2.MetricConfig(
-            class_name=(ExpRatio if metric.exponentiate else Ratio).__name__,
-            module=__name__,
-            config=json.dumps({"name": metric.name, **arguments}),
-        )
-        threshold = _threshold(metric)
-        if threshold.ByteSize():
-            # `threshold` itself would hold for every slice; an empty slicing spec is the whole
-            config.per_slice_thresholds.add(
-                slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
-            )
-        configured.append(config)
-    if not any(config.per_slice_thresholds for config in configured):
-        raise ValueError("no metric has a bound: the evaluation could not bless")
+    verdict = config_pb2.MetricConfig(
+        class_name=Verdict.__name__,
+        module=__name__,
+        config=json.dumps(
+            {
+                "name": VERDICT,
+                "metrics": [dataclasses.asdict(metric) for metric in metrics],
+                "settings": dataclasses.asdict(settings),
+            }
+        ),
+    )
+    threshold = config_pb2.MetricThreshold()
+    threshold.value_threshold.lower_bound.value = 1.0
+    # `threshold` itself would hold for every slice; an empty slicing spec is the whole
+    verdict.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(model_type=tfma.TF_GENERIC, signature_name=EVALUATE)],
         slicing_specs=[
             config_pb2.SlicingSpec(),
             *(config_pb2.SlicingSpec(feature_keys=[key]) for key in SLICE_KEYS),
         ],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=configured)],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                metrics=[config_pb2.MetricConfig(class_name="ExampleCount"), verdict]
+            )
+        ],
     )
-
-
-def _threshold(metric: Metric) -> config_pb2.MetricThreshold:
-    threshold = config_pb2.MetricThreshold()
-    if metric.lower_bound is not None:
-        threshold.value_threshold.lower_bound.value = metric.lower_bound
-    if metric.upper_bound is not None:
-        threshold.value_threshold.upper_bound.value = metric.upper_bound
-    if metric.max_regression is not None:
-        change = threshold.change_threshold
-        if metric.higher_is_better:
-            change.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-            change.absolute.value = -metric.max_regression
-        else:
-            change.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
-            change.absolute.value = metric.max_regression
-    return threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,66 +228,55 @@ class SliceFigures:
 
 
 @dataclasses.dataclass(frozen=True)
-class Failure:
-    """A bound that was not met. `str()` says it in words.
-
-    Attributes:
-        metric: its name.
-        value: the candidate's figure; None if there was nothing to compute it from.
-        kind: which bound.
-        bound: its value; for a regression the largest loss allowed.
-        baseline: for a regression, the last blessed model's figure.
-    """
-
-    metric: str
-    value: float | None
-    kind: str
-    bound: float
-    baseline: float | None = None
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return f"{self.metric} could not be computed: no example to evaluate on"
-        if self.baseline is not None:
-            return (
-                f"{self.metric} is {self.value:.4g}, the last blessed model's {self.baseline:.4g}:"
-                f" {abs(self.value - self.baseline):.4g} worse, at most {self.bound:.4g} is allowed"
-            )
-        side = "below its lower" if self.kind == "lower_bound" else "above its upper"
-        return f"{self.metric} is {self.value:.4g}, {side} bound {self.bound:.4g}"
-
-
-@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What the Evaluator found.
 
     Attributes:
         blessed: every bound was met.
         slices: `overall` first, then by name.
-        failures: bounds that were not met.
+        judgement: the intervals of all examples together, why the model is not blessed, and what
+            could not be judged; None if there was no example, or where the evaluation is of code
+            that did not find intervals.
     """
 
     blessed: bool
     slices: Sequence[SliceFigures]
-    failures: Sequence[Failure]
+    judgement: Judgement | None
 
     @property
     def overall(self) -> SliceFigures:
         """The figures over all examples."""
         return self.slices[0]
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why the model is not blessed, in sentences."""
+        if self.blessed:
+            return ()
+        if not self.overall.examples:
+            return ("there is no example to evaluate on",)
+        if self.judgement is None:
+            return ("a bound was not met, as an earlier version of the code judged it",)
+        return self.judgement.reasons
+
 
 def read_evaluation(uri: str) -> Evaluation:
     """Reads a ModelEvaluation artifact that `eval_config` led to."""
     found = []
+    judgement = None
     for record in tfma.load_metrics(uri):
         keys = record.slice_key.single_slice_keys
         name = " ".join(f"{key.column}={_slice_value(key)}" for key in keys) or OVERALL
         models: dict[str, dict[str, float]] = {}
         for item in record.metric_keys_and_values:
-            if not item.key.is_diff:
-                figures = models.setdefault(item.key.model_name, {})
-                figures[item.key.name] = item.value.double_value.value
+            if item.key.is_diff or item.key.name == VERDICT:
+                continue
+            if item.key.name == _JUDGEMENT:
+                if name == OVERALL:
+                    judgement = from_json(json.loads(item.value.bytes_value))
+                continue
+            figures = models.setdefault(item.key.model_name, {})
+            figures[item.key.name] = item.value.double_value.value
         baseline = models.pop(tfma.BASELINE_KEY, None)
         (candidate,) = models.values()
         examples = int(candidate.pop(_EXAMPLE_COUNT))
@@ -269,36 +286,10 @@ def read_evaluation(uri: str) -> Evaluation:
     found.sort(key=lambda figures: (figures.name != OVERALL, figures.name))
     if not found:  # an empty split: TFMA writes no slice at all
         found.append(SliceFigures(OVERALL, 0, {}, None))
-    validation = tfma.load_validation_result(uri)
-    failures = [
-        failure
-        for of_slice in validation.metric_validations_per_slice
-        for failed in of_slice.failures
-        for failure in _failures(failed, found[0])
-    ]
-    return Evaluation(validation.validation_ok, tuple(found), tuple(failures))
+    blessed = tfma.load_validation_result(uri).validation_ok
+    return Evaluation(blessed, tuple(found), judgement)
 
 
 def _slice_value(key: Any) -> str:
     value = getattr(key, key.WhichOneof("kind"))
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _failures(failed: Any, overall: SliceFigures) -> Iterable[Failure]:
-    """A failed threshold as the bounds of it that were missed."""
-    metric = failed.metric_key.name
-    value = overall.candidate.get(metric)
-    if failed.metric_threshold.HasField("change_threshold"):
-        change = failed.metric_threshold.change_threshold
-        before = (overall.baseline or {}).get(metric)
-        yield Failure(metric, value, "max_regression", abs(change.absolute.value), before)
-        return
-    bounds = failed.metric_threshold.value_threshold
-    if bounds.HasField("lower_bound") and not (
-        value is not None and value >= bounds.lower_bound.value
-    ):
-        yield Failure(metric, value, "lower_bound", bounds.lower_bound.value)
-    if bounds.HasField("upper_bound") and not (
-        value is not None and value <= bounds.upper_bound.value
-    ):
-        yield Failure(metric, value, "upper_bound", bounds.upper_bound.value)

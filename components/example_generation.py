@@ -2,9 +2,10 @@
 
 TextExampleGen has put each document into a shard by a hash of its id, so that a shard is a uniform
 sample of the span. One call does a whole shard: it splits and tokenizes the documents in batches,
-asks the objective for examples with a generator that is keyed by (seed, span, split, shard), and
-writes one file, to a temporary name that is then renamed. Shards have nothing to do with each
-other, and no runner, number of workers, order of bundles or retry can be seen in the bytes.
+asks the objective for examples with a generator that is keyed by (seed, span, split, shard), of
+held-out documents block by block (components/units.py), and writes one file, to a temporary name
+that is then renamed. Shards have nothing to do with each other, and no runner, number of workers,
+order of bundles or retry can be seen in the bytes.
 
 Imports no TFX, which each of Beam's worker processes would pay for.
 """
@@ -28,13 +29,14 @@ from components.documents import read_documents
 from components.finished import finish, sha256
 from components.record_files import RecordWriter
 from components.shard_arrays import read_arrays, write_arrays
+from components.units import UNIT, UNIT_FEATURE, blocks, unit_names
 from components.whole_files import write_whole
 from models.config import from_json
 from models.counts import Counting, Counts
 from models.example_index import write_index
 from models.examples import Serializer
 from models.memory import imports
-from models.objective import Examples, Objective
+from models.objective import Examples, FeatureSpec, Objective, TokenizedDocument
 
 if TYPE_CHECKING:
     from components.tokenization import GraphTokenizer
@@ -50,6 +52,7 @@ SCRATCH = "scratch"
 """What workers leave in the artifact's folder, to be removed behind them."""
 FOUND = "finished_before"
 """Beam's counter of the files that a run before had finished."""
+_MIXED = 4_096  # held-out examples in memory at a time
 
 
 def build(
@@ -149,10 +152,13 @@ class _MakeShard(beam.DoFn):
         documents = read_documents(shard)
         tokenized = tokenize_documents(documents, objective, tokenizer, tally)
         key = (self._seed, self._span, SPLITS.index(split), number)
-        made = objective.make_examples(
-            tokenized, np.random.default_rng(key), tally, held_out=split == "eval"
-        )
-        lengths, positions, tables = _write(path, made, objective)
+        spec = objective.feature_spec()
+        if split == "eval":
+            spec = {**spec, UNIT: UNIT_FEATURE}
+            made = _held_out(objective, tokenized, key, tally)
+        else:
+            made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
+        lengths, positions, tables = _write(path, made, objective, spec)
         arrays = {"lengths": lengths} | baseline_counts.arrays_of(tables)
         return {
             "split": split,
@@ -190,8 +196,49 @@ def load(family: str, objective: str, tokenizer: str) -> "tuple[Objective, Graph
     return row.build_objective(settings, loaded), GraphTokenizer(loaded)
 
 
+def _held_out(
+    objective: Objective,
+    documents: Sequence[TokenizedDocument],
+    key: tuple[int, ...],
+    tally: collections.Counter[str],
+) -> Iterator[Examples]:
+    """Examples to evaluate on, of one block of documents after the other, with their units.
+
+    Which documents make a block is drawn at random: ids that are alike may be of texts that are
+    alike, of one year or site, and the other documents of a block are to be a sample. The examples
+    are mixed, `_MIXED` at a time: who reads the first ones only, as training does, has a sample of
+    the documents too.
+    """
+    window = objective.feature_spec()["padding_mask"].shape[0]
+    rng = np.random.default_rng((*key, 0))
+    order = rng.permutation(len(documents)).tolist()
+    parts = blocks([len(documents[place].tokens) for place in order], window)
+    waiting: list[Examples] = []
+    count = 0
+    for block, part in enumerate(parts):
+        of_block = [documents[place] for place in sorted(order[part.start : part.stop])]
+        draws = np.random.default_rng((*key, 1, block))
+        before = 0
+        for examples in objective.make_examples(of_block, draws, tally, held_out=True):
+            size = len(examples["padding_mask"])
+            waiting.append({**examples, UNIT: unit_names(key[-1], block, before, size)})
+            before += size
+            count += size
+            if count >= _MIXED:
+                yield _mixed(waiting, rng)
+                waiting, count = [], 0
+    if count:
+        yield _mixed(waiting, rng)
+
+
+def _mixed(parts: Sequence[Examples], rng: np.random.Generator) -> Examples:
+    """Examples of several parts in an order drawn at random."""
+    order = rng.permutation(sum(len(part[UNIT]) for part in parts))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
 def _write(
-    path: str, made: Iterator[Examples], objective: Objective
+    path: str, made: Iterator[Examples], objective: Objective, spec: FeatureSpec
 ) -> tuple[np.ndarray, int, dict[str, Counts]]:
     """Writes examples.
 
@@ -199,7 +246,7 @@ def _write(
         The real positions of each example, int64 `[examples]`, all positions of all of them, and
         what the baselines count in them.
     """
-    serializer = Serializer(objective.feature_spec())
+    serializer = Serializer(spec)
     lengths, positions = [np.zeros(0, np.int64)], 0
     tables: collections.defaultdict[str, Counting] = collections.defaultdict(Counting)
     with RecordWriter(path) as writer:

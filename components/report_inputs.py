@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from components.bootstrap import Interval
 from components.corpus_statistics import SplitStatistics
 from components.trials import Search
 from components.word_senses import WordVectors
@@ -88,6 +89,7 @@ class ReportInputs:
         version: the pushed version, None if nothing was pushed.
         blessed: whether the gate blessed the model; None if the run did not come that far.
         reasons: why not, in sentences.
+        notes: bounds that could not be judged, in sentences.
         steps: the components in the order they ran.
         corpus: statistics of the documents by split.
         quarantined: records put aside, by reason.
@@ -100,6 +102,9 @@ class ReportInputs:
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
             `feature=value`.
         previous: the same of the last blessed model; empty if there was none.
+        intervals: of this run's model, over all examples, by metric name.
+        changes: this run's model less the last blessed one, likewise.
+        resampled: what was resampled for the intervals, in words, and their confidence.
         history: overall figures of the runs so far, oldest first, this one included.
         predictions: example answers.
         bank: the vectors of one ambiguous word.
@@ -114,6 +119,7 @@ class ReportInputs:
     version: str | None = None
     blessed: bool | None = None
     reasons: Sequence[str] = ()
+    notes: Sequence[str] = ()
     steps: Sequence[StepState] = ()
     corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
     quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -124,6 +130,9 @@ class ReportInputs:
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     previous: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    changes: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    resampled: str = ""
     history: Sequence[Version] = ()
     predictions: Sequence[Prediction] = ()
     bank: WordVectors | None = None

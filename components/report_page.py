@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from components.bootstrap import Interval
 from components.report_inputs import OVERALL, ReportInputs
 from components.report_template import TEMPLATES
 from components.search_space import short, shown
@@ -22,6 +23,8 @@ def number(value: float | None) -> str:
     """A figure as a reader wants it: the digits that matter, a dash for what is missing."""
     if value is None or math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     size = abs(value)
     if isinstance(value, int) or size >= 100:
         return f"{value:,.0f}"
@@ -34,6 +37,22 @@ def title(name: str) -> str:
     return words.replace("masked lm", "masked-LM")
 
 
+def _ends(found: Interval | None) -> str:
+    """The ends of an interval, ` [low, high]`; nothing where there is none."""
+    if found is None or (math.isinf(found.high) and not math.isinf(found.value)):
+        return ""
+    return f" [{number(found.low)}, {number(found.high)}]"
+
+
+def _figure(name: str, inputs: ReportInputs) -> str:
+    """A metric over all examples, with its interval."""
+    return number(inputs.evaluation[OVERALL][name]) + _ends(inputs.intervals.get(name))
+
+
+def _change(found: Interval | None) -> str:
+    return "–" if found is None else number(found.value) + _ends(found)
+
+
 def _bounds(metric: Metric) -> str:
     bounds = []
     if metric.lower_bound is not None:
@@ -42,7 +61,9 @@ def _bounds(metric: Metric) -> str:
         bounds.append(f"at most {number(metric.upper_bound)}")
     if metric.max_regression is not None:
         bounds.append(f"at most {number(metric.max_regression)} worse than the last blessed")
-    return "; ".join(bounds)
+    if not bounds:
+        return ""
+    return f"{'; '.join(bounds)}, by the {metric.end} end"
 
 
 def _status(inputs: ReportInputs) -> tuple[str, str]:
@@ -135,7 +156,15 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, title=title, bounds=_bounds, short=short, shown=shown)
+    environment.filters.update(
+        number=number,
+        title=title,
+        bounds=_bounds,
+        change=_change,
+        figure=_figure,
+        short=short,
+        shown=shown,
+    )
     return environment.get_template(name)
 
 

@@ -31,14 +31,16 @@ text and nothing else: of words (unigram), of words after the one before (bigram
 (majority).</p>
 <div class="scroll"><table>
 <tr><th>Figure</th><th class="n">This model</th><th class="n">Baseline</th><th></th>
-<th class="n">Last blessed</th><th>Needed for the blessing</th></tr>
+<th class="n">Last blessed</th><th class="n">Change</th><th>Needed for the blessing</th></tr>
 {% for metric in metrics %}
-<tr><td>{{ metric.name|title }}</td><td class="n strong">{{ overall[metric.name]|number }}</td>
+<tr><td>{{ metric.name|title }}</td><td class="n strong">{{ metric.name|figure(inputs) }}</td>
 <td class="n">{{ overall.get(metric.baseline)|number }}</td>
 <td class="quiet">{{ metric.baseline|title if metric.baseline else "" }}</td>
-<td class="n">{{ previous.get(metric.name)|number }}</td><td>{{ metric|bounds }}</td></tr>
+<td class="n">{{ previous.get(metric.name)|number }}</td>
+<td class="n">{{ inputs.changes.get(metric.name)|change }}</td><td>{{ metric|bounds }}</td></tr>
 {% endfor %}
 </table></div>
+{% if inputs.resampled %}<p class="quiet">{{ inputs.resampled }}</p>{% endif %}
 {{ gallery("evaluation") }}
 {% if not previous %}<p class="quiet">No earlier blessed model to compare with.</p>{% endif %}
 {% else %}
@@ -143,9 +145,8 @@ _REPORT = """\
 <h1>{{ heading }}</h1>
 <span class="status {{ status[0] }}">{{ status[1] }}</span>
 </header>
-{% if inputs.reasons %}
-<ul>{% for reason in inputs.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
-{% endif %}
+{% for sentence in inputs.reasons|list + inputs.notes|list %}<p>{{ sentence }}</p>{% endfor %}
+
 <table>
 <tr><th scope="row">Recipe</th><td>{{ inputs.recipe }}</td></tr>
 <tr><th scope="row">Corpus fingerprint</th>

@@ -126,7 +126,10 @@ class Metric:
 
     `numerator` and `denominator` name outputs of the `evaluate` signature. With `exponentiate` the
     figure is exp of the ratio: perplexity. Bounds gate the blessing; `max_regression` bounds the
-    loss against the last blessed model, absolute. `baseline` names the Metric to read beside it.
+    loss against the last blessed model, absolute. Bounds hold for one end of the interval that the
+    metric has on the evaluation text: with `end` "worse" a model has to be shown to meet them,
+    with "better" it is refused only if it is shown to miss them. `baseline` names the Metric to
+    read beside it.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Metric:
     upper_bound: float | None = None
     max_regression: float | None = None
     baseline: str | None = None
+    end: Literal["worse", "better"] = "worse"
 
 
 class Objective(Protocol):
@@ -240,7 +244,7 @@ class Objective(Protocol):
         """
 
     def metrics(self) -> Sequence[Metric]:
-        """Figures and their thresholds; at least one has a bound."""
+        """Figures and their thresholds."""
 
     def signatures(self, model: keras.Model, tokenizer: Tokenizer) -> Mapping[str, Callable]:
         """Serving functions on raw strings by name, each a `tf.function` with input signature.

@@ -13,6 +13,7 @@ import pydantic
 from components.config import (
     BeamConfig,
     CleaningConfig,
+    EvaluationConfig,
     ExamplesConfig,
     IngestionConfig,
     TuningConfig,
@@ -49,6 +50,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     devices: DevicesConfig = dataclasses.field(default_factory=DevicesConfig)
     tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     push_older: Annotated[bool, Affects.JUDGEMENT] = False
     """Push a blessed model also where the served one has seen more recent text."""

@@ -184,7 +184,7 @@ def create_pretraining_pipeline(
         model=model,
         baseline_model=last_model.outputs["model"],
         example_splits=["eval"],
-        eval_config=eval_config(family.metrics(config.model.objective)),
+        eval_config=eval_config(family.metrics(config.model.objective), config.evaluation),
     )
     serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
     pusher = Pusher(

@@ -244,14 +244,15 @@ def _table(summary: Summary) -> Table:
 def _verdict(summary: Summary) -> list[Text]:
     if summary.blessed is None:
         return []
+    notes = [Text(f"  note: {note}") for note in summary.notes]
     if not summary.blessed:
         lines = [Text.assemble(("not blessed", "bold yellow"), ", so not pushed:")]
-        return lines + [Text(f"  {reason}") for reason in summary.reasons]
+        return lines + [Text(f"  {reason}") for reason in summary.reasons] + notes
     if summary.version:
         told = f" and pushed as version {summary.version}"
-        return [Text.assemble(("blessed", "bold green"), told)]
-    told = ", but not pushed" + ("".join(f": {reason}" for reason in summary.reasons))
-    return [Text.assemble(("blessed", "bold green"), told)]
+    else:
+        told = ", but not pushed" + "".join(f": {reason}" for reason in summary.reasons)
+    return [Text.assemble(("blessed", "bold green"), told), *notes]
 
 
 def _lineage_tree(lineage: Lineage) -> Tree:

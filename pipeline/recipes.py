@@ -60,7 +60,7 @@ def bert_tiny() -> PipelineConfig:
                 max_predictions=10,
                 dupe_factor=1,
                 min_accuracy_over_unigram=0.0,
-                max_regression=1.0,
+                max_regression=None,
             ),
             tokenizer=WordPieceConfig(vocabulary_size=1_000),
         ),
@@ -112,7 +112,7 @@ def bert_base() -> PipelineConfig:
         model=BertConfig(
             backbone=BERT_SIZES["base"],
             objective=BertObjectiveConfig(
-                min_next_sentence_accuracy=0.9, min_accuracy_over_unigram=2.0
+                min_next_sentence_over_majority=1.5, min_accuracy_over_unigram=2.0
             ),
         ),
         ingestion=IngestionConfig(eval_share=0.01),
@@ -141,9 +141,9 @@ def elmo_tiny() -> PipelineConfig:
                 streams=8,
                 candidates=256,
                 bigram_pairs=16_384,
-                max_loss_over_bigram=1_000.0,  # text that repeats itself has one near 0
-                max_loss_over_unigram=10.0,
-                max_regression=10.0,
+                max_loss_over_bigram=None,
+                max_loss_over_unigram=None,
+                max_regression=None,
             ),
             tokenizer=CharacterConfig(vocabulary_size=1_000),
         ),
@@ -198,9 +198,9 @@ def gpt_tiny() -> PipelineConfig:
             objective=GptObjectiveConfig(
                 sequence_length=64,
                 bigram_pairs=16_384,
-                max_loss_over_bigram=1_000.0,  # text that repeats itself has one near 0
-                max_loss_over_unigram=10.0,
-                max_regression=10.0,
+                max_loss_over_bigram=None,
+                max_loss_over_unigram=None,
+                max_regression=None,
             ),
             tokenizer=ByteBpeConfig(vocabulary_size=1_000),
         ),

@@ -78,6 +78,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
     provenance = _provenance(nodes)
     evaluation = _evaluation(nodes)
     slices = evaluation.slices if evaluation else ()
+    judgement = evaluation.judgement if evaluation else None
     predictions, bank = _answers(nodes, config.model.backbone.layers)
     return ReportInputs(
         name=config.name,
@@ -89,6 +90,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         version=summary.version,
         blessed=summary.blessed,
         reasons=summary.reasons,
+        notes=summary.notes,
         steps=[StepState(step.component, step.state, step.seconds) for step in summary.steps],
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
@@ -99,6 +101,9 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
         previous={figures.name: figures.baseline for figures in slices if figures.baseline},
+        intervals=judgement.metrics if judgement else {},
+        changes=judgement.changes if judgement else {},
+        resampled=judgement.resampled() if judgement else "",
         history=_history(history, summary.run_id),
         predictions=predictions,
         bank=bank,

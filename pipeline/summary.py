@@ -59,6 +59,7 @@ class Summary:
         steps: every component of the pipeline, those that never started included.
         blessed: whether the evaluation blessed the model; None if the run did not come that far.
         reasons: why it was not blessed or not pushed, in sentences.
+        notes: bounds that could not be judged and were left out, in sentences.
         version: the pushed version, None if nothing was pushed.
         destination: the pushed version's folder.
     """
@@ -69,6 +70,7 @@ class Summary:
     reasons: Sequence[str]
     version: str | None
     destination: str | None
+    notes: Sequence[str] = ()
 
     @property
     def complete(self) -> bool:
@@ -93,12 +95,14 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
             figures = _found(component, nodes) or (key_figures(node) if node.succeeded else "")
             steps.append(Step(component, _state(node), node.seconds, figures))
     blessed = blessing_of(nodes)
+    reasons, notes = ((), ()) if blessed is None else _judged(nodes["Evaluator"])
     pushed = _pushed(nodes)
     return Summary(
         run_id=run_id,
         steps=steps,
         blessed=blessed,
-        reasons=_reasons(nodes["Evaluator"]) if blessed is False else _not_pushed(nodes),
+        reasons=reasons if blessed is False else _not_pushed(nodes),
+        notes=notes,
         version=pushed.get("pushed_version"),
         destination=pushed.get("pushed_destination"),
     )
@@ -150,13 +154,18 @@ def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
     return [reason] if reason else []
 
 
-def _reasons(evaluator: NodeRecord) -> list[str]:
+def _judged(evaluator: NodeRecord) -> tuple[Sequence[str], Sequence[str]]:
+    """Why the model is not blessed, and what could not be judged."""
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
-        return []
+        return (), ()
     from components.evaluator import read_evaluation  # TFMA
 
-    return [str(failure) for failure in read_evaluation(evaluation.uri).failures]
+    try:
+        found = read_evaluation(evaluation.uri)
+    except (OSError, ValueError):  # the artifact was removed since
+        return (), ()
+    return found.reasons, found.judgement.notes if found.judgement else ()
 
 
 def _file(node: NodeRecord, output: str, name: str) -> pathlib.Path:
@@ -225,12 +234,21 @@ def _evaluation(node: NodeRecord) -> str:
         return ""
     from components.evaluator import read_evaluation  # TFMA
 
-    figures = read_evaluation(artifact.uri).overall.candidate
+    evaluation = read_evaluation(artifact.uri)
+    figures = evaluation.overall.candidate
+    intervals = evaluation.judgement.metrics if evaluation.judgement else {}
+
+    def told(name: str, digits: int) -> str:
+        text = f"{name.replace('_', ' ')} {figures[name]:.{digits}f}"
+        if name not in intervals:
+            return text
+        found = intervals[name]
+        return f"{text} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
     accuracies = [name for name in figures if name.endswith("accuracy") and "majority" not in name]
     perplexities = [name for name in ("perplexity", "bigram_perplexity") if name in figures]
     return ", ".join(
-        [f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in sorted(accuracies)]
-        + [f"{name.replace('_', ' ')} {figures[name]:.1f}" for name in perplexities]
+        [told(name, 3) for name in sorted(accuracies)] + [told(name, 1) for name in perplexities]
     )
 
 

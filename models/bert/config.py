@@ -91,12 +91,19 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     """Times each document of the training split is used, with other masks and cuts; those of the
     evaluation split are used once."""
     min_masked_lm_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
-    """Blessing needs at least this on the evaluation split."""
+    """Blessing needs at least this on the evaluation split. What one text allows another may not:
+    the bounds below, which are against the baselines on the same text, suit spans better."""
     min_next_sentence_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
+    """Likewise, of the next sentence's label."""
     min_accuracy_over_unigram: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 1.0
-    """Blessing needs masked-LM accuracy of at least this many times the unigram baseline's."""
-    max_regression: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.02
-    """Largest loss of masked-LM accuracy against the last blessed model, absolute."""
+    """Blessing needs to be shown a masked-LM accuracy of at least this many times the unigram
+    baseline's."""
+    min_next_sentence_over_majority: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.0
+    """No blessing if the next sentence's label is shown to be right less often than this many times
+    as often as the label that is more frequent in training."""
+    max_regression: Annotated[NonNegativeFloat | None, Affects.JUDGEMENT] = 0.05
+    """Blessing needs to be shown that the masked-LM loss (nats a masked token) is at most this much
+    above the last blessed model's on the same text. None does not compare."""
 
     def check(self) -> None:
         """Refuses lengths that hold no words, masks that do not fit, and what has no effect."""
@@ -138,13 +145,13 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
                 "without whole_words nothing is cut into words",
                 "set model.objective.whole_words=True, or leave the segmenter out",
             )
-        if self.second_segment == "none" and self.min_next_sentence_accuracy > 0:
-            raise self.refused(
-                "min_next_sentence_accuracy",
-                f"it is {self.min_next_sentence_accuracy}, and there is no second segment to tell "
-                "about",
-                "leave it at 0, or choose another model.objective.second_segment",
-            )
+        for field in ("min_next_sentence_accuracy", "min_next_sentence_over_majority"):
+            if self.second_segment == "none" and getattr(self, field) > 0:
+                raise self.refused(
+                    field,
+                    f"it is {getattr(self, field)}, and there is no second segment to tell about",
+                    "leave it at 0, or choose another model.objective.second_segment",
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "masked_lm_nll_sum",
             "masked_lm_token_count",
             higher_is_better=False,
+            max_regression=config.max_regression,
             baseline="unigram_loss",
         ),
         Metric(
@@ -31,7 +32,6 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "masked_lm_correct_count",
             "masked_lm_token_count",
             lower_bound=config.min_masked_lm_accuracy,
-            max_regression=config.max_regression,
             baseline="unigram_accuracy",
         ),
         Metric(
@@ -46,6 +46,14 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "next_sentence_count",
             lower_bound=config.min_next_sentence_accuracy,
             baseline="next_sentence_majority_accuracy",
+        ),
+        Metric(
+            "next_sentence_over_majority",
+            "next_sentence_correct_count",
+            "next_sentence_majority_correct_count",
+            lower_bound=config.min_next_sentence_over_majority,
+            # A pair is one answer, where its masked words are many: a short text shows little.
+            end="better",
         ),
         Metric(
             "unigram_loss",

@@ -77,12 +77,14 @@ class ElmoObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     bigram_pairs: Annotated[PositiveInt, Affects.WEIGHTS] = 262_144
     """Pairs of neighbours that the bigram baseline of each direction keeps, the most frequent ones;
     12 bytes each."""
-    max_loss_over_bigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
-    """Blessing needs a loss of at most this many times the bigram baseline's."""
-    max_loss_over_unigram: Annotated[PositiveFloat, Affects.JUDGEMENT] = 1.0
+    max_loss_over_bigram: Annotated[PositiveFloat | None, Affects.JUDGEMENT] = 1.0
+    """Blessing needs to be shown a loss of at most this many times the bigram baseline's on the
+    same text. None does not compare."""
+    max_loss_over_unigram: Annotated[PositiveFloat | None, Affects.JUDGEMENT] = 1.0
     """Likewise, of the unigram baseline's."""
-    max_regression: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 0.05
-    """Largest rise of the loss (nats a word) above the last blessed model's."""
+    max_regression: Annotated[NonNegativeFloat | None, Affects.JUDGEMENT] = 0.05
+    """Blessing needs to be shown that the loss (nats a word) is at most this much above the last
+    blessed model's on the same text. None does not compare."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,8 +70,13 @@ class ElmoObjective:
         *,
         held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.elmo.examples.make_examples`; `held_out` changes nothing."""
-        return examples.make_examples(documents, self.config, self._word_ids, rng, tally)
+        """See `models.elmo.examples.make_examples`; `held_out` overrides `streams` by 1.
+
+        Evaluation reads each window from the zero state, so it needs no rounds of streams, nor the
+        empty windows that fill the last of them.
+        """
+        config = dataclasses.replace(self.config, streams=1) if held_out else self.config
+        return examples.make_examples(documents, config, self._word_ids, rng, tally)
 
     def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
         """See `models.elmo.distinct.prepare`."""

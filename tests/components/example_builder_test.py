@@ -64,6 +64,8 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     rng = np.random.default_rng
 
     def die_at_the_third(key: tuple[int, ...]) -> np.random.Generator:
+        if len(key) == 6:  # a block of a file that is begun already
+            return rng(key)
         begun.append(key)
         if len(begun) == 3:
             raise Killed

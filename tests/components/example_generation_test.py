@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from scipy import stats
 from components.baseline_counts import StoredCounts
 from components.documents import place_of
 from components.example_generation import build
+from components.units import UNIT, UNIT_FEATURE
 from models.bert.objective import BertObjective
 from models.bert.pairs import Corpus, make_pairs
 from models.example_index import read_index
@@ -126,29 +128,63 @@ def test_a_document_without_a_token_is_tallied(made: dict[str, Any]) -> None:
 def test_every_example_is_as_the_spec_says(made: dict[str, Any]) -> None:
     spec = BertObjective(little_bert.CONFIG.objective, little_bert.tokenizer()).feature_spec()
     for split, source in (("train", b"paper"), ("eval", b"letters")):
+        if split == "eval":
+            spec = {**spec, UNIT: UNIT_FEATURE}
         for example in examples_in(made["examples"], split):
             check(example, spec)
             assert example["source"] == [source]
             assert 0 <= example["token_ids"].min() <= example["token_ids"].max() < 30
 
 
-def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) -> None:
+def test_held_out_examples_of_two_units_share_no_document(made: dict[str, Any]) -> None:
+    """Each segment, the second ones too, is of one of the two documents of the example's block."""
+    segments = collections.defaultdict(list)
+    for example in examples_in(made["examples"], "eval"):
+        segments[example[UNIT][0].rpartition(b"-")[0]] += _segments(example)
+    # Two documents in the first file, four in the second.
+    assert sorted(segments) == [b"00000-00000", b"00001-00000", b"00001-00001"]
+    texts = [_as_words(_ids(document.text)) for document in EVAL_SHARDS[1]]
+
+    def are_of(block: bytes, documents: set[int]) -> bool:
+        return all(any(s in texts[place] for place in documents) for s in segments[block])
+
+    ways = [
+        pair
+        for pair in map(set, itertools.combinations(range(4), 2))
+        if are_of(b"00001-00000", pair) and are_of(b"00001-00001", set(range(4)) - pair)
+    ]
+    assert len(ways) == 1
+
+
+def _ids(text: str) -> list[int]:
     tokenizer = little_bert.tokenizer()
-    runs = set()
-    for document in TRAIN:
-        sentences = split_sentences(document.text, "en")
-        ids = [tokenizer.tokenize(tf.constant([sentence]))[0].numpy() for sentence in sentences]
-        text = " ".join(map(str, np.concatenate(ids)))
-        runs.add(f" {text} ")
+    sentences = split_sentences(text, "en")
+    ids = [tokenizer.tokenize(tf.constant([sentence]))[0].numpy() for sentence in sentences]
+    return np.concatenate(ids).tolist()
+
+
+def _as_words(ids: list[int]) -> str:
+    return f" {' '.join(map(str, ids))} "
+
+
+def _segments(example: dict[str, np.ndarray]) -> list[str]:
+    """What either segment was before it was masked, without [CLS] and [SEP]."""
+    ids = example["token_ids"].copy()
+    real = example["mask_weights"] > 0
+    ids[example["mask_positions"][real]] = example["mask_ids"][real]
+    found = []
+    for segment in (0, 1):
+        inside = (example["segment_ids"] == segment) & (example["padding_mask"] > 0)
+        found.append(_as_words([token for token in ids[inside].tolist() if token not in (2, 3)]))
+    return found
+
+
+def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) -> None:
+    runs = [_as_words(_ids(document.text)) for document in TRAIN if document != EMPTY]
     for example in examples_in(made["examples"], "train"):
-        ids = example["token_ids"].copy()
-        real = example["mask_weights"] > 0
-        ids[example["mask_positions"][real]] = example["mask_ids"][real]
-        for segment in (0, 1):
-            inside = (example["segment_ids"] == segment) & (example["padding_mask"] > 0)
-            words = [str(token) for token in ids[inside] if token not in (2, 3)]  # [CLS], [SEP]
-            assert words
-            assert any(f" {' '.join(words)} " in run for run in runs)
+        for words in _segments(example):
+            assert words.strip()
+            assert any(words in run for run in runs)
 
 
 def test_a_changed_document_changes_its_shard_alone(
@@ -241,13 +277,16 @@ def test_every_file_depends_on_span_and_seed(
     assert not {name for name in FILES if found[name] == made["contents"][name]}
 
 
-def test_every_draw_is_keyed_by_seed_span_split_and_group(
+def test_every_draw_is_keyed_by_seed_span_split_group_and_block(
     made: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys, rng = [], np.random.default_rng
     monkeypatch.setattr(np.random, "default_rng", lambda key: keys.append(key) or rng(key))
     make(tmp_path, made["documents"], span=7, config=dataclasses.replace(SETTINGS, seed=5))
-    assert sorted(keys) == [(5, 7, 0, 0), (5, 7, 0, 1), (5, 7, 0, 2), (5, 7, 1, 0), (5, 7, 1, 1)]
+    mixing = [(5, 7, 1, 0, 0), (5, 7, 1, 1, 0)]
+    of_blocks = [(5, 7, 1, 0, 1, 0), (5, 7, 1, 1, 1, 0), (5, 7, 1, 1, 1, 1)]
+    training = [(5, 7, 0, group) for group in range(3)]
+    assert sorted(keys) == sorted([*training, *mixing, *of_blocks])
 
 
 def test_partners_are_uniform_over_the_documents_of_the_corpus() -> None:

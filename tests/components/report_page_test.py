@@ -5,6 +5,7 @@ import re
 import pytest
 
 from components import report_page
+from components.bootstrap import Interval
 from components.report_inputs import Dropped, ReportInputs, StepState, TrainingPoint, Version
 from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
@@ -66,11 +67,23 @@ def test_figures_stand_beside_their_baselines_and_bounds():
         metrics=METRICS,
         evaluation={"overall": FIGURES},
         previous={"overall": {"masked_lm_accuracy": 0.171}},
+        intervals={"masked_lm_accuracy": Interval(0.1875, 0.1775, 0.1985)},
+        changes={"masked_lm_accuracy": Interval(0.0166, -0.0034, 0.0366)},
+        resampled="Intervals by resampling 12 blocks of documents.",
     )
     row = page[page.index("masked-LM accuracy") :].split("</tr>")[0]
-    cells = [cell.split("<")[0] for cell in row.replace(' strong"', '"').split('class="n">')[1:]]
-    assert cells == ["0.188", "0.062", "0.171"]
-    assert "at least 0.100; at most 0.020 worse than the last blessed" in row
+    text = re.sub(r"<[^>]*>", "", row.replace("\n<td", "|<td").replace("</td>", "|"))
+    cells = [cell.strip() for cell in text.split("|") if cell.strip()]
+    assert cells == [
+        "masked-LM accuracy",
+        "0.188 [0.177, 0.199]",
+        "0.062",
+        "unigram",
+        "0.171",
+        "0.017 [-0.003, 0.037]",
+        "at least 0.100; at most 0.020 worse than the last blessed, by the worse end",
+    ]
+    assert "Intervals by resampling 12 blocks of documents." in page
     assert "at most 6.00" in page
     assert "<td>unigram</td>" not in page  # it stands beside its metric, not as one more figure
     assert "No earlier blessed model" not in page

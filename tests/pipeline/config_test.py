@@ -41,6 +41,17 @@ def test_an_unknown_field_is_named() -> None:
         PipelineConfig.from_json(json.dumps(fields))
 
 
+def test_how_sure_the_blessing_is_is_no_part_of_what_is_blessed() -> None:
+    config = RECIPES["bert_tiny"]()
+    for pair in ("confidence=0.9", "resamples=500", "seed=1"):
+        changed = apply_overrides(config, [f"evaluation.{pair}"])
+        assert changed != config
+        assert changed.fingerprint() == config.fingerprint()
+    for pair in ("confidence=1.0", "confidence=0.4", "resamples=10"):
+        with pytest.raises(ConfigError, match=r"evaluation\."):
+            apply_overrides(config, [f"evaluation.{pair}"])
+
+
 def test_the_fingerprint_is_of_the_content() -> None:
     config = RECIPES["bert_tiny"]()
     elsewhere = dataclasses.replace(

@@ -8,7 +8,7 @@ def test_bert_is_blessed_only_with_both_tasks_learned() -> None:
     model = bert_demo().model
     assert isinstance(model, BertConfig)
     assert model.objective.min_accuracy_over_unigram == 3.0
-    assert model.objective.min_next_sentence_accuracy == 0.65
+    assert model.objective.min_next_sentence_over_majority == 1.0
     assert model.objective.eval_masked_share == 0.15
 
 

@@ -48,6 +48,14 @@ def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "blessed and pushed as version 17" in printed
     assert "model   /s/17" in printed
     assert "report" not in printed
+    assert "note" not in printed
+
+
+def test_the_end_of_a_run_says_what_was_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    notes = ["loss is not compared [yet]"]
+    summary = Summary("a", [Step("Pusher", "done", 1.0, "")], True, (), "17", "/s/17", notes)
+    display.print_outcome(Outcome(summary, None, pathlib.Path("a.log"), None))
+    assert "  note: loss is not compared [yet]" in capsys.readouterr().out
 
 
 def test_spans_have_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,8 +77,9 @@ def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
 ) -> None:
     assert "span 2 of" in worse  # `next` is the first span that was not pushed
     assert "not blessed, so not pushed" in worse
-    assert re.search(r"masked_lm_accuracy is \S+, the last blessed model's \S+: \S+ worse", worse)
-    assert "at most 0.02 is allowed" in worse
+    loss = r"masked_lm_loss is \S+, the last blessed model's \S+: \S+ \[\S+, \S+\] worse"
+    assert re.search(loss, worse)
+    assert "the upper end may be at most 0.02" in worse
     assert states(worse)["Pusher"] == "done"
 
 

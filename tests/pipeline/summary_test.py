@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from components.bootstrap import Interval
+from components.evaluator import Evaluation, SliceFigures
+from components.judgement import Judgement
 from components.trials import Search, Trial
 from pipeline.metadata import RunHistory
 from pipeline.summary import COMPONENTS, summarize
@@ -173,3 +176,31 @@ def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Record
     ):
         steps = {step.component: step for step in summarize(history, run).steps}
         assert [steps[resolver].figures for resolver in resolvers] == shown
+
+
+def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judgement = Judgement(
+        metrics={"masked_lm_accuracy": Interval(0.2581, 0.2514, 0.2649)},
+        served=None,
+        changes={},
+        units=8,
+        documents=True,
+        confidence=0.95,
+        reasons=["masked_lm_accuracy is 0.2581 [0.2514, 0.2649]; the lower end has to be …"],
+        notes=["loss is not compared"],
+    )
+    figures = {"masked_lm_accuracy": 0.2581, "bigram_perplexity": 61.87}
+    found = Evaluation(False, [SliceFigures("overall", 100, figures, None)], judgement)
+    monkeypatch.setattr("components.evaluator.read_evaluation", lambda uri: found)
+    outputs = {
+        "blessing": recorder.artifact("ModelBlessing", blessed=0),
+        "evaluation": recorder.artifact("ModelEvaluation"),
+    }
+    recorder.execution("a", "Evaluator", Execution.COMPLETE, outputs=outputs)
+    summary = summarize(RunHistory(recorder.folder), "a")
+    (evaluator,) = [step for step in summary.steps if step.component == "Evaluator"]
+    assert evaluator.figures == "masked lm accuracy 0.258 [0.251, 0.265], bigram perplexity 61.9"
+    assert summary.reasons == judgement.reasons
+    assert summary.notes == ["loss is not compared"]

@@ -42,9 +42,10 @@ class WordTokenizer(tf.Module):
 class LetterObjective:
     """Sums over an embedding table of width 1."""
 
-    def __init__(self, lower_bound=None, max_regression=None):
+    def __init__(self, lower_bound=None, max_regression=None, end="worse"):
         self.lower_bound = lower_bound
         self.max_regression = max_regression
+        self.end = end
 
     def feature_spec(self):
         return {
@@ -95,8 +96,15 @@ class LetterObjective:
                 exponentiate=True,
                 higher_is_better=False,
                 max_regression=self.max_regression,
+                end=self.end,
             ),
-            Metric("accuracy", "correct_count", "token_count", lower_bound=self.lower_bound),
+            Metric(
+                "accuracy",
+                "correct_count",
+                "token_count",
+                lower_bound=self.lower_bound,
+                end=self.end,
+            ),
         ]
 
     def signatures(self, model, tokenizer):

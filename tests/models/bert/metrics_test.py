@@ -33,6 +33,7 @@ def test_figures_of_given_sums() -> None:
         "masked_lm_accuracy": 0.75,
         "accuracy_over_unigram": 1.5,
         "next_sentence_accuracy": 0.9,
+        "next_sentence_over_majority": 1.5,
         "unigram_loss": 3.0,
         "unigram_perplexity": math.exp(3.0),
         "unigram_accuracy": 0.5,
@@ -77,13 +78,18 @@ def test_thresholds_are_the_configurations() -> None:
         min_masked_lm_accuracy=0.1,
         min_next_sentence_accuracy=0.2,
         min_accuracy_over_unigram=3.0,
+        min_next_sentence_over_majority=1.1,
         max_regression=0.4,
     )
     assert bounds(config) == {
-        "masked_lm_accuracy": (0.1, None, 0.4),
+        "masked_lm_loss": (None, None, 0.4),
+        "masked_lm_accuracy": (0.1, None, None),
         "accuracy_over_unigram": (3.0, None, None),
         "next_sentence_accuracy": (0.2, None, None),
+        "next_sentence_over_majority": (1.1, None, None),
     }
+    better = [metric.name for metric in metrics(config) if metric.end == "better"]
+    assert better == ["next_sentence_over_majority"]
 
 
 def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:

@@ -1,4 +1,10 @@
+import collections
+
+import numpy as np
+import tensorflow as tf
+
 from models.elmo.objective import ElmoObjective
+from models.objective import TokenizedDocument
 from tests.testdata.little_elmo import CONFIG, tokenizer
 
 
@@ -14,3 +20,19 @@ def test_the_loss_is_the_mean_of_both_directions() -> None:
         ("forward_nll_sum", "token_count", 0.5),
         ("backward_nll_sum", "token_count", 0.5),
     ]
+
+
+def test_held_out_windows_are_of_one_stream_so_that_none_is_empty() -> None:
+    objective = ElmoObjective(CONFIG.objective, tokenizer())
+    words_of = tokenizer()
+    words = words_of.tokenize(tf.constant(["The wind fell."]))[0].numpy()
+    document = TokenizedDocument.of("a", "b", "en", [words])
+    made, tallies = {}, {}
+    for held_out in (False, True):
+        tallies[held_out] = collections.Counter()
+        rng = np.random.default_rng(0)
+        (examples,) = objective.make_examples([document], rng, tallies[held_out], held_out=held_out)
+        made[held_out] = examples["padding_mask"].sum(axis=1).tolist()
+    assert tallies[True]["empty_windows"] == 0 < tallies[False]["empty_windows"]
+    assert 0 not in made[True]
+    assert sum(made[True]) == sum(made[False])  # the same words
