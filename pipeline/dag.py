@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tfx import v1 as tfx
 from tfx.types.standard_artifacts import ExampleStatistics
 
-from components.artifacts import DataApproval
-from components.config import BeamConfig
+from components.artifacts import DataApproval, ExamplesApproval
+from components.config import DOCUMENT_BOUNDS, BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
-from components.resolvers import LastApprovedStatistics, LastBlessedModel
+from components.example_gate import ExampleGate
+from components.resolvers import LastApprovedExamples, LastApprovedStatistics, LastBlessedModel
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
@@ -42,6 +44,7 @@ def create_pretraining_pipeline(
     """
     folder = config.folder
     span = provenance.span
+    quarantine = str(folder / "quarantine")
     family = FAMILIES[config.model.family]
     model_json = _json(config.model)
 
@@ -49,15 +52,15 @@ def create_pretraining_pipeline(
         pattern=provenance.pattern,
         span=span,
         fingerprint=provenance.corpus,
-        config=_json(config.ingestion),
+        config=_json(config.ingestion, without=("max_quarantine_share",)),
         code=provenance.code,
-        quarantine_dir=str(folder / "quarantine"),
+        quarantine_dir=quarantine,
     )
     documents = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(examples=documents, stats_options=stats_options())
     statistics = statistics_gen.outputs["statistics"]
-    schema = TextSchema(config=_json(config.validation), code=provenance.code)
+    schema = TextSchema(code=provenance.code)
     validator = tfx.components.ExampleValidator(
         statistics=statistics, schema=schema.outputs["schema"]
     )
@@ -67,21 +70,26 @@ def create_pretraining_pipeline(
         statistics=tfx.dsl.Channel(type=ExampleStatistics),
         approval=tfx.dsl.Channel(type=DataApproval),
     ).with_id("LastApprovedStatistics")
+    cleaner = TextCleaner(
+        documents=documents,
+        config=_json(config.cleaning, without=("max_dropped_share",)),
+        bounds=json.dumps({name: getattr(config.validation, name) for name in DOCUMENT_BOUNDS}),
+        evaluation=provenance.evaluation,
+        span=span,
+        quarantine_dir=quarantine,
+    )
+    cleaned = cleaner.outputs["cleaned"]
     gate = DataGate(
+        documents=documents,
+        cleaned=cleaned,
         statistics=statistics,
         anomalies=validator.outputs["anomalies"],
         previous_statistics=last_statistics.outputs["statistics"],
-        config=_json(config.validation),
+        config=_json(config.validation, without=DOCUMENT_BOUNDS),
+        max_malformed_share=config.ingestion.max_quarantine_share,
+        max_dropped_share=config.cleaning.max_dropped_share,
+        quarantine_dir=quarantine,
     )
-
-    cleaner = TextCleaner(
-        documents=documents,
-        config=_json(config.cleaning),
-        evaluation=provenance.evaluation,
-        span=span,
-    )
-    cleaner.add_upstream_node(gate)
-    cleaned = cleaner.outputs["cleaned"]
 
     last_model = tfx.dsl.Resolver(
         strategy_class=LastBlessedModel,
@@ -99,6 +107,7 @@ def create_pretraining_pipeline(
         config=_json(config.vocabulary),
         file_fingerprint=provenance.vocabulary,
     )
+    vocabulary_trainer.add_upstream_node(gate)
     vocabulary = vocabulary_trainer.outputs["vocabulary"]
 
     example_builder = ExampleBuilder(
@@ -111,7 +120,22 @@ def create_pretraining_pipeline(
         code=provenance.code,
         finished=str(folder / "finished_examples"),
     )
+    example_builder.add_upstream_node(gate)
     examples = example_builder.outputs["examples"]
+
+    last_examples = tfx.dsl.Resolver(
+        strategy_class=LastApprovedExamples,
+        config={"span": span},
+        approval=tfx.dsl.Channel(type=ExamplesApproval),
+    ).with_id("LastApprovedExamples")
+    example_gate = ExampleGate(
+        examples=examples,
+        previous=last_examples.outputs["approval"],
+        family=config.model.family,
+        model=model_json,
+        config=_json(config.validation, without=DOCUMENT_BOUNDS),
+        quarantine_dir=quarantine,
+    )
 
     given = {
         "family": config.model.family,
@@ -135,6 +159,7 @@ def create_pretraining_pipeline(
             custom_config=given
             | {"tuning": _json(config.tuning), "trials": str(folder / "trials")},
         )
+        tuner.add_upstream_node(example_gate)
         tuners.append(tuner)
         learning["hyperparameters"] = tuner.outputs["best_hyperparameters"]
     trainer = tfx.components.Trainer(
@@ -142,6 +167,7 @@ def create_pretraining_pipeline(
         **learning,
         custom_config=given | {"checkpoints": str(folder / "checkpoints")},
     )
+    trainer.add_upstream_node(example_gate)
     model = trainer.outputs["model"]
 
     evaluator = tfx.components.Evaluator(
@@ -171,11 +197,13 @@ def create_pretraining_pipeline(
             schema,
             validator,
             last_statistics,
-            gate,
             cleaner,
+            gate,
             last_model,
             vocabulary_trainer,
             example_builder,
+            last_examples,
+            example_gate,
             *tuners,
             trainer,
             evaluator,
@@ -206,5 +234,7 @@ def beam_arguments(config: BeamConfig) -> list[str]:
     return [*arguments, *config.args]
 
 
-def _json(config: Any) -> str:
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+def _json(config: Any, without: Sequence[str] = ()) -> str:
+    """A configuration for a step; `without` are the fields that it does not depend on."""
+    fields = dataclasses.asdict(config)
+    return json.dumps({n: v for n, v in fields.items() if n not in without}, sort_keys=True)

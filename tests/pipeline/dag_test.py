@@ -11,7 +11,13 @@ from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.utils import dependency_utils
 
-from components.config import BeamConfig, TuningConfig
+from components.config import (
+    BeamConfig,
+    CleaningConfig,
+    IngestionConfig,
+    TuningConfig,
+    ValidationConfig,
+)
 from pipeline.config import PipelineConfig
 from pipeline.dag import beam_arguments, create_pretraining_pipeline
 from pipeline.provenance import Provenance
@@ -75,6 +81,32 @@ def upstream(component: str) -> set[str]:
 def test_nothing_is_learned_from_text_before_the_gate_let_it_pass() -> None:
     for component in ("VocabularyTrainer", "ExampleBuilder", "Trainer", "Evaluator", "Pusher"):
         assert {"DataGate", "TextCleaner"} <= set(upstream(component))
+
+
+def test_nothing_is_trained_on_before_the_gate_of_examples_let_it_pass() -> None:
+    assert "ExampleGate" in upstream("Trainer")
+    (tuner,) = [node for node in graph(config=tuning()).components if node.id == "Tuner"]
+    assert "ExampleGate" in {node.id for node in tuner.upstream_nodes}
+
+
+def test_bounds_that_judge_a_span_are_given_to_the_gates_alone() -> None:
+    strict = dataclasses.replace(
+        RECIPES["bert_tiny"](),
+        name="mine",
+        runs="/runs",
+        ingestion=IngestionConfig(eval_share=0.2, shards=2, max_quarantine_share=0.5),
+        cleaning=CleaningConfig(duplicates=False, max_dropped_share=0.25),
+        validation=ValidationConfig(
+            max_quarantine_share=0.5, max_duplicate_share=1.0, max_length_drift=0.0
+        ),
+    )
+    given = [
+        {node.id: dict(node.exec_properties) for node in graph(config=config).components}
+        for config in (None, strict)
+    ]
+    gates = {"DataGate", "ExampleGate"}
+    for step in ("TextExampleGen", "TextSchema", "TextCleaner", "ExampleBuilder", *gates):
+        assert (given[0][step] == given[1][step]) == (step not in gates), step
 
 
 def test_nothing_is_pushed_before_both_gates() -> None:
