@@ -75,7 +75,7 @@ class ValidationConfig(Settings, place="validation"):
     max_unknown_share: Share = 0.1
     """Highest share of the text, in bytes, that the tokenizer gives unknown tokens for."""
     max_unknown_target_share: Share = 0.6
-    """Likewise of the words that the model reads but cannot predict: ELMo's, which reads
+    """Highest share of the words that the model reads but cannot predict: ELMo's, which reads
     characters."""
     max_unknown_drift: Share = 0.1
     """Largest rise of either share; compared under the same tokenizer only."""

@@ -38,8 +38,9 @@ class Fit:
     """How a tokenizer fits a span's text.
 
     Attributes:
-        unknown_share: share of the text's bytes, white space apart, that unknown tokens stand for.
-        tokens_per_word: tokens for each word; in Chinese and Japanese a character is one.
+        unknown_share: share of the text's bytes, white space apart, that unknown tokens stand for;
+            where a model reads these all the same, their share of the tokens.
+        tokens_per_word: tokens for each run between white space, or Chinese or Japanese character.
         tokens_per_byte: tokens for each byte, white space apart.
     """
 
@@ -48,11 +49,12 @@ class Fit:
     tokens_per_byte: float
 
     @classmethod
-    def of(cls, coverage: Mapping[str, int]) -> "Fit":
+    def of(cls, coverage: Mapping[str, int], *, reads_unknown: bool) -> "Fit":
         """The fit that `components.tokenization.Coverage` has counted."""
         size, words = max(coverage["bytes"], 1), max(coverage["words"], 1)
+        unknown = coverage["unknown_tokens"] / max(coverage["tokens"], 1)
         return cls(
-            unknown_share=coverage["unknown_bytes"] / size,
+            unknown_share=unknown if reads_unknown else coverage["unknown_bytes"] / size,
             tokens_per_word=coverage["tokens"] / words,
             tokens_per_byte=coverage["tokens"] / size,
         )
@@ -99,7 +101,7 @@ def ExampleGate(
     )
     seen = {"splits": summary, "previous": before and dataclasses.asdict(before)}
     refuse(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
-    fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"])
+    fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown)
     approval.span = examples.span
     approval.tokenizer = fingerprint
     for name, value in dataclasses.asdict(fit).items():
@@ -141,17 +143,20 @@ def check_examples(
         reads_unknown: whether the model reads unknown words, and only cannot predict them.
     """
     coverage = summary["coverage"]
-    fit = Fit.of(coverage)
+    fit = Fit.of(coverage, reads_unknown=reads_unknown)
     field = "max_unknown_target_share" if reads_unknown else "max_unknown_share"
     unknown = "words that cannot be predicted" if reads_unknown else "unknown tokens"
+    of = "tokens" if reads_unknown else "text"
     share = coverage["unknown_tokens"] / max(coverage["tokens"], 1)
+    value = f"{share:.1%} of {coverage['tokens']:,} tokens"
     checks = [
         Check(
             split=_JUDGED_SPLIT,
             feature=unknown,
-            value=f"they stand for {fit.unknown_share:.1%} of the text"
-            f" and are {share:.1%} of {coverage['tokens']:,} tokens",
-            bound=f"at most {getattr(config, field):.1%} of the text",
+            value=value
+            if reads_unknown
+            else f"{value}, which stand for {fit.unknown_share:.1%} of the text",
+            bound=f"at most {getattr(config, field):.1%} of the {of}",
             passed=fit.unknown_share <= getattr(config, field),
             field=f"validation.{field}",
             examples=[
@@ -171,7 +176,7 @@ def check_examples(
         ),
     ]
     if before:
-        checks += _drift_checks(fit, before, unknown, config)
+        checks += _drift_checks(fit, before, f"{unknown}, of the {of}", config)
     for name, counts in summary["labels"].items():
         labels = spec[name].labels
         if labels is None or not sum(counts):
@@ -201,7 +206,7 @@ def _drift_checks(fit: Fit, before: Fit, unknown: str, config: ValidationConfig)
         Check(
             split=_JUDGED_SPLIT,
             feature=f"drift of {unknown}",
-            value=f"{before.unknown_share:.1%} → {fit.unknown_share:.1%} of the text",
+            value=f"{before.unknown_share:.1%} → {fit.unknown_share:.1%}",
             bound=f"a rise of at most {config.max_unknown_drift:.1%}",
             passed=rise <= config.max_unknown_drift,
             field="validation.max_unknown_drift",

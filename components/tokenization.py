@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.documents import Document
-from components.word_grams import words_of
+from components.word_grams import count_words
 from models.objective import Objective, TokenizedDocument
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -58,11 +58,11 @@ class Coverage:
     """How well a vocabulary fits documents, and the documents that it fits least.
 
     Attributes:
-        counts: `bytes` of the text, white space apart, its `words`, Chinese and Japanese by
-            character, and its `tokens`; of these `unknown_tokens`, and `unknown_bytes`, which they
-            stand for.
-        worst: the documents with the highest share of unknown bytes, none without one: `id`,
-            `unknown_share` and `start`.
+        counts: `bytes` of the text, white space apart, its `words`, and its `tokens`; of these
+            `unknown_tokens`, and `unknown_bytes`, which they stand for. Where a model reads unknown
+            tokens all the same these bytes are not counted, and are 0.
+        worst: the documents with the highest share of unknown bytes, or tokens, none without one:
+            `id`, `unknown_share` and `start`.
     """
 
     def __init__(self) -> None:
@@ -89,29 +89,54 @@ class Coverage:
             tokenizer: gave them.
         """
         unknown = tokenizer.unknown(tokens)
-        pieces = [*itertools.chain.from_iterable(texts)]
-        owner = np.repeat(np.arange(len(pieces)), lengths)
-        # Few pieces have one as a rule, and bytes take longer to find than ids.
-        odd = np.unique(owner[unknown])
-        lost = np.zeros(len(pieces), np.int64)
-        for begin in range(0, len(odd), _PIECES):
-            block = odd[begin : begin + _PIECES]
-            ids, sizes = tokenizer.ids_and_lengths(tf.constant([pieces[n] for n in block]))
-            of = np.repeat(block, lengths[block])
-            np.add.at(lost, of, np.where(tokenizer.unknown(ids.numpy()), sizes.numpy(), 0))
-        ends = np.cumsum([0, *map(len, texts)])
-        for document, begin, end in zip(documents, ends[:-1], ends[1:], strict=True):
-            size = len("".join(document.text.split()).encode())
-            self.counts["bytes"] += size
-            self.counts["words"] += len(words_of(document.text))
-            if own := int(lost[begin:end].sum()):
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        sizes = [*map(_bytes_of, documents)]
+        if tokenizer.reads_unknown:  # what is lost is a word to predict, however long
+            lost = np.bincount(owner[unknown], minlength=len(lengths))
+        else:
+            lost = _unknown_bytes(texts, np.unique(owner[unknown]), lengths, tokenizer)
+            self.counts["unknown_bytes"] += int(lost.sum())
+        first = np.cumsum([0, *map(len, texts)])
+        for number, (document, size) in enumerate(zip(documents, sizes, strict=True)):
+            own = slice(first[number], first[number + 1])
+            if lost[own].any():
+                of = lengths[own].sum() if tokenizer.reads_unknown else size
                 start = " ".join(document.text[:_START_CHARACTERS].split())
-                share = round(own / max(size, 1), 4)
+                share = round(float(lost[own].sum() / of), 4)
                 self.worst.append({"id": document.id, "unknown_share": share, "start": start})
         self.worst = worst_of(self.worst)
+        self.counts["bytes"] += sum(sizes)
+        self.counts["words"] += sum(count_words(document.text) for document in documents)
         self.counts["tokens"] += len(tokens)
         self.counts["unknown_tokens"] += int(unknown.sum())
-        self.counts["unknown_bytes"] += int(lost.sum())
+
+
+def _bytes_of(document: Document) -> int:
+    return len("".join(document.text.split()).encode())
+
+
+def _unknown_bytes(
+    texts: Sequence[Sequence[str]],
+    odd: np.ndarray,
+    lengths: np.ndarray,
+    tokenizer: GraphTokenizer,
+) -> np.ndarray:
+    """Bytes of each piece that unknown tokens stand for, int64 `[pieces]`.
+
+    Args:
+        texts: the pieces of each document.
+        odd: the pieces that have an unknown token, few as a rule: bytes take longer to find.
+        lengths: tokens of each piece.
+        tokenizer: gave them.
+    """
+    pieces = [*itertools.chain.from_iterable(texts)]
+    lost = np.zeros(len(pieces), np.int64)
+    for begin in range(0, len(odd), _PIECES):
+        block = odd[begin : begin + _PIECES]
+        ids, sizes = tokenizer.ids_and_lengths(tf.constant([pieces[n] for n in block]))
+        owner = np.repeat(block, lengths[block])
+        np.add.at(lost, owner, np.where(tokenizer.unknown(ids.numpy()), sizes.numpy(), 0))
+    return lost
 
 
 def worst_of(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def test_text_that_the_vocabulary_does_not_have_is_refused(tmp_path: pathlib.Pat
     examples = make(tmp_path, documents(tmp_path, texts), span=7)
     with pytest.raises(DataRefused) as refused:
         judge(tmp_path, examples)
-    assert "unknown tokens: they stand for" in refused.value.what
+    assert "tokens, which stand for 5" in refused.value.what
     assert "bound: at most 10.0% of the text (validation.max_unknown_share)" in refused.value.what
     assert f"d/12: 100% unknown, {CHINESE}" in refused.value.what
     assert "give a vocabulary of this text's language" in str(refused.value.remedy)
@@ -119,30 +119,31 @@ def test_a_span_is_compared_with_the_last_one_under_the_same_tokenizer(
     judge(tmp_path, examples, other)
 
 
-def coverage(unknown: int, tokens: int = 260) -> dict[str, int]:
+def coverage(unknown: float, tokens: int = 260) -> dict[str, int]:
+    """Counts where unknown tokens are a share of the tokens and of the bytes alike."""
     return {
         "bytes": 1000,
         "words": 200,
         "tokens": tokens,
-        "unknown_tokens": unknown // 5,
-        "unknown_bytes": unknown,
+        "unknown_tokens": round(unknown * tokens),
+        "unknown_bytes": round(unknown * 1000),
     }
-
-
-BEFORE = Fit.of(coverage(20))
 
 
 @pytest.mark.parametrize(
     ("found", "reads_unknown", "expected"),
     [
-        (coverage(20), False, []),
-        (coverage(101), False, ["unknown tokens"]),
-        (coverage(119), True, []),
-        (coverage(300), True, ["drift of words that cannot be predicted"]),
+        (coverage(0.02), False, []),
+        (coverage(0.11), False, ["unknown tokens"]),
+        (coverage(0.11), True, []),
+        (coverage(0.3), True, ["drift of words that cannot be predicted, of the tokens"]),
         (
-            coverage(700),
+            coverage(0.7),
             True,
-            ["words that cannot be predicted", "drift of words that cannot be predicted"],
+            [
+                "words that cannot be predicted",
+                "drift of words that cannot be predicted, of the tokens",
+            ],
         ),
         (coverage(0, 380), False, []),
         (coverage(0, 400), False, ["drift of tokens per word"]),
@@ -153,7 +154,8 @@ def test_the_default_bounds(
     found: dict[str, int], reads_unknown: bool, expected: list[str]
 ) -> None:
     summary = {"coverage": found, "worst": [], "labels": {}}
-    checks = check_examples(summary, {}, BEFORE, ValidationConfig(), reads_unknown=reads_unknown)
+    before = Fit.of(coverage(0.02), reads_unknown=reads_unknown)
+    checks = check_examples(summary, {}, before, ValidationConfig(), reads_unknown=reads_unknown)
     assert [check.feature for check in checks if not check.passed] == expected
 
 
