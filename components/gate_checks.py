@@ -75,6 +75,19 @@ def share_check(
     )
 
 
+def read_checks(path: pathlib.Path) -> list[Check]:
+    """The checks of a file that `approve` or `refuse` wrote."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        Check(**check) for check in (content if isinstance(content, list) else content["checks"])
+    ]
+
+
+def evidence_file(folder: str | pathlib.Path, gate: str, span: int) -> pathlib.Path:
+    """Where a gate that refuses a span writes what it saw."""
+    return pathlib.Path(folder) / f"span-{span}.{gate}.json"
+
+
 def approve(checks: Sequence[Check], folder: str) -> None:
     """Writes a gate's checks, all passed, into its artifact's folder."""
     _write(pathlib.Path(folder) / CHECKS_FILE, [*map(dataclasses.asdict, checks)])
@@ -99,7 +112,7 @@ def refuse(
     if not failed:
         return
     os.makedirs(folder, exist_ok=True)
-    evidence = pathlib.Path(folder) / f"span-{span}.{gate}.json"
+    evidence = evidence_file(folder, gate, span)
     content = {"gate": gate, "span": span, "checks": [*map(dataclasses.asdict, checks)]}
     _write(evidence, content | dict(seen))
     lines = [f"the text is not fit to train on: {len(failed)} of {len(checks)} checks failed"]

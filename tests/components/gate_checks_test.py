@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 
 import pytest
 
-from components.gate_checks import CHECKS_FILE, Check, approve, refuse, share_check
+from components.gate_checks import CHECKS_FILE, Check, approve, read_checks, refuse, share_check
 from models.errors import DataRefused
 
 GOOD = Check("train", "documents", "30", "at least 2", True, "validation.min_documents")
@@ -35,8 +36,7 @@ def test_checks_that_passed_are_written_and_nothing_is_refused(tmp_path: pathlib
     refuse([GOOD], {}, gate="Gate", span=1, folder=str(tmp_path / "quarantine"))
     assert not (tmp_path / "quarantine").exists()
     approve([GOOD], str(tmp_path))
-    (check,) = json.loads((tmp_path / CHECKS_FILE).read_text())
-    assert Check(**check | {"examples": ()}) == GOOD
+    assert read_checks(tmp_path / CHECKS_FILE) == [dataclasses.replace(GOOD, examples=[])]
 
 
 def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathlib.Path) -> None:
@@ -54,7 +54,7 @@ def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathl
     )
     kept = json.loads(evidence.read_text(encoding="utf-8"))
     assert (kept["gate"], kept["span"], kept["seen"]) == ("Gate", 3, 7)
-    assert [check["passed"] for check in kept["checks"]] == [True, False]
+    assert [check.passed for check in read_checks(evidence)] == [True, False]
 
 
 def test_a_refusal_fits_a_screen(tmp_path: pathlib.Path) -> None:
