@@ -65,6 +65,12 @@ def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> Non
         learned(counts, 30)
 
 
+def test_words_that_are_all_too_long_are_refused_with_what_to_do():
+    with pytest.raises(DataRefused, match="none of the 2 different words is short") as refused:
+        learn({"\u0e04" * 40: 3, "a" * 101: 2}, WordPieceConfig())
+    assert "put spaces between the words" in str(refused.value.remedy)
+
+
 def test_a_word_that_would_be_unknown_anyway_teaches_nothing() -> None:
     assert learned({"ab": 2, "x" * 101: 99, "y\0": 99}, 30) == ["a", "b", "##a", "##b", "ab"]
 
