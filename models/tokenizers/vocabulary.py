@@ -52,10 +52,11 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
         for word, count in sorted(word_counts.items())
         if 0 < len(word.encode()) <= config.max_word_bytes and not matches_nothing(word)
     }
-    if word_counts and not counts:
+    too_long = sum(len(word.encode()) > config.max_word_bytes for word in word_counts)
+    if too_long and not counts:
         raise DataRefused(
-            f"none of the {len(word_counts):,} different words is short enough to be learned from:"
-            f" at most {config.max_word_bytes} bytes",
+            f"all {too_long:,} different words are too long to learn from: more than"
+            f" {config.max_word_bytes} bytes",
             where="vocabulary trainer",
             remedy="put spaces between the words of a language that writes none, such as Thai, or"
             " choose a recipe whose tokens are bytes (gpt)",
