@@ -28,8 +28,8 @@ from models.objective import FeatureSpec
 _JUDGED_SPLIT = "train"  # in the held-out split a label may be missing by chance
 _NO_FIT = (
     "give a vocabulary of this text's language (vocabulary.file), or learn one (without"
-    " vocabulary.file, under another --name); put spaces between the words of a language that writes"
-    " none, such as Thai; or choose a recipe whose tokens are bytes (gpt)"
+    " vocabulary.file, under another --name); put spaces between the words of a language that"
+    " writes none, such as Thai; or choose a recipe whose tokens are bytes (gpt)"
 )
 _LOG = logging.getLogger("polyseme.example_gate")
 
