@@ -83,7 +83,8 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
     corpus: pathlib.Path, worse: str, second: str
 ) -> None:
     assert re.search(r"LastBlessedModel +done +\S+ +model \d+", second)
-    assert re.search(r"LastApprovedStatistics +done +\S+ +of span 1", second)
+    for resolver in ("LastApprovedStatistics", "LastApprovedExamples"):
+        assert re.search(rf"{resolver} +done +\S+ +of span 1", second)
     assert "taken from the base model" in worse  # and from the cache in `second`
     assert "warm start from" in second
     old, new = versions(corpus)
@@ -108,7 +109,8 @@ def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, sec
     before = versions(corpus)
     again = run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
     found = states(again)
-    assert {found.pop(name) for name in ("LastApprovedStatistics", "LastBlessedModel")} == {"done"}
+    resolvers = ("LastApprovedStatistics", "LastApprovedExamples", "LastBlessedModel")
+    assert {found.pop(name) for name in resolvers} == {"done"}
     assert set(found.values()) == {"cached"}
     assert versions(corpus) == before
     assert f"blessed and pushed as version {before[-1]}" in again
