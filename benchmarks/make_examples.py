@@ -22,7 +22,13 @@ with imports():  # as `python -m pipeline run` does
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from components import example_generation, ingestion
-    from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, VocabularyConfig
+    from components.config import (
+        CleaningConfig,
+        ExamplesConfig,
+        IngestionConfig,
+        ValidationConfig,
+        VocabularyConfig,
+    )
     from models.config import from_json
     from models.registry import FAMILIES
 
@@ -110,7 +116,9 @@ def steps(
     def clean() -> None:
         texts = read_evaluation_texts(settings, str(folder / "seen.npy"))
         with beam.Pipeline() as pipeline:
-            cleaning.clean(pipeline, str(documents), str(cleaned), settings, texts)
+            cleaning.clean(
+                pipeline, str(documents), str(cleaned), settings, ValidationConfig(), texts
+            )
 
     timed("cleaning", cleaned, clean)
     for family, model in families.items():

@@ -22,3 +22,20 @@ class DataApproval(artifact.Artifact):
         "span": artifact.Property(type=artifact.PropertyType.INT),
         "statistics_id": artifact.Property(type=artifact.PropertyType.INT),
     }
+
+
+class ExamplesApproval(artifact.Artifact):
+    """Written only when the gate let a span's examples pass: `checks.json`, what it checked.
+
+    How the tokenizer fits the text are properties, so that a later span is compared with them
+    whatever became of the files; `tokenizer` is a fingerprint of it.
+    """
+
+    TYPE_NAME = "PolysemeExamplesApproval"
+    PROPERTIES: ClassVar = {
+        "span": artifact.Property(type=artifact.PropertyType.INT),
+        "tokenizer": artifact.Property(type=artifact.PropertyType.STRING),
+        "unknown_share": artifact.Property(type=artifact.PropertyType.FLOAT),
+        "tokens_per_word": artifact.Property(type=artifact.PropertyType.FLOAT),
+        "tokens_per_byte": artifact.Property(type=artifact.PropertyType.FLOAT),
+    }

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
-from components.config import CleaningConfig
+from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
 from components.exchange import GroupThroughFiles
 from components.ingestion import SPLITS
 from components.near_duplicates import bands_of
 from components.record_files import RecordWriter
-from components.text_quality import Fault, fault_of
+from components.text_quality import QUARANTINED, Fault, fault_of, outside_bounds
 from components.whole_files import link_whole, write_whole
 from components.word_grams import hash_words, words_of
 
@@ -62,6 +62,7 @@ def clean(
     documents: str,
     folder: str,
     config: CleaningConfig,
+    bounds: ValidationConfig,
     evaluation: EvaluationTexts | None,
 ) -> None:
     """Adds to a Beam pipeline what drops documents.
@@ -72,6 +73,7 @@ def clean(
         folder: the artifact's folder; receives `Split-train/` and `Split-eval/`, `Dropped/` with a
             file `<split>-<shard>.jsonl` of every shard that lost something, and `cleaning.json`.
         config: what to drop.
+        bounds: what every document is to be like, `DOCUMENT_BOUNDS` of it; others are quarantined.
         evaluation: the texts that documents must not share runs of words with.
     """
     scratch = os.path.join(folder, SCRATCH)
@@ -82,7 +84,8 @@ def clean(
         pipeline
         | "Shards" >> beam.Create(list(enumerate(shards)))
         | "Spread" >> beam.Reshuffle()
-        | "Judge" >> beam.ParDo(_Judge(config, evaluation)).with_outputs(_SHARED, main="verdicts")
+        | "Judge"
+        >> beam.ParDo(_Judge(config, bounds, evaluation)).with_outputs(_SHARED, main="verdicts")
     )
     repeats = (
         judged[_SHARED]
@@ -103,8 +106,11 @@ def clean(
 class _Judge(beam.DoFn):
     """Yields (shard, verdict), and of the documents without one (what is shared, holder)."""
 
-    def __init__(self, config: CleaningConfig, evaluation: EvaluationTexts | None) -> None:
+    def __init__(
+        self, config: CleaningConfig, bounds: ValidationConfig, evaluation: EvaluationTexts | None
+    ) -> None:
         self._config = config
+        self._bounds = bounds
         self._evaluation = evaluation
 
     def process(self, element: Any) -> Iterator[Any]:
@@ -120,6 +126,9 @@ class _Judge(beam.DoFn):
 
     def _judge(self, document: Document) -> tuple[Fault | None, list[bytes]]:
         config, evaluation = self._config, self._evaluation
+        fault = outside_bounds(document, self._bounds)
+        if fault:
+            return fault, []
         similarity = config.near_duplicate_similarity
         # Only where words are asked for.
         words = words_of(document.text) if similarity or evaluation or config.quality else []
@@ -226,6 +235,7 @@ def _summarize(
             "documents": documents,
             "kept": documents - sum(dropped.values()),
             "dropped": dropped,
+            "quarantined": sum(dropped.get(reason, 0) for reason in QUARANTINED.values()),
             "characters": add("characters"),
         }
     examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)

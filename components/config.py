@@ -27,7 +27,7 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     eval_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """Share of documents, by a hash of the id, that are held out for evaluation."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
-    """The component fails if more than this share of the records is malformed."""
+    """DataGate refuses the span if more than this share of its records is malformed."""
     max_record_bytes: PositiveInt = 16_000_000
     """A longer record is quarantined."""
     shards: PositiveInt | None = None
@@ -39,25 +39,50 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
-    """Bounds of the curated schema; see components/data_validation.py."""
+    """What the text must be like; see docs/decisions/0031-what-the-data-gate-judges.md.
+
+    TextCleaner quarantines single documents by the fields that affect examples. By the others
+    DataGate judges a span's documents, and ExampleGate what the tokenizer makes of them. Drift is
+    measured from the last earlier span that was approved.
+    """
 
     min_documents: NonNegativeInt = 2
-    min_characters: NonNegativeInt = 1
+    """Fewest documents to train on, after cleaning."""
+    min_characters: Annotated[NonNegativeInt, Affects.EXAMPLES] = 1
     """Shortest document, in characters."""
-    max_non_letter_share: Share = 0.6
+    max_non_letter_share: Annotated[Share, Affects.EXAMPLES] = 0.6
     """Highest share of characters of one document that are neither letters nor white space."""
-    max_replacement_share: Share = 0.01
+    max_replacement_share: Annotated[Share, Affects.EXAMPLES] = 0.01
     """Highest share of U+FFFD in one document."""
-    languages: tuple[str, ...] = ("en", "zh", "zh-Hans", "zh-Hant")
+    languages: Annotated[tuple[str, ...], Affects.EXAMPLES] = ("en", "zh", "zh-Hans", "zh-Hant")
     """Codes that a document's `lang` may have, as they are written there."""
+    max_quarantine_share: Share = 0.05
+    """Highest share of a span's documents that are quarantined, outside of the bounds above."""
     max_duplicate_share: Share = 0.05
     """Highest share of documents that repeat another one's text."""
-    max_language_drift: Share = 0.5
-    """Largest L-infinity distance of the language distribution from the last approved span's."""
-    max_source_drift: Share = 1.0
-    """Likewise of the sources; 1 allows any, as sources come and go."""
-    max_length_drift: Share = 0.9
-    """Largest Jensen-Shannon divergence, 0 to 1, of the documents' lengths, likewise."""
+    max_language_drift: Share = 0.1
+    """Largest change of a language's share of the documents, beyond what chance explains; 1 allows
+    any."""
+    max_source_drift: Share = 0.6
+    """Likewise of a source's share; a span that is all of a new source has 1."""
+    max_length_drift: Share = 0.4
+    """Largest Kolmogorov-Smirnov distance of the documents' lengths, 0 to 1, likewise."""
+    max_unknown_share: Share = 0.1
+    """Highest share of the text, in bytes, that the tokenizer gives unknown tokens for."""
+    max_unknown_target_share: Share = 0.6
+    """Highest share of the words that the model reads but cannot predict: ELMo's, which reads
+    characters."""
+    max_unknown_drift: Share = 0.1
+    """Largest rise of either share; compared under the same tokenizer only."""
+    max_tokens_per_byte: PositiveFloat = 0.65
+    """Most tokens for a byte of text: a vocabulary that does not fit the text spells it in letters
+    or bytes."""
+    max_token_drift: NonNegativeFloat = 0.5
+    """Largest relative rise of the tokens per word, where 0.5 is half as many again; compared under
+    the same tokenizer only."""
+    min_label_share: Share = 0.05
+    """Lowest share of each class among the labels of the training examples, such as whether a
+    sentence follows: with less of one, a model is right without learning anything."""
 
 
 _QUALITY_BOUNDS = (
@@ -118,7 +143,7 @@ class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
     """Highest share of the words that the most frequent pair of words makes up; 0.9 and 0.8 of it
     for runs of three and of four words."""
     max_dropped_share: Annotated[Share, Affects.JUDGEMENT] = 0.5
-    """The component fails if more than this share of a span's documents is dropped."""
+    """DataGate refuses the span if more than this share of its documents is dropped."""
 
     def check(self) -> None:
         """Refuses bounds that no document is within, and what has no effect."""

@@ -1,24 +1,28 @@
-"""Is the text fit to train on? A curated schema, the statistics it needs, and a gate that raises.
+"""Is a span's text fit to train on? A schema, the statistics it needs, and a gate that raises.
 
 TFX's ExampleValidator compares StatisticsGen's statistics with the schema and records anomalies,
-but stops nothing. `DataGate` reads what it recorded, adds what a schema can't say (bounds over the
-whole span, drift from the last approved span) and raises. TensorFlow Data Validation's own SQL
-validations would do for the former, but are gone in its version 1.21.
+but stops nothing. `DataGate` reads what it recorded and what ingestion and cleaning counted, adds
+bounds over the whole span and drift from the last approved span, and raises. It judges spans only:
+single documents are quarantined before it, so that one odd document refuses nothing
+(docs/decisions/0031-what-the-data-gate-judges.md).
 """
 
-import dataclasses
+import itertools
 import json
 import logging
+import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
+from components import cleaning, ingestion
 from components.artifacts import DataApproval
 from components.config import ValidationConfig
 from components.corpus_statistics import (
@@ -26,16 +30,17 @@ from components.corpus_statistics import (
     corpus_statistics,
     feature_statistics,
 )
+from components.data_drift import drift_checks
+from components.gate_checks import Check, approve, refuse, share_check
 from components.span_label import span_label
+from components.text_quality import QUARANTINED
+from components.text_records import Malformed
 from models.config import from_json
-from models.errors import DataRefused
 
 SCHEMA_FILE = "schema.pbtxt"
-CHECKS_FILE = "checks.json"
-"""The gate's checks in its artifact's folder: JSON list of `Check`."""
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _COMPARED_SPLIT = "train"  # the held-out split is too small to compare distributions
-_EVERY_SPLIT = "all"
+_LISTED = 3
 
 _FEATURES = {
     "source": schema_pb2.BYTES,
@@ -46,47 +51,14 @@ _FEATURES = {
     "replacement_share": schema_pb2.FLOAT,
     "duplicate": schema_pb2.INT,
 }
-_DRIFT_FIELDS = {
-    "lang": "max_language_drift",
-    "source": "max_source_drift",
-    "characters": "max_length_drift",
-}
-_DISTANCES = {
-    anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY: "L-infinity distance",
-    anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: "Jensen-Shannon divergence",
-}
 
 _log = logging.getLogger("polyseme.data_validation")
 
 
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One bound, and what was found.
-
-    Attributes:
-        split: `train`, `eval`, or `all` for a bound over the whole span.
-        feature: name of the documents' feature, or `documents` for their number.
-        value: what was found, as a reader wants it.
-        bound: what is allowed.
-        passed: whether it is.
-        field: the field of ValidationConfig that sets the bound; empty if none does.
-    """
-
-    split: str
-    feature: str
-    value: str
-    bound: str
-    passed: bool
-    field: str = ""
-
-    def __str__(self) -> str:
-        setting = f" (validation.{self.field})" if self.field else ""
-        return f"split {self.split}, {self.feature}: {self.value}; bound: {self.bound}{setting}"
-
-
-def _bare_schema() -> schema_pb2.Schema:
-    """Names and types of the features that tell something about text, always one value each."""
+def text_schema() -> schema_pb2.Schema:
+    """The curated schema: every feature in every document, with its type, always one value."""
     schema = schema_pb2.Schema()
+    schema.dataset_constraints.min_examples_count = 1
     for name, kind in _FEATURES.items():
         feature = schema.feature.add(name=name, type=kind)
         feature.presence.min_fraction = 1.0
@@ -95,82 +67,87 @@ def _bare_schema() -> schema_pb2.Schema:
     return schema
 
 
-def text_schema(config: ValidationConfig) -> schema_pb2.Schema:
-    """The curated schema: every feature in every document, its domain, its allowed drift."""
-    schema = _bare_schema()
-    schema.dataset_constraints.min_examples_count = 1
-    features = {feature.name: feature for feature in schema.feature}
-    features["lang"].string_domain.value.extend(config.languages)
-    features["characters"].int_domain.min = config.min_characters
-    features["non_letter_share"].float_domain.max = config.max_non_letter_share
-    features["replacement_share"].float_domain.max = config.max_replacement_share
-    features["duplicate"].int_domain.min = 0
-    features["duplicate"].int_domain.max = 1
-    for name in ("lang", "source"):
-        features[name].drift_comparator.infinity_norm.threshold = getattr(
-            config, _DRIFT_FIELDS[name]
-        )
-    features[
-        "characters"
-    ].drift_comparator.jensen_shannon_divergence.threshold = config.max_length_drift
-    return schema
-
-
 def stats_options() -> tfdv.StatsOptions:
     """What StatisticsGen computes: numeric and categorical features, never texts and ids.
 
-    Texts are not even read. The bounds are not in here, so that moving one doesn't compute the
-    statistics anew.
+    Texts are not even read.
     """
+    schema = text_schema()
+    schema.ClearField("dataset_constraints")
     return tfdv.StatsOptions(
-        schema=_bare_schema(), experimental_filter_read_paths=True, num_top_values=50
+        schema=schema,
+        experimental_filter_read_paths=True,
+        num_top_values=50,
+        num_quantiles_histogram_buckets=100,  # lengths are compared by them
     )
 
 
 @component
-def TextSchema(schema: OutputArtifact[Schema], config: Parameter[str]) -> None:
+def TextSchema(schema: OutputArtifact[Schema]) -> None:
     """Writes the curated schema.
 
     Args:
         schema: the schema, as text.
-        config: JSON of a ValidationConfig.
     """
-    text = text_format.MessageToString(text_schema(from_json(ValidationConfig, config)))
+    text = text_format.MessageToString(text_schema())
     (pathlib.Path(schema.uri) / SCHEMA_FILE).write_text(text, encoding="utf-8")
 
 
 @component
 def DataGate(
+    documents: InputArtifact[Examples],
+    cleaned: InputArtifact[Examples],
     statistics: InputArtifact[ExampleStatistics],
     anomalies: InputArtifact[ExampleAnomalies],
     approval: OutputArtifact[DataApproval],
     config: Parameter[str],
+    max_malformed_share: Parameter[float],
+    max_dropped_share: Parameter[float],
+    quarantine_dir: Parameter[str],
     previous_statistics: InputArtifact[ExampleStatistics] = None,
 ) -> None:
     """Lets the span's documents pass, or raises.
 
     Args:
-        statistics: StatisticsGen's, of this span.
+        documents: TextExampleGen's, with its `ingestion.json` and `quarantine.jsonl`.
+        cleaned: TextCleaner's, with its `cleaning.json`.
+        statistics: StatisticsGen's, of the documents as they came.
         anomalies: ExampleValidator's, of these statistics.
         approval: written only if the gate opens: `checks.json`, the list of all checks.
         config: JSON of a ValidationConfig.
+        max_malformed_share: `ingestion.max_quarantine_share`.
+        max_dropped_share: `cleaning.max_dropped_share`.
+        quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
         previous_statistics: those of the last approved earlier span; absent in a first run.
 
     Raises:
         DataRefused: naming split, feature, value and bound of each check that failed.
     """
-    checks = check_text(
-        feature_statistics(statistics.uri),
-        corpus_statistics(statistics.uri),
-        _read_anomalies(anomalies.uri),
-        feature_statistics(previous_statistics.uri) if previous_statistics else {},
-        from_json(ValidationConfig, config),
+    bounds = from_json(ValidationConfig, config)
+    ingested = _load(documents.uri, ingestion.SUMMARY)
+    cleaned_summary = _load(cleaned.uri, cleaning.SUMMARY)
+    malformed = os.path.join(documents.uri, ingestion.QUARANTINE)
+    checks = [
+        _malformed_check(ingested, malformed, max_malformed_share),
+        *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
+        *check_text(
+            feature_statistics(statistics.uri),
+            corpus_statistics(statistics.uri),
+            _read_anomalies(anomalies.uri),
+            feature_statistics(previous_statistics.uri) if previous_statistics else {},
+            bounds,
+        ),
+    ]
+    refuse(
+        checks,
+        {"ingestion": ingested, "cleaning": cleaned_summary},
+        gate="DataGate",
+        span=statistics.span,
+        folder=quarantine_dir,
     )
-    refuse(checks, where=f"DataGate, span {span_label(statistics.span)}")
     approval.span = statistics.span
     approval.statistics_id = statistics.id
-    text = json.dumps([dataclasses.asdict(check) for check in checks], indent=1)
-    (pathlib.Path(approval.uri) / CHECKS_FILE).write_text(text, encoding="utf-8")
+    approve(checks, approval.uri)
     _log.info(
         "span %s: %d checks of the text passed%s",
         span_label(statistics.span),
@@ -181,25 +158,81 @@ def DataGate(
     )
 
 
-def refuse(checks: Sequence[Check], *, where: str) -> None:
-    """Raises if a check failed.
-
-    Raises:
-        DataRefused: listing every check that failed.
-    """
-    failed = [check for check in checks if not check.passed]
-    if not failed:
-        return
-    fields = sorted({f"validation.{check.field}" for check in failed if check.field})
-    raise DataRefused(
-        "\n".join(
-            [f"the text is not fit to train on: {len(failed)} of {len(checks)} checks failed"]
-            + [f"  {check}" for check in failed]
-        ),
-        where=where,
-        remedy="mend or remove the documents"
-        + (f", or move the bound on purpose: {', '.join(fields)}" if fields else ""),
+def _malformed_check(ingested: Mapping[str, Any], quarantine: str, bound: float) -> Check:
+    """Of the records, those that are no documents; empty ones are neither."""
+    bad = ingested["quarantined"] - ingested["empty"]
+    good = sum(split["documents"] for split in ingested["splits"].values())
+    with open(quarantine, encoding="utf-8") as lines:
+        found = (Malformed(**json.loads(line)) for line in lines)
+        first = [*itertools.islice((item for item in found if not item.empty), _LISTED)]
+    return share_check(
+        "malformed records",
+        bad,
+        bad + good,
+        bound,
+        field="ingestion.max_quarantine_share",
+        examples=[f"{item.file}:{item.line} {item.reason}" for item in first],
     )
+
+
+def _cleaning_checks(
+    summary: Mapping[str, Any], config: ValidationConfig, max_dropped_share: float
+) -> list[Check]:
+    """Of the documents, those that were quarantined and those that were dropped; what is left."""
+    splits = summary["splits"].values()
+    total = sum(split["documents"] for split in splits)
+    quarantined = sum(split["quarantined"] for split in splits)
+    dropped = sum(sum(split["dropped"].values()) for split in splits) - quarantined
+    train = summary["splits"][_COMPARED_SPLIT]["kept"]
+    reasons = {
+        reason: sum(split["dropped"].get(reason, 0) for split in splits)
+        for reason in summary["examples"]
+    }
+    odd = {reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)}
+    others = {reason: count for reason, count in reasons.items() if reason not in odd}
+    return [
+        share_check(
+            "quarantined documents" + _listed(odd),
+            quarantined,
+            total,
+            config.max_quarantine_share,
+            field="validation.max_quarantine_share",
+            examples=_examples(summary, odd),
+        ),
+        share_check(
+            "dropped documents" + _listed(others),
+            dropped,
+            total,
+            max_dropped_share,
+            field="cleaning.max_dropped_share",
+            examples=_examples(summary, others),
+        ),
+        Check(
+            split=_COMPARED_SPLIT,
+            feature="documents",
+            value=f"{train:,} after cleaning",
+            bound=f"at least {config.min_documents:,}",
+            passed=train >= config.min_documents,
+            field="validation.min_documents",
+            remedy="add documents",
+        ),
+    ]
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{count:,} {reason}' for reason, count in told)})" if told else ""
+
+
+def _examples(summary: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
+    """Documents, one of each reason in turn, the most frequent reason first."""
+    ordered = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    turns = itertools.zip_longest(*(summary["examples"][reason] for reason in ordered))
+    found = (item for turn in turns for item in turn if item is not None)
+    return [
+        f"{item['id']}: {item['reason']}, {item['detail']}"
+        for item in itertools.islice(found, _LISTED)
+    ]
 
 
 def check_text(
@@ -209,7 +242,7 @@ def check_text(
     previous: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
     config: ValidationConfig,
 ) -> list[Check]:
-    """Every check of one span's documents.
+    """The checks of a span's statistics.
 
     Args:
         statistics: of each split.
@@ -218,74 +251,29 @@ def check_text(
         previous: statistics of the span to compare with, by split; empty if there is none.
         config: the bounds.
     """
-    checks = [
-        check
-        for split in corpus.splits
-        for check in _document_checks(split, corpus, anomalies[split], config)
-    ]
-    train = corpus.splits[_COMPARED_SPLIT].documents
-    checks.append(
-        Check(
-            split=_COMPARED_SPLIT,
-            feature="documents",
-            value=str(train),
-            bound=f"at least {config.min_documents}",
-            passed=train >= config.min_documents,
-            field="min_documents",
-        )
-    )
+    checks = [check for split in corpus.splits for check in _schema_checks(split, anomalies[split])]
     repeated = corpus.duplicate_share
     checks.append(
         Check(
-            split=_EVERY_SPLIT,
+            split="all",
             feature="duplicate",
             value=f"{repeated:.2%} of the documents repeat another one's text",
             bound=f"at most {config.max_duplicate_share:.2%}",
             passed=repeated <= config.max_duplicate_share,
-            field="max_duplicate_share",
+            field="validation.max_duplicate_share",
         )
     )
     if previous:
-        checks.extend(_drift_checks(statistics[_COMPARED_SPLIT], previous[_COMPARED_SPLIT], config))
+        checks.extend(
+            drift_checks(
+                statistics[_COMPARED_SPLIT], previous[_COMPARED_SPLIT], _COMPARED_SPLIT, config
+            )
+        )
     return checks
 
 
-def _document_checks(
-    split: str,
-    corpus: CorpusStatistics,
-    anomalies: anomalies_pb2.Anomalies,
-    config: ValidationConfig,
-) -> list[Check]:
-    """ExampleValidator's verdicts, with value and bound beside them."""
-    found = corpus.splits[split]
-    languages = ", ".join(f"{name} {share:.1%}" for name, share in found.languages.items())
-    bounded = [
-        Check(
-            split,
-            "characters",
-            f"the shortest document has {found.min_characters:,}",
-            f"at least {config.min_characters:,}",
-            True,
-            "min_characters",
-        ),
-        Check(
-            split,
-            "non_letter_share",
-            f"up to {found.max_non_letter_share:.3f} of a document",
-            f"at most {config.max_non_letter_share}",
-            True,
-            "max_non_letter_share",
-        ),
-        Check(
-            split,
-            "replacement_share",
-            f"up to {found.max_replacement_share:.4f} of a document",
-            f"at most {config.max_replacement_share}",
-            True,
-            "max_replacement_share",
-        ),
-        Check(split, "lang", languages, f"one of {', '.join(config.languages)}", True, "languages"),
-    ]
+def _schema_checks(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Check]:
+    """ExampleValidator's verdicts."""
     verdicts = {
         name: "; ".join(reason.description.strip(". ") for reason in info.reason)
         for name, info in anomalies.anomaly_info.items()
@@ -293,39 +281,16 @@ def _document_checks(
     }
     if anomalies.HasField("dataset_anomaly_info"):
         verdicts["documents"] = anomalies.dataset_anomaly_info.description
-    checks = []
-    for check in bounded:
-        verdict = verdicts.pop(check.feature, None)
-        if verdict is not None:
-            check = dataclasses.replace(check, value=f"{check.value} ({verdict})", passed=False)
-        checks.append(check)
-    checks.extend(
+    if not verdicts:
+        return [Check(split, "schema", "every feature in every document", "the schema's", True)]
+    return [
         Check(split, feature, verdict, "the schema's", passed=False)
         for feature, verdict in sorted(verdicts.items())
-    )
-    return checks
-
-
-def _drift_checks(
-    current: statistics_pb2.DatasetFeatureStatisticsList,
-    previous: statistics_pb2.DatasetFeatureStatisticsList,
-    config: ValidationConfig,
-) -> list[Check]:
-    """Distances of this span's distributions from the previous one's, TFDV's drift comparators."""
-    compared = tfdv.validate_statistics(current, text_schema(config), previous_statistics=previous)
-    return [
-        Check(
-            split=_COMPARED_SPLIT,
-            feature=info.path.step[0],
-            value=f"{measured.value:.3f} from the last approved span's "
-            f"({_DISTANCES[measured.type]})",
-            bound=f"at most {measured.threshold:.3g}",
-            passed=measured.value <= measured.threshold,
-            field=_DRIFT_FIELDS[info.path.step[0]],
-        )
-        for info in compared.drift_skew_info
-        for measured in info.drift_measurements
     ]
+
+
+def _load(folder: str, name: str) -> Any:
+    return json.loads(pathlib.Path(folder, name).read_text(encoding="utf-8"))
 
 
 def _read_anomalies(uri: str) -> dict[str, anomalies_pb2.Anomalies]:

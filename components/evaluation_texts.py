@@ -50,6 +50,8 @@ def read_evaluation_texts(config: CleaningConfig, path: str) -> EvaluationTexts:
     texts = short = 0
     for file in (file for pattern in config.evaluation_texts for file in expand(pattern)):
         for record in (record for part in parts(file) for record in reader.read(part)):
+            if isinstance(record, Malformed) and record.empty:
+                continue  # nothing to look for
             if isinstance(record, Malformed):
                 raise DataRefused(
                     f"An evaluation text is malformed: {record.reason}.",

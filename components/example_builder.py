@@ -64,7 +64,8 @@ def ExampleBuilder(
             `baselines/` with what the baselines count in the examples to train on, `index/` with
             how many each of their files holds and how long each is, and
             `examples.json`: the family, its objective, and for each split its examples, its
-            share of padding, and what was dropped or cut by reason.
+            share of padding, what was dropped or cut by reason, what the tokens make of the text
+            (`components.tokenization.Coverage`), and how often each label occurs.
         family: a name of the registry.
         objective: the objective's settings that the examples depend on, as JSON.
         config: an `ExamplesConfig` as JSON.

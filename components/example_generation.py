@@ -143,14 +143,15 @@ class _MakeShard(beam.DoFn):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _make(self, shard: pathlib.Path, path: str, counted: str) -> dict[str, Any]:
-        from components.tokenization import tokenize_documents
+        from components.tokenization import Coverage, tokenize_documents
 
         objective, tokenizer = self._load()
         split = shard.parent.name.removeprefix("Split-")
         number = int(shard.name.split("-")[1])
         tally: collections.Counter[str] = collections.Counter()
         documents = read_documents(shard)
-        tokenized = tokenize_documents(documents, objective, tokenizer, tally)
+        coverage = Coverage()
+        tokenized = tokenize_documents(documents, objective, tokenizer, tally, coverage)
         key = (self._seed, self._span, SPLITS.index(split), number)
         spec = objective.feature_spec()
         if split == "eval":
@@ -158,7 +159,7 @@ class _MakeShard(beam.DoFn):
             made = _held_out(objective, tokenized, key, tally)
         else:
             made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
-        lengths, positions, tables = _write(path, made, objective, spec)
+        lengths, positions, tables, labels = _write(path, made, objective, spec)
         arrays = {"lengths": lengths} | baseline_counts.arrays_of(tables)
         return {
             "split": split,
@@ -168,6 +169,9 @@ class _MakeShard(beam.DoFn):
             "positions": positions,
             "real_positions": int(lengths.sum()),
             "tally": dict(tally),
+            "coverage": dict(coverage.counts),
+            "worst": coverage.worst,
+            "labels": labels,
             "arrays": write_arrays(counted, arrays),
         }
 
@@ -239,14 +243,19 @@ def _mixed(parts: Sequence[Examples], rng: np.random.Generator) -> Examples:
 
 def _write(
     path: str, made: Iterator[Examples], objective: Objective, spec: FeatureSpec
-) -> tuple[np.ndarray, int, dict[str, Counts]]:
+) -> tuple[np.ndarray, int, dict[str, Counts], dict[str, list[int]]]:
     """Writes examples.
 
     Returns:
-        The real positions of each example, int64 `[examples]`, all positions of all of them, and
-        what the baselines count in them.
+        The real positions of each example, int64 `[examples]`, all positions of all of them, what
+        the baselines count in them, and by feature that has labels the examples with each.
     """
     serializer = Serializer(spec)
+    labels = {
+        name: np.zeros(len(feature.labels.names), np.int64)
+        for name, feature in spec.items()
+        if feature.labels
+    }
     lengths, positions = [np.zeros(0, np.int64)], 0
     tables: collections.defaultdict[str, Counting] = collections.defaultdict(Counting)
     with RecordWriter(path) as writer:
@@ -255,10 +264,24 @@ def _write(
             mask = examples["padding_mask"]
             lengths.append(mask.sum(axis=1))
             positions += mask.size
+            for name, found in labels.items():
+                found += np.bincount(examples[name].ravel(), minlength=len(found))
             for table, keys in objective.count(examples).items():
                 tables[table].add(keys)
     counts = {table: counting.counts() for table, counting in tables.items()}
-    return np.concatenate(lengths), positions, counts
+    return (
+        np.concatenate(lengths),
+        positions,
+        counts,
+        {name: found.tolist() for name, found in labels.items()},
+    )
+
+
+def _added(files: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
+    total: collections.Counter[str] = collections.Counter()
+    for summary in files:
+        total.update(summary[name])
+    return dict(sorted(total.items()))
 
 
 def _summarize(
@@ -268,13 +291,13 @@ def _summarize(
 
     These are examples.json, SHA256SUMS, and of the examples to train on their counts and index.
     """
+    from components.tokenization import worst_of
+
     ordered = sorted(summaries, key=lambda summary: summary["file"])
     splits = {}
     for split in SPLITS:
         files = [summary for summary in ordered if summary["split"] == split]
-        tally: collections.Counter[str] = collections.Counter()
-        for summary in files:
-            tally.update(summary["tally"])
+        tally = _added(files, "tally")
         total = {
             name: sum(summary[name] for summary in files)
             for name in ("documents", "pieces", "examples", "positions", "real_positions")
@@ -283,7 +306,13 @@ def _summarize(
             "files": len(files),
             **total,
             "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
-            "tally": dict(sorted(tally.items())),
+            "tally": tally,
+            "coverage": _added(files, "coverage"),
+            "worst": worst_of([each for summary in files for each in summary["worst"]]),
+            "labels": {
+                name: [*map(sum, zip(*(summary["labels"][name] for summary in files), strict=True))]
+                for name in (files[0]["labels"] if files else ())
+            },
         }
     content = {"family": family, "objective": json.loads(objective), "splits": splits}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])

@@ -247,6 +247,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
     summary = {
         "splits": splits,
         "quarantined": len(malformed),
+        "empty": sum(item.empty for item in malformed),
         "quarantined_by_reason": collections.Counter(item.kind for item in malformed),
     }
     write_whole(os.path.join(folder, SUMMARY), [json.dumps(summary, indent=2, sort_keys=True)])

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from models.errors import DataRefused
@@ -20,6 +21,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".parquet")
 """What TextExampleGen reads."""
 
 _FORMATS = ".jsonl, .jsonl.gz, .txt (documents parted by blank lines) or .parquet"
+_NUMBERS = re.compile(r"(^|[-_.]+)\d+(?=[-_.]|$)|[-_.]*\d+$")
 _CHUNK = 1 << 20
 
 
@@ -27,6 +29,18 @@ def suffix_of(path: str | os.PathLike[str]) -> str | None:
     """Returns which of `SUFFIXES` a file's name ends with, or None."""
     name = os.fspath(path).lower()
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+
+
+def source_of(path: str | os.PathLike[str]) -> str:
+    """Returns the source of a file's documents that do not say theirs: its name, of words alone.
+
+    The numbers of a date, a span or a part are left out, so that the next span has the same
+    sources: "news-2020.jsonl" and "2021-05-01-news.jsonl" are both "news". Of a name of nothing but
+    numbers nothing is left, and the source is "text".
+    """
+    name = os.fsencode(os.path.basename(path)).decode(errors="replace")
+    name = name[: len(name) - len(suffix_of(path) or "")]
+    return _NUMBERS.sub("", name).strip("-_.") or "text"
 
 
 def expand(pattern: str) -> list[str]:
@@ -38,8 +52,8 @@ def expand(pattern: str) -> list[str]:
             among what they hold.
 
     Raises:
-        DataRefused: nothing there, nothing supported there, an empty file, a file that cannot be
-            read, or one whose first bytes are not its format's.
+        DataRefused: nothing there, nothing supported there, nothing but empty files, a file that
+            cannot be read, or one whose first bytes are not its format's.
     """
     if PLACEHOLDER in pattern:
         raise DataRefused(
@@ -96,10 +110,15 @@ def check_files(files: Sequence[str]) -> None:
     """Looks at each file so far as is cheap.
 
     Raises:
-        DataRefused: one is empty, cannot be read, or does not begin as its format does.
+        DataRefused: one cannot be read or does not begin as its format does, or all are empty.
     """
-    for file in files:
-        _check(file)
+    if not sum(map(_check, files)):
+        several = len(files) > 1
+        raise DataRefused(
+            "All the input files are empty." if several else "The input file is empty.",
+            where=os.path.commonpath(files),
+            remedy="Fill them." if several else "Fill it or remove it from the input.",
+        )
 
 
 def input_fingerprint(files: Sequence[str]) -> str:
@@ -136,8 +155,13 @@ def patterns_fingerprint(patterns: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
-def _check(file: str) -> None:
-    """Refuses a file that is empty, cannot be opened, or does not begin as its format does."""
+def _check(file: str) -> bool:
+    """Refuses a file that cannot be opened, or does not begin as its format does.
+
+    Returns:
+        Whether it holds any byte. A part without one is a whole part, of which writers in parallel
+        leave many.
+    """
     if not os.path.isfile(file):
         raise DataRefused(
             "The input is not a regular file.",
@@ -158,9 +182,7 @@ def _check(file: str) -> None:
             remedy="Check its permissions and the disk it is on.",
         ) from error
     if not start:
-        raise DataRefused(
-            "The input file is empty.", where=file, remedy="Fill it or remove it from the input."
-        )
+        return False
     suffix = suffix_of(file)
     if suffix == ".jsonl.gz" and not start.startswith(b"\x1f\x8b"):
         raise DataRefused(
@@ -174,3 +196,4 @@ def _check(file: str) -> None:
             where=file,
             remedy="Write it again: its first or last bytes are missing.",
         )
+    return True

@@ -13,6 +13,7 @@ import numpy as np
 
 from components.bootstrap import Interval
 from components.corpus_statistics import SplitStatistics
+from components.gate_checks import Check
 from components.trials import Search
 from components.word_senses import WordVectors
 from models.errors import ConfigError
@@ -94,6 +95,7 @@ class ReportInputs:
         corpus: statistics of the documents by split.
         quarantined: records put aside, by reason.
         dropped: documents that cleaning dropped.
+        checks: what the gates before training checked, each check with its gate.
         search: the trials of hyperparameters; None if none were tried.
         training: the training log, by step.
         computed_on: what training computed on, in words, and the step after which; more than one
@@ -124,6 +126,7 @@ class ReportInputs:
     corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
     quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
     dropped: Sequence[Dropped] = ()
+    checks: Sequence[tuple[str, Check]] = ()
     search: Search | None = None
     training: Sequence[TrainingPoint] = ()
     computed_on: Sequence[tuple[int, str]] = ()

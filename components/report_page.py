@@ -16,6 +16,19 @@ from components.search_space import short, shown
 from components.word_senses import LayerSimilarity
 from models.objective import Metric
 
+_CHECKS = """{% if inputs.checks %}
+<div class="scroll"><table>
+<caption>What the gates of text and examples checked</caption>
+<tr><th>Gate</th><th>Split</th><th>What</th><th>Found</th><th>Bound</th><th></th></tr>
+{% for gate, check in inputs.checks %}
+<tr><td>{{ gate }}</td><td>{{ check.split }}</td><td>{{ check.feature }}</td>
+<td>{{ check.value }}{% for example in check.examples %}{% if not check.passed %}<br>
+<span class="quiet">{{ example }}</span>{% endif %}{% endfor %}</td><td>{{ check.bound }}</td>
+<td>{{ "passed" if check.passed else "refused" }}</td></tr>
+{% endfor %}
+</table></div>
+{% endif %}
+"""
 _LISTED = 10  # most sources or languages in one table; the rest is summed
 
 
@@ -150,7 +163,7 @@ def render_comparison(
 
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(TEMPLATES),
+        loader=jinja2.DictLoader({**TEMPLATES, "checks": _CHECKS}),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -260,6 +260,7 @@ _REPORT = """\
 {% else %}
 <p>Cleaning dropped no document.</p>
 {% endif %}
+{% include "checks" %}
 
 <h2>Steps</h2>
 {% if inputs.steps %}

@@ -59,6 +59,25 @@ class LastApprovedStatistics(ResolverStrategy):
         return {"statistics": [last], "approval": [approvals[last.id]]}
 
 
+class LastApprovedExamples(ResolverStrategy):
+    """The approval of the last earlier span whose examples passed the gate, with their figures.
+
+    Input: `approval` (ExamplesApproval). Empty in a first run.
+    """
+
+    def __init__(self, span: int) -> None:
+        self._span = span
+
+    def resolve_artifacts(
+        self, store: MetadataStore, input_dict: dict[str, list[Artifact]]
+    ) -> dict[str, list[Artifact]]:
+        """The last approval, or an empty list."""
+        earlier = [each for each in input_dict["approval"] if each.span < self._span]
+        if not earlier:
+            return {"approval": []}
+        return {"approval": [max(earlier, key=lambda approval: (approval.span, approval.id))]}
+
+
 class LastBlessedModel(ResolverStrategy):
     """The model that a new one is compared with: of the pushed ones that with the newest text.
 

@@ -4,7 +4,9 @@ import itertools
 import json
 import logging
 import os
+import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -18,10 +20,12 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from components.cleaning import SCRATCH, SUMMARY, clean
-from components.config import CleaningConfig
+from components.config import CleaningConfig, ValidationConfig
 from components.evaluation_texts import read_evaluation_texts
 from components.ingestion import SPLITS
 from components.span_label import LABEL_PROPERTY, span_label
+from components.text_quality import QUARANTINED
+from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
 
@@ -34,28 +38,36 @@ def TextCleaner(
     documents: InputArtifact[standard_artifacts.Examples],
     cleaned: OutputArtifact[standard_artifacts.Examples],
     config: Parameter[str],
+    bounds: Parameter[str],
     evaluation: Parameter[str],
     span: Parameter[int],
     unkeyed: Parameter[str],
+    quarantine_dir: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Drops duplicates, near duplicates, evaluation texts, foreign and unfit documents.
+
+    It judges documents, never a span: how many may go is for DataGate to say, so that moving that
+    bound makes nothing again.
 
     Args:
         documents: what TextExampleGen wrote.
         cleaned: receives the same shards without what is dropped, `Dropped/` with all that was,
             and `cleaning.json`: for each split its documents and the dropped ones by reason.
-        config: a `CleaningConfig` as JSON.
+        config: a `CleaningConfig` as JSON; `max_dropped_share` is DataGate's to judge.
+        bounds: the fields of a `ValidationConfig` that affect examples, as JSON.
         evaluation: fingerprint of the evaluation texts, so that changed ones are no cache hit.
         span: the span's number.
         unkeyed: JSON of the settings that no key holds: the paths of the evaluation texts.
+        quarantine_dir: receives `span-<label>.documents.jsonl`: each document that is outside of
+            the bounds, with its reason and value, which outlives a refusal. No key holds it.
         beam_pipeline: given by TFX.
 
     Raises:
-        DataRefused: too much was dropped, or too few documents are left; an evaluation text cannot
-            be read.
+        DataRefused: a split has too few documents left; an evaluation text cannot be read.
     """
     settings = from_json(CleaningConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
+    limits = from_json(ValidationConfig, bounds)
     label = span_label(span, documents.get_string_custom_property(LABEL_PROPERTY))
     scratch = os.path.join(cleaned.uri, SCRATCH)
     os.makedirs(scratch, exist_ok=True)
@@ -70,16 +82,17 @@ def TextCleaner(
             f"; {seen.short:,} are shorter and are not looked for" if seen.short else "",
         )
     with beam_pipeline as pipeline:
-        clean(pipeline, documents.uri, cleaned.uri, settings, seen)
+        clean(pipeline, documents.uri, cleaned.uri, settings, limits, seen)
     shutil.rmtree(scratch)
     with open(os.path.join(cleaned.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)
-    _gate(summary, settings, where=documents.uri)
+    quarantine = _keep_quarantine(cleaned.uri, quarantine_dir, label)
+    _require_documents(summary, where=documents.uri, quarantine=quarantine)
     cleaned.split_names = json.dumps(SPLITS)
     cleaned.span = span
     for name in ("span", LABEL_PROPERTY, "payload_format", "file_format"):
         cleaned.set_string_custom_property(name, documents.get_string_custom_property(name))
-    dropped = _dropped(summary)
+    dropped = dropped_by_reason(summary)
     _LOG.info(
         "span %s: %s documents to train on, %s held out%s",
         label,
@@ -88,7 +101,7 @@ def TextCleaner(
     )
 
 
-def _dropped(summary: dict[str, Any]) -> dict[str, int]:
+def dropped_by_reason(summary: dict[str, Any]) -> dict[str, int]:
     """Documents dropped by reason, the most frequent first."""
     counts: dict[str, int] = {}
     for split in summary["splits"].values():
@@ -101,26 +114,40 @@ def _told(dropped: dict[str, int]) -> str:
     return ", ".join(f"{count:,} ({reason})" for reason, count in dropped.items())
 
 
-def _gate(summary: dict[str, Any], config: CleaningConfig, *, where: str) -> None:
-    dropped = _dropped(summary)
+def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
+    """Writes what is told of the quarantined documents to where the user finds it; gives the path.
+
+    What was dropped by the other rules is in the artifact's `Dropped/` alone.
+    """
+    os.makedirs(quarantine_dir, exist_ok=True)
+    path = os.path.join(quarantine_dir, f"span-{label}.documents.jsonl")
+    reasons = set(QUARANTINED.values())
+    write_whole(path, (line for line in _lines(folder) if json.loads(line)["reason"] in reasons))
+    return path
+
+
+def _lines(folder: str) -> Iterator[str]:
+    for file in sorted(pathlib.Path(folder, "Dropped").iterdir()):
+        with open(file, encoding="utf-8") as stream:
+            yield from stream
+
+
+def _require_documents(summary: dict[str, Any], *, where: str, quarantine: str) -> None:
+    """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
     train, held_out = (summary["splits"][split]["kept"] for split in SPLITS)
-    number, total = sum(dropped.values()), sum(dropped.values()) + train + held_out
+    if train >= 2 and held_out:
+        return
+    dropped = dropped_by_reason(summary)
     examples = itertools.chain.from_iterable(summary["examples"][reason] for reason in dropped)
     listing = "".join(
         f"\n  {item['id']}: {item['reason']}, {item['detail']}"
         for item in itertools.islice(examples, _LISTED)
     )
-    if number > config.max_dropped_share * total:
-        raise DataRefused(
-            f"{number:,} of {total:,} documents would be dropped: {_told(dropped)};"
-            f" cleaning.max_dropped_share is {config.max_dropped_share:.0%}.{listing}",
-            where=where,
-            remedy="Look at the documents, then loosen the rule, or raise max_dropped_share.",
-        )
-    if train < 2 or not held_out:
-        raise DataRefused(
-            f"Too few documents are left: {train} to train on and {held_out} held out; at least 2"
-            f" and 1 are needed. Dropped: {_told(dropped)}.{listing}",
-            where=where,
-            remedy="Add documents, or loosen the rules of cleaning.",
-        )
+    if any(split["quarantined"] for split in summary["splits"].values()):
+        listing += f"\n  quarantined documents are listed in {quarantine}"
+    raise DataRefused(
+        f"Too few documents are left: {train} to train on and {held_out} held out; at least 2"
+        f" and 1 are needed. Dropped: {_told(dropped)}.{listing}",
+        where=where,
+        remedy="Add documents, or loosen the rules of cleaning or the bounds of validation.",
+    )

@@ -45,7 +45,7 @@ def TextExampleGen(
         span: the span's number.
         fingerprint: `components.input_files.input_fingerprint` of the files, so that changed text
             is no cache hit.
-        config: an `IngestionConfig` as JSON.
+        config: the fields of an `IngestionConfig` that affect examples, as JSON.
         unkeyed: JSON of what no key holds: `files` (a list of paths: what is read and nothing
             else), `pattern` (the input as it was given, to be named in messages), `label` (the
             span's name for people: the number or the date in its files' names) and `quarantine` (a
@@ -53,8 +53,7 @@ def TextExampleGen(
         beam_pipeline: given by TFX.
 
     Raises:
-        DataRefused: a file cannot be read, too much of the text is malformed, or there are too few
-            documents.
+        DataRefused: a file cannot be read, or one of the splits has too few documents.
     """
     settings = from_json(IngestionConfig, config)
     given = json.loads(unkeyed)
@@ -69,7 +68,7 @@ def TextExampleGen(
     with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)
     where = f"span {label} of {pattern}" if PLACEHOLDER in pattern else pattern
-    _gate(summary, settings, where=where, quarantine=quarantine)
+    _require_documents(summary, settings, where=where, quarantine=quarantine)
     examples.split_names = json.dumps(SPLITS)
     examples.span = span
     examples.set_string_custom_property("span", str(span))
@@ -85,7 +84,8 @@ def TextExampleGen(
         splits["eval"]["documents"],
         f"{sum(split['characters'] for split in splits.values()):,}",
         summary["quarantined"],
-        f": see {quarantine}" if summary["quarantined"] else "",
+        (f", {summary['empty']} of them empty" if summary["empty"] else "")
+        + (f": see {quarantine}" if summary["quarantined"] else ""),
     )
 
 
@@ -98,28 +98,23 @@ def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
     return path
 
 
-def _gate(summary: dict[str, Any], config: IngestionConfig, *, where: str, quarantine: str) -> None:
+def _require_documents(
+    summary: dict[str, Any], config: IngestionConfig, *, where: str, quarantine: str
+) -> None:
+    """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
     train = summary["splits"]["train"]["documents"]
     held_out = summary["splits"]["eval"]["documents"]
-    bad, good = summary["quarantined"], train + held_out
-    share = bad / (bad + good)
+    bad = summary["quarantined"]
     with open(quarantine, encoding="utf-8") as stream:
         first = [json.loads(line) for line in itertools.islice(stream, _LISTED)]
     listing = "".join(f"\n  {item['file']}:{item['line']} {item['reason']}" for item in first)
     if bad > _LISTED:
         listing += f"\n  and {bad - _LISTED} more in {quarantine}"
-    if not good:
+    if not train + held_out:
         raise DataRefused(
             f"The input holds no document.{listing}",
             where=where,
             remedy="Give it records with text: JSON Lines with a field `text`, or plain text.",
-        )
-    if share > config.max_quarantine_share:
-        raise DataRefused(
-            f"{bad} of {bad + good} records are malformed: {share:.2%},"
-            f" and ingestion.max_quarantine_share is {config.max_quarantine_share:.2%}.{listing}",
-            where=where,
-            remedy="Repair the records, or raise ingestion.max_quarantine_share.",
         )
     if train < 2 or not held_out:
         raise DataRefused(

@@ -1,4 +1,4 @@
-"""Rules that tell a document unfit for training by itself: its language and its make-up.
+"""Rules that tell a document unfit for training by itself: its length, language and make-up.
 
 The rules and bounds of a text's make-up follow Rae et al., 2021, "Gopher", appendix A.1; shares of
 repeated words are counted in words rather than in characters.
@@ -6,15 +6,22 @@ repeated words are counted in words rather than in characters.
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from components.config import CleaningConfig
-from components.documents import Document
+from components.config import CleaningConfig, ValidationConfig
+from components.documents import Document, non_letters
 from components.word_grams import hash_grams
 
+QUARANTINED: Mapping[str, str] = {
+    "min_characters": "too short",
+    "max_non_letter_share": "non-letters",
+    "max_replacement_share": "replacement characters",
+    "languages": "language not allowed",
+}
+"""By each of `DOCUMENT_BOUNDS` the reason that a document outside of it is counted by."""
 _READ = 1_000  # characters of a text's beginning that its language is told from
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
@@ -42,6 +49,27 @@ def fault_of(
         config: which rules, and their bounds.
     """
     return next(_faults(document, words, hashes, config), None)
+
+
+def outside_bounds(document: Document, bounds: ValidationConfig) -> Fault | None:
+    """The first bound of `DOCUMENT_BOUNDS` that a document is outside of, None if of none.
+
+    Args:
+        document: the document.
+        bounds: what its text and its language may be like.
+    """
+    text = document.text
+    if len(text) < bounds.min_characters:
+        return Fault(QUARANTINED["min_characters"], f"{len(text):,} characters")
+    share = non_letters(text) / len(text)
+    if share > bounds.max_non_letter_share:
+        return Fault(QUARANTINED["max_non_letter_share"], f"{share:.1%} of its characters")
+    share = text.count("\ufffd") / len(text)
+    if share > bounds.max_replacement_share:
+        return Fault(QUARANTINED["max_replacement_share"], f"{share:.2%} of its characters")
+    if document.lang not in bounds.languages:
+        return Fault(QUARANTINED["languages"], document.lang)
+    return None
 
 
 def language_of(text: str) -> tuple[str, float]:

@@ -24,7 +24,7 @@ import pyarrow.parquet
 
 from components.documents import Document, text_hash
 from components.file_parts import FilePart
-from components.input_files import suffix_of
+from components.input_files import source_of, suffix_of
 
 _FIELDS = ("id", "text", "source", "lang", "timestamp")
 _SKIP_BYTES = 1 << 20
@@ -35,6 +35,7 @@ _ISO = re.compile(  # what Python 3.10 and 3.13 both read, fractions of a second
     r"(?P<date>\d{4}-\d\d-\d\d)"
     r"([T ](?P<time>\d\d:\d\d(:\d\d)?)(\.\d+)?(?P<zone>Z|[+-]\d\d:\d\d)?)?"
 )
+_EMPTY_TEXT, _EMPTY_FILE = "text is empty", "no record in the file"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -60,6 +61,11 @@ class Malformed(NamedTuple):
         """What reasons are counted by."""
         return self.reason.partition(": ")[0]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to read: no fault, as an encyclopedia's redirects are none."""
+        return self.reason in (_EMPTY_TEXT, _EMPTY_FILE)
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordReader:
@@ -77,19 +83,11 @@ class RecordReader:
         """Yields the records of a part of a file in order.
 
         Lines count from 1; in Parquet, rows do. A document of a .txt file has its first line's
-        number. A document without a source has the file's name without suffix and without a number
-        at the end ("news-2020.jsonl" and "news-2021.jsonl" are both "news").
+        number. A document without a source has the one that `input_files.source_of` gives.
         """
-        file, suffix = part.file, suffix_of(part.file)
-        name = os.fsencode(os.path.basename(file)).decode(errors="replace")
-        name = name[: -len(suffix or "")]
-        source = re.sub(r"[-_.]*\d+$", "", name) or name
-        if suffix == ".parquet":
-            rows = self._parquet(part)
-        elif suffix == ".txt":
-            rows = self._text(part)
-        else:
-            rows = self._json(part)
+        file, suffix, source = part.file, suffix_of(part.file), source_of(part.file)
+        read = {".parquet": self._parquet, ".txt": self._text}.get(suffix or "", self._json)
+        rows = read(part) if os.path.getsize(file) else iter(())
         empty = True
         for line, start, value in rows:
             empty = False
@@ -100,7 +98,7 @@ class RecordReader:
             else:
                 yield Record(file, line, document, derived)
         if empty and part.whole:
-            yield Malformed(file, 1, "no record in the file", "")
+            yield Malformed(file, 1, _EMPTY_FILE, "")
 
     def _document(self, fields: Mapping[str, Any], source: str) -> tuple[Document, bool]:
         text = fields.get("text")
@@ -110,7 +108,7 @@ class RecordReader:
             raise _Fault(f"text is not a string: {type(text).__name__}")
         text = unicodedata.normalize("NFC", _clean(text, "text"))
         if not text.strip():
-            raise _Fault("text is empty")
+            raise _Fault(_EMPTY_TEXT)
         identity = fields.get("id")
         if isinstance(identity, int) and not isinstance(identity, bool):
             identity = str(identity)

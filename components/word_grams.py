@@ -13,12 +13,24 @@ _LETTERS = rf"[^\W_{_UNSPACED}]+"
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c)[0] == "M")
 # Marks are part of a word, as the vowels of Hindi: `\w` knows letters and digits only.
 _WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[{_MARKS}]+(?:{_LETTERS})?)*")
+_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio, odd
 
 
 def words_of(text: str) -> list[str]:
     """A text's words, lower-cased, without punctuation; Chinese and Japanese by character."""
     return _WORD.findall(text.lower())
+
+
+def count_words(text: str) -> int:
+    """How many runs between white space a text has, Chinese and Japanese by character.
+
+    Punctuation is part of a run: this is for lengths of texts, several times as fast as `words_of`.
+    """
+    if text.isascii():
+        return len(text.split())
+    spaced, characters = _CHARACTER.subn(" ", text)
+    return characters + len(spaced.split())
 
 
 def hash_words(words: Sequence[str]) -> np.ndarray:

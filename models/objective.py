@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class Labels:
+    """The classes that a feature's values number from 0 on.
+
+    Attributes:
+        names: what each value means.
+        remedy: what to do about examples in which one of them hardly occurs, so that a model is
+            right without learning anything.
+    """
+
+    names: tuple[str, ...]
+    remedy: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Feature:
     """One feature of a training example, of fixed shape, so that batches are static.
 
@@ -33,6 +47,7 @@ class Feature:
         axis: the name of the first axis where its length is free for the model, so that one that
             was trained on short examples is evaluated on longer ones. "time" is `padding_mask`'s;
             it may be cut where only padding is cut off.
+        labels: the classes that it numbers, where it is what a model is to tell.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +55,7 @@ class Feature:
     description: str
     decode: Callable[[tf.Tensor], tf.Tensor] | None = dataclasses.field(default=None, compare=False)
     axis: Literal["time", "masks"] | None = None
+    labels: Labels | None = dataclasses.field(default=None, compare=False)
 
     @property
     def stored(self) -> Feature:

@@ -21,7 +21,7 @@ from components.properties import CONTENT
 
 UNKEYED = "unkeyed"
 """The parameter of a step, or the entry of a Trainer's custom configuration, that no key holds."""
-_OWN_PLACES = frozenset({UNKEYED, "push_destination"})
+_UNKEYED = frozenset({UNKEYED, "push_destination", "quarantine_dir"})
 _CUSTOM = "custom_config"
 _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 
@@ -80,9 +80,7 @@ def cache_key(
             if artifacts
         },
         "parameters": {
-            name: _keyed(name, value)
-            for name, value in parameters.items()
-            if name not in _OWN_PLACES
+            name: _keyed(name, value) for name, value in parameters.items() if name not in _UNKEYED
         },
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -30,6 +30,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "TextCleaner": ("components.text_cleaner", "components.cleaning"),
     "VocabularyTrainer": ("components.vocabulary_trainer",),
     "ExampleBuilder": ("components.example_builder", "components.example_generation"),
+    "ExampleGate": ("components.example_gate",),
     "Tuner": ("components.tuner",),
     "Trainer": ("components.trainer",),
     "Evaluator": ("components.evaluator",),

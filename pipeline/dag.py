@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from tfx import v1 as tfx
 from tfx.types.standard_artifacts import ExampleStatistics
 
-from components.artifacts import DataApproval
+from components.artifacts import DataApproval, ExamplesApproval
 from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
 from components.example_builder import ExampleBuilder
+from components.example_gate import ExampleGate
 from components.pusher import Pusher
-from components.resolvers import LastApprovedStatistics, LastBlessedModel, TrainingStart
+from components.resolvers import (
+    LastApprovedExamples,
+    LastApprovedStatistics,
+    LastBlessedModel,
+    TrainingStart,
+)
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
@@ -53,18 +59,19 @@ def create_pretraining_pipeline(
     """
     folder = config.folder
     span = provenance.span
+    quarantine = str(folder / "quarantine")
     family = FAMILIES[config.model.family]
 
     example_gen = TextExampleGen(
         span=span,
         fingerprint=provenance.corpus,
-        config=_json(config.ingestion, Affects.EXAMPLES, Affects.JUDGEMENT),
+        config=_json(config.ingestion, Affects.EXAMPLES),
         unkeyed=json.dumps(
             {
                 "files": list(files),
                 "pattern": provenance.pattern,
                 "label": provenance.label,
-                "quarantine": str(folder / "quarantine"),
+                "quarantine": quarantine,
             }
         ),
     )
@@ -72,7 +79,7 @@ def create_pretraining_pipeline(
 
     statistics_gen = tfx.components.StatisticsGen(examples=documents, stats_options=stats_options())
     statistics = statistics_gen.outputs["statistics"]
-    schema = TextSchema(config=_json(config.validation))
+    schema = TextSchema()
     validator = tfx.components.ExampleValidator(
         statistics=statistics, schema=schema.outputs["schema"]
     )
@@ -82,22 +89,27 @@ def create_pretraining_pipeline(
         statistics=tfx.dsl.Channel(type=ExampleStatistics),
         approval=tfx.dsl.Channel(type=DataApproval),
     ).with_id("LastApprovedStatistics")
-    gate = DataGate(
-        statistics=statistics,
-        anomalies=validator.outputs["anomalies"],
-        previous_statistics=last_statistics.outputs["statistics"],
-        config=_json(config.validation),
-    )
-
     cleaner = TextCleaner(
         documents=documents,
-        config=_json(config.cleaning, Affects.EXAMPLES, Affects.JUDGEMENT),
+        config=_json(config.cleaning, Affects.EXAMPLES),
+        bounds=_json(config.validation, Affects.EXAMPLES),
         evaluation=provenance.evaluation,
         span=span,
         unkeyed=_json(config.cleaning, Affects.NOTHING),
+        quarantine_dir=quarantine,
     )
-    cleaner.add_upstream_node(gate)
     cleaned = cleaner.outputs["cleaned"]
+    gate = DataGate(
+        documents=documents,
+        cleaned=cleaned,
+        statistics=statistics,
+        anomalies=validator.outputs["anomalies"],
+        previous_statistics=last_statistics.outputs["statistics"],
+        config=_json(config.validation, Affects.JUDGEMENT),
+        max_malformed_share=config.ingestion.max_quarantine_share,
+        max_dropped_share=config.cleaning.max_dropped_share,
+        quarantine_dir=quarantine,
+    )
 
     models = {
         "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
@@ -126,6 +138,7 @@ def create_pretraining_pipeline(
         file_fingerprint=provenance.vocabulary,
         unkeyed=_json(config.vocabulary, Affects.NOTHING),
     )
+    vocabulary_trainer.add_upstream_node(gate)
     vocabulary = vocabulary_trainer.outputs["vocabulary"]
 
     example_builder = ExampleBuilder(
@@ -139,7 +152,22 @@ def create_pretraining_pipeline(
             {"finished": str(folder / "finished_examples"), "code": code["ExampleBuilder"]}
         ),
     )
+    example_builder.add_upstream_node(gate)
     examples = example_builder.outputs["examples"]
+
+    last_examples = tfx.dsl.Resolver(
+        strategy_class=LastApprovedExamples,
+        config={"span": span},
+        approval=tfx.dsl.Channel(type=ExamplesApproval),
+    ).with_id("LastApprovedExamples")
+    example_gate = ExampleGate(
+        examples=examples,
+        previous=last_examples.outputs["approval"],
+        family=config.model.family,
+        objective=_json(config.model.objective, Affects.EXAMPLES),
+        config=_json(config.validation, Affects.JUDGEMENT),
+        quarantine_dir=quarantine,
+    )
 
     given = {
         "family": config.model.family,
@@ -170,6 +198,7 @@ def create_pretraining_pipeline(
                 "unkeyed": unkeyed | {"folder": str(folder / "trials")},
             },
         )
+        tuner.add_upstream_node(example_gate)
         tuners.append(tuner)
         learning["hyperparameters"] = tuner.outputs["best_hyperparameters"]
     trainer = Trainer(
@@ -177,6 +206,7 @@ def create_pretraining_pipeline(
         **learning,
         custom_config=given | {"unkeyed": unkeyed | {"folder": str(folder / "checkpoints")}},
     )
+    trainer.add_upstream_node(example_gate)
     model = trainer.outputs["model"]
 
     evaluator = tfx.components.Evaluator(
@@ -208,12 +238,14 @@ def create_pretraining_pipeline(
             schema,
             validator,
             last_statistics,
-            gate,
             cleaner,
+            gate,
             last_model,
             start,
             vocabulary_trainer,
             example_builder,
+            last_examples,
+            example_gate,
             *tuners,
             trainer,
             evaluator,

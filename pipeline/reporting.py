@@ -8,6 +8,7 @@ from typing import Any
 
 from components.corpus_statistics import SplitStatistics, corpus_statistics
 from components.evaluator import Evaluation, read_evaluation
+from components.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
 from components.report_inputs import (
     Dropped,
     Prediction,
@@ -95,6 +96,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
         dropped=_dropped(nodes),
+        checks=_checks(config, history.nodes(summary.run_id)),
         search=_search(nodes),
         training=_training(nodes),
         computed_on=_computed_on(nodes),
@@ -132,6 +134,23 @@ def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
 def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
     folder = _uri(nodes, "TextCleaner", "cleaned")
     return read_dropped(folder / "cleaning.json") if folder else []
+
+
+def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:
+    """What the gates checked; of one that refused, what it left outside of its artifact."""
+    found = []
+    for gate in ("DataGate", "ExampleGate"):
+        if gate not in nodes:
+            continue
+        if nodes[gate].succeeded:
+            folder = _uri(nodes, gate, "approval")
+            path = folder / CHECKS_FILE if folder else None
+        else:
+            span = nodes["TextExampleGen"].parameters["span"]
+            path = evidence_file(config.folder / "quarantine", gate, span)
+        if path and path.exists():
+            found += [(gate, check) for check in read_checks(path)]
+    return found
 
 
 def _search(nodes: Mapping[str, NodeRecord]) -> Search | None:

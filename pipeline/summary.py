@@ -21,12 +21,14 @@ COMPONENTS: Sequence[str] = (
     "TextSchema",
     "ExampleValidator",
     "LastApprovedStatistics",
-    "DataGate",
     "TextCleaner",
+    "DataGate",
     "LastBlessedModel",
     "TrainingStart",
     "VocabularyTrainer",
     "ExampleBuilder",
+    "LastApprovedExamples",
+    "ExampleGate",
     "Tuner",
     "Trainer",
     "Evaluator",
@@ -183,7 +185,10 @@ def _documents(node: NodeRecord) -> str:
     found = _load(node, "examples", "ingestion.json")
     train, held_out = found["splits"]["train"], found["splits"]["eval"]
     text = f"{train['documents']:,} + {held_out['documents']:,} documents"
-    return f"{text}, {found['quarantined']:,} quarantined" if found["quarantined"] else text
+    empty = found.get("empty", 0)
+    for count, told in ((found["quarantined"] - empty, "quarantined"), (empty, "empty")):
+        text += f", {count:,} {told}" if count else ""
+    return text
 
 
 def _checks(node: NodeRecord) -> str:
@@ -192,9 +197,12 @@ def _checks(node: NodeRecord) -> str:
 
 def _cleaned(node: NodeRecord) -> str:
     splits = _load(node, "cleaned", "cleaning.json")["splits"]
-    dropped = sum(sum(split["dropped"].values()) for split in splits.values())
-    kept = f"{splits['train']['kept']:,} + {splits['eval']['kept']:,} documents"
-    return f"{kept}, {dropped:,} dropped" if dropped else kept
+    quarantined = sum(split.get("quarantined", 0) for split in splits.values())
+    dropped = sum(sum(split["dropped"].values()) for split in splits.values()) - quarantined
+    text = f"{splits['train']['kept']:,} + {splits['eval']['kept']:,} documents"
+    for count, told in ((quarantined, "quarantined"), (dropped, "dropped")):
+        text += f", {count:,} {told}" if count else ""
+    return text
 
 
 def _vocabulary(node: NodeRecord) -> str:
@@ -208,6 +216,14 @@ def _examples(node: NodeRecord) -> str:
         f"{splits['train']['examples']:,} + {splits['eval']['examples']:,} examples, "
         f"{splits['train']['padding_share']:.0%} padding"
     )
+
+
+def _fit(node: NodeRecord) -> str:
+    artifact = node.output("approval")
+    if artifact is None:
+        return ""
+    fit = artifact.properties
+    return f"{fit['unknown_share']:.1%} unknown, {fit['tokens_per_word']:.2f} tokens a word"
 
 
 def _tuned(node: NodeRecord) -> str:
@@ -281,6 +297,7 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
 
 _READERS: Mapping[str, tuple[str, str]] = {
     "LastApprovedStatistics": ("DataGate", "previous_statistics"),
+    "LastApprovedExamples": ("ExampleGate", "previous"),
     "LastBlessedModel": ("Evaluator", "baseline_model"),
     "TrainingStart": ("VocabularyTrainer", "base_model"),
 }
@@ -291,6 +308,7 @@ _DESCRIBE: Mapping[str, Callable[[NodeRecord], str]] = {
     "TextCleaner": _cleaned,
     "VocabularyTrainer": _vocabulary,
     "ExampleBuilder": _examples,
+    "ExampleGate": _fit,
     "Tuner": _tuned,
     "Trainer": _training,
     "Evaluator": _evaluation,

@@ -14,11 +14,24 @@ from models.bert.masking import mask_words
 from models.bert.packing import Packed, pack
 from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
 from models.examples import length_buckets
-from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    Feature,
+    FeatureSpec,
+    Labels,
+    Position,
+    TokenizedDocument,
+)
 from models.tokenizers.wordpiece import CONTINUATION
 
 SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]
 _BLOCK = 4_096  # examples laid out at a time, which bounds the memory
+_NEXT_SENTENCE = Labels(
+    ("B follows A", "B does not follow A"),
+    "give documents of several sentences each (in .txt files a blank line ends a document), or"
+    " train without pairs: model.objective.second_segment=none",
+)
 
 
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
@@ -32,7 +45,9 @@ def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
         "mask_positions": of_masks("int64", "positions to predict, ascending, padded by 0"),
         "mask_ids": of_masks("int64", "the ids to predict there"),
         "mask_weights": of_masks("float32", "1 for a position to predict, 0 for padding"),
-        "next_sentence_label": Feature((1,), "int64", "0 if B follows A, else 1"),
+        "next_sentence_label": Feature(
+            (1,), "int64", "0 if B follows A, else 1", labels=_NEXT_SENTENCE
+        ),
         "source": Feature((1,), "string", "source of A's document"),
         "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),
     }

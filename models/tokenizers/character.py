@@ -90,6 +90,7 @@ class CharacterTokenizer(Tokenizer):
     """
 
     config_class = CharacterConfig
+    reads_unknown = True
 
     def __init__(self, vocabulary: Sequence[str], config: CharacterConfig) -> None:
         super().__init__()
@@ -175,6 +176,10 @@ class CharacterTokenizer(Tokenizer):
         place = np.minimum(place, len(index.hashes) - 1)
         same = (index.rows[place] == rows).all(axis=1)
         return np.where(same, index.ids[place], np.int32(self.special_ids["unknown"]))
+
+    def unknown(self, ids: np.ndarray) -> np.ndarray:
+        """Which rows `[tokens, 50]` are no word of the softmax, bool `[tokens]`."""
+        return np.asarray(self.word_ids(ids) == self.special_ids["unknown"])
 
     @functools.cached_property
     def _index(self) -> _Index:

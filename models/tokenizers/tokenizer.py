@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from models.config import from_json
@@ -40,10 +41,13 @@ class Tokenizer(tf.Module, abc.ABC):
 
     Attributes:
         config_class: the dataclass that configures it.
+        reads_unknown: whether a model reads a token that the vocabulary does not have all the same,
+            and only cannot predict it.
         config: one of these.
     """
 
     config_class: ClassVar[type]
+    reads_unknown: ClassVar[bool] = False
     config: Any
 
     @property
@@ -86,6 +90,16 @@ class Tokenizer(tf.Module, abc.ABC):
             int32 `[batch, (tokens)]`.
         """
         return self.tokenize(texts)
+
+    def unknown(self, ids: np.ndarray) -> np.ndarray:
+        """Which tokens the vocabulary does not have, bool `[tokens]`.
+
+        Args:
+            ids: integers `[tokens]`, as `tokenize` gives them.
+        """
+        if "unknown" not in self.special_ids:
+            return np.zeros(len(ids), np.bool_)
+        return np.asarray(ids == self.special_ids["unknown"])
 
     @classmethod
     @abc.abstractmethod

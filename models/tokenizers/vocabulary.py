@@ -44,7 +44,7 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
         config: `vocabulary_size` is the number of entries to learn; a small text gives fewer.
 
     Raises:
-        DataRefused: there is no word to learn from.
+        DataRefused: there is no word to learn from, or all are too long.
     """
     room = config.vocabulary_size - len(SPECIAL_TOKENS)
     counts = {
@@ -52,6 +52,15 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
         for word, count in sorted(word_counts.items())
         if 0 < len(word.encode()) <= config.max_word_bytes and not matches_nothing(word)
     }
+    too_long = sum(len(word.encode()) > config.max_word_bytes for word in word_counts)
+    if too_long and not counts:
+        raise DataRefused(
+            f"all {too_long:,} different words are too long to learn from: more than"
+            f" {config.max_word_bytes} bytes",
+            where="vocabulary trainer",
+            remedy="put spaces between the words of a language that writes none, such as Thai, or"
+            " choose a recipe whose tokens are bytes (gpt)",
+        )
     if not counts:
         raise DataRefused(
             "the vocabulary has no word to learn from",

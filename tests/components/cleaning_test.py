@@ -14,12 +14,16 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import exchange
 from components.cleaning import SCRATCH, clean
-from components.config import CleaningConfig
+from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, place_of, read_documents, serialize
 from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
 from components.record_files import RecordWriter
 
 SHARDS = {"train": 3, "eval": 2}
+ANY = ValidationConfig(
+    max_non_letter_share=1.0, max_replacement_share=1.0, languages=("en", "de", "fr", "zh")
+)
+"""Bounds that quarantine nothing of what is here."""
 STORY = (
     "The river rose that night and the men of the village went down to the bank with lamps."
     " They had to be quick, for the water was already over the lower field and the old bridge."
@@ -48,7 +52,11 @@ def write(folder: pathlib.Path, documents: list[Document]) -> None:
 
 
 def run(
-    source: pathlib.Path, target: pathlib.Path, config: CleaningConfig, *flags: str
+    source: pathlib.Path,
+    target: pathlib.Path,
+    config: CleaningConfig,
+    *flags: str,
+    bounds: ValidationConfig = ANY,
 ) -> dict[str, Any]:
     """Cleans; returns cleaning.json."""
     scratch = target / SCRATCH
@@ -58,7 +66,7 @@ def run(
         evaluation = read_evaluation_texts(config, str(scratch / "runs.npy"))
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        clean(pipeline, str(source), str(target), config, evaluation)
+        clean(pipeline, str(source), str(target), config, bounds, evaluation)
     shutil.rmtree(scratch)  # as the component does
     return json.loads((target / "cleaning.json").read_text())
 
@@ -89,6 +97,7 @@ def test_equal_texts_stay_once_the_held_out_ones_first(tmp_path: pathlib.Path) -
         "documents": 5,
         "kept": 2,
         "dropped": {"duplicate": 3},
+        "quarantined": 0,
         "characters": {"kept": 10, "duplicate": 12},
     }
     assert summary["splits"]["eval"]["kept"] == 1
@@ -99,6 +108,24 @@ def test_equal_texts_stay_once_the_held_out_ones_first(tmp_path: pathlib.Path) -
         "detail": "of eval-1",
         "start": "Two.",
     }
+
+
+def test_a_document_outside_of_the_bounds_is_quarantined_and_takes_no_twin_along(
+    tmp_path: pathlib.Path,
+) -> None:
+    texts = {"a": "One.", "b": "Oui.", "c": "Tw\ufffd."}
+    items = [document(*item) for item in texts.items()]
+    write(tmp_path / "in", [*items, document("B", "Oui.", "fr"), document("eval-1", "!!!")])
+    bounds = ValidationConfig(languages=("en",), max_replacement_share=0.1)
+    summary = run(tmp_path / "in", tmp_path / "out", CleaningConfig(), bounds=bounds)
+    assert kept(tmp_path / "out") == ["a", "b"]
+    assert dropped(tmp_path / "out") == {
+        "B": ("language not allowed", "fr"),
+        "c": ("replacement characters", "25.00% of its characters"),
+        "eval-1": ("non-letters", "100.0% of its characters"),
+    }
+    splits = summary["splits"]
+    assert [splits[split]["quarantined"] for split in ("train", "eval")] == [2, 1]
 
 
 def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:

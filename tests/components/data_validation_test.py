@@ -1,16 +1,14 @@
 """The gate over what TFX's StatisticsGen and ExampleValidator really write."""
 
-import dataclasses
 import json
 import pathlib
 import shutil
 
 import pytest
-import tensorflow as tf
 from google.protobuf import text_format
 from ml_metadata import MetadataStore
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
-from tfx.components import ExampleValidator, StatisticsGen
+from tfx.components import ExampleValidator
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.common.resolver import Resolver
@@ -21,89 +19,35 @@ from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
 from components.artifacts import DataApproval
-from components.config import ValidationConfig
 from components.corpus_statistics import STATISTICS_FILE, corpus_statistics
 from components.data_validation import (
-    CHECKS_FILE,
     SCHEMA_FILE,
-    Check,
     DataGate,
     TextSchema,
-    stats_options,
 )
+from components.gate_checks import CHECKS_FILE, Check
 from components.resolvers import LastApprovedStatistics
 from models.errors import DataRefused
-
-# Thirty train documents (24 en from a diary, 6 zh from letters; lengths 100 to 129), five held out.
-TRAIN = [("en", "diary", 100 + n) for n in range(24)] + [
-    ("zh", "letters", 124 + n) for n in range(6)
-]
-EVAL = [("en", "diary", length) for length in (50, 60, 70, 80, 90)]
-
-
-def _feature(value: str | int | float) -> tf.train.Feature:
-    if isinstance(value, str):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-    if isinstance(value, int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-
-
-def _example(lang: str, source: str, characters: int) -> bytes:
-    values = {
-        "id": f"{source}-{characters}",
-        "text": "x" * characters,
-        "source": source,
-        "lang": lang,
-        "timestamp": 0,
-        "characters": characters,
-        "non_letter_share": 0.25 if characters == 110 else 0.125,
-        "replacement_share": 0.0,
-        "duplicate": 1 if characters == 129 else 0,
-    }
-    features = tf.train.Features(feature={name: _feature(v) for name, v in values.items()})
-    return tf.train.Example(features=features).SerializeToString()
-
-
-def _artifact(kind, folder: pathlib.Path, identity: int = 0, **properties):
-    artifact = kind()
-    artifact.uri = str(folder)
-    artifact.id = identity
-    for name, value in properties.items():
-        setattr(artifact, name, value)
-    folder.mkdir(parents=True, exist_ok=True)
-    return artifact
+from tests.components.written_statistics import (
+    CLEANED,
+    INGESTED,
+    artifact_in,
+    validation,
+    write_counts,
+    write_statistics,
+)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> pathlib.Path:
     """The folder of statistics that StatisticsGen itself computed over the documents."""
-    folder = tmp_path_factory.mktemp("statistics")
-    examples = _artifact(Examples, folder / "examples", split_names='["train", "eval"]', span=7)
-    for split, documents in (("train", TRAIN), ("eval", EVAL)):
-        shard = folder / "examples" / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz"
-        shard.parent.mkdir()
-        with tf.io.TFRecordWriter(str(shard), "GZIP") as writer:
-            for document in documents:
-                writer.write(_example(*document))
-    statistics = _artifact(ExampleStatistics, folder / "out")
-    StatisticsGen.EXECUTOR_SPEC.executor_class().Do(
-        {"examples": [examples]},
-        {"statistics": [statistics]},
-        {"stats_options_json": stats_options().to_json(), "exclude_splits": "[]"},
-    )
-    assert statistics.span == 7, "the resolvers and the gate read the span off the statistics"
-    return folder / "out"
+    return write_statistics(tmp_path_factory.mktemp("statistics"))
 
 
-def _config(**bounds) -> str:
-    return json.dumps(dataclasses.asdict(ValidationConfig(**{"max_duplicate_share": 0.1} | bounds)))
-
-
-def _validate(statistics, config: str, folder: pathlib.Path) -> ExampleAnomalies:
-    schema = _artifact(Schema, folder / "schema")
-    TextSchema.test_call(schema=schema, config=config)
-    anomalies = _artifact(ExampleAnomalies, folder / "anomalies")
+def _validate(statistics, folder: pathlib.Path) -> ExampleAnomalies:
+    schema = artifact_in(Schema, folder / "schema")
+    TextSchema.test_call(schema=schema)
+    anomalies = artifact_in(ExampleAnomalies, folder / "anomalies")
     ExampleValidator.EXECUTOR_SPEC.executor_class().Do(
         {"statistics": [statistics], "schema": [schema]},
         {"anomalies": [anomalies]},
@@ -112,17 +56,32 @@ def _validate(statistics, config: str, folder: pathlib.Path) -> ExampleAnomalies
     return anomalies
 
 
-def _gate(written, folder, config, *, previous=None, span=7) -> tuple[list[Check], DataApproval]:
-    statistics = _artifact(
+def _gate(
+    written,
+    folder,
+    config,
+    *,
+    previous=None,
+    max_malformed_share=0.05,
+    max_dropped_share=0.5,
+    span=7,
+) -> tuple[list[Check], DataApproval]:
+    statistics = artifact_in(
         ExampleStatistics, written, 42, split_names='["train", "eval"]', span=span
     )
-    approval = _artifact(DataApproval, folder / "approval")
+    approval = artifact_in(DataApproval, folder / "approval")
+    documents, cleaned = write_counts(folder)
     DataGate.test_call(
+        documents=documents,
+        cleaned=cleaned,
         statistics=statistics,
-        anomalies=_validate(statistics, config, folder),
+        anomalies=_validate(statistics, folder),
         approval=approval,
         config=config,
-        previous_statistics=previous and _artifact(ExampleStatistics, previous, 41, span=6),
+        max_malformed_share=max_malformed_share,
+        max_dropped_share=max_dropped_share,
+        quarantine_dir=str(folder / "quarantine"),
+        previous_statistics=previous and artifact_in(ExampleStatistics, previous, 41, span=6),
     )
     checks = json.loads((folder / "approval" / CHECKS_FILE).read_text())
     return [Check(**check) for check in checks], approval
@@ -161,61 +120,85 @@ def test_texts_and_ids_are_not_in_the_statistics(written):
     }
 
 
-def test_the_schema_holds_the_configured_bounds(tmp_path):
-    schema = _artifact(Schema, tmp_path)
-    config = _config(languages=("zh",), min_characters=5, max_non_letter_share=0.5)
-    TextSchema.test_call(schema=schema, config=config)
+def test_the_schema_asks_for_every_feature_in_every_document(tmp_path):
+    schema = artifact_in(Schema, tmp_path)
+    TextSchema.test_call(schema=schema)
     written = text_format.Parse((tmp_path / SCHEMA_FILE).read_text(), schema_pb2.Schema())
-    features = {feature.name: feature for feature in written.feature}
-    assert list(features["lang"].string_domain.value) == ["zh"]
-    assert features["characters"].int_domain.min == 5
-    assert features["non_letter_share"].float_domain.max == 0.5
+    assert [feature.name for feature in written.feature][:3] == ["source", "lang", "timestamp"]
     assert all(feature.presence.min_fraction == 1 for feature in written.feature)
 
 
 def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path):
-    checks, approval = _gate(written, tmp_path, _config())
+    checks, approval = _gate(written, tmp_path, validation())
     assert (approval.span, approval.statistics_id) == (7, 42)
     assert all(check.passed for check in checks)
     assert [(check.split, check.feature) for check in checks] == [
-        (split, feature)
-        for split in ("train", "eval")
-        for feature in ("characters", "non_letter_share", "replacement_share", "lang")
-    ] + [("train", "documents"), ("all", "duplicate")]
+        ("all", "malformed records"),
+        ("all", "quarantined documents (1 too short)"),
+        ("all", "dropped documents (2 duplicate)"),
+        ("train", "documents"),
+        ("train", "schema"),
+        ("eval", "schema"),
+        ("all", "duplicate"),
+    ]
+    assert not (tmp_path / "quarantine").exists()
 
 
 @pytest.mark.parametrize(
-    ("bounds", "found", "bound"),
+    ("bounds", "setting", "found", "bound", "example"),
     [
-        ({"languages": ("en",)}, "split train, lang: en 80.0%, zh 20.0%", "one of en"),
         (
-            {"min_characters": 60},
-            "split eval, characters: the shortest document has 50",
-            "at least 60",
+            {"max_malformed_share": 0.02},
+            "ingestion.max_quarantine_share",
+            "split all, malformed records: 1 of 38, 2.63%",
+            "at most 2.00%",
+            "a.jsonl:7 not JSON: column 2",
         ),
         (
-            {"max_non_letter_share": 0.2},
-            "split train, non_letter_share: up to 0.250 of a document",
-            "at most 0.2",
+            {"max_quarantine_share": 0.02},
+            "validation.max_quarantine_share",
+            "split all, quarantined documents (1 too short): 1 of 37, 2.70%",
+            "at most 2.00%",
+            "s: too short, 2 characters",
         ),
-        ({"min_documents": 31}, "split train, documents: 30", "at least 31"),
+        (
+            {"max_dropped_share": 0.05},
+            "cleaning.max_dropped_share",
+            "split all, dropped documents (2 duplicate): 2 of 37, 5.41%",
+            "at most 5.00%",
+            "d: duplicate, of e",
+        ),
+        (
+            {"min_documents": 31},
+            "validation.min_documents",
+            "split train, documents: 28 after cleaning",
+            "at least 31",
+            None,
+        ),
         (
             {"max_duplicate_share": 0.02},
+            "validation.max_duplicate_share",
             "split all, duplicate: 2.86% of the documents repeat another one's text",
             "at most 2.00%",
+            None,
         ),
     ],
 )
-def test_a_broken_bound_is_named_with_split_feature_value_and_bound(
-    written, tmp_path, bounds, found, bound
+def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
+    written, tmp_path, bounds, setting, found, bound, example
 ):
+    others = {k: bounds.pop(k) for k in ("max_malformed_share", "max_dropped_share") if k in bounds}
     with pytest.raises(DataRefused) as refused:
-        _gate(written, tmp_path, _config(**bounds), span=739007)
-    summary, said = refused.value.what.split("\n")
-    setting = f"validation.{next(iter(bounds))}"
-    assert summary == "the text is not fit to train on: 1 of 10 checks failed"
-    assert said.startswith(f"  {found}")
-    assert said.endswith(f"; bound: {bound} ({setting})")
+        _gate(written, tmp_path, validation(**bounds), span=739007, **others)
+    summary, said, *examples, last = refused.value.what.split("\n")
+    assert summary == "the text is not fit to train on: 1 of 7 checks failed"
+    assert said == f"  {found}; bound: {bound} ({setting})"
+    assert examples == ([f"    {example}"] if example else [])
+    evidence = tmp_path / "quarantine" / "span-2024-05-01.DataGate.json"
+    assert last == f"  all checks and the numbers behind them are in {evidence}"
+    kept = json.loads(evidence.read_text())
+    assert [check["field"] for check in kept["checks"] if not check["passed"]] == [setting]
+    assert (kept["ingestion"], kept["cleaning"]) == (INGESTED, CLEANED)
     assert refused.value.where == "DataGate, span 2024-05-01"
     assert refused.value.remedy.endswith(setting)
     assert not list((tmp_path / "approval").iterdir())
@@ -232,22 +215,13 @@ def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Pat
     return folder
 
 
-def test_replacement_characters_are_refused(written, tmp_path):
-    def edit(_, feature):
-        if feature.path.step[0] == "replacement_share":
-            feature.num_stats.max = 0.5
-
-    with pytest.raises(DataRefused, match=r"replacement_share: up to 0\.5000 of a document"):
-        _gate(_rewritten(written, tmp_path / "edited", edit), tmp_path, _config())
-
-
 def test_a_feature_that_is_missing_altogether_is_refused(written, tmp_path):
     def edit(features, feature):
         if feature.path.step[0] == "timestamp":
             features.remove(feature)
 
     with pytest.raises(DataRefused, match="split train, timestamp: Column is completely missing"):
-        _gate(_rewritten(written, tmp_path / "edited", edit), tmp_path, _config())
+        _gate(_rewritten(written, tmp_path / "edited", edit), tmp_path, validation())
 
 
 def _swap_languages(_, feature):
@@ -257,21 +231,21 @@ def _swap_languages(_, feature):
         english.label, chinese.label = chinese.label, english.label
 
 
-def test_drift_from_the_previous_span_is_measured_and_bounded(written, tmp_path):
-    checks, _ = _gate(written, tmp_path / "same", _config(), previous=written)
-    drift = {check.feature: check for check in checks[10:]}
+def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_path):
+    checks, _ = _gate(written, tmp_path / "same", validation(), previous=written)
+    drift = {check.feature: check for check in checks[7:]}
     assert set(drift) == {"lang", "source", "characters"}
-    assert drift["lang"].value.startswith("0.000 from the last approved span's (L-infinity")
-
+    assert drift["lang"].value.startswith(
+        "language share 0.000 from the last approved span's ('en': 80.0% → 80.0%), 0.503 of it"
+        " may be chance with 30 and 30 documents"
+    )
     swapped = _rewritten(written, tmp_path / "previous", _swap_languages)
+    _gate(written, tmp_path / "few", validation(), previous=swapped)
     with pytest.raises(DataRefused) as refused:
-        _gate(written, tmp_path / "swapped", _config(), previous=swapped)
-    assert "1 of 13 checks failed" in refused.value.what
-    assert (
-        "split train, lang: 0.600 from the last approved span's (L-infinity distance); "
-        "bound: at most 0.5 (validation.max_language_drift)"
-    ) in refused.value.what
-    _gate(written, tmp_path / "moved", _config(max_language_drift=0.7), previous=swapped)
+        _gate(written, tmp_path / "swapped", validation(max_language_drift=0.09), previous=swapped)
+    assert "1 of 10 checks failed" in refused.value.what
+    assert "language share 0.600 from the last" in refused.value.what
+    assert "at most 0.09 beyond chance (validation.max_language_drift)" in refused.value.what
 
 
 @component
@@ -284,13 +258,24 @@ def GivenStatistics(
     statistics.split_names = '["train", "eval"]'
 
 
+@component
+def GivenCounts(
+    documents: OutputArtifact[Examples], cleaned: OutputArtifact[Examples], folder: Parameter[str]
+) -> None:
+    """Stands for ingestion and cleaning."""
+    for name, artifact in (("documents", documents), ("cleaned", cleaned)):
+        shutil.copytree(pathlib.Path(folder) / name, artifact.uri, dirs_exist_ok=True)
+
+
 @pytest.fixture
 def run(written, tmp_path):
     """Runs statistics to gate; gives the span compared with, None if none, and the gate's state."""
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+    write_counts(tmp_path / "counted")
 
     def run_once(span: int, **bounds) -> tuple[int | None, str]:
-        config = _config(**bounds)
+        config = validation(**bounds)
+        counted = GivenCounts(folder=str(tmp_path / "counted"))
         last = Resolver(
             strategy_class=LastApprovedStatistics,
             config={"span": span},
@@ -304,21 +289,26 @@ def run(written, tmp_path):
             ),
         ).with_id("LastApprovedStatistics")
         given = GivenStatistics(span=span, folder=str(written))
-        schema = TextSchema(config=config)
+        schema = TextSchema()
         validator = ExampleValidator(
             statistics=given.outputs["statistics"], schema=schema.outputs["schema"]
         )
         gate = DataGate(
+            documents=counted.outputs["documents"],
+            cleaned=counted.outputs["cleaned"],
             statistics=given.outputs["statistics"],
             anomalies=validator.outputs["anomalies"],
             previous_statistics=last.outputs["statistics"],
             config=config,
+            max_malformed_share=0.05,
+            max_dropped_share=0.5,
+            quarantine_dir=str(tmp_path / "quarantine"),
         )
         LocalDagRunner().run(
             Pipeline(
                 pipeline_name="validating",
                 pipeline_root=str(tmp_path / "artifacts"),
-                components=[last, given, schema, validator, gate],
+                components=[counted, last, given, schema, validator, gate],
                 enable_cache=True,
                 metadata_connection_config=connection,
             )

@@ -99,6 +99,16 @@ def test_the_baselines_are_counted_over_the_examples_to_train_on(made: dict[str,
     assert counts["next_sentence"].dense(2).tolist() == labels.tolist()
 
 
+def test_labels_and_what_the_tokens_make_of_the_text_are_counted(made: dict[str, Any]) -> None:
+    for split in ("train", "eval"):
+        summary = made["splits"][split]
+        labels = [int(e["next_sentence_label"][0]) for e in examples_in(made["examples"], split)]
+        assert summary["labels"] == {"next_sentence_label": [labels.count(0), labels.count(1)]}
+        assert summary["coverage"]["unknown_tokens"] == 0
+        assert summary["coverage"]["tokens"] > summary["coverage"]["words"] > 0
+        assert summary["worst"] == []
+
+
 def test_the_index_tells_each_examples_length(made: dict[str, Any]) -> None:
     folder = made["examples"] / "Split-train"
     index = read_index([str(path) for path in folder.iterdir()])

@@ -103,7 +103,7 @@ def test_every_record_is_written_or_quarantined(tmp_path: pathlib.Path) -> None:
         {"file": str(b), "line": 59, "reason": "not UTF-8: byte 0xff at 0", "start": "\ufffd"},
     ]
     summary = json.loads(files["ingestion.json"])
-    assert summary["quarantined"] == 3
+    assert (summary["quarantined"], summary["empty"]) == (3, 0)
     assert summary["quarantined_by_reason"] == {"duplicate id": 1, "not JSON": 1, "not UTF-8": 1}
     splits = summary["splits"].values()
     assert sum(split["documents"] for split in splits) == 61

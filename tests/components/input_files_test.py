@@ -15,6 +15,7 @@ from components.input_files import (
     files_below,
     input_fingerprint,
     patterns_fingerprint,
+    source_of,
     suffix_of,
 )
 from models.errors import DataRefused
@@ -82,14 +83,17 @@ def test_refuses_a_folder_without_supported_files(tmp_path: pathlib.Path) -> Non
     assert refusal(tmp_path / "a.csv").startswith("The input file's format is not supported.\n")
 
 
-def test_refuses_an_empty_file_even_among_others(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.txt").write_text("words")
+def test_refuses_empty_files_unless_others_hold_something(tmp_path: pathlib.Path) -> None:
     (tmp_path / "b.txt").touch()
-    assert refusal(tmp_path) == (
+    assert refusal(tmp_path / "b.txt") == (
         "The input file is empty.\n"
         f"  where: {tmp_path}/b.txt\n"
         "  to do: Fill it or remove it from the input."
     )
+    (tmp_path / "c.parquet").touch()
+    assert refusal(tmp_path).startswith("All the input files are empty.\n")
+    (tmp_path / "a.txt").write_text("words")
+    assert len(expand(str(tmp_path))) == 3
 
 
 def test_refuses_a_file_that_cannot_be_opened(
@@ -176,3 +180,21 @@ def test_the_fingerprint_of_several_patterns_is_of_their_bytes(tmp_path: pathlib
     assert patterns_fingerprint(()) == ""
     with pytest.raises(DataRefused):
         patterns_fingerprint((str(tmp_path / "none.txt"),))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("news-2020.jsonl", "news"),
+        ("wire-2024-05-01.JSONL.gz", "wire"),
+        ("2024-05-01-wire.txt", "wire"),
+        ("news-10-a.jsonl", "news-a"),
+        ("part00001.parquet", "part"),
+        ("gpt2-output.jsonl", "gpt2-output"),
+        ("2024-05-01.jsonl", "text"),
+    ],
+)
+def test_a_source_taken_from_a_files_name_is_the_same_in_the_next_span(
+    name: str, source: str
+) -> None:
+    assert source_of(f"corpus/{name}") == source

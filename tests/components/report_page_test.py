@@ -6,6 +6,7 @@ import pytest
 
 from components import report_page
 from components.bootstrap import Interval
+from components.gate_checks import Check
 from components.report_inputs import Dropped, ReportInputs, StepState, TrainingPoint, Version
 from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
@@ -235,3 +236,19 @@ def test_trials_stand_in_a_table_with_the_best_one_marked_and_why_others_failed(
 
 def test_without_trials_the_page_does_not_speak_of_tuning():
     assert "Tuning" not in _page("mine", "bert_tiny")
+
+
+def test_what_the_gates_checked_is_listed_with_examples_of_what_failed():
+    good = Check("train", "documents", "30", "at least 2", True, examples=("unseen",))
+    bad = Check(
+        "train", "unknown <tokens>", "91.0 %", "at most 10 %", False, examples=("d1: 图书",)
+    )
+    page = _page("demo", "r", checks=[("DataGate", good), ("ExampleGate", bad)])
+    rows = page.split("What the gates of text and examples checked")[1].split("<tr>")[2:4]
+    assert "<td>DataGate</td>" in rows[0]
+    assert "<td>passed</td>" in rows[0]
+    assert "unseen" not in rows[0]
+    assert "unknown &lt;tokens&gt;" in rows[1]
+    assert "<td>refused</td>" in rows[1]
+    assert "d1: 图书" in rows[1]
+    assert "What the gates" not in _page("demo", "r")

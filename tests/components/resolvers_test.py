@@ -16,9 +16,10 @@ from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing, PushedModel
 
 from components import resolvers
-from components.artifacts import DataApproval
+from components.artifacts import DataApproval, ExamplesApproval
 from components.resolvers import (
     PROVENANCE_FILE,
+    LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,
     TrainingStart,
@@ -208,6 +209,17 @@ def _statistics(span):
 )
 def test_statistics_are_those_of_the_last_earlier_span_that_was_approved(span, expected):
     assert _statistics(span) == expected
+
+
+@pytest.mark.parametrize(("span", "expected"), [(1, []), (2, [14]), (3, [14]), (4, [16])])
+def test_examples_are_compared_with_the_last_earlier_span_that_was_approved(span, expected):
+    approvals = [
+        _artifact(ExamplesApproval, identity, span=of_span)
+        for identity, of_span in {16: 3, 13: 1, 14: 1}.items()
+    ]
+    strategy = LastApprovedExamples(span=span)
+    resolved = strategy.resolve_artifacts(None, {"approval": approvals})
+    assert [approval.id for approval in resolved["approval"]] == expected
 
 
 def test_without_artifacts_nothing_is_resolved(tmp_path):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -21,7 +22,7 @@ TEXTS = {"a": "One.", "b": "Two.", "c": "One.", "d": "Three."}
 
 
 def clean(
-    folder: pathlib.Path, texts: dict[str, str], config: CleaningConfig
+    folder: pathlib.Path, texts: dict[str, str], config: CleaningConfig, **bounds: Any
 ) -> standard_artifacts.Examples:
     documents, cleaned = standard_artifacts.Examples(), standard_artifacts.Examples()
     documents.uri, cleaned.uri = str(folder / "documents"), str(folder / "cleaned")
@@ -38,9 +39,11 @@ def clean(
         documents=documents,
         cleaned=cleaned,
         config=json.dumps(dataclasses.asdict(config)),
+        bounds=json.dumps(bounds),
         evaluation="",
         unkeyed="{}",
         span=2,
+        quarantine_dir=str(folder / "quarantine"),
         beam_pipeline=beam.Pipeline(),
     )
     return cleaned
@@ -71,20 +74,47 @@ def test_fills_an_artifact_that_tfx_understands(
     ]
 
 
-def test_refuses_to_drop_most(tmp_path: pathlib.Path) -> None:
-    texts = {f"d{n}": "Same." for n in range(4)} | {"e": "Other.", "f": "More."}
+def test_judges_no_share_but_quarantines_odd_documents_with_their_values(
+    tmp_path: pathlib.Path,
+) -> None:
+    texts = {f"d{n}": "Same." for n in range(4)} | {"e": "Other.", "f": "???", "g": "Mo\ufffde."}
+    artifact = clean(tmp_path, texts, CleaningConfig(max_dropped_share=0.1))
+    summary = json.loads((pathlib.Path(artifact.uri) / "cleaning.json").read_text())
+    train = summary["splits"]["train"]
+    assert (train["documents"], train["kept"], train["quarantined"]) == (7, 2, 2)
+    assert train["dropped"] == {"duplicate": 3, "non-letters": 1, "replacement characters": 1}
+    kept = tmp_path / "quarantine" / "span-2.documents.jsonl"
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == [
+        {
+            "id": "f",
+            "source": "s",
+            "reason": "non-letters",
+            "detail": "100.0% of its characters",
+            "start": "???",
+        },
+        {
+            "id": "g",
+            "source": "s",
+            "reason": "replacement characters",
+            "detail": "20.00% of its characters",
+            "start": "Mo\ufffde.",
+        },
+    ]
+
+
+def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataRefused) as refused:
-        clean(tmp_path, texts, CleaningConfig(max_dropped_share=0.4))
+        clean(
+            tmp_path, {"a": "Same.", "b": "Same.", "c": "No."}, CleaningConfig(), min_characters=4
+        )
+    kept = tmp_path / "quarantine" / "span-2.documents.jsonl"
     assert str(refused.value) == (
-        "3 of 7 documents would be dropped: 3 (duplicate); cleaning.max_dropped_share is 40%.\n"
-        "  d1: duplicate, of d0\n"
-        "  d2: duplicate, of d0\n"
-        "  d3: duplicate, of d0\n"
+        "Too few documents are left: 1 to train on and 1 held out; at least 2 and 1 are needed."
+        " Dropped: 1 (duplicate), 1 (too short).\n"
+        "  b: duplicate, of a\n"
+        "  c: too short, 3 characters\n"
+        f"  quarantined documents are listed in {kept}\n"
         f"  where: {tmp_path}/documents\n"
-        "  to do: Look at the documents, then loosen the rule, or raise max_dropped_share."
+        "  to do: Add documents, or loosen the rules of cleaning or the bounds of validation."
     )
-
-
-def test_refuses_to_leave_too_few(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataRefused, match="1 to train on and 1 held out"):
-        clean(tmp_path, {"a": "Same.", "b": "Same."}, CleaningConfig())
+    assert json.loads(kept.read_text())["id"] == "c"

@@ -8,6 +8,8 @@ import logging
 import pathlib
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tfx.types import standard_artifacts
 
@@ -58,9 +60,7 @@ def test_fills_an_artifact_that_tfx_understands(
 ) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join([*GOOD, '{"id": "x"}']))
     with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
-        artifact = generate(
-            tmp_path, tmp_path / "a.jsonl", IngestionConfig(max_quarantine_share=0.05)
-        )
+        artifact = generate(tmp_path, tmp_path / "a.jsonl")
     assert artifact.split_names == '["train", "eval"]'
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "2"
@@ -83,20 +83,32 @@ def test_fills_an_artifact_that_tfx_understands(
     ]
 
 
-def test_refuses_too_many_malformed_records_and_keeps_them(tmp_path: pathlib.Path) -> None:
-    error = refusal(tmp_path, [*GOOD, "{", '{"id": "x"}', "[]", '{"text": ""}'])
-    path = tmp_path / "a.jsonl"
+def test_judges_no_share_but_counts_and_keeps_what_is_malformed_or_empty(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = ["{", '{"id": "x"}', "[]", '{"text": ""}', '{"text": " "}']
+    (tmp_path / "a.jsonl").write_text("\n".join([*GOOD, *bad]))
+    with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
+        artifact = generate(tmp_path, tmp_path / "a.jsonl")
+    summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
+    assert (summary["quarantined"], summary["empty"]) == (5, 2)
     kept = tmp_path / "quarantine" / "span-2.jsonl"
-    assert str(error) == (
-        "4 of 34 records are malformed: 11.76%, and ingestion.max_quarantine_share is 1.00%.\n"
-        f"  {path}:31 not JSON: Expecting property name enclosed in double quotes, column 2\n"
-        f"  {path}:32 no text\n"
-        f"  {path}:33 not a JSON object: list\n"
-        f"  and 1 more in {kept}\n"
-        f"  where: {path}\n"
-        "  to do: Repair the records, or raise ingestion.max_quarantine_share."
-    )
-    assert len(kept.read_text().splitlines()) == 4
+    assert [json.loads(line)["line"] for line in kept.read_text().splitlines()] == [*range(31, 36)]
+    assert caplog.messages[-1].endswith(f"5 quarantined, 2 of them empty: see {kept}")
+
+
+def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "part-0.jsonl").write_text("\n".join(GOOD))
+    for name in ("part-1.jsonl", "part-2.txt", "part-3.jsonl.gz", "part-4.parquet"):
+        (folder / name).touch()
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "part-5.parquet")
+    artifact = generate(tmp_path, folder)
+    summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
+    assert (summary["quarantined"], summary["empty"]) == (5, 5)
+    assert summary["quarantined_by_reason"] == {"no record in the file": 5}
+    assert sum(split["documents"] for split in summary["splits"].values()) == 30
 
 
 def test_refuses_a_corpus_of_one_document(tmp_path: pathlib.Path) -> None:

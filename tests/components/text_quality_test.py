@@ -4,9 +4,15 @@ import dataclasses
 
 import pytest
 
-from components.config import CleaningConfig
+from components.config import DOCUMENT_BOUNDS, CleaningConfig, ValidationConfig
 from components.documents import Document
-from components.text_quality import Fault, fault_of, language_of
+from components.text_quality import (
+    QUARANTINED,
+    Fault,
+    fault_of,
+    language_of,
+    outside_bounds,
+)
 from components.word_grams import hash_words, words_of
 
 GOOD = (
@@ -133,3 +139,30 @@ def test_a_language_that_is_not_certain_stays() -> None:
         "other language",
         f"{language}, not zh ({probability:.2f})",
     )
+
+
+BOUNDS = ValidationConfig(min_characters=4, languages=("en", "zh-Hans"))
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "expected"),
+    [
+        ("Four", "en", None),
+        ("No.", "en", ("too short", "3 characters")),
+        ("12345, 6789 yes", "en", ("non-letters", "66.7% of its characters")),
+        ("नमस्ते दुनिया", "en", None),
+        ("a \ufffd " * 9, "en", ("replacement characters", "25.00% of its characters")),
+        ("Quatre", "fr", ("language not allowed", "fr")),
+        ("四个字好", "zh-Hans", None),
+        ("四个字好", "zh", ("language not allowed", "zh")),
+    ],
+)
+def test_a_document_outside_of_the_bounds(
+    text: str, lang: str, expected: tuple[str, str] | None
+) -> None:
+    assert outside_bounds(Document("d", text, "s", lang, 0), BOUNDS) == expected
+
+
+def test_every_bound_on_a_document_has_its_reason() -> None:
+    assert set(QUARANTINED) == set(DOCUMENT_BOUNDS)
+    assert set(DOCUMENT_BOUNDS) < {field.name for field in dataclasses.fields(ValidationConfig)}

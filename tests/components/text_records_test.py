@@ -163,6 +163,19 @@ def test_a_gzip_with_a_flipped_bit_ends_in_a_fault(tmp_path: pathlib.Path) -> No
     assert [item.kind for item in found if isinstance(item, Malformed)] == ["damaged file"]
 
 
+def test_what_is_empty_is_no_fault(tmp_path: pathlib.Path) -> None:
+    lines = '{"text": ""}\n{"text": null}\n{"text": "one"}\n'
+    found = [item for item in read(tmp_path / "a.jsonl", lines) if isinstance(item, Malformed)]
+    assert [(item.reason, item.empty) for item in found] == [
+        ("text is empty", True),
+        ("no text", False),
+    ]
+    for name in ("b.jsonl", "b.txt", "b.jsonl.gz", "b.parquet"):
+        (item,) = read(tmp_path / name, "")
+        assert isinstance(item, Malformed)
+        assert (item.reason, item.empty) == ("no record in the file", True)
+
+
 def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
     assert faults(read(tmp_path / "a.jsonl", "\n \n")) == [(1, "no record in the file")]
     assert faults(read(tmp_path / "a.txt", "\n \n")) == [(1, "no record in the file")]

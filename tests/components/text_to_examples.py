@@ -20,7 +20,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import cleaning, ingestion
-from components.config import CleaningConfig, ExamplesConfig, IngestionConfig
+from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, ValidationConfig
 from components.example_generation import build
 from components.input_files import expand
 from models.bert.config import BertConfig, BertObjectiveConfig
@@ -63,7 +63,7 @@ def run(
         ingestion.ingest(steps, expand(str(source)), str(documents), INGESTION)
     shutil.rmtree(documents / ingestion.SCRATCH)
     with pipeline() as steps:
-        cleaning.clean(steps, str(documents), str(cleaned), clean, None)
+        cleaning.clean(steps, str(documents), str(cleaned), clean, ValidationConfig(), None)
     shutil.rmtree(cleaned / cleaning.SCRATCH)
     learn(examples / "tokenizer")
     with pipeline() as steps:

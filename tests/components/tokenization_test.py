@@ -10,10 +10,13 @@ import tensorflow as tf
 
 from components import tokenization
 from components.documents import Document
-from components.tokenization import GraphTokenizer, tokenize_documents
+from components.tokenization import Coverage, GraphTokenizer, tokenize_documents, worst_of
 from models.bert.objective import BertObjective
-from models.tokenizers.config import WordPieceConfig
+from models.tokenizers.byte_bpe_vocabulary import learn
+from models.tokenizers.character import CharacterTokenizer
+from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from models.tokenizers.sentences import split_sentences
+from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.wordpiece import WordPieceTokenizer
 from tests.testdata import little_bert
 
@@ -103,3 +106,59 @@ def test_words_are_cut_where_the_objective_cuts_them(monkeypatch: pytest.MonkeyP
         assert second.begins is None
         assert [ids.tolist() for ids in second.pieces] == [[10, 11]]
         assert tally == {"pieces_without_token": 1}
+
+
+def covered(tokenizer: Tokenizer, *texts: str) -> Coverage:
+    documents = [Document(f"d{n}", text, "s", "en", 0) for n, text in enumerate(texts)]
+    objective = BertObjective(little_bert.CONFIG.objective, little_bert.tokenizer())
+    coverage = Coverage()
+    graph = GraphTokenizer(tokenizer)
+    tokenize_documents(documents, objective, graph, collections.Counter(), coverage)
+    return coverage
+
+
+def test_unknown_tokens_are_weighed_by_the_bytes_they_stand_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = (
+        "The river rose. We sail.",
+        "\u0e04\u0e23\u0e39\u0e40 rose.",
+        "Our Zulu ship. \u8239 sail",
+    )
+    for pieces in (1, 100):
+        monkeypatch.setattr(tokenization, "_PIECES", pieces)
+        found = covered(little_bert.tokenizer(), *texts)
+        assert found.counts == {
+            "bytes": 20 + 17 + 19,
+            "words": 5 + 2 + 5,
+            "tokens": 7 + 3 + 6,
+            "unknown_tokens": 3,
+            "unknown_bytes": 12 + 4 + 3,
+        }
+        assert [(each["id"], each["unknown_share"]) for each in found.worst] == [
+            ("d1", round(12 / 17, 4)),
+            ("d2", round(7 / 19, 4)),
+        ]
+    assert found.worst[1]["start"] == texts[2]
+
+
+def test_where_unknown_words_are_read_their_number_counts() -> None:
+    tokenizer = CharacterTokenizer(["<S>", "</S>", "<UNK>", "the", "river", "."], CharacterConfig())
+    found = covered(tokenizer, "the river .", "the interminable river .")
+    assert (found.counts["tokens"], found.counts["unknown_tokens"]) == (7, 1)
+    assert found.counts["unknown_bytes"] == 0
+    assert [(each["id"], each["unknown_share"]) for each in found.worst] == [("d1", 0.25)]
+
+
+def test_to_bytes_nothing_is_unknown() -> None:
+    tokenizer = learn({"river": 3, "rose": 3}, ByteBpeConfig(vocabulary_size=260))
+    found = covered(tokenizer, "\u8239 \u0e04")
+    assert found.counts["tokens"] > 0
+    assert (found.counts["unknown_tokens"], found.worst) == (0, [])
+
+
+def test_the_worst_documents_are_the_same_in_any_order() -> None:
+    shares = {"a": 0.5, "b": 0.9, "c": 0.5, "d": 0.1}
+    items = [{"id": name, "unknown_share": share} for name, share in shares.items()]
+    assert [each["id"] for each in worst_of(items)] == ["b", "a", "c"]
+    assert worst_of(items[::-1]) == worst_of(items)

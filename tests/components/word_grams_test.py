@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.word_grams import hash_grams, hash_words, words_of
+from components.word_grams import count_words, hash_grams, hash_words, words_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_order_counts() -> None:
     first, second = (hash_grams(hash_words([*words]), 2) for words in ("ab", "ba"))
     assert first.dtype == np.uint64
     assert first.tolist() != second.tolist()
+
+
+def test_words_are_counted_by_white_space_and_chinese_by_character() -> None:
+    assert count_words("The river rose, twice.") == 4
+    assert count_words("Cafés  close\n") == 2
+    assert count_words("船长 sailed home。") == 4
+    assert count_words("") == 0

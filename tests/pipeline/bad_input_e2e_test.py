@@ -32,7 +32,7 @@ def error(printed: str) -> str:
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """150 good records, and after them one of each kind of bad one, on lines 151 to 156."""
+    """150 good records, one of each kind of bad one, on lines 151 to 156, and an odd document."""
     path = write_corpus(tmp_path_factory.mktemp("bad") / "mixed.jsonl", range(GOOD))
     with path.open("ab") as stream:
         stream.write(b'{"id": "latin", "text": "caf\xe9"}\n')
@@ -41,6 +41,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         stream.write(b'{"id": "long", "text": "' + b"a " * 25_000_000 + b'"}\n')
         stream.write(record(7).encode() + b"\n")
         stream.write(b"[1, 2]\n")
+        stream.write(b'{"id": "odd", "text": "#### 12345 ####"}\n')
     return path
 
 
@@ -54,34 +55,45 @@ REASONS = (
 )
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """One folder for the tests that build on each other's runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
 def test_too_many_bad_records_are_refused_with_their_places(
-    bad: pathlib.Path, tmp_path: pathlib.Path
+    bad: pathlib.Path, runs: pathlib.Path
 ) -> None:
-    message = error(finish(arguments(bad, tmp_path), code=3))
-    assert "6 of 156 records are malformed: 3.85%" in message
+    message = error(finish(arguments(bad, runs), code=3))
+    assert "malformed records: 6 of 157, 3.82%; bound: at most 1.00%" in message
     for line in (151, 152, 153):
         assert f"{bad}:{line} {REASONS[line - 151]}" in message
-    assert "and 3 more in " in message
-    assert "to do: Repair the records, or raise ingestion.max_quarantine_share." in message
-    kept = (tmp_path / "bert_tiny/quarantine/span-0.jsonl").read_text().splitlines()
-    assert len(kept) == 6
+    assert "move the bound on purpose: ingestion.max_quarantine_share" in message
+    folder = runs / "bert_tiny/quarantine"
+    assert len((folder / "span-0.jsonl").read_text().splitlines()) == 6
+    kept = json.loads((folder / "span-0.DataGate.json").read_text())
+    assert kept["ingestion"]["quarantined"] == 6
 
 
-def test_bad_records_are_put_aside_and_no_good_one_is_lost_and_a_vocabulary_needs_its_mask(
-    bad: pathlib.Path, tmp_path: pathlib.Path
+def test_bad_records_and_odd_documents_are_put_aside_and_a_bound_costs_only_its_gate(
+    bad: pathlib.Path, runs: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     vocabulary = tmp_path / "vocab.txt"
     letters = [*"abcdefghijklmnopqrstuvwxyz."]
     vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]))
-    command = arguments(
-        bad, tmp_path, ingestion__max_quarantine_share=0.1, vocabulary__file=vocabulary, **ONE_STEP
-    )
-    printed = finish(command, code=2)
+    settings = {
+        "ingestion__max_quarantine_share": 0.1,
+        "vocabulary__file": vocabulary,
+        **ONE_STEP,
+    }
+    printed = finish(arguments(bad, runs, **settings), code=2)
     assert "the vocabulary lacks [MASK]" in error(printed)
     assert f"where: {vocabulary} (31 lines)" in error(printed)
-    assert states(printed)["DataGate"] == "done"
-    assert states(printed)["VocabularyTrainer"] == "failed"
-    folder = tmp_path / "bert_tiny"
+    found = states(printed)
+    for step in ("TextExampleGen", "StatisticsGen", "TextCleaner"):
+        assert found[step] == "cached", step
+    assert (found["DataGate"], found["VocabularyTrainer"]) == ("done", "failed")
+    folder = runs / "bert_tiny"
     quarantine = [
         json.loads(line) for line in (folder / "quarantine/span-0.jsonl").read_text().splitlines()
     ]
@@ -90,14 +102,20 @@ def test_bad_records_are_put_aside_and_no_good_one_is_lost_and_a_vocabulary_need
     ]
     for item, reason in zip(quarantine, REASONS, strict=True):
         assert item["reason"].startswith(reason)
-    (summary,) = folder.glob("artifacts/TextExampleGen/examples/*/ingestion.json")
+    odd = json.loads((folder / "quarantine/span-0.documents.jsonl").read_text())
+    assert (odd["id"], odd["reason"]) == ("odd", "non-letters")
+    (summary,) = folder.glob("artifacts/TextCleaner/cleaned/*/cleaning.json")
     splits = json.loads(summary.read_text())["splits"]
-    assert splits["train"]["documents"] + splits["eval"]["documents"] == GOOD
+    assert splits["train"]["kept"] + splits["eval"]["kept"] == GOOD
 
+    # Letters alone: every word is unknown.
     vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]))
-    again = finish(command, code=4)
-    assert states(again)["TextExampleGen"] == "cached"
-    assert states(again)["VocabularyTrainer"] == "done"
+    printed = finish(arguments(bad, runs, **settings), code=3)
+    assert "unknown tokens: " in error(printed)
+    assert "give a vocabulary of this text's language" in error(printed)
+    assert states(printed)["Trainer"] == "not run"
+    again = finish(arguments(bad, runs, validation__max_unknown_share=1, **settings), code=4)
+    assert (states(again)["ExampleBuilder"], states(again)["ExampleGate"]) == ("cached", "done")
 
 
 def test_a_corpus_of_one_document_is_refused(tmp_path: pathlib.Path) -> None:

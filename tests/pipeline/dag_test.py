@@ -13,7 +13,13 @@ from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.utils import dependency_utils
 
-from components.config import BeamConfig, TuningConfig
+from components.config import (
+    BeamConfig,
+    CleaningConfig,
+    IngestionConfig,
+    TuningConfig,
+    ValidationConfig,
+)
 from models.errors import ConfigError
 from models.settings import Affects, Settings, effects
 from pipeline.cache_keys import cache_key
@@ -88,6 +94,32 @@ def test_nothing_is_learned_from_text_before_the_gate_let_it_pass() -> None:
         assert {"DataGate", "TextCleaner"} <= set(upstream(component))
 
 
+def test_nothing_is_trained_on_before_the_gate_of_examples_let_it_pass() -> None:
+    assert "ExampleGate" in upstream("Trainer")
+    (tuner,) = [node for node in graph(config=tuning()).components if node.id == "Tuner"]
+    assert "ExampleGate" in {node.id for node in tuner.upstream_nodes}
+
+
+def test_bounds_that_judge_a_span_are_given_to_the_gates_alone() -> None:
+    strict = dataclasses.replace(
+        RECIPES["bert_tiny"](),
+        name="mine",
+        runs="/runs",
+        ingestion=IngestionConfig(eval_share=0.2, shards=2, max_quarantine_share=0.5),
+        cleaning=CleaningConfig(duplicates=False, max_dropped_share=0.25),
+        validation=ValidationConfig(
+            max_quarantine_share=0.5, max_duplicate_share=1.0, max_length_drift=0.0
+        ),
+    )
+    given = [
+        {node.id: dict(node.exec_properties) for node in graph(config=config).components}
+        for config in (None, strict)
+    ]
+    gates = {"DataGate", "ExampleGate"}
+    for step in ("TextExampleGen", "TextSchema", "TextCleaner", "ExampleBuilder", *gates):
+        assert (given[0][step] == given[1][step]) == (step not in gates), step
+
+
 def test_nothing_is_pushed_before_both_gates() -> None:
     assert {"Evaluator", "ServingCheck"} <= upstream("Pusher")
     (pusher,) = [node for node in graph(docker=True).components if node.id == "Pusher"]
@@ -126,7 +158,7 @@ TRAINED = {"Tuner", "Trainer"}
         ("cleaning.quality=True", {"TextCleaner", *TRAINED}),
         ("vocabulary.min_count=3", {"VocabularyTrainer", *TRAINED}),
         ("model.tokenizer.lowercase=False", {"VocabularyTrainer", *TRAINED}),
-        ("model.objective.masked_share=0.1", {"ExampleBuilder", *TRAINED}),
+        ("model.objective.masked_share=0.1", {"ExampleBuilder", "ExampleGate", *TRAINED}),
         ("examples.seed=1", {"ExampleBuilder", *TRAINED}),
         ("model.backbone.dropout=0.2", TRAINED),
         ("training.seed=1", TRAINED),
@@ -138,7 +170,12 @@ TRAINED = {"Tuner", "Trainer"}
         ("devices.strategy=mirrored", set()),
         ("devices.rematerialize=True", set()),
         ("beam.workers=2", set()),
-        ("validation.min_documents=3", {"TextSchema", "DataGate"}),
+        ("validation.min_documents=3", {"DataGate", "ExampleGate"}),
+        ("validation.min_characters=3", {"TextCleaner", *TRAINED}),
+        ("ingestion.max_quarantine_share=0.5", {"DataGate"}),
+        ("cleaning.max_dropped_share=0.25", {"DataGate"}),
+        ("evaluation.confidence=0.9", {"Evaluator"}),
+        ("push_older=True", {"Pusher"}),
         ("model.objective.min_accuracy_over_unigram=0.5", {"Evaluator"}),
         ("model.objective.max_regression=0.5", {"Evaluator"}),
         ("vocabulary.file=/a/vocab.txt", set()),  # the fingerprint of its bytes is in the key

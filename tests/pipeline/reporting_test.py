@@ -8,10 +8,12 @@ import pathlib
 from typing import Any
 
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from components.gate_checks import Check, refuse
 from components.report_inputs import Dropped, TrainingPoint
 from components.trials import Search, Trial
-from models.errors import ConfigError
+from models.errors import ConfigError, DataRefused
 from models.platform import Platform
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
@@ -84,6 +86,24 @@ def record(recorder: Recorder) -> RunHistory:
     write(history, "Trainer", "model_run", "training.jsonl", [line])
     write(history, "Trainer", "model_run", "platform.jsonl", map(dataclasses.asdict, PLATFORMS))
     return history
+
+
+def test_checks_of_a_gate_that_opened_and_of_one_that_refused(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    record(recorder)
+    approval = recorder.artifact("PolysemeDataApproval")
+    recorder.execution("a", "DataGate", outputs={"approval": approval})
+    recorder.execution("a", "ExampleGate", mlmd.Execution.FAILED)
+    history = RunHistory(recorder.folder)
+    good = Check("train", "documents", "30", "at least 2", True, examples=[])
+    write(history, "DataGate", "approval", "checks.json", [[dataclasses.asdict(good)]])
+    bad = dataclasses.replace(good, passed=False)
+    quarantine = config.folder / "quarantine"
+    with pytest.raises(DataRefused):
+        refuse([bad], {}, gate="ExampleGate", span=3, folder=str(quarantine))
+    found = gather(config, history, summarize(history, "a")).checks
+    assert found == [("DataGate", good), ("ExampleGate", bad)]
 
 
 def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:

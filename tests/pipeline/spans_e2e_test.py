@@ -14,7 +14,12 @@ from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
 pytestmark = pytest.mark.e2e
 
-RESOLVERS = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
+RESOLVERS = (
+    "LastApprovedStatistics",
+    "LastApprovedExamples",
+    "LastBlessedModel",
+    "TrainingStart",
+)
 LEARNS = {"training__steps": 400, "model__objective__min_accuracy_over_unigram": 1.05}
 
 
@@ -88,7 +93,8 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
 ) -> None:
     assert re.search(r"LastBlessedModel +done +\S+ +model \d+, of span 1", second)
     assert re.search(r"TrainingStart +done +\S+ +model \d+, of span 1", second)
-    assert re.search(r"LastApprovedStatistics +done +\S+ +of span 1", second)
+    for resolver in ("LastApprovedStatistics", "LastApprovedExamples"):
+        assert re.search(rf"{resolver} +done +\S+ +of span 1", second)
     assert "taken from the base model" in worse  # and from the cache in `second`
     assert "warm start from" in second
     old, new = versions(corpus)
@@ -134,9 +140,8 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
     stricter = {"model__objective__max_regression": 0.5, "validation__min_documents": 3}
     found = states(run(moved, 0, "--span", "2", **LEARNS, **stricter))
     assert {name for name, state in found.items() if state == "done"} - set(RESOLVERS) == {
-        "TextSchema",
-        "ExampleValidator",
         "DataGate",
+        "ExampleGate",
         "Evaluator",
     }
     assert versions(moved) == versions(corpus)

@@ -127,6 +127,37 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     assert figures["ExampleBuilder"] == "5,000 + 7 examples, 12% padding"
 
 
+def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
+    documents, cleaned = recorder.artifact("Examples"), recorder.artifact("Examples")
+    approval = recorder.artifact(
+        "PolysemeExamplesApproval", unknown_share=0.0125, tokens_per_word=1.4375
+    )
+    recorder.execution("a", "TextExampleGen", outputs={"examples": documents})
+    recorder.execution("a", "TextCleaner", outputs={"cleaned": cleaned})
+    recorder.execution("a", "ExampleGate", outputs={"approval": approval})
+    history = RunHistory(recorder.folder)
+    nodes = history.nodes("a")
+    write(
+        nodes["TextExampleGen"].output("examples").uri,  # type: ignore[union-attr]
+        "ingestion.json",
+        {
+            "splits": {"train": {"documents": 70}, "eval": {"documents": 9}},
+            "quarantined": 11,
+            "empty": 10,
+        },
+    )
+    train = {"kept": 60, "dropped": {"duplicate": 8, "too short": 2}, "quarantined": 2}
+    write(
+        nodes["TextCleaner"].output("cleaned").uri,  # type: ignore[union-attr]
+        "cleaning.json",
+        {"splits": {"train": train, "eval": {"kept": 9, "dropped": {}, "quarantined": 0}}},
+    )
+    figures = {step.component: step.figures for step in summarize(history, "a").steps}
+    assert figures["TextExampleGen"] == "70 + 9 documents, 1 quarantined, 10 empty"
+    assert figures["TextCleaner"] == "60 + 9 documents, 2 quarantined, 8 dropped"
+    assert figures["ExampleGate"] == "1.2% unknown, 1.44 tokens a word"
+
+
 def test_key_figures_of_tuning(recorder: Recorder) -> None:
     for run in ("good", "bad", "old"):
         results = recorder.artifact("TunerResults")

@@ -72,5 +72,7 @@ def _set(properties: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, int):
             properties[name].int_value = value
+        elif isinstance(value, float):
+            properties[name].double_value = value
         else:
             properties[name].string_value = value

@@ -191,6 +191,7 @@ def test_rows_have_the_ids_of_their_words(tokenizer: CharacterTokenizer) -> None
     found = tokenizer.word_ids(ids.flat_values.numpy())
     assert found.dtype == np.int32
     assert found.tolist() == [4, 6, 2, 8, 2, 2, 2, 2, 2, 2, 2, 3, 5, 7]
+    assert tokenizer.unknown(ids.flat_values.numpy()).tolist() == [id == 2 for id in found]
     markers = np.stack([SENTENCE_START, SENTENCE_END, np.zeros(50, np.int64)])
     assert tokenizer.word_ids(markers).tolist() == [0, 1, 2]
     assert tokenizer.word_ids(rows(tokenizer, "<S>", "</S>", "<UNK>")).tolist() == [2, 2, 2]

@@ -59,10 +59,17 @@ def test_where_not_all_characters_fit_the_frequent_ones_come_first(
     assert learned(COUNTS, size) == entries
 
 
-@pytest.mark.parametrize("counts", [{}, {"": 3}, {"a" * 101: 3}, {"é" * 51: 3}, {"a\0": 3}])
+@pytest.mark.parametrize("counts", [{}, {"": 3}, {"a\0": 3}])
 def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> None:
     with pytest.raises(DataRefused, match="no word to learn from"):
         learned(counts, 30)
+
+
+@pytest.mark.parametrize("counts", [{"a" * 101: 3}, {"é" * 51: 3}])
+def test_words_that_are_all_too_long_are_refused_with_what_to_do(counts: dict[str, int]) -> None:
+    with pytest.raises(DataRefused, match="all 1 different words are too long") as refused:
+        learned(counts, 30)
+    assert "put spaces between the words" in str(refused.value.remedy)
 
 
 def test_a_word_that_would_be_unknown_anyway_teaches_nothing() -> None:

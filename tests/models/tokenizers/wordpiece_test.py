@@ -69,6 +69,8 @@ def test_words_are_taken_apart_longest_entry_first(uncased):
 
 def test_a_word_that_cannot_be_taken_apart_is_unknown_as_a_whole(uncased):
     assert tokens(uncased, "bankx the") == ["[UNK]", "the"]
+    ids = uncased.tokenize(tf.constant(["bankx the"])).flat_values.numpy()
+    assert uncased.unknown(ids).tolist() == [True, False]
 
 
 def test_chinese_is_taken_by_character(uncased):
