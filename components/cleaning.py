@@ -73,7 +73,7 @@ def clean(
         folder: the artifact's folder; receives `Split-train/` and `Split-eval/`, `Dropped/` with a
             file `<split>-<shard>.jsonl` of every shard that lost something, and `cleaning.json`.
         config: what to drop.
-        bounds: what every document is to be like, `DOCUMENT_BOUNDS` of it; others are quarantined.
+        bounds: what every document is to be like; others are quarantined.
         evaluation: the texts that documents must not share runs of words with.
     """
     scratch = os.path.join(folder, SCRATCH)

@@ -21,7 +21,8 @@ QUARANTINED: Mapping[str, str] = {
     "max_replacement_share": "replacement characters",
     "languages": "language not allowed",
 }
-"""By each of `DOCUMENT_BOUNDS` the reason that a document outside of it is counted by."""
+"""By each field of `ValidationConfig` that affects examples the reason by which a document outside
+of it is counted."""
 _READ = 1_000  # characters of a text's beginning that its language is told from
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
@@ -52,7 +53,7 @@ def fault_of(
 
 
 def outside_bounds(document: Document, bounds: ValidationConfig) -> Fault | None:
-    """The first bound of `DOCUMENT_BOUNDS` that a document is outside of, None if of none.
+    """The first bound that a document is outside of, None if of none.
 
     Args:
         document: the document.

@@ -58,6 +58,7 @@ DECISIVE: Mapping[str, str] = {
     "numpy": "numpy",
     "py3langid": "py3langid",
     "pyarrow": "pyarrow",
+    "scipy": "scipy",
     "tensorflow": "tensorflow",
     "tensorflow_data_validation": "tensorflow-data-validation",
     "tensorflow_model_analysis": "tensorflow-model-analysis",

@@ -17,7 +17,7 @@ from components.example_gate import ExampleGate, Fit, check_examples, tokenizer_
 from models.bert.objective import BertObjective
 from models.errors import DataRefused
 from models.objective import Feature, Labels
-from tests.components.built_examples import MODEL, make, write_documents
+from tests.components.built_examples import OBJECTIVE, make, write_documents
 from tests.testdata import little_bert
 
 CHINESE = "图书管理员没有任何人帮忙。"
@@ -36,7 +36,7 @@ def judge(
         examples=examples,
         approval=approval,
         family="bert",
-        model=MODEL,
+        objective=OBJECTIVE,
         config=json.dumps(dataclasses.asdict(ValidationConfig(**bounds))),
         quarantine_dir=str(folder / "quarantine"),
         previous=previous,

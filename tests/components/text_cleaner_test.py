@@ -83,7 +83,7 @@ def test_judges_no_share_but_quarantines_odd_documents_with_their_values(
     train = summary["splits"]["train"]
     assert (train["documents"], train["kept"], train["quarantined"]) == (7, 2, 2)
     assert train["dropped"] == {"duplicate": 3, "non-letters": 1, "replacement characters": 1}
-    kept = tmp_path / "quarantine" / "span-2.documents.jsonl"
+    kept = tmp_path / "quarantine" / "span-2024-05.documents.jsonl"
     assert [json.loads(line) for line in kept.read_text().splitlines()] == [
         {
             "id": "f",
@@ -107,7 +107,7 @@ def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Pat
         clean(
             tmp_path, {"a": "Same.", "b": "Same.", "c": "No."}, CleaningConfig(), min_characters=4
         )
-    kept = tmp_path / "quarantine" / "span-2.documents.jsonl"
+    kept = tmp_path / "quarantine" / "span-2024-05.documents.jsonl"
     assert str(refused.value) == (
         "Too few documents are left: 1 to train on and 1 held out; at least 2 and 1 are needed."
         " Dropped: 1 (duplicate), 1 (too short).\n"

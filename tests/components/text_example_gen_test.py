@@ -14,6 +14,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
+from components.input_files import files_below
 from components.text_example_gen import TextExampleGen
 from models.errors import DataRefused
 
@@ -104,7 +105,7 @@ def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
     for name in ("part-1.jsonl", "part-2.txt", "part-3.jsonl.gz", "part-4.parquet"):
         (folder / name).touch()
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "part-5.parquet")
-    artifact = generate(tmp_path, folder)
+    artifact = generate(tmp_path, folder, files=files_below(folder))
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     assert (summary["quarantined"], summary["empty"]) == (5, 5)
     assert summary["quarantined_by_reason"] == {"no record in the file": 5}

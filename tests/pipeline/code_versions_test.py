@@ -77,7 +77,7 @@ def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Pa
 @pytest.mark.parametrize(
     ("library", "steps"),
     [
-        ("numpy", set(STEPS) | {TRAINING}),
+        ("numpy", {"TextExampleGen", "ExampleBuilder", "Trainer", "Evaluator", TRAINING}),
         ("deflate", {"TextExampleGen", "TextCleaner", "ExampleBuilder"}),
         ("pyarrow", {"TextExampleGen"}),
         ("datasketch", {"TextCleaner"}),
@@ -101,10 +101,10 @@ def test_another_version_of_a_library_is_other_code_of_the_steps_that_use_it(
     monkeypatch.setattr(importlib.metadata, "version", version)
     after = code_versions("bert")
     found = {step for step in before if before[step] != after[step]}
-    without_numpy = {"StatisticsGen", "TextSchema", "ExampleValidator", "DataGate"}
-    assert steps - without_numpy <= found
+    assert steps <= found
     if library in ("datasketch", "py3langid", "keras-tuner"):
-        assert found == steps
+        # The gate that judges what cleaning counted imports it, and TFX's steps are set up there.
+        assert found - {"DataGate", "StatisticsGen", "TextSchema", "ExampleValidator"} == steps
 
 
 def test_another_version_of_unicode_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_checks_of_a_gate_that_opened_and_of_one_that_refused(
     bad = dataclasses.replace(good, passed=False)
     quarantine = config.folder / "quarantine"
     with pytest.raises(DataRefused):
-        refuse([bad], {}, gate="ExampleGate", span=3, folder=str(quarantine))
+        refuse([bad], {}, gate="ExampleGate", span=739007, folder=str(quarantine))
     found = gather(config, history, summarize(history, "a")).checks
     assert found == [("DataGate", good), ("ExampleGate", bad)]
 
