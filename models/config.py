@@ -104,6 +104,12 @@ class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIG
             raise self._idle("bias_correction", "the optimizer adagrad", "kind=adamw")
         if self.not_decayed is not None and self.weight_decay == 0 and self.kind == "adamw":
             raise self._idle("not_decayed", "weight_decay=0", "weight_decay above 0")
+        if self.final_learning_rate > self.learning_rate:
+            raise self.refused(
+                "final_learning_rate",
+                f"{self.final_learning_rate} is above the peak rate, {self.learning_rate}",
+                f"give {self.learning_rate} or less",
+            )
         if self.final_learning_rate and self.decay == "constant":
             raise self._idle("final_learning_rate", "decay=constant", "decay=linear")
 
@@ -192,7 +198,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """Examples per optimizer step, over all devices and accumulated parts."""
     accumulation: PositiveInt = 1
     """Parts that a batch is computed in; must divide batch_size."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
     """Seeds the initial weights, the dropout and the data order."""
     jit_compile: Literal["auto", True, False] = "auto"
     """Compile the step with XLA; "auto": where that is faster, as far as it was measured. See

@@ -135,11 +135,7 @@ def predict(
     asking.check_texts(task, given)
     asking.check_generation(generation)
     quiet_imports()
-    if model:
-        folder = pathlib.Path(model).expanduser()
-    else:
-        pipeline = pipeline_folder(runs, name)
-        folder = asking.newest_version(pipeline / "serving" / pipeline.name)
+    folder = asking.model_folder(model, runs, name)
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
     if json:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from models.errors import ConfigError
 from models.processor import choose_onednn
+from pipeline.config import pipeline_folder
 
 Task = Literal["fill-mask", "next-sentence", "embed", "score", "generate"]
 _INT32 = 2**31 - 1
@@ -55,6 +56,29 @@ def newest_version(serving: pathlib.Path) -> pathlib.Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
+def model_folder(model: str | None, runs: str, name: str | None) -> pathlib.Path:
+    """The folder of the model that is asked; nothing is loaded.
+
+    Args:
+        model: a SavedModel's folder.
+        runs, name: without it, the pipeline whose newest version is meant.
+
+    Raises:
+        ConfigError: there is no model, or no pipeline.
+    """
+    if model is None:
+        pipeline = pipeline_folder(runs, name)
+        return newest_version(pipeline / "serving" / pipeline.name)
+    folder = pathlib.Path(model).expanduser()
+    if not (folder / SAVED_MODEL).is_file():
+        raise ConfigError(
+            "the folder holds no model",
+            where=str(folder),
+            remedy="give a version's folder, which has a saved_model.pb, or --name of a pipeline",
+        )
+    return folder
+
+
 def predict(
     folder: pathlib.Path,
     task: Task,
@@ -83,10 +107,7 @@ def predict(
     check_texts(task, texts)
     check_generation(generation)
     choose_onednn("serving")
-    import tensorflow as tf
-    import tensorflow_text  # noqa: F401  registers the tokenizer's ops
-
-    signatures = tf.saved_model.load(str(folder)).signatures
+    signatures = _load(folder)
     name = "hidden_states" if task == "embed" else task.replace("-", "_")
     if name not in signatures:
         raise ConfigError(f"the model does not answer {task}", where=str(folder))
@@ -228,3 +249,22 @@ _READ: Mapping[Task, Callable[[Sequence[str], Any, int], dict[str, Any]]] = {
     "generate": _continued,
 }
 """An answer in plain values: of all texts, the signature's outputs and the answer's number."""
+
+
+def _load(folder: pathlib.Path) -> Any:
+    """The signatures of the model in a folder.
+
+    Raises:
+        ConfigError: its files are damaged or not all there.
+    """
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the tokenizer's ops
+
+    try:
+        return tf.saved_model.load(str(folder)).signatures
+    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"the model cannot be loaded: {str(error).strip().splitlines()[0]:.200}",
+            where=str(folder),
+            remedy="its files are damaged or incomplete: push it again, or copy it anew",
+        ) from error

@@ -251,6 +251,17 @@ def test_what_an_optimizer_does_not_look_at_is_refused(text: str, field: str) ->
     assert "has no effect with" in error.what
 
 
+def test_the_last_rate_is_not_above_the_peak() -> None:
+    error = refusal(OptimizerConfig, '{"learning_rate": 0.001, "final_learning_rate": 1.0}')
+    assert error.where == "training.optimizer.final_learning_rate"
+    assert error.what == "1.0 is above the peak rate, 0.001"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_has_32_bits(seed: int) -> None:
+    assert refusal(TrainingConfig, f'{{"seed": {seed}}}').where == "training.seed"
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [

@@ -138,8 +138,9 @@ def test_a_mistyped_option_is_answered_with_the_right_one(
 
 
 def test_answers_are_printed_beside_a_text_that_has_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "saved_model.pb").touch()
     choices = [{"word": "bank", "probability": 0.5}]
     answers = [
         {"text": "A [MASK].", "masks": [choices], "cut_masks": [], "token_limit": 8},
@@ -147,7 +148,7 @@ def test_answers_are_printed_beside_a_text_that_has_none(
     ]
     monkeypatch.setattr("pipeline.predict.predict", lambda *_: answers)
     texts = [str(answer["text"]) for answer in answers]
-    assert cli.main(["predict", "fill-mask", *texts, "--model", "anywhere"]) == 2
+    assert cli.main(["predict", "fill-mask", *texts, "--model", str(tmp_path)]) == 2
     printed = capsys.readouterr()
     assert "bank 0.500" in printed.out
     assert "the 1st [MASK] lies beyond the 8 tokens that the model reads" in printed.out

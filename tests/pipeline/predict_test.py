@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from pipeline.predict import (
     check_answers,
     check_generation,
     check_texts,
+    model_folder,
     newest_version,
     predict,
 )
@@ -167,6 +169,26 @@ def test_an_answer_that_lacks_an_output_is_an_error_with_a_remedy(tmp_path: path
     tf.saved_model.save(older, str(tmp_path / "1"), signatures={"score": older.score})
     with pytest.raises(ConfigError, match=r"answer to score has no '\w+'"):
         predict(tmp_path / "1", "score", ["a b"])
+
+
+def test_a_folder_without_a_model_is_refused_before_anything_is_loaded(
+    tmp_path: pathlib.Path,
+) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match="the folder holds no model") as caught:
+            model_folder(str(folder), "runs", None)
+        assert caught.value.where == str(folder)
+
+
+@pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
+def test_a_damaged_model_is_told_in_words(
+    model: pathlib.Path, tmp_path: pathlib.Path, damaged: str
+) -> None:
+    folder = shutil.copytree(model, tmp_path / "copy")
+    (folder / damaged).write_bytes(b"\xff\xff")
+    with pytest.raises(ConfigError, match="the model cannot be loaded") as caught:
+        predict(folder, "score", ["a b"])
+    assert caught.value.where == str(folder)
 
 
 def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:
