@@ -51,7 +51,7 @@ def runs(tmp_path: pathlib.Path) -> pathlib.Path:
     """A folder of runs with a pipeline in it; beside it a text."""
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "config.json").write_text("{}")
-    (tmp_path / "runs" / "saved_model.pb").touch()
+    (tmp_path / "saved_model.pb").touch()
     (tmp_path / "text.jsonl").write_text(json.dumps({"text": "a"}))
     return tmp_path / "runs"
 
