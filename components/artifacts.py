@@ -14,6 +14,15 @@ class Vocabulary(artifact.Artifact):
     }
 
 
+class TrainedTexts(artifact.Artifact):
+    """`keys.npy`: hashes of the documents to train on, of a span and of those before it."""
+
+    TYPE_NAME = "PolysemeTrainedTexts"
+    PROPERTIES: ClassVar = {
+        "span": artifact.Property(type=artifact.PropertyType.INT),
+    }
+
+
 class DataApproval(artifact.Artifact):
     """Written only when the gate let a span's documents pass: `checks.json`, what it checked."""
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
+from components import trained_texts
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
@@ -34,6 +35,8 @@ from components.word_grams import hash_words, words_of
 SUMMARY = "cleaning.json"
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
+TRAINED_PART = "-trained.npy"
+"""How the names of a shard's keys end in the scratch folder, see components/trained_texts.py."""
 
 _EXAMPLES = 3  # documents told of, of each reason
 _START_CHARACTERS = 120
@@ -64,6 +67,7 @@ def clean(
     config: CleaningConfig,
     bounds: ValidationConfig,
     evaluation: EvaluationTexts | None,
+    trained: str | None = None,
 ) -> None:
     """Adds to a Beam pipeline what drops documents.
 
@@ -75,6 +79,8 @@ def clean(
         config: what to drop.
         bounds: what every document is to be like; others are quarantined.
         evaluation: the texts that documents must not share runs of words with.
+        trained: a file of the keys of what earlier spans trained on; held-out documents must not be
+            among it. See components/trained_texts.py, whose parts are left in the scratch folder.
     """
     scratch = os.path.join(folder, SCRATCH)
     for name in (SCRATCH, "Dropped", *(f"Split-{split}" for split in SPLITS)):
@@ -85,7 +91,9 @@ def clean(
         | "Shards" >> beam.Create(list(enumerate(shards)))
         | "Spread" >> beam.Reshuffle()
         | "Judge"
-        >> beam.ParDo(_Judge(config, bounds, evaluation)).with_outputs(_SHARED, main="verdicts")
+        >> beam.ParDo(_Judge(scratch, config, bounds, evaluation, trained)).with_outputs(
+            _SHARED, main="verdicts"
+        )
     )
     repeats = (
         judged[_SHARED]
@@ -107,8 +115,15 @@ class _Judge(beam.DoFn):
     """Yields (shard, verdict), and of the documents without one (what is shared, holder)."""
 
     def __init__(
-        self, config: CleaningConfig, bounds: ValidationConfig, evaluation: EvaluationTexts | None
+        self,
+        scratch: str,
+        config: CleaningConfig,
+        bounds: ValidationConfig,
+        evaluation: EvaluationTexts | None,
+        trained: str | None,
     ) -> None:
+        self._scratch = scratch
+        self._trained = trained
         self._config = config
         self._bounds = bounds
         self._evaluation = evaluation
@@ -116,15 +131,23 @@ class _Judge(beam.DoFn):
     def process(self, element: Any) -> Iterator[Any]:
         number, shard = element
         trained = _split_of(shard) == "train"
+        keys: list[list[int]] = []
         for document in read_documents(shard):
-            fault, shared = self._judge(document)
+            fault, shared = self._judge(document, held_out=not trained)
             if fault:
                 yield number, Verdict(document.id, fault)
+            keys.append([] if fault else self._keys(document, shared))
             for key in shared:
                 holder = _Holder(trained, document.id, number)
                 yield beam.pvalue.TaggedOutput(_SHARED, (key, holder))
+        if trained:
+            trained_texts.write_table(keys, _table(self._scratch, number))
 
-    def _judge(self, document: Document) -> tuple[Fault | None, list[bytes]]:
+    def _keys(self, document: Document, shared: Sequence[bytes]) -> list[int]:
+        bands = [key.removeprefix(_BAND) for key in shared if key.startswith(_BAND)]
+        return trained_texts.keys_of(document.text, bands)
+
+    def _judge(self, document: Document, *, held_out: bool) -> tuple[Fault | None, list[bytes]]:
         config, evaluation = self._config, self._evaluation
         fault = outside_bounds(document, self._bounds)
         if fault:
@@ -146,6 +169,9 @@ class _Judge(beam.DoFn):
             shared.append(_TEXT + bytes.fromhex(text_hash(document.text)))
         if similarity:
             shared += [_BAND + band for band in bands_of(hashes, similarity)]
+        known = self._trained if held_out else None
+        if known and trained_texts.among(self._keys(document, shared), known):
+            return Fault(trained_texts.REASON, "in an earlier span, or much of it"), []
         return None, shared
 
 
@@ -176,6 +202,7 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
     for identity, fault in sorted(verdicts, reverse=True):
         faults[identity] = fault  # the first of several is what stays: "duplicate" before "near…"
     kept: list[bytes] = []
+    stays: list[bool] = []
     dropped: list[dict[str, Any]] = []
     characters = collections.Counter({"kept": 0})
     documents = 0
@@ -183,6 +210,7 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         document = parse(record)
         documents += 1
         fault = faults.get(document.id)
+        stays.append(fault is None)
         if fault is None:
             kept.append(record)
         else:
@@ -196,6 +224,9 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         with RecordWriter(temporary) as writer:
             writer.write(kept)
         os.replace(temporary, target)
+    if split == "train":
+        part = os.path.join(scratch, f"{number}{TRAINED_PART}")
+        trained_texts.write_part(_table(scratch, number), stays, part)
     if dropped:
         path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")
         write_whole(path, (json.dumps(item, ensure_ascii=False) + "\n" for item in dropped))
@@ -209,6 +240,10 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         "dropped": {reason: len(items) for reason, items in examples.items()},
         "examples": {reason: items[:_EXAMPLES] for reason, items in examples.items()},
     }
+
+
+def _table(scratch: str, number: int) -> str:
+    return os.path.join(scratch, f"{number}-keys.npy")
 
 
 def _dropped(document: Document, fault: Fault) -> dict[str, Any]:

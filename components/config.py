@@ -110,6 +110,9 @@ class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
     """Drop all but one of the documents that share about this much, 0 to 1, of their runs of five
     words; None looks for none. At 0.75, as in FineWeb, 98 % of the pairs are found that share 0.85,
     67 % at 0.75, 25 % at 0.65."""
+    trained_before: bool = True
+    """Drop held-out documents whose text an earlier span had among those to train on, or, with
+    `near_duplicate_similarity`, a text that shares about so much with it."""
     evaluation_texts: Annotated[tuple[str, ...], Affects.NOTHING] = ()
     """Files, folders or patterns of texts that are not to be trained on, in `ingestion.input`'s
     formats: documents that share runs of words with them are dropped."""

@@ -15,6 +15,8 @@ SPANS = "spans"
 """Of a Model: JSON of the numbers of all spans that its weights come from."""
 FINGERPRINT = "fingerprint"
 """Of a Model: the fingerprint of its run's provenance."""
+EVAL_SHARE = "eval_share"
+"""Of a Model: the share of the documents that its runs held out."""
 REASON = "reason"
 """Of a PushedModel: why a blessed model was not pushed."""
 

@@ -19,7 +19,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components.properties import FINGERPRINT, SPANS
+from components.properties import EVAL_SHARE, FINGERPRINT, SPANS
 from models.errors import ConfigError
 
 PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
@@ -78,6 +78,34 @@ class LastApprovedExamples(ResolverStrategy):
         return {"approval": [max(earlier, key=lambda approval: (approval.span, approval.id))]}
 
 
+class TrainedEarlier(ResolverStrategy):
+    """What earlier runs trained on: held-out text must not be among it.
+
+    Inputs: `trained` (TrainedTexts, each with what came before it) and `model` (Model). It is the
+    newest of another span; once a model that has seen this run's span is pushed, the newest that
+    is older than this span's first, so that a rerun is judged by the same text. Empty in a first
+    run.
+    """
+
+    def __init__(self, span: int) -> None:
+        self._span = span
+
+    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
+        """The texts and nothing else, or empty lists."""
+        texts = input_dict["trained"]
+        own = [each.id for each in texts if each.span == self._span]
+        pushed = set(_pushed(store))
+        done = any(
+            self._span in spans_of(model) for model in input_dict["model"] if model.id in pushed
+        )
+        last = min(own, default=0) if done else 0
+        others = [
+            each for each in texts if each.span != self._span and (not last or each.id < last)
+        ]
+        newest = max(others, key=lambda each: each.id, default=None)
+        return {"trained": [newest] if newest else [], "model": []}
+
+
 class LastBlessedModel(ResolverStrategy):
     """The model that a new one is compared with: of the pushed ones that with the newest text.
 
@@ -107,17 +135,33 @@ class TrainingStart(ResolverStrategy):
     newest model, and the same span with other settings begins where the first run on it did.
     """
 
-    def __init__(self, span: int, fingerprint: str, start: str) -> None:
+    def __init__(self, span: int, fingerprint: str, start: str, eval_share: float) -> None:
         self._span = span
         self._fingerprint = fingerprint
         self._start = start
+        self._eval_share = eval_share
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
         """The model and its blessing, or empty lists, which means new weights.
 
         Raises:
-            ConfigError: no such version was pushed, or the model's folder is gone.
+            ConfigError: no such version was pushed, the model's folder is gone, or it held out
+                another share of the documents, so that it was trained on some of those that this
+                run would hold out.
         """
+        found = self._resolve(store, input_dict)
+        for model in found["model"]:
+            had = model.get_float_custom_property(EVAL_SHARE)
+            if had and had != self._eval_share:
+                raise ConfigError(
+                    f"ingestion.eval_share is {self._eval_share}; the model that training starts "
+                    f"from had {had}, and was trained on documents that would be held out now",
+                    where="ingestion.eval_share",
+                    remedy=f"set it to {had}, or begin anew with training.start=scratch",
+                )
+        return found
+
+    def _resolve(self, store: MetadataStore, input_dict: _Models) -> _Models:
         older = _older_than_own(store, input_dict, self._fingerprint)
         if self._start == "scratch":
             return _newest(store, input_dict, ())
@@ -138,7 +182,12 @@ class TrainingStart(ResolverStrategy):
 
 
 def write_origin(
-    model: Artifact, *, span: int, fingerprint: str, base: Artifact | None = None
+    model: Artifact,
+    *,
+    span: int,
+    fingerprint: str,
+    eval_share: float,
+    base: Artifact | None = None,
 ) -> None:
     """Gives a Model artifact the properties that these strategies choose by.
 
@@ -146,11 +195,13 @@ def write_origin(
         model: the model.
         span: the span that it was trained on.
         fingerprint: of its run's provenance.
+        eval_share: share of the documents that were held out.
         base: the model that training started from, whose spans it has seen too.
     """
     seen = {span, *(spans_of(base) if base else ())}
     model.set_string_custom_property(SPANS, json.dumps(sorted(seen)))
     model.set_string_custom_property(FINGERPRINT, fingerprint)
+    model.set_float_custom_property(EVAL_SHARE, eval_share)
 
 
 def spans_of(model: Artifact) -> Sequence[int]:

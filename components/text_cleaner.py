@@ -19,12 +19,15 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components.cleaning import SCRATCH, SUMMARY, clean
+from components.artifacts import TrainedTexts
+from components.cleaning import SCRATCH, SUMMARY, TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.evaluation_texts import read_evaluation_texts
 from components.ingestion import SPLITS
+from components.properties import set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from components.text_quality import QUARANTINED
+from components.trained_texts import KEYS_FILE, merge
 from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import DataRefused
@@ -37,12 +40,14 @@ _LOG = logging.getLogger("polyseme.text_cleaner")
 def TextCleaner(
     documents: InputArtifact[standard_artifacts.Examples],
     cleaned: OutputArtifact[standard_artifacts.Examples],
+    trained: OutputArtifact[TrainedTexts],
     config: Parameter[str],
     bounds: Parameter[str],
     evaluation: Parameter[str],
     span: Parameter[int],
     unkeyed: Parameter[str],
     quarantine_dir: Parameter[str],
+    earlier: InputArtifact[TrainedTexts] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Drops duplicates, near duplicates, evaluation texts, foreign and unfit documents.
@@ -54,6 +59,7 @@ def TextCleaner(
         documents: what TextExampleGen wrote.
         cleaned: receives the same shards without what is dropped, `Dropped/` with all that was,
             and `cleaning.json`: for each split its documents and the dropped ones by reason.
+        trained: receives `keys.npy`: what this span and those before it train on.
         config: a `CleaningConfig` as JSON; `max_dropped_share` is DataGate's to judge.
         bounds: the fields of a `ValidationConfig` that affect examples, as JSON.
         evaluation: fingerprint of the evaluation texts, so that changed ones are no cache hit.
@@ -61,6 +67,7 @@ def TextCleaner(
         unkeyed: JSON of the settings that no key holds: the paths of the evaluation texts.
         quarantine_dir: receives `span-<label>.documents.jsonl`: each document that is outside of
             the bounds, with its reason and value, which outlives a refusal. No key holds it.
+        earlier: what the spans before this one train on; absent in a first run.
         beam_pipeline: given by TFX.
 
     Raises:
@@ -81,8 +88,15 @@ def TextCleaner(
             f"{seen.texts - seen.short:,}",
             f"; {seen.short:,} are shorter and are not looked for" if seen.short else "",
         )
+    before = [os.path.join(earlier.uri, KEYS_FILE)] if earlier else []
+    known = before[0] if before and settings.trained_before else None
     with beam_pipeline as pipeline:
-        clean(pipeline, documents.uri, cleaned.uri, settings, limits, seen)
+        clean(pipeline, documents.uri, cleaned.uri, settings, limits, seen, known)
+    parts = sorted(pathlib.Path(scratch).glob(f"*{TRAINED_PART}"))
+    os.makedirs(trained.uri, exist_ok=True)
+    merge([*before, *parts], os.path.join(trained.uri, KEYS_FILE))
+    trained.span = span
+    set_content(trained, [KEYS_FILE])
     shutil.rmtree(scratch)
     with open(os.path.join(cleaned.uri, SUMMARY), encoding="utf-8") as stream:
         summary = json.load(stream)

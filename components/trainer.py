@@ -76,13 +76,14 @@ class Executor(executor.GenericExecutor):
     ) -> None:
         """Trains, and gives the model the properties that components/resolvers.py chooses by."""
         super().Do(input_dict, output_dict, exec_properties)
-        unkeyed = json.loads(exec_properties["custom_config"])["unkeyed"]
-        provenance = json.loads(unkeyed["provenance"])
+        given = json.loads(exec_properties["custom_config"])
+        provenance = json.loads(given["unkeyed"]["provenance"])
         base = input_dict.get("base_model") or [None]
         write_origin(
             artifact_utils.get_single_instance(output_dict["model"]),
             span=provenance["span"],
             fingerprint=provenance["fingerprint"],
+            eval_share=json.loads(given["config"])["ingestion"]["eval_share"],
             base=base[0],
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tfx import v1 as tfx
 from tfx.types.standard_artifacts import ExampleStatistics
 
-from components.artifacts import DataApproval, ExamplesApproval
+from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
 from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
 from components.evaluator import eval_config
@@ -19,6 +19,7 @@ from components.resolvers import (
     LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,
+    TrainedEarlier,
     TrainingStart,
 )
 from components.serving_check import serving_gate
@@ -89,8 +90,15 @@ def create_pretraining_pipeline(
         statistics=tfx.dsl.Channel(type=ExampleStatistics),
         approval=tfx.dsl.Channel(type=DataApproval),
     ).with_id("LastApprovedStatistics")
+    trained_earlier = tfx.dsl.Resolver(
+        strategy_class=TrainedEarlier,
+        config={"span": span},
+        trained=tfx.dsl.Channel(type=TrainedTexts),
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+    ).with_id("TrainedEarlier")
     cleaner = TextCleaner(
         documents=documents,
+        earlier=trained_earlier.outputs["trained"],
         config=_json(config.cleaning, Affects.EXAMPLES),
         bounds=_json(config.validation, Affects.EXAMPLES),
         evaluation=provenance.evaluation,
@@ -124,6 +132,7 @@ def create_pretraining_pipeline(
             "span": span,
             "fingerprint": provenance.fingerprint,
             "start": config.training.start,
+            "eval_share": config.ingestion.eval_share,
         },
         **models,
     ).with_id("TrainingStart")
@@ -238,6 +247,7 @@ def create_pretraining_pipeline(
             schema,
             validator,
             last_statistics,
+            trained_earlier,
             cleaner,
             gate,
             last_model,

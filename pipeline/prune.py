@@ -25,7 +25,7 @@ from models.errors import ConfigError
 from pipeline.metadata import ArtifactRecord, RunHistory, relocate
 from pipeline.run import locked
 
-_LARGE = ("Examples", "Model", "ModelRun", "PushedModel")
+_LARGE = ("Examples", "Model", "ModelRun", "PushedModel", "PolysemeTrainedTexts")
 _BLOCK = 512  # bytes of a block in st_blocks
 
 

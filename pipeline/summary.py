@@ -21,6 +21,7 @@ COMPONENTS: Sequence[str] = (
     "TextSchema",
     "ExampleValidator",
     "LastApprovedStatistics",
+    "TrainedEarlier",
     "TextCleaner",
     "DataGate",
     "LastBlessedModel",
@@ -297,6 +298,7 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
 
 _READERS: Mapping[str, tuple[str, str]] = {
     "LastApprovedStatistics": ("DataGate", "previous_statistics"),
+    "TrainedEarlier": ("TextCleaner", "earlier"),
     "LastApprovedExamples": ("ExampleGate", "previous"),
     "LastBlessedModel": ("Evaluator", "baseline_model"),
     "TrainingStart": ("VocabularyTrainer", "base_model"),

@@ -13,11 +13,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import exchange
-from components.cleaning import SCRATCH, clean
+from components.cleaning import SCRATCH, TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, place_of, read_documents, serialize
 from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
 from components.record_files import RecordWriter
+from components.trained_texts import merge
 
 SHARDS = {"train": 3, "eval": 2}
 ANY = ValidationConfig(
@@ -57,8 +58,9 @@ def run(
     config: CleaningConfig,
     *flags: str,
     bounds: ValidationConfig = ANY,
+    trained: str | None = None,
 ) -> dict[str, Any]:
-    """Cleans; returns cleaning.json."""
+    """Cleans; returns cleaning.json. What is trained on is left in `trained.npy`."""
     scratch = target / SCRATCH
     scratch.mkdir(parents=True)
     evaluation: EvaluationTexts | None = None
@@ -66,7 +68,8 @@ def run(
         evaluation = read_evaluation_texts(config, str(scratch / "runs.npy"))
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        clean(pipeline, str(source), str(target), config, bounds, evaluation)
+        clean(pipeline, str(source), str(target), config, bounds, evaluation, trained)
+    merge(sorted(scratch.glob(f"*{TRAINED_PART}")), str(target / "trained.npy"))
     shutil.rmtree(scratch)  # as the component does
     return json.loads((target / "cleaning.json").read_text())
 
@@ -126,6 +129,28 @@ def test_a_document_outside_of_the_bounds_is_quarantined_and_takes_no_twin_along
     }
     splits = summary["splits"]
     assert [splits[split]["quarantined"] for split in ("train", "eval")] == [2, 1]
+
+
+def test_what_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path) -> None:
+    first = [document("a", "One."), document("b", STORY), document("eval-c", "Held out before.")]
+    write(tmp_path / "1", first)
+    config = CleaningConfig(near_duplicate_similarity=0.75)
+    run(tmp_path / "1", tmp_path / "out-1", config)
+    second = [
+        document("d", "One."),  # trained on again
+        document("eval-e", "One."),  # the same text under another id
+        document("eval-f", f"{STORY} Twice."),  # an edited page
+        document("eval-g", "Held out before."),
+        document("eval-h", "New."),
+    ]
+    write(tmp_path / "2", second)
+    known = str(tmp_path / "out-1" / "trained.npy")
+    summary = run(tmp_path / "2", tmp_path / "out-2", config, trained=known)
+    assert kept(tmp_path / "out-2") == ["d", "eval-g", "eval-h"]
+    assert summary["splits"]["eval"]["dropped"] == {"trained on before": 2}
+    assert summary["splits"]["train"]["dropped"] == {}
+    run(tmp_path / "2", tmp_path / "exact", CleaningConfig(), trained=known)
+    assert "eval-f" in kept(tmp_path / "exact")  # near duplicates are looked for where asked for
 
 
 def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:

@@ -16,12 +16,13 @@ from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing, PushedModel
 
 from components import resolvers
-from components.artifacts import DataApproval, ExamplesApproval
+from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
 from components.resolvers import (
     PROVENANCE_FILE,
     LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,
+    TrainedEarlier,
     TrainingStart,
     spans_of,
     write_origin,
@@ -38,7 +39,7 @@ def Train(
 ) -> None:
     """Stands for the Trainer: says on the model what it comes from."""
     pathlib.Path(model.uri).mkdir(exist_ok=True)
-    write_origin(model, span=span, fingerprint=fingerprint, base=base_model)
+    write_origin(model, span=span, fingerprint=fingerprint, eval_share=0.1, base=base_model)
     base = base_model.get_string_custom_property("fingerprint") if base_model else "nothing"
     model.set_string_custom_property("base", base)
 
@@ -91,7 +92,12 @@ def run(tmp_path):
         ).with_id("LastBlessedModel")
         first = Resolver(
             strategy_class=TrainingStart,
-            config={"span": span, "fingerprint": fingerprint, "start": start},
+            config={
+                "span": span,
+                "fingerprint": fingerprint,
+                "start": start,
+                "eval_share": 0.1,
+            },
             **channels,
         ).with_id("TrainingStart")
         train = Train(span=span, fingerprint=fingerprint, base_model=first.outputs["model"])
@@ -166,7 +172,7 @@ def test_the_start_can_be_chosen(run):
 
 
 def test_a_version_that_was_not_pushed_is_refused(tmp_path):
-    strategy = TrainingStart(span=1, fingerprint="a", start="19")
+    strategy = TrainingStart(span=1, fingerprint="a", start="19", eval_share=0.1)
     store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
     with pytest.raises(ConfigError, match="version 19 was not pushed") as caught:
         strategy.resolve_artifacts(store, {"model": [], "model_blessing": []})
@@ -227,7 +233,7 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
         None, {"statistics": [], "approval": []}
     ) == {"statistics": [], "approval": []}
     store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
-    for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto")):
+    for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto", 0.1)):
         nothing = {"model": [], "model_blessing": []}
         assert strategy.resolve_artifacts(store, nothing) == nothing
 
@@ -261,15 +267,45 @@ def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed
 def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
     inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
     with pytest.raises(ConfigError, match="is not there any more") as caught:
-        TrainingStart(2, "a", "auto").resolve_artifacts(None, inputs)
+        TrainingStart(2, "a", "auto", 0.1).resolve_artifacts(None, inputs)
     assert caught.value.where == str(tmp_path / "gone")
-    scratch = TrainingStart(2, "a", "scratch").resolve_artifacts(None, inputs)
+    scratch = TrainingStart(2, "a", "scratch", 0.1).resolve_artifacts(None, inputs)
     assert scratch["model"] == []
 
 
 def test_a_model_has_seen_the_spans_of_its_base_too():
     base, model = _artifact(Model, 1), _artifact(Model, 2)
-    write_origin(base, span=3, fingerprint="a")
-    write_origin(model, span=2, fingerprint="b", base=base)
+    write_origin(base, span=3, fingerprint="a", eval_share=0.1)
+    write_origin(model, span=2, fingerprint="b", eval_share=0.1, base=base)
     assert spans_of(model) == [2, 3]
     assert model.get_string_custom_property("fingerprint") == "b"
+
+
+def test_another_share_of_held_out_documents_than_the_bases_is_refused(tmp_path, pushed):
+    inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
+    inputs["model"][0].set_float_custom_property("eval_share", 0.1)
+    assert TrainingStart(2, "a", "auto", 0.1).resolve_artifacts(None, inputs)["model"]
+    with pytest.raises(ConfigError, match=r"0\.1, and was trained on") as caught:
+        TrainingStart(2, "a", "auto", 0.2).resolve_artifacts(None, inputs)
+    assert caught.value.where == "ingestion.eval_share"
+    assert TrainingStart(2, "a", "scratch", 0.2).resolve_artifacts(None, inputs)["model"] == []
+
+
+@pytest.mark.parametrize(
+    ("span", "seen", "expected"),
+    [
+        (1, "[1]", []),  # pushed: as the first run found it
+        (2, "[1]", [13]),  # tried, and not pushed: what span 3 trained on counts too
+        (2, "[1, 2]", [11]),
+        (3, "[1, 2, 3]", [12]),
+        (4, "[1, 2, 3]", [13]),
+    ],
+)
+def test_held_out_text_is_looked_up_in_what_earlier_runs_trained_on(pushed, span, seen, expected):
+    texts = [
+        _artifact(TrainedTexts, identity, span=of_span)
+        for identity, of_span in {11: 1, 12: 2, 13: 3}.items()
+    ]
+    model = pushed("/a", spans=seen)["model"]
+    resolved = TrainedEarlier(span).resolve_artifacts(None, {"trained": texts, "model": model})
+    assert [each.id for each in resolved["trained"]] == expected

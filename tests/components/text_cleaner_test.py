@@ -6,12 +6,15 @@ import dataclasses
 import json
 import logging
 import pathlib
+import shutil
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from tfx.types import standard_artifacts
 
+from components.artifacts import TrainedTexts
 from components.config import CleaningConfig
 from components.documents import Document, serialize
 from components.record_files import RecordWriter
@@ -22,7 +25,12 @@ TEXTS = {"a": "One.", "b": "Two.", "c": "One.", "d": "Three."}
 
 
 def clean(
-    folder: pathlib.Path, texts: dict[str, str], config: CleaningConfig, **bounds: Any
+    folder: pathlib.Path,
+    texts: dict[str, str],
+    config: CleaningConfig,
+    *,
+    earlier: TrainedTexts | None = None,
+    **bounds: Any,
 ) -> standard_artifacts.Examples:
     documents, cleaned = standard_artifacts.Examples(), standard_artifacts.Examples()
     documents.uri, cleaned.uri = str(folder / "documents"), str(folder / "cleaned")
@@ -35,9 +43,12 @@ def clean(
         with RecordWriter(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
             texts = named.items()
             writer.write(serialize([Document(name, text, "s", "en", 0) for name, text in texts]))
+    trained = TrainedTexts()
+    trained.uri = str(folder / "trained")
     TextCleaner.test_call(
         documents=documents,
         cleaned=cleaned,
+        trained=trained,
         config=json.dumps(dataclasses.asdict(config)),
         bounds=json.dumps(bounds),
         evaluation="",
@@ -45,8 +56,26 @@ def clean(
         span=2,
         quarantine_dir=str(folder / "quarantine"),
         beam_pipeline=beam.Pipeline(),
+        **({"earlier": earlier} if earlier else {}),
     )
     return cleaned
+
+
+def trained_by(
+    folder: pathlib.Path,
+    texts: dict[str, str],
+    earlier: TrainedTexts | None,
+    config: CleaningConfig = CleaningConfig(),  # noqa: B008  frozen
+) -> TrainedTexts:
+    """What a span that trains on these texts leaves."""
+    for name in ("documents", "cleaned", "trained"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    clean(folder, texts, config, earlier=earlier)
+    made = TrainedTexts()
+    made.uri = str(
+        shutil.copytree(folder / "trained", folder / f"kept-{len(list(folder.iterdir()))}")
+    )
+    return made
 
 
 def test_fills_an_artifact_that_tfx_understands(
@@ -118,3 +147,25 @@ def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Pat
         "  to do: Add documents, or loosen the rules of cleaning or the bounds of validation."
     )
     assert json.loads(kept.read_text())["id"] == "c"
+
+
+def test_what_spans_train_on_is_added_up(tmp_path: pathlib.Path) -> None:
+    keys = []
+    earlier = None
+    for span, texts in enumerate([{"a": "One.", "b": "Two."}, {"c": "Two.", "d": "Three."}]):
+        folder = tmp_path / str(span)
+        folder.mkdir()
+        earlier = trained_by(folder, texts, earlier)
+        keys.append(np.load(pathlib.Path(earlier.uri) / "keys.npy"))
+    assert [len(each) for each in keys] == [2, 3]
+    assert set(keys[0]) < set(keys[1])
+    # A text that was held out too was not trained on.
+    repeated = {"e": "Held out.", "f": "More.", "g": "Most."}
+    earlier = trained_by(tmp_path / "0", repeated, earlier)
+    trained_by(tmp_path / "1", {"h": "New.", "i": "Newer."}, earlier)
+    settings = CleaningConfig(duplicates=False)
+    earlier = trained_by(tmp_path / "0", repeated, earlier, settings)
+    with pytest.raises(DataRefused, match=r"0 held out.*1 \(trained on before\)"):
+        trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier)
+    settings = CleaningConfig(trained_before=False)
+    trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier, settings)

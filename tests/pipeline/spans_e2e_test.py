@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 RESOLVERS = (
     "LastApprovedStatistics",
+    "TrainedEarlier",
     "LastApprovedExamples",
     "LastBlessedModel",
     "TrainingStart",

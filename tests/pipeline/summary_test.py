@@ -59,7 +59,13 @@ def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> Non
     pushed = recorder.artifact("PushedModel", **properties)
     outputs = {"Evaluator": {"blessing": blessing}, "Pusher": {"pushed_model": pushed}}
     for component in COMPONENTS:
-        resolvers = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")
+        resolvers = (
+            "LastApprovedStatistics",
+            "TrainedEarlier",
+            "LastApprovedExamples",
+            "LastBlessedModel",
+            "TrainingStart",
+        )
         of = Execution.CACHED if component in resolvers else state
         recorder.execution(run, component, of, outputs=outputs.get(component))
 
