@@ -12,6 +12,7 @@ from components import tuner
 from components.config import Hyperparameter, TuningConfig
 from components.trials import Search
 from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.settings import Affects
 from tests.components.built_examples import make, write_documents
 from tests.testdata import little_bert
 
@@ -62,7 +63,7 @@ def arguments(
             "tuning": json.dumps(dataclasses.asdict(tuning)),
             "code": code,
             "unkeyed": {
-                "training": "{}",
+                "training": json.dumps(training.that_affect(Affects.JUDGEMENT, Affects.NOTHING)),
                 "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
                 "provenance": "{}",
                 "folder": str(folder / "trials"),

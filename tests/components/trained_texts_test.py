@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import tempfile
 
 import numpy as np
 from hypothesis import given
@@ -22,9 +23,13 @@ def test_a_text_is_known_by_its_hash_and_its_bands() -> None:
 
 @given(KEYS, KEYS, KEYS)
 def test_keys_are_among_those_that_were_written(
-    tmp_path_factory: object, one: list[int], two: list[int], asked: list[int]
+    one: list[int], two: list[int], asked: list[int]
 ) -> None:
-    folder = pathlib.Path(tmp_path_factory.mktemp("keys"))  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        check(pathlib.Path(folder), one, two, asked)
+
+
+def check(folder: pathlib.Path, one: list[int], two: list[int], asked: list[int]) -> None:
     for name, keys in (("one", one), ("two", two)):
         table = [[key] for key in keys]
         write_table(table, str(folder / "table"))
