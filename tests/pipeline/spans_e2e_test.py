@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from components.documents import place_of
 from pipeline.metadata import RunHistory
 from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
@@ -29,7 +30,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("spans")
     for span in (1, 2):
         write_corpus(folder / f"corpus-{span}.jsonl", range(400 * span, 400 * span + 400))
+    plant_what_the_first_span_trains_on(folder)
     return folder
+
+
+def plant_what_the_first_span_trains_on(folder: pathlib.Path) -> None:
+    """Adds to the second span a text of the first, under an id that is held out."""
+
+    def split(name: str) -> str:
+        return place_of(name, eval_share=0.2, shards={"train": 1, "eval": 1}).split
+
+    lines = (folder / "corpus-1.jsonl").read_text(encoding="utf-8").splitlines()
+    trained = next(item for item in map(json.loads, lines) if split(item["id"]) == "train")
+    other = next(name for name in map("again-{}".format, range(100)) if split(name) == "eval")
+    with (folder / "corpus-2.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({**trained, "id": other}) + "\n")
 
 
 def run(corpus: pathlib.Path, code: int = 0, *more: str, **settings: object) -> str:
@@ -112,8 +127,12 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
     for part in (found["corpus"], found["base"]["corpus"], found["fingerprint"], "span 2 of"):
         assert part in shown
     history = RunHistory(corpus / "runs" / "bert_tiny")
-    evaluator = history.nodes(history.run_ids()[-1])["Evaluator"]
-    assert evaluator.input("baseline_model") is not None
+    nodes = history.nodes(history.run_ids()[-1])
+    assert nodes["Evaluator"].input("baseline_model") is not None
+    cleaned = nodes["TextCleaner"].output("cleaned")
+    assert cleaned is not None
+    summary = json.loads((pathlib.Path(cleaned.uri) / "cleaning.json").read_text())
+    assert summary["splits"]["eval"]["dropped"] == {"trained on before": 1}
 
 
 def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, second: str) -> None:
