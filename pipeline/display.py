@@ -88,8 +88,8 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
     """What was removed, or would be, and which versions stay."""
     console = Console(highlight=False)
-    for folder in (*pruned.versions, *pruned.artifacts):
-        console.print(str(folder), markup=False, soft_wrap=True)
+    for path in (*pruned.versions, *pruned.artifacts, *pruned.logs):
+        console.print(str(path), markup=False, soft_wrap=True)
     done = "would be removed" if dry_run else "removed"
     console.print(
         f"{len(pruned.versions)} versions and {len(pruned.artifacts)} artifacts {done}, "

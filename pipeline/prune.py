@@ -4,7 +4,7 @@ What stays: everything of the runs that made the newest versions, and of all run
 models that those versions started from and were compared with; and of every run the records in ML
 Metadata, the evaluation, the statistics, the vocabulary and the tuned hyperparameters, which are
 small. So lineage and the report's history are complete, and a rerun of a kept version is a cache
-hit. Documents, examples, models and training logs of older runs go, and the served versions that
+hit. Documents, examples, models and logs of older runs go, and the served versions that
 were made of them.
 
 Artifacts are marked in ML Metadata first, so that no later run takes them from the cache. Then
@@ -37,12 +37,14 @@ class Pruned:
         kept: versions that stay, oldest first.
         versions: folders of served versions that go.
         artifacts: folders of artifacts that go.
+        logs: the logs of the runs before the one that made the oldest version that stays.
         bytes: what they take on the disk; a file with several names counts once.
     """
 
     kept: Sequence[str]
     versions: Sequence[pathlib.Path]
     artifacts: Sequence[pathlib.Path]
+    logs: Sequence[pathlib.Path]
     bytes: int
 
 
@@ -76,10 +78,15 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
         for version in sorted(serving.glob("*"))
         if version.name.isdecimal() and version.name not in names
     ]
-    going = _going(history, kept) if len(pushed) > keep else []
+    runs = history.run_ids()
+    first = _first(history, runs, kept) if len(pushed) > keep else 0
+    going = _going(history, runs[first:]) if first else []
     folders = [pathlib.Path(artifact.uri) for artifact in going]
     present = [path for path in folders if path.is_dir()]
-    found = Pruned(names, versions, present, _bytes([*versions, *present]))
+    named = (folder / "logs" / f"{run}.log" for run in runs[:first])
+    logs = [log for log in named if log.exists()]
+    size = _bytes([*versions, *present]) + sum(log.stat().st_blocks * _BLOCK for log in logs)
+    found = Pruned(names, versions, present, logs, size)
     if not dry_run:
         history.mark(going, deleted=False)
         for version in versions:
@@ -89,23 +96,27 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
             shutil.rmtree(leftover)
         for path in present:
             shutil.rmtree(path)
+        for log in logs:
+            log.unlink()
         history.mark(going, deleted=True)
     return found
 
 
-def _going(history: RunHistory, kept: Sequence[ArtifactRecord]) -> list[ArtifactRecord]:
-    """The large artifacts that no kept version needs and that are not recorded as deleted."""
+def _first(history: RunHistory, runs: Sequence[str], kept: Sequence[ArtifactRecord]) -> int:
+    """The place in `runs` of the first run that made a kept version."""
     makers = {history.producer(artifact).id for artifact in kept}
-    runs = history.run_ids()
-    nodes = {run: history.nodes(run) for run in runs}
-    first = next(
+    return next(
         place
         for place, run in enumerate(runs)
-        if any(node.id in makers for node in nodes[run].values())
+        if any(node.id in makers for node in history.nodes(run).values())
     )
+
+
+def _going(history: RunHistory, runs: Sequence[str]) -> list[ArtifactRecord]:
+    """The large artifacts that none of the runs needs and that are not recorded as deleted."""
     needed: set[int] = set()
-    for run in runs[first:]:
-        for node in nodes[run].values():
+    for run in runs:
+        for node in history.nodes(run).values():
             for linked in (node.inputs, node.outputs):
                 needed |= {each.id for artifacts in linked.values() for each in artifacts}
     return [each for each in history.present(_LARGE) if each.id not in needed]

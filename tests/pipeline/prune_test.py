@@ -35,6 +35,8 @@ class House:
 
     def span(self, number: int, *, pushed: bool = True) -> None:
         run = f"run-{number}"
+        (self.folder / "logs").mkdir(exist_ok=True)
+        (self.folder / "logs" / f"{run}.log").write_text("what was done")
         documents = self.artifact("Examples", "TextExampleGen", number)
         self.recorder.execution(run, "TextExampleGen", outputs={"examples": documents})
         statistics = self.artifact("ExampleStatistics", "StatisticsGen", number)
@@ -69,6 +71,7 @@ class House:
             found.setdefault(path.parts[-3], set()).add(int(path.name))
         for path in (self.folder / "serving" / "house").glob("[!.]*"):
             found.setdefault("serving", set()).add(int(path.name))
+        found["logs"] = {int(path.stem[-1]) for path in (self.folder / "logs").iterdir()}
         return found
 
 
@@ -87,6 +90,7 @@ KEPT = {
     "Trainer": {3, 4, 5, 6},  # 3 is what 4 started from
     "Pusher": {4, 5},
     "serving": {4, 5},
+    "logs": {4, 5, 6},
 }
 
 
@@ -108,7 +112,7 @@ def test_a_dry_run_removes_nothing_and_says_the_same(house: House) -> None:
     assert prune(house.folder, 2) == expected
     # documents 1 to 3, models 1 and 2 with their versions, and copies 1 to 3: in blocks of 4,096.
     # Model 3 stays, and so do the bytes of version 3, which has the same files.
-    assert expected.bytes == (3 + 2 + 3) * 12_288
+    assert expected.bytes == (3 + 2 + 3) * 12_288 + 3 * 4_096
 
 
 def test_there_is_nothing_more_to_remove(house: House) -> None:
