@@ -132,7 +132,7 @@ def _rates(
         times: comparisons.
         units: of the text that is drawn.
         share: how much worse the candidate is made, as a share of its metric.
-        worse: likewise, in the metric's own measure.
+        worse: how much worse the candidate is made, in the unit of its metric.
         value_alone: judge by the value, not the interval.
     """
     rng = np.random.default_rng((units, times))

@@ -64,9 +64,11 @@ class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
     """Largest change of a language's share of the documents, beyond what chance explains; 1 allows
     any."""
     max_source_drift: Share = 0.6
-    """Likewise of a source's share; a span that is all of a new source has 1."""
+    """Largest change of a source's share of the documents, beyond what chance explains. A span in
+    which every document is from a new source has 1."""
     max_length_drift: Share = 0.4
-    """Largest Kolmogorov-Smirnov distance of the documents' lengths, 0 to 1, likewise."""
+    """Largest Kolmogorov-Smirnov distance of the documents' lengths, 0 to 1, beyond what chance
+    explains."""
     max_unknown_share: Share = 0.1
     """Highest share of the text, in bytes, that the tokenizer gives unknown tokens for."""
     max_unknown_target_share: Share = 0.6

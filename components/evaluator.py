@@ -46,7 +46,7 @@ class Verdict(metric_types.Metric):
 
     Args:
         metrics: the objective's, as dictionaries.
-        settings: an `EvaluationConfig`, likewise.
+        settings: an `EvaluationConfig`, as a dictionary.
         name: of the number that TFX blesses by.
     """
 

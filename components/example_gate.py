@@ -6,7 +6,6 @@ too strict costs the gate alone when it is moved, and no example is made again.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import pathlib
@@ -21,6 +20,7 @@ from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER, load
 from components.gate_checks import Check, approve, refuse
+from components.properties import fingerprint
 from components.span_label import span_label
 from components.vocabulary_trainer import WORDS_FILE
 from models.config import from_json
@@ -90,9 +90,9 @@ def ExampleGate(
     folder = pathlib.Path(examples.uri)
     summary = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))["splits"]
     built, tokenizer = load(family, objective, str(folder / TOKENIZER_FOLDER))
-    fingerprint = tokenizer_fingerprint(folder / TOKENIZER_FOLDER)
+    tokenizer_key = tokenizer_fingerprint(folder / TOKENIZER_FOLDER)
     before = None
-    if previous and previous.tokenizer == fingerprint:
+    if previous and previous.tokenizer == tokenizer_key:
         before = Fit(previous.unknown_share, previous.tokens_per_word, previous.tokens_per_byte)
     checks = check_examples(
         summary[_JUDGED_SPLIT],
@@ -105,7 +105,7 @@ def ExampleGate(
     refuse(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
     fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown)
     approval.span = examples.span
-    approval.tokenizer = fingerprint
+    approval.tokenizer = tokenizer_key
     for name, value in dataclasses.asdict(fit).items():
         setattr(approval, name, value)
     approve(checks, approval.uri)
@@ -120,11 +120,8 @@ def ExampleGate(
 
 def tokenizer_fingerprint(folder: pathlib.Path) -> str:
     """SHA-256 of a tokenizer's files, without what they were made of."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name != WORDS_FILE:
-            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    names = sorted(path.name for path in folder.iterdir())
+    return fingerprint(folder, [name for name in names if name != WORDS_FILE])
 
 
 def check_examples(

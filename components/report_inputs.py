@@ -105,7 +105,7 @@ class ReportInputs:
             `feature=value`.
         previous: the same of the last blessed model; empty if there was none.
         intervals: of this run's model, over all examples, by metric name.
-        changes: this run's model less the last blessed one, likewise.
+        changes: by metric name, this run's model minus the last blessed one.
         resampled: what was resampled for the intervals, in words, and their confidence.
         history: overall figures of the runs so far, oldest first, this one included.
         predictions: example answers.

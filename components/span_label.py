@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 LABEL_PROPERTY = "span_label"
-"""Custom property of artifacts: what stands for {SPAN} in the names of the span's files."""
+"""Custom property of artifacts: the text that {SPAN} matched in the names of the span's files."""
 
 _FIRST = datetime.date(1700, 1, 1).toordinal()
 _LAST = datetime.date(2200, 12, 31).toordinal()

@@ -129,7 +129,7 @@ def _told(dropped: dict[str, int]) -> str:
 
 
 def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
-    """Writes what is told of the quarantined documents to where the user finds it; gives the path.
+    """Writes the quarantined documents with their reasons into a folder; returns the file's path.
 
     What was dropped by the other rules is in the artifact's `Dropped/` alone.
     """

@@ -29,7 +29,7 @@ from pipeline.spans import NothingNew
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
-new (no span is left for `next`), 75 training was ended from outside and is saved."""
+new (no span is left for `next`), 75 training received SIGTERM and saved a checkpoint."""
 
 _Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
 _Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
