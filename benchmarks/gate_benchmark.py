@@ -191,7 +191,7 @@ def _evaluated(
     model = json.loads((models[0] / "assets.extra/config.json").read_text())["model"]
     family = FAMILIES[model["family"]]
     metrics = list(family.metrics(from_json(family.config, json.dumps(model)).objective))
-    files = sorted(map(str, (examples / "Split-eval").iterdir()))
+    files = sorted(map(str, (examples / "Split-test").iterdir()))
     sums: list[dict[int, np.ndarray]] = [{}, {}]
     names: list[str] = []
     for of_model, folder in zip(sums, models, strict=True):

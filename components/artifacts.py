@@ -30,6 +30,7 @@ class DataApproval(artifact.Artifact):
     PROPERTIES: ClassVar = {
         "span": artifact.Property(type=artifact.PropertyType.INT),
         "statistics_id": artifact.Property(type=artifact.PropertyType.INT),
+        "cleaned_id": artifact.Property(type=artifact.PropertyType.INT),
     }
 
 

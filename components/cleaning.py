@@ -1,8 +1,9 @@
 """Beam's part of TextCleaner: shards of documents in, the same shards without some of them out.
 
 Each document is judged by itself; those that pass are compared through what they share: the hash of
-a text, the bands of a sketch. Of documents that share something the first stays, the held-out ones
-before the training ones, then by id. A shard that loses nothing is linked rather than written.
+a text, the bands of a sketch. Of documents that share something the first stays: one of the split
+"test" before one of "eval" before one of "train", then by id. A shard that loses nothing is linked
+rather than written.
 
 Imports no TFX, which each of Beam's worker processes would pay for.
 """
@@ -25,14 +26,13 @@ from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
 from components.exchange import GroupThroughFiles
-from components.ingestion import SPLITS
+from components.layout import CLEANING_FILE, SPLITS
 from components.near_duplicates import bands_of
 from components.record_files import RecordWriter
 from components.text_quality import QUARANTINED, Fault, fault_of, outside_bounds
 from components.whole_files import link_whole, write_whole
 from components.word_grams import hash_words, words_of
 
-SUMMARY = "cleaning.json"
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
 TRAINED_PART = "-trained.npy"
@@ -42,6 +42,7 @@ _EXAMPLES = 3  # documents told of, of each reason
 _START_CHARACTERS = 120
 _DUPLICATE, _NEAR_DUPLICATE, _SEEN = "duplicate", "near duplicate", "evaluation text"
 _SHARED = "shared"
+_KEPT = ("test", "eval", "train")  # whose document stays, of those that share something
 _TEXT, _BAND = b"=", b"~"  # what a shared key is: the hash of a text, the band of a sketch
 
 
@@ -55,7 +56,7 @@ class Verdict(NamedTuple):
 class _Holder(NamedTuple):
     """A document that has something others may have too; ordered as they are kept."""
 
-    trained: bool
+    rank: int
     id: str
     shard: int
 
@@ -74,7 +75,7 @@ def clean(
     Args:
         pipeline: the pipeline.
         documents: the folder that TextExampleGen wrote.
-        folder: the artifact's folder; receives `Split-train/` and `Split-eval/`, `Dropped/` with a
+        folder: the artifact's folder; receives `Split-<split>/` for each split, `Dropped/` with a
             file `<split>-<shard>.jsonl` of every shard that lost something, and `cleaning.json`.
         config: what to drop.
         bounds: what every document is to be like; others are quarantined.
@@ -130,7 +131,8 @@ class _Judge(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         number, shard = element
-        trained = _split_of(shard) == "train"
+        split = _split_of(shard)
+        trained = split == "train"
         keys: list[list[int]] = []
         for document in read_documents(shard):
             fault, shared = self._judge(document, held_out=not trained)
@@ -138,7 +140,7 @@ class _Judge(beam.DoFn):
                 yield number, Verdict(document.id, fault)
             keys.append([] if fault else self._keys(document, shared))
             for key in shared:
-                holder = _Holder(trained, document.id, number)
+                holder = _Holder(_KEPT.index(split), document.id, number)
                 yield beam.pvalue.TaggedOutput(_SHARED, (key, holder))
         if trained:
             trained_texts.write_table(keys, _table(self._scratch, number))
@@ -287,7 +289,7 @@ def _summarize(
         "evaluation_texts_too_short": evaluation.short if evaluation else 0,
     }
     write_whole(
-        os.path.join(folder, SUMMARY),
+        os.path.join(folder, CLEANING_FILE),
         [json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False)],
     )
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.errors import ConfigError
 from models.settings import Affects, Settings, Share
-
-Value = bool | int | float | str
-"""What a hyperparameter may be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +19,12 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """File, folder or pattern: .jsonl, .jsonl.gz, .txt or .parquet, with or without {SPAN}."""
     lang: str = "en"
     """Language of documents that do not say theirs."""
-    eval_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
-    """Share of documents, by a hash of the id, that are held out for evaluation."""
+    test_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
+    """Share of documents, by a hash of the id, that the Evaluator judges models by and nothing else
+    looks at."""
+    eval_share: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    """Share of documents that training looks at without learning from them: for
+    `training.held_out_steps`, the Tuner and the choice among `training.seeds`, which need some."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
     """DataGate refuses the span if more than this share of its records is malformed."""
     max_record_bytes: PositiveInt = 16_000_000
@@ -33,8 +32,24 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     shards: PositiveInt | None = None
     """Groups of the training documents by a hash of their id. A group is a file of documents, then
     one of examples, and what a worker holds; None makes them of 8 to 16 MB, 2 groups at least."""
-    eval_shards: PositiveInt | None = None
-    """Likewise of the held-out documents; None is `eval_share` of `shards`, 1 at least."""
+    held_out_shards: PositiveInt | None = None
+    """Likewise of the documents of each held-out split; None is its share of `shards`, 1 at
+    least."""
+
+    def check(self) -> None:
+        """Refuses shares that leave nothing to train on."""
+        if self.held_out_share >= 1:
+            raise self.refused(
+                "eval_share",
+                f"{self.eval_share} and the test_share, {self.test_share}, leave nothing to train "
+                "on",
+                "give less",
+            )
+
+    @property
+    def held_out_share(self) -> float:
+        """Share of documents that are not trained on."""
+        return self.test_share + self.eval_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +63,9 @@ class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
 
     min_documents: NonNegativeInt = 2
     """Fewest documents to train on, after cleaning."""
+    min_test_documents: PositiveInt = 10
+    """Fewest documents of the split "test", after cleaning: intervals come from at least five
+    blocks of two."""
     min_characters: Annotated[NonNegativeInt, Affects.EXAMPLES] = 1
     """Shortest document, in characters."""
     max_non_letter_share: Annotated[Share, Affects.EXAMPLES] = 0.6
@@ -192,128 +210,6 @@ class ExamplesConfig(Settings, place="examples", affects=Affects.EXAMPLES):
     """How examples are made; see components/example_generation.py."""
 
     seed: NonNegativeInt = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Hyperparameter(Settings, place="tuning.space", affects=Affects.WEIGHTS):
-    """A field that the Tuner varies, and what it tries there: `values`, or a range."""
-
-    # NaN is refused by search_space.py, which knows what the field can be.
-    __pydantic_config__: ClassVar[pydantic.ConfigDict] = {
-        **Settings.__pydantic_config__,
-        "allow_inf_nan": True,
-    }
-
-    field: str
-    """The configuration's, `training.optimizer.learning_rate` say; components/search_space.py has
-    those that can be tuned."""
-    values: tuple[Value, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    """Both ends belong to the range."""
-    log: bool = False
-    """Draw the logarithm evenly, not the number: for what counts by factors."""
-
-    def check(self) -> None:
-        """Refuses what is neither values nor a range."""
-        where = f"tuning.space, {self.field}"
-        if bool(self.values) == (self.low is not None or self.high is not None):
-            raise ConfigError(
-                "a hyperparameter has either values or a range",
-                where=where,
-                remedy=f"write {self.field}:8/16/32 or {self.field}:8..32, say",
-            )
-        if self.values:
-            if len(set(self.values)) < len(self.values):
-                raise ConfigError(f"{self.values} has a value twice", where=where)
-            return
-        if self.low is None or self.high is None or not self.low < self.high:
-            raise ConfigError(
-                f"from {self.low} to {self.high} is no range",
-                where=where,
-                remedy="give the lower end, then a higher one",
-            )
-        if self.log and self.low <= 0:
-            raise ConfigError(
-                f"{self.low} has no logarithm", where=where, remedy="begin above 0, or without log"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> Hyperparameter:
-        """The hyperparameter that a command line means, `training.batch_size:8/16/32` say.
-
-        Args:
-            text: `field:value/value/…`, `field:low..high` or `field:low..high:log`.
-
-        Raises:
-            ConfigError: the text is none of them.
-        """
-        field, _, rest = text.strip().partition(":")
-        span, colon, scale = rest.partition(":")
-        low, dots, high = span.partition("..")
-        try:
-            if not field or not span or scale not in ("log", "") or bool(scale) != bool(colon):
-                raise ValueError(text)
-            if dots:
-                return cls(field, low=float(low), high=float(high), log=bool(scale))
-            if scale:
-                raise ValueError(text)
-        except ValueError:
-            raise ConfigError(
-                f"{text.strip()!r} is no hyperparameter",
-                where="tuning.space",
-                remedy="write FIELD:VALUE/VALUE/…, FIELD:LOW..HIGH or FIELD:LOW..HIGH:log",
-            ) from None
-        return cls(field, tuple(map(_literal, span.split("/"))))
-
-
-def _literal(text: str) -> Value:
-    """A value as a command line has it: a number, True or False, else a text."""
-    try:
-        value: Value = json.loads({"True": "true", "False": "false"}.get(text, text))
-    except ValueError:
-        return text
-    return value if isinstance(value, Value) else text
-
-
-@dataclasses.dataclass(frozen=True)
-class TuningConfig(Settings, place="tuning", affects=Affects.WEIGHTS):
-    """How hyperparameters are searched before the training; see components/tuner.py."""
-
-    trials: NonNegativeInt = 0
-    """Candidates that are tried; 0 trains with the configuration as it is."""
-    steps: PositiveInt | None = None
-    """Optimizer steps of a trial; warmup shrinks with them. None: a tenth of `training.steps`, but
-    20 of them at least if there are so many."""
-    algorithm: Literal["random", "bayesian", "grid"] = "random"
-    """KerasTuner's. "bayesian" draws three trials for each hyperparameter, then follows a Gaussian
-    process; "grid" takes the product of all values."""
-    seed: NonNegativeInt = 0
-    """Of what is drawn; the trials themselves have `training.seed`, each the same."""
-    space: tuple[Hyperparameter, ...] = ()
-    """What is varied. Empty: the learning rate, from a fifth of the configured one to five times
-    it, and the warmup, from nothing to a fifth of the steps."""
-
-    def check(self) -> None:
-        """Refuses a search that cannot be, and settings of a search that is not to be."""
-        if not self.trials:
-            for field in ("steps", "algorithm", "seed", "space"):
-                if self.changed(field):
-                    raise self.refused(
-                        field,
-                        "it has no effect, as no candidate is tried",
-                        f"set tuning.trials, or leave tuning.{field} out",
-                    )
-        fields = [hyperparameter.field for hyperparameter in self.space]
-        for field in fields:
-            if fields.count(field) > 1:
-                raise ConfigError(f"{field} stands there twice", where="tuning.space")
-        if self.algorithm == "grid" and not all(each.values for each in self.space):
-            raise ConfigError(
-                "a grid has points, and a range has none",
-                where="tuning.space",
-                remedy="give values, as in training.batch_size:8/16/32",
-            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.layout import SPLITS
 from models.errors import ConfigError
 
 STATISTICS_FILE = "FeatureStats.pb"
@@ -56,7 +57,7 @@ class SplitStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusStatistics:
-    """The documents of one span, by split (`train`, `eval`)."""
+    """The documents of one span, by split (`train`, `eval`, `test`)."""
 
     splits: Mapping[str, SplitStatistics]
 
@@ -112,10 +113,10 @@ def feature_statistics(
 def _read(
     folder: pathlib.Path,
 ) -> Iterator[tuple[str, statistics_pb2.DatasetFeatureStatisticsList]]:
-    # "train" before "eval", as a reader expects them.
-    for file in sorted(folder.glob(f"{_SPLIT_PREFIX}*/{STATISTICS_FILE}"), reverse=True):
-        split = file.parent.name.removeprefix(_SPLIT_PREFIX)
-        yield split, statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
+    for split in SPLITS:
+        file = folder / f"{_SPLIT_PREFIX}{split}" / STATISTICS_FILE
+        if file.exists():
+            yield split, statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
 
 
 def split_statistics(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> SplitStatistics:

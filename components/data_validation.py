@@ -22,7 +22,6 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
-from components import cleaning, ingestion
 from components.artifacts import DataApproval
 from components.config import ValidationConfig
 from components.corpus_statistics import (
@@ -32,6 +31,7 @@ from components.corpus_statistics import (
 )
 from components.data_drift import drift_checks
 from components.gate_checks import Check, approve, refuse, share_check
+from components.layout import CLEANING_FILE, INGESTION_FILE, QUARANTINE_FILE
 from components.span_label import span_label
 from components.text_quality import QUARANTINED
 from components.text_records import Malformed
@@ -124,9 +124,9 @@ def DataGate(
         DataRefused: naming split, feature, value and bound of each check that failed.
     """
     bounds = from_json(ValidationConfig, config)
-    ingested = _load(documents.uri, ingestion.SUMMARY)
-    cleaned_summary = _load(cleaned.uri, cleaning.SUMMARY)
-    malformed = os.path.join(documents.uri, ingestion.QUARANTINE)
+    ingested = _load(documents.uri, INGESTION_FILE)
+    cleaned_summary = _load(cleaned.uri, CLEANING_FILE)
+    malformed = os.path.join(documents.uri, QUARANTINE_FILE)
     checks = [
         _malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
@@ -147,6 +147,7 @@ def DataGate(
     )
     approval.span = statistics.span
     approval.statistics_id = statistics.id
+    approval.cleaned_id = cleaned.id
     approve(checks, approval.uri)
     _log.info(
         "span %s: %d checks of the text passed%s",
@@ -183,7 +184,7 @@ def _cleaning_checks(
     total = sum(split["documents"] for split in splits)
     quarantined = sum(split["quarantined"] for split in splits)
     dropped = sum(sum(split["dropped"].values()) for split in splits) - quarantined
-    train = summary["splits"][_COMPARED_SPLIT]["kept"]
+    train, test = (summary["splits"][split]["kept"] for split in (_COMPARED_SPLIT, "test"))
     reasons = {
         reason: sum(split["dropped"].get(reason, 0) for split in splits)
         for reason in summary["examples"]
@@ -215,6 +216,15 @@ def _cleaning_checks(
             passed=train >= config.min_documents,
             field="validation.min_documents",
             remedy="add documents",
+        ),
+        Check(
+            split="test",
+            feature="documents",
+            value=f"{test:,} after cleaning",
+            bound=f"at least {config.min_test_documents:,}",
+            passed=test >= config.min_test_documents,
+            field="validation.min_test_documents",
+            remedy="add documents, or raise ingestion.test_share in a chain that begins anew",
         ),
     ]
 

@@ -46,18 +46,28 @@ class Place(NamedTuple):
     shard: int
 
 
-def place_of(document_id: str, *, eval_share: float, shards: Mapping[str, int]) -> Place:
+def place_of(
+    document_id: str, *, test_share: float, eval_share: float, shards: Mapping[str, int]
+) -> Place:
     """Places a document by the SHA-256 of its id, alike on every run, machine and span.
+
+    A document of the split "test" stays one whatever `eval_share` is.
 
     Args:
         document_id: the id.
-        eval_share: share of all ids that are held out.
+        test_share, eval_share: shares of all ids.
         shards: of each split.
     """
+    drawn = chance(document_id)
+    held_out = "test" if drawn < test_share else "eval"
+    split = held_out if drawn < test_share + eval_share else "train"
     digest = hashlib.sha256(document_id.encode()).digest()
-    held_out = int.from_bytes(digest[:8], "big") < eval_share * 2.0**64
-    split = "eval" if held_out else "train"
     return Place(split, int.from_bytes(digest[8:16], "big") % shards[split])
+
+
+def chance(key: str) -> float:
+    """A number of [0, 1) that a key decides, by its SHA-256."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2.0**64
 
 
 def text_hash(text: str) -> str:
@@ -162,7 +172,7 @@ class ReadDocuments(beam.PTransform):
 
     Args:
         uri: the artifact's folder.
-        split: "train" or "eval".
+        split: one of `components.layout.SPLITS`.
 
     Returns:
         A PCollection of `Document`.

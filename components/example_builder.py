@@ -27,13 +27,15 @@ from components.example_generation import (
     EXAMPLES_CONTENT,
     EXAMPLES_FILE,
     FOUND,
+    OLDER,
     SCRATCH,
-    SPLITS,
     TOKENIZER_FOLDER,
     build,
     load,
 )
-from components.properties import set_content
+from components.example_shards import shards_of
+from components.layout import SPLITS, splits_in_words
+from components.properties import SPANS, set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from models.config import from_json
 from models.errors import DataRefused
@@ -49,30 +51,35 @@ def ExampleBuilder(
     family: Parameter[str],
     objective: Parameter[str],
     config: Parameter[str],
+    replay_share: Parameter[float],
     span: Parameter[int],
     unkeyed: Parameter[str],
+    older: InputArtifact[list[standard_artifacts.Examples]] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Makes a family's training examples of a span's documents.
 
     Args:
-        documents: what TextExampleGen wrote.
+        documents: what TextCleaner wrote.
         vocabulary: the tokenizer's files.
-        examples: receives `Split-train/` and `Split-eval/`, a file for each of the documents', a
-            copy of the tokenizer in `tokenizer/`, so that ids and vocabulary travel together,
+        examples: receives `Split-<split>/` for each split, with a file for each of the documents',
+            a copy of the tokenizer in `tokenizer/`, so that ids and vocabulary travel together,
             `SHA256SUMS` of the files of examples, as `sha256sum --check` reads it,
             `baselines/` with what the baselines count in the examples to train on, `index/` with
             how many each of their files holds and how long each is, and
             `examples.json`: the family, its objective, and for each split its examples, its
             share of padding, what was dropped or cut by reason, what the tokens make of the text
-            (`components.tokenization.Coverage`), and how often each label occurs.
+            (`components.tokenization.Coverage`), and how often each label occurs; `older` has
+            the same for the examples to train on that are of older spans.
         family: a name of the registry.
         objective: the objective's settings that the examples depend on, as JSON.
         config: an `ExamplesConfig` as JSON.
+        replay_share: see `TrainingConfig.replay_share`; 0: all of the older text.
         span: the span's number, a part of every generator's key.
         unkeyed: JSON of what no key holds: `finished` (a folder that keeps finished shards until
             all are) and `code` (the version of the code, which finished shards are known by; the
             key has it anyway).
+        older: documents of older spans, of which those to train on are trained on once more.
         beam_pipeline: given by TFX.
 
     Raises:
@@ -83,11 +90,12 @@ def ExampleBuilder(
     tokenizer = os.path.join(examples.uri, TOKENIZER_FOLDER)
     shutil.copytree(vocabulary.uri, tokenizer, dirs_exist_ok=True)
     places = json.loads(unkeyed)
+    before = {each.span: each.uri for each in older or ()}
     load(family, objective, tokenizer)  # a bad configuration shows here, not in a worker
     with beam_pipeline as pipeline:
         build(
             pipeline,
-            documents.uri,
+            shards_of(documents.uri, before, replay_share or None),
             examples.uri,
             family=family,
             objective=objective,
@@ -100,7 +108,8 @@ def ExampleBuilder(
     shutil.rmtree(os.path.join(examples.uri, SCRATCH))
     found = _counted(pipeline, FOUND)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
-        splits = json.load(stream)["splits"]
+        told = json.load(stream)
+    splits = told["splits"]
     _gate(splits, where=documents.uri)
     examples.split_names = json.dumps(SPLITS)
     examples.span = span
@@ -109,20 +118,27 @@ def ExampleBuilder(
     examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
+    examples.set_string_custom_property(SPANS, json.dumps(sorted({span, *before})))
     set_content(examples, EXAMPLES_CONTENT)
     _LOG.info(
-        "span %s: %s examples to train on, %s held out; %.0f%% of the positions are padding%s",
+        "span %s: examples: %s; %.0f%% of the positions are padding%s",
         span_label(span, label),
-        f"{splits['train']['examples']:,}",
-        f"{splits['eval']['examples']:,}",
+        splits_in_words({split: counts["examples"] for split, counts in splits.items()}),
         100 * splits["train"]["padding_share"],
         f"; {found} file(s) were finished before" if found else "",
     )
+    if before:
+        _LOG.info(
+            "span %s: %s more examples to train on, of documents of older spans: %s",
+            span_label(span, label),
+            f"{told[OLDER]['examples']:,}",
+            ", ".join(span_label(number) for number in sorted(before)),
+        )
 
 
 def _gate(splits: Mapping[str, Any], *, where: str) -> None:
     for split, summary in splits.items():
-        if not summary["examples"]:
+        if not summary["examples"] and (summary["documents"] or split != "eval"):
             lost = {reason: count for reason, count in summary["tally"].items() if count}
             raise DataRefused(
                 f"The split {split!r} gave no training example out of {summary['documents']}"

@@ -5,7 +5,8 @@ sample of the span. One call does a whole shard: it splits and tokenizes the doc
 asks the objective for examples with a generator that is keyed by (seed, span, split, shard), of
 held-out documents block by block (components/units.py), and writes one file, to a temporary name
 that is then renamed. Shards have nothing to do with each other, and no runner, number of workers,
-order of bundles or retry can be seen in the bytes.
+order of bundles or retry can be seen in the bytes. Shards of older spans that are trained on once
+more keep their own span in the key.
 
 Imports no TFX, which each of Beam's worker processes would pay for.
 """
@@ -25,8 +26,10 @@ import numpy as np
 
 from components import baseline_counts
 from components.config import ExamplesConfig
-from components.documents import read_documents
+from components.documents import chance, read_documents
+from components.example_shards import Shard
 from components.finished import finish, sha256
+from components.layout import SPLITS
 from components.record_files import RecordWriter
 from components.shard_arrays import read_arrays, write_arrays
 from components.units import UNIT, UNIT_FEATURE, blocks, unit_names
@@ -47,7 +50,8 @@ TOKENIZER_FOLDER = "tokenizer"
 EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
 """What examples are known by: the digests of their files, and the tokenizer. Counts and index are
 made of the same."""
-SPLITS = ("train", "eval")
+OLDER = "older"
+"""In `examples.json`: what was made of older spans' documents, and is trained on too."""
 SCRATCH = "scratch"
 """What workers leave in the artifact's folder, to be removed behind them."""
 FOUND = "finished_before"
@@ -57,7 +61,7 @@ _MIXED = 4_096  # held-out examples in memory at a time
 
 def build(
     pipeline: beam.Pipeline,
-    documents: str,
+    shards: Sequence[Shard],
     folder: str,
     *,
     family: str,
@@ -71,7 +75,7 @@ def build(
 
     Args:
         pipeline: the pipeline.
-        documents: the folder that TextExampleGen wrote.
+        shards: the files of documents.
         folder: receives the files; holds the tokenizer's in `tokenizer/` already.
         family: a name of the registry.
         objective: the objective's settings that the examples depend on, as JSON.
@@ -86,8 +90,7 @@ def build(
     make = _MakeShard(folder, family, objective, config.seed, span, code, finished)
     _ = (
         pipeline
-        | "Shards"
-        >> beam.Create(sorted(pathlib.Path(documents).glob("Split-*/documents-*.tfrecord.gz")))
+        | "Shards" >> beam.Create([tuple(shard) for shard in shards])
         | "Spread" >> beam.Reshuffle()
         | "Make" >> beam.ParDo(make)
         | "All" >> beam.combiners.ToList()
@@ -121,8 +124,9 @@ class _MakeShard(beam.DoFn):
             with imports():
                 self._load()
 
-    def process(self, shard: pathlib.Path) -> Iterator[dict[str, Any]]:
-        name = f"{shard.parent.name}/{shard.name.replace('documents', 'examples')}"
+    def process(self, element: Any) -> Iterator[dict[str, Any]]:
+        shard = Shard(*element)
+        name = shard.target
         counted = os.path.join(self._folder, SCRATCH, name.replace("/", "-"))
         summary, found = finish(
             self._finished,
@@ -135,26 +139,30 @@ class _MakeShard(beam.DoFn):
             beam.metrics.Metrics.counter("polyseme", FOUND).inc()
         yield {**summary, "file": name, "counted": counted}
 
-    def _fingerprint(self, shard: pathlib.Path) -> str:
+    def _fingerprint(self, shard: Shard) -> str:
         tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
-        parts = [sha256(path) for path in (shard, *tokenizer)]
-        parts += [shard.parent.name, shard.name, self._family, self._objective, self._code]
+        parts = [sha256(path) for path in (pathlib.Path(shard.path), *tokenizer)]
+        parts += [shard.target, str(shard.share), self._family, self._objective, self._code]
         parts += [str(self._seed), str(self._span)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _make(self, shard: pathlib.Path, path: str, counted: str) -> dict[str, Any]:
+    def _make(self, shard: Shard, path: str, counted: str) -> dict[str, Any]:
         from components.tokenization import Coverage, tokenize_documents
 
         objective, tokenizer = self._load()
-        split = shard.parent.name.removeprefix("Split-")
-        number = int(shard.name.split("-")[1])
+        split, span = shard.split, self._span if shard.older is None else shard.older
+        number = int(os.path.basename(shard.path).split("-")[1])
         tally: collections.Counter[str] = collections.Counter()
-        documents = read_documents(shard)
+        documents = [
+            document
+            for document in read_documents(shard.path)
+            if shard.share == 1.0 or chance(f"{self._span} {document.id}") < shard.share
+        ]
         coverage = Coverage()
         tokenized = tokenize_documents(documents, objective, tokenizer, tally, coverage)
-        key = (self._seed, self._span, SPLITS.index(split), number)
+        key = (self._seed, span, SPLITS.index(split), number)
         spec = objective.feature_spec()
-        if split == "eval":
+        if split != "train":
             spec = {**spec, UNIT: UNIT_FEATURE}
             made = _held_out(objective, tokenized, key, tally)
         else:
@@ -162,7 +170,7 @@ class _MakeShard(beam.DoFn):
         lengths, positions, tables, labels = _write(path, made, objective, spec)
         arrays = {"lengths": lengths} | baseline_counts.arrays_of(tables)
         return {
-            "split": split,
+            "split": split if shard.older is None else OLDER,
             "documents": len(documents),
             "pieces": sum(len(document.lengths) for document in tokenized),
             "examples": len(lengths),
@@ -284,6 +292,28 @@ def _added(files: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+def _total(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of several files together."""
+    from components.tokenization import worst_of
+
+    total = {
+        name: sum(summary[name] for summary in files)
+        for name in ("documents", "pieces", "examples", "positions", "real_positions")
+    }
+    return {
+        "files": len(files),
+        **total,
+        "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
+        "tally": _added(files, "tally"),
+        "coverage": _added(files, "coverage"),
+        "worst": worst_of([each for summary in files for each in summary["worst"]]),
+        "labels": {
+            name: [*map(sum, zip(*(summary["labels"][name] for summary in files), strict=True))]
+            for name in (files[0]["labels"] if files else ())
+        },
+    }
+
+
 def _summarize(
     summaries: Sequence[Mapping[str, Any]], folder: str, family: str, objective: str
 ) -> None:
@@ -291,32 +321,15 @@ def _summarize(
 
     These are examples.json, SHA256SUMS, and of the examples to train on their counts and index.
     """
-    from components.tokenization import worst_of
-
     ordered = sorted(summaries, key=lambda summary: summary["file"])
-    splits = {}
-    for split in SPLITS:
-        files = [summary for summary in ordered if summary["split"] == split]
-        tally = _added(files, "tally")
-        total = {
-            name: sum(summary[name] for summary in files)
-            for name in ("documents", "pieces", "examples", "positions", "real_positions")
-        }
-        splits[split] = {
-            "files": len(files),
-            **total,
-            "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
-            "tally": tally,
-            "coverage": _added(files, "coverage"),
-            "worst": worst_of([each for summary in files for each in summary["worst"]]),
-            "labels": {
-                name: [*map(sum, zip(*(summary["labels"][name] for summary in files), strict=True))]
-                for name in (files[0]["labels"] if files else ())
-            },
-        }
-    content = {"family": family, "objective": json.loads(objective), "splits": splits}
+    found = {
+        split: _total([summary for summary in ordered if summary["split"] == split])
+        for split in (*SPLITS, OLDER)
+    }
+    older = found.pop(OLDER)
+    content = {"family": family, "objective": json.loads(objective), "splits": found, OLDER: older}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    train = [each for each in ordered if each["split"] == "train"]
+    train = [each for each in ordered if each["split"] in ("train", OLDER)]
     baseline_counts.write_counts(folder, [(each["counted"], each["arrays"]) for each in train])
     lengths = {
         os.path.basename(each["file"]): read_arrays(each["counted"], each["arrays"])["lengths"]

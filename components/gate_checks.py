@@ -28,7 +28,7 @@ class Check:
     """One bound, and what was found.
 
     Attributes:
-        split: `train`, `eval`, or `all` for a bound over the whole span.
+        split: `train`, `eval`, `test`, or `all` for a bound over the whole span.
         feature: what is bounded.
         value: what was found, as a reader wants it.
         bound: what is allowed.

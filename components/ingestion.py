@@ -24,13 +24,11 @@ from components.documents import Place, place_of, serialize, text_hash
 from components.exchange import GroupThroughFiles
 from components.file_parts import parts
 from components.input_files import suffix_of
+from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS
 from components.record_files import RecordWriter
 from components.text_records import Malformed, Record, RecordReader
 from components.whole_files import write_whole
 
-SPLITS = ("train", "eval")
-QUARANTINE = "quarantine.jsonl"
-SUMMARY = "ingestion.json"
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
 
@@ -46,10 +44,17 @@ def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int
     if train is None:
         size = sum(os.path.getsize(file) * _EXPANSION[suffix_of(file)] for file in files)
         train = _MIN_SHARDS
-        while size * (1 - config.eval_share) > train * _SHARD_BYTES:
+        while size * (1 - config.held_out_share) > train * _SHARD_BYTES:
             train *= 2  # so that a corpus that grows keeps its groups for long
-    held_out = config.eval_shards or max(1, round(train * config.eval_share))
-    return {"train": train, "eval": held_out}
+
+    def held_out(share: float) -> int:
+        return (config.held_out_shards or max(1, round(train * share))) if share else 0
+
+    return {
+        "train": train,
+        "eval": held_out(config.eval_share),
+        "test": held_out(config.test_share),
+    }
 
 
 def ingest(
@@ -60,7 +65,7 @@ def ingest(
     Args:
         pipeline: the pipeline.
         files: what `components.input_files.expand` gave.
-        folder: the artifact's folder; receives `Split-train/` and `Split-eval/` with
+        folder: the artifact's folder; receives a folder `Split-<split>/` for each split with
             `documents-<shard>-of-<shards>.tfrecord.gz`, shards without a document left out,
             `quarantine.jsonl` and `ingestion.json`.
         config: what to read and how.
@@ -70,7 +75,7 @@ def ingest(
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     shards = shard_counts(files, config)
     places = [Place(split, shard) for split in SPLITS for shard in range(shards[split])]
-    place = _Placed(config.eval_share, shards)
+    place = _Placed(config.test_share, config.eval_share, shards)
     reader = RecordReader(lang=config.lang, max_record_bytes=config.max_record_bytes)
     read = (
         pipeline
@@ -117,12 +122,14 @@ def ingest(
 class _Placed:
     """Where ids go, as keys: the shards of all splits, numbered through."""
 
+    test_share: float
     eval_share: float
     shards: Mapping[str, int]
 
     def key(self, identity: str) -> int:
-        place = place_of(identity, eval_share=self.eval_share, shards=self.shards)
-        return place.shard + (self.shards["train"] if place.split == "eval" else 0)
+        place = place_of(identity, **dataclasses.asdict(self))
+        before = SPLITS[: SPLITS.index(place.split)]
+        return place.shard + sum(self.shards[split] for split in before)
 
 
 class _Read(beam.DoFn):
@@ -233,7 +240,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
     _, groups = element
     malformed = sorted(groups["malformed"])
     lines = (json.dumps(item._asdict(), ensure_ascii=False) + "\n" for item in malformed)
-    write_whole(os.path.join(folder, QUARANTINE), lines)
+    write_whole(os.path.join(folder, QUARANTINE_FILE), lines)
     splits: dict[str, Any] = {
         split: {"documents": 0, "characters": 0, "duplicates": 0, "sources": {}, "langs": {}}
         for split in SPLITS
@@ -250,4 +257,6 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
         "empty": sum(item.empty for item in malformed),
         "quarantined_by_reason": collections.Counter(item.kind for item in malformed),
     }
-    write_whole(os.path.join(folder, SUMMARY), [json.dumps(summary, indent=2, sort_keys=True)])
+    write_whole(
+        os.path.join(folder, INGESTION_FILE), [json.dumps(summary, indent=2, sort_keys=True)]
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from keras_tuner import HyperParameters, Objective, Oracle
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle
 
-from components.config import Hyperparameter, TuningConfig, Value
+from components.tuning_config import Hyperparameter, TuningConfig, Value
 
 OBJECTIVE = "held_out_loss"
 """What an oracle wants to know of each trial; it looks for the lowest."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import MetadataStore
@@ -19,7 +19,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components.properties import EVAL_SHARE, FINGERPRINT, SPANS
+from components.properties import FINGERPRINT, SPANS, TEST_SHARE
 from models.errors import ConfigError
 
 PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
@@ -128,38 +128,65 @@ class LastBlessedModel(ResolverStrategy):
 
 
 class TrainingStart(ResolverStrategy):
-    """The model whose weights training begins with, see `TrainingConfig.start`.
+    """What training builds on: the model whose weights it begins with, and older text.
 
-    Inputs: as those of `LastBlessedModel`. By default it is the pushed model that has seen the
-    newest text, of those that were not trained on this run's span: late text is trained on from the
-    newest model, and the same span with other settings begins where the first run on it did.
+    Inputs: as those of `LastBlessedModel`, `approval` (DataApproval) and `documents` (Examples).
+
+    By default the model is the pushed one that has seen the newest text, of those that were not
+    trained on this run's span: late text is trained on from the newest model, and the same span
+    with other settings begins where the first run on it did; see `TrainingConfig.start`.
+
+    The documents are those that the cleaning left of the newest approved spans, see
+    `TrainingConfig.window`; of spans before this one, or that the model has seen.
     """
 
-    def __init__(self, span: int, fingerprint: str, start: str, eval_share: float) -> None:
+    def __init__(
+        self, span: int, fingerprint: str, start: str, test_share: float, window: int
+    ) -> None:
         self._span = span
         self._fingerprint = fingerprint
         self._start = start
-        self._eval_share = eval_share
+        self._test_share = test_share
+        self._window = window
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
-        """The model and its blessing, or empty lists, which means new weights.
+        """The model and its blessing, or empty lists, which means new weights; and the documents.
 
         Raises:
-            ConfigError: no such version was pushed, the model's folder is gone, or it held out
-                another share of the documents, so that it was trained on some of those that this
-                run would hold out.
+            ConfigError: no such version was pushed, the model's folder is gone, or it had another
+                share of the documents to test on, so that it was trained on some of those that
+                this run would test on.
         """
         found = self._resolve(store, input_dict)
+        seen: set[int] = set()
         for model in found["model"]:
-            had = model.get_float_custom_property(EVAL_SHARE)
-            if had and had != self._eval_share:
+            seen.update(spans_of(model))
+            # An older release had two splits, and called the share of the one that it judged by so.
+            had = model.get_float_custom_property(TEST_SHARE) or model.get_float_custom_property(
+                "eval_share"
+            )
+            if had and had != self._test_share:
                 raise ConfigError(
-                    f"ingestion.eval_share is {self._eval_share}; the model that training starts "
-                    f"from had {had}, and was trained on documents that would be held out now",
-                    where="ingestion.eval_share",
+                    f"ingestion.test_share is {self._test_share}; the model that training starts "
+                    f"from had {had}, and was trained on documents that would be tested on now",
+                    where="ingestion.test_share",
                     remedy=f"set it to {had}, or begin anew with training.start=scratch",
                 )
-        return found
+        return {**found, "approval": [], "documents": self._older(input_dict, seen)}
+
+    def _older(self, input_dict: _Models, seen: Container[int]) -> list[Artifact]:
+        """The documents of the window's other spans, in the order of their numbers."""
+        documents = {artifact.id: artifact for artifact in input_dict["documents"]}
+        approved = {
+            approval.span: documents[approval.cleaned_id]
+            for approval in sorted(input_dict["approval"], key=lambda approval: approval.id)
+            if approval.cleaned_id in documents
+            and approval.span != self._span
+            and (approval.span < self._span or approval.span in seen)
+        }
+        newest = sorted(approved, reverse=True)
+        chosen = newest[: self._window - 1] if self._window else newest
+        return [approved[span] for span in sorted(chosen)]
 
     def _resolve(self, store: MetadataStore, input_dict: _Models) -> _Models:
         older = _older_than_own(store, input_dict, self._fingerprint)
@@ -186,7 +213,8 @@ def write_origin(
     *,
     span: int,
     fingerprint: str,
-    eval_share: float,
+    test_share: float,
+    examples: Artifact | None = None,
     base: Artifact | None = None,
 ) -> None:
     """Gives a Model artifact the properties that these strategies choose by.
@@ -195,13 +223,15 @@ def write_origin(
         model: the model.
         span: the span that it was trained on.
         fingerprint: of its run's provenance.
-        eval_share: share of the documents that were held out.
+        test_share: share of the documents that are tested on alone.
+        examples: what it was trained on, which may be of several spans.
         base: the model that training started from, whose spans it has seen too.
     """
-    seen = {span, *(spans_of(base) if base else ())}
+    window = examples.get_string_custom_property(SPANS) if examples else ""
+    seen = {span, *json.loads(window or "[]"), *(spans_of(base) if base else ())}
     model.set_string_custom_property(SPANS, json.dumps(sorted(seen)))
     model.set_string_custom_property(FINGERPRINT, fingerprint)
-    model.set_float_custom_property(EVAL_SHARE, eval_share)
+    model.set_float_custom_property(TEST_SHARE, test_share)
 
 
 def spans_of(model: Artifact) -> Sequence[int]:

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.config import Hyperparameter, TuningConfig, Value
+from components.tuning_config import Hyperparameter, TuningConfig, Value
 from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 
@@ -97,6 +97,7 @@ def in_small(training: TrainingConfig, steps: int) -> TrainingConfig:
     return dataclasses.replace(
         training,
         steps=steps,
+        seeds=1,
         held_out_steps=0,
         patience=0,
         optimizer=dataclasses.replace(training.optimizer, warmup_steps=warmup),

@@ -149,7 +149,7 @@ def serving_gate(
         ),
         request_spec=proto.RequestSpec(
             tensorflow_serving=proto.TensorFlowServingRequestSpec(signature_names=["evaluate"]),
-            split_name="eval",
+            split_name="test",
             num_examples=3,
         ),
         validation_spec=proto.ValidationSpec(max_loading_time_seconds=300, num_tries=2),

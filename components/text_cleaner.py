@@ -20,10 +20,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from components.artifacts import TrainedTexts
-from components.cleaning import SCRATCH, SUMMARY, TRAINED_PART, clean
+from components.cleaning import SCRATCH, TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.evaluation_texts import read_evaluation_texts
-from components.ingestion import SPLITS
+from components.layout import CLEANING_FILE, SPLITS, splits_in_words
 from components.properties import set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from components.text_quality import QUARANTINED
@@ -98,19 +98,20 @@ def TextCleaner(
     trained.span = span
     set_content(trained, [KEYS_FILE])
     shutil.rmtree(scratch)
-    with open(os.path.join(cleaned.uri, SUMMARY), encoding="utf-8") as stream:
+    with open(os.path.join(cleaned.uri, CLEANING_FILE), encoding="utf-8") as stream:
         summary = json.load(stream)
     quarantine = _keep_quarantine(cleaned.uri, quarantine_dir, label)
     _require_documents(summary, where=documents.uri, quarantine=quarantine)
-    cleaned.split_names = json.dumps(SPLITS)
+    kept = {split: counts["kept"] for split, counts in summary["splits"].items()}
+    cleaned.split_names = json.dumps([split for split in SPLITS if kept[split]])
     cleaned.span = span
     for name in ("span", LABEL_PROPERTY, "payload_format", "file_format"):
         cleaned.set_string_custom_property(name, documents.get_string_custom_property(name))
     dropped = dropped_by_reason(summary)
     _LOG.info(
-        "span %s: %s documents to train on, %s held out%s",
+        "span %s: documents: %s%s",
         label,
-        *(f"{summary['splits'][split]['kept']:,}" for split in SPLITS),
+        splits_in_words(kept),
         f"; dropped {_told(dropped)}" if dropped else "; none dropped",
     )
 
@@ -148,8 +149,8 @@ def _lines(folder: str) -> Iterator[str]:
 
 def _require_documents(summary: dict[str, Any], *, where: str, quarantine: str) -> None:
     """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
-    train, held_out = (summary["splits"][split]["kept"] for split in SPLITS)
-    if train >= 2 and held_out:
+    train, test = (summary["splits"][split]["kept"] for split in ("train", "test"))
+    if train >= 2 and test:
         return
     dropped = dropped_by_reason(summary)
     examples = itertools.chain.from_iterable(summary["examples"][reason] for reason in dropped)
@@ -160,7 +161,7 @@ def _require_documents(summary: dict[str, Any], *, where: str, quarantine: str) 
     if any(split["quarantined"] for split in summary["splits"].values()):
         listing += f"\n  quarantined documents are listed in {quarantine}"
     raise DataRefused(
-        f"Too few documents are left: {train} to train on and {held_out} held out; at least 2"
+        f"Too few documents are left: {train} to train on and {test} to test on; at least 2"
         f" and 1 are needed. Dropped: {_told(dropped)}.{listing}",
         where=where,
         remedy="Add documents, or loosen the rules of cleaning or the bounds of validation.",

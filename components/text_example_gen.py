@@ -17,8 +17,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.ingestion import QUARANTINE, SCRATCH, SPLITS, SUMMARY, ingest
+from components.ingestion import SCRATCH, ingest
 from components.input_files import PLACEHOLDER, check_files
+from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS, splits_in_words
 from components.span_label import LABEL_PROPERTY
 from components.whole_files import write_whole
 from models.config import from_json
@@ -65,23 +66,24 @@ def TextExampleGen(
         ingest(pipeline, paths, examples.uri, settings)
     shutil.rmtree(os.path.join(examples.uri, SCRATCH))
     quarantine = _keep_quarantine(examples.uri, given["quarantine"], label)
-    with open(os.path.join(examples.uri, SUMMARY), encoding="utf-8") as stream:
+    with open(os.path.join(examples.uri, INGESTION_FILE), encoding="utf-8") as stream:
         summary = json.load(stream)
     where = f"span {label} of {pattern}" if PLACEHOLDER in pattern else pattern
     _require_documents(summary, settings, where=where, quarantine=quarantine)
-    examples.split_names = json.dumps(SPLITS)
+    splits = summary["splits"]
+    found = {split: counts["documents"] for split, counts in splits.items()}
+    # TFX's steps read each split that is named, and refuse one without a document.
+    examples.split_names = json.dumps([split for split in SPLITS if found[split]])
     examples.span = span
     examples.set_string_custom_property("span", str(span))
     examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("fingerprint", fingerprint)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
-    splits = summary["splits"]
     _LOG.info(
-        "span %s: %d documents to train on, %d held out, %s characters; %d quarantined%s",
+        "span %s: documents: %s; %s characters; %d quarantined%s",
         label,
-        splits["train"]["documents"],
-        splits["eval"]["documents"],
+        splits_in_words(found),
         f"{sum(split['characters'] for split in splits.values()):,}",
         summary["quarantined"],
         (f", {summary['empty']} of them empty" if summary["empty"] else "")
@@ -93,7 +95,7 @@ def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
     """Copies the quarantine to where the user finds it; returns the copy's path."""
     os.makedirs(quarantine_dir, exist_ok=True)
     path = os.path.join(quarantine_dir, f"span-{label}.jsonl")
-    with open(os.path.join(folder, QUARANTINE), encoding="utf-8") as lines:
+    with open(os.path.join(folder, QUARANTINE_FILE), encoding="utf-8") as lines:
         write_whole(path, lines)
     return path
 
@@ -103,23 +105,23 @@ def _require_documents(
 ) -> None:
     """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
     train = summary["splits"]["train"]["documents"]
-    held_out = summary["splits"]["eval"]["documents"]
+    test = summary["splits"]["test"]["documents"]
     bad = summary["quarantined"]
     with open(quarantine, encoding="utf-8") as stream:
         first = [json.loads(line) for line in itertools.islice(stream, _LISTED)]
     listing = "".join(f"\n  {item['file']}:{item['line']} {item['reason']}" for item in first)
     if bad > _LISTED:
         listing += f"\n  and {bad - _LISTED} more in {quarantine}"
-    if not train + held_out:
+    if not sum(split["documents"] for split in summary["splits"].values()):
         raise DataRefused(
             f"The input holds no document.{listing}",
             where=where,
             remedy="Give it records with text: JSON Lines with a field `text`, or plain text.",
         )
-    if train < 2 or not held_out:
+    if train < 2 or not test:
         raise DataRefused(
-            f"Too few documents: {train} to train on and {held_out} held out;"
+            f"Too few documents: {train} to train on and {test} to test on;"
             f" at least 2 and 1 are needed.{listing}",
             where=where,
-            remedy=f"Add documents, or change ingestion.eval_share ({config.eval_share}).",
+            remedy=f"Add documents, or change ingestion.test_share ({config.test_share}).",
         )

@@ -1,9 +1,11 @@
 """TFX's glue around training: artifacts in, an exported model and its training run out."""
 
+import dataclasses
 import json
 import logging
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from tfx import types
@@ -18,12 +20,16 @@ from components.exporter import export
 from components.finished import EXPORTED
 from components.resolvers import write_origin
 from components.search_space import described, with_values
-from components.training_job import job_of, tell, train_job
+from components.seeds import LOSS, SeedRun, SeedRuns
+from components.training_job import Trained, TrainingJob, job_of, tell, train_job
 from components.training_processes import train_in_processes
 from models.config import DevicesConfig, from_json
 from models.devices import Devices
+from models.errors import TrainingDiverged
+from models.held_out import HeldOutLoss
 
 _log = logging.getLogger("polyseme.trainer")
+_EVERY = 2**40  # batches, more than there are
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -34,6 +40,7 @@ def run_fn(fn_args: FnArgs) -> None:
     the Tuner found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all
     of them. Its entry `unkeyed` holds what no key does: `training` (JSON of the other settings),
     `devices`, `provenance` (JSON) and `folder`, which this pipeline's checkpoints are kept in.
+    With `training.seeds` it trains as often, and exports the best; see components/seeds.py.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
@@ -45,13 +52,16 @@ def run_fn(fn_args: FnArgs) -> None:
     if values:
         _log.info("tuned: %s", described(values))
     job = job_of(given, fn_args)
-    devices = from_json(DevicesConfig, job.devices)
-    if devices.strategy == "multi_worker":
-        train_in_processes(job, devices.processes)
-        trained = train_job(job, Devices())  # all is done, and lies in the last checkpoint
+    seeds = job.config.seeds
+    jobs = [job.with_seed((job.config.seed + place) % 2**32) for place in range(seeds)]
+    runs = None
+    if seeds == 1:
+        (job,) = jobs
+        trained = _train(job)
     else:
-        trained = train_job(job)
-        tell(trained.result)
+        runs = _train_all(jobs)
+        job = job.with_seed(runs.best.seed)
+        trained = train_job(job, Devices())  # all is done, and lies in the last checkpoint
     trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
     export(
         trained.model,
@@ -59,10 +69,65 @@ def run_fn(fn_args: FnArgs) -> None:
         trained.tokenizer,
         pathlib.Path(fn_args.serving_model_dir),
         config_json=given["config"],
-        provenance=json.loads(given["unkeyed"]["provenance"]),
+        provenance=json.loads(given["unkeyed"]["provenance"]) | {"seed": job.config.seed},
     )
     shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
-    (job.folder / EXPORTED).touch()
+    if runs:
+        runs.write(fn_args.model_run_dir)
+    for each in jobs:
+        if each.folder.is_dir():
+            (each.folder / EXPORTED).touch()
+
+
+def _train(job: TrainingJob) -> Trained:
+    """Trains on the devices that the job names.
+
+    Raises:
+        ConfigError, TrainingDiverged, Preempted: see `run_fn`.
+    """
+    devices = from_json(DevicesConfig, job.devices)
+    if devices.strategy == "multi_worker":
+        train_in_processes(job, devices.processes)
+        return train_job(job, Devices())  # all is done, and lies in the last checkpoint
+    trained = train_job(job)
+    tell(trained.result)
+    return trained
+
+
+def _train_all(jobs: Sequence[TrainingJob]) -> SeedRuns:
+    """Trains with each seed; one that diverged is left out of the choice, and told of.
+
+    Raises:
+        TrainingDiverged: all of them did.
+        ConfigError, Preempted: see `run_fn`.
+    """
+    found: list[SeedRun] = []
+    for place, job in enumerate(jobs, 1):
+        seed = job.config.seed
+        _log.info("seed %d, %d of %d", seed, place, len(jobs))
+        try:
+            figures, failure = _judged(job, _train(job)), ""
+        except TrainingDiverged as error:
+            if place == len(jobs) and not any(run.figures for run in found):
+                raise
+            figures, failure = {}, f"{error.where}: {error.what}"
+            _log.warning("seed %d failed: %s", seed, failure)
+        else:
+            _log.info('seed %d: loss %.4f on the split "eval"', seed, figures[LOSS])
+        found.append(SeedRun(seed, figures, failure))
+    runs = SeedRuns(tuple(found))
+    mean, deviation = runs.spread[LOSS]
+    _log.info("the best is seed %d; loss %.4f ± %.4f", runs.best.seed, mean, deviation)
+    return runs
+
+
+def _judged(job: TrainingJob, trained: Trained) -> dict[str, float]:
+    """The loss and the metrics on all examples of the split "eval"."""
+    model, objective = trained.model, trained.objective
+    objective.set_baseline(model, StoredCounts(job.examples))
+    every = dataclasses.replace(job.config, held_out_batches=_EVERY)
+    metrics = objective.metrics()
+    return HeldOutLoss(model, objective, job.eval_files, every, metrics=metrics).figures(LOSS)
 
 
 class Executor(executor.GenericExecutor):
@@ -83,7 +148,8 @@ class Executor(executor.GenericExecutor):
             artifact_utils.get_single_instance(output_dict["model"]),
             span=provenance["span"],
             fingerprint=provenance["fingerprint"],
-            eval_share=json.loads(given["config"])["ingestion"]["eval_share"],
+            test_share=json.loads(given["config"])["ingestion"]["test_share"],
+            examples=artifact_utils.get_single_instance(input_dict["examples"]),
             base=base[0],
         )
 

@@ -22,6 +22,7 @@ from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.devices import Devices
 from models.errors import ConfigError, Preempted
+from models.example_index import read_index
 from models.held_out import HeldOutLoss
 from models.memory import keep_freed_memory
 from models.objective import Objective
@@ -30,6 +31,7 @@ from models.registry import FAMILIES
 from models.tokenizers.tokenizer import Tokenizer
 from models.training import train
 from models.training_record import TrainingResult
+from models.warm_start import warm
 
 _log = logging.getLogger("polyseme.trainer")
 
@@ -82,9 +84,20 @@ class TrainingJob:
 
     @property
     def config(self) -> TrainingConfig:
-        """How to train, with all settings."""
+        """How to train, with all settings; from a base as `TrainingConfig.warm_start` has it."""
         settings = json.loads(self.training) | json.loads(self.unkeyed)
-        return from_json(TrainingConfig, json.dumps(settings))
+        config = from_json(TrainingConfig, json.dumps(settings))
+        return warm(config, self._examples) if self.base_model else config
+
+    @property
+    def _examples(self) -> int:
+        """How many examples there are to train on."""
+        return int(read_index(self.train_files).counts.sum())
+
+    def with_seed(self, seed: int) -> TrainingJob:
+        """The same with another seed, and with no other ones."""
+        settings = json.loads(self.training) | {"seed": seed, "seeds": 1}
+        return dataclasses.replace(self, training=json.dumps(settings, sort_keys=True))
 
     @property
     def folder(self) -> pathlib.Path:
@@ -156,7 +169,12 @@ def begin(job: TrainingJob, devices: Devices) -> Start:
         start = _fresh(job, training.seed, training.precision)
     if job.base_model:
         warm_start(start.model, job.base_model)
-        _log.info("warm start from %s", job.base_model)
+        _log.info(
+            "warm start from %s: %d steps, peak learning rate %.3g",
+            job.base_model,
+            training.steps,
+            training.optimizer.learning_rate,
+        )
     else:
         _log.info("training starts with new weights")
         start.objective.start(start.model, StoredCounts(job.examples))

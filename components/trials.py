@@ -11,7 +11,7 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-from components.config import Value
+from components.tuning_config import Value
 from components.whole_files import write_whole
 from models.config import from_json
 

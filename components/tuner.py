@@ -29,7 +29,6 @@ from tfx.components.tuner.component import TunerFnResult
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 
-from components.config import TuningConfig, Value
 from components.oracles import OBJECTIVE, build_oracle
 from components.search_space import (
     configured,
@@ -42,6 +41,7 @@ from components.search_space import (
 )
 from components.training_job import TrainingJob, begin, job_of
 from components.trials import Search, Trial
+from components.tuning_config import TuningConfig, Value
 from components.whole_files import write_whole
 from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json

@@ -62,12 +62,13 @@ def VocabularyTrainer(
     file_fingerprint: Parameter[str],
     unkeyed: Parameter[str],
     base_model: InputArtifact[standard_artifacts.Model] = None,
+    older: InputArtifact[list[standard_artifacts.Examples]] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Gives a family its tokenizer.
 
     Args:
-        examples: documents, as TextExampleGen wrote them.
+        examples: documents, as TextCleaner wrote them.
         vocabulary: receives the tokenizer's files and `words.json`.
         family: a name of the registry.
         tokenizer: the tokenizer's configuration as JSON.
@@ -75,6 +76,7 @@ def VocabularyTrainer(
         file_fingerprint: SHA-256 of the given file, so that a changed one is no cache hit.
         unkeyed: JSON of the settings that no key holds: the path of the given file.
         base_model: where training starts, if anywhere: its tokenizer is taken as it is.
+        older: documents of older spans that are trained on too.
         beam_pipeline: given by TFX.
 
     Raises:
@@ -95,7 +97,8 @@ def VocabularyTrainer(
         source = settings.file
     else:
         with beam_pipeline as pipeline:
-            count(pipeline, examples.uri, str(folder), row.name, tokenizer, settings)
+            documents = [examples.uri, *(each.uri for each in older or ())]
+            count(pipeline, documents, str(folder), row.name, tokenizer, settings)
         file = folder / _COUNTS_FILE
         counted = json.loads(file.read_text(encoding="utf-8"))
         file.unlink()
@@ -111,7 +114,7 @@ def VocabularyTrainer(
 
 def count(
     pipeline: beam.Pipeline,
-    documents: str,
+    documents: Sequence[str],
     folder: str,
     family: str,
     tokenizer: str,
@@ -121,15 +124,18 @@ def count(
 
     Args:
         pipeline: the pipeline.
-        documents: the folder that TextExampleGen wrote.
+        documents: the folders of documents, whose split "train" is counted.
         folder: receives `counts.json`: the words to learn from, most frequent first, and figures.
         family: a name of the registry.
         tokenizer: the tokenizer's configuration as JSON: it decides what a word is.
         config: which words are learned from.
     """
     counts = (
-        pipeline
-        | "Read" >> ReadDocuments(documents, "train")
+        [
+            pipeline | f"Read{place}" >> ReadDocuments(folder_of_one, "train")
+            for place, folder_of_one in enumerate(documents)
+        ]
+        | "AllFolders" >> beam.Flatten()
         | "Cut" >> beam.ParDo(_CountWords(family, tokenizer))
         | "Add" >> beam.CombinePerKey(sum)
     )

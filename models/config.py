@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 
 from models.errors import ConfigError
 from models.settings import Affects, Rate, Settings, refusal
+from models.warm_start import WarmStartConfig
 
 T = TypeVar("T")
 
@@ -200,6 +201,15 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """Parts that a batch is computed in; must divide batch_size."""
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
     """Seeds the initial weights, the dropout and the data order."""
+    seeds: PositiveInt = 1
+    """Trainings with as many seeds, `seed` the first. The one with the lowest loss on the split
+    "eval" is exported; the mean and standard deviation of all are shown."""
+    window: Annotated[NonNegativeInt, Affects.NOTHING] = 1
+    """Newest spans whose text is trained on, this one among them; 0: all. The older text is an
+    input of the examples, and so is in their key."""
+    replay_share: Annotated[float, pydantic.Field(gt=0, lt=1), Affects.EXAMPLES] | None = None
+    """Share of the text, in characters, that is of the older spans of `window`: documents drawn by
+    a hash of span and id. None: all of them."""
     jit_compile: Literal["auto", True, False] = "auto"
     """Compile the step with XLA; "auto": where that is faster, as far as it was measured. See
     models/platform.py."""
@@ -232,6 +242,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     "scratch": new ones; or a version that was pushed. The base is an input of the training, and so
     is in its key."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    warm_start: WarmStartConfig = dataclasses.field(default_factory=WarmStartConfig)
 
     def check(self) -> None:
         """Refuses parts of a batch that are not equal, and what no step comes to."""
@@ -241,6 +252,12 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
                 "start",
                 f"{self.start!r} is neither {', '.join(STARTS)} nor a version",
                 "give one of them; python -m pipeline lineage names the versions",
+            )
+        if self.replay_share is not None and self.window == 1:
+            raise self.refused(
+                "replay_share",
+                f"{self.replay_share} has no effect: a window of one span holds no older text",
+                "set training.window to more spans, or to 0 for all",
             )
         warmup = self.optimizer.warmup_steps
         if warmup is not None and warmup >= self.steps:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -12,7 +13,7 @@ from models.config import TrainingConfig
 from models.devices import Devices, Features
 from models.errors import ConfigError
 from models.examples import parse
-from models.objective import Objective, numeric_features
+from models.objective import Loss, Metric, Objective, numeric_features
 
 _LOGITS = 2**23
 """Logits of one part of a batch: 32 MiB, which leaves a processor's caches what the next operation
@@ -38,6 +39,7 @@ class HeldOutLoss:
             many batches are looked at: from the beginning of the first files on.
         devices: where it is computed. On several the last examples, that fill no batch, are left
             out.
+        metrics: what `figures` gives beside the loss. Those of baselines need their tables.
 
     Raises:
         ConfigError: there are no examples.
@@ -50,7 +52,16 @@ class HeldOutLoss:
         files: Sequence[str],
         config: TrainingConfig,
         devices: Devices | None = None,
+        metrics: Sequence[Metric] = (),
     ) -> None:
+        if not files:
+            raise ConfigError(
+                'the split "eval" has no examples',
+                where="ingestion.eval_share",
+                remedy="raise it, give more text, or train without training.held_out_steps and "
+                "with one seed",
+            )
+        self._metrics = metrics
         self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())
         self._terms = objective.losses()
@@ -66,7 +77,8 @@ class HeldOutLoss:
         )
         # In the order of the terms: processes add these numbers up by position, and a set of
         # strings has another order in each process.
-        names = dict.fromkeys(n for term in self._terms for n in (term.numerator, term.denominator))
+        ratios: list[Loss | Metric] = [*self._terms, *metrics]
+        names = dict.fromkeys(n for each in ratios for n in (each.numerator, each.denominator))
         self._names = list(names)
 
         def of_replica(features: Features) -> tf.Tensor:
@@ -82,6 +94,26 @@ class HeldOutLoss:
 
     def __call__(self) -> float:
         """The loss now."""
+        return self._loss(self._totals())
+
+    def figures(self, loss: str) -> dict[str, float]:
+        """The loss now, by the name that it is given, and the metrics by theirs; those that divide
+        by 0 are NaN."""
+        totals = self._totals()
+        found = {loss: self._loss(totals)}
+        for metric in self._metrics:
+            below = totals[metric.denominator]
+            ratio = totals[metric.numerator] / below if below else math.nan
+            found[metric.name] = _exp(ratio) if metric.exponentiate else ratio
+        return found
+
+    def _loss(self, totals: Mapping[str, float]) -> float:
+        return sum(
+            term.weight * totals[term.numerator] / max(totals[term.denominator], 1.0)
+            for term in self._terms
+        )
+
+    def _totals(self) -> Mapping[str, float]:
         totals: collections.Counter[str] = collections.Counter()
         for features in self._batches:
             sums = self._sums(self._devices.spread(features, axis=0)).numpy().tolist()
@@ -92,7 +124,11 @@ class HeldOutLoss:
                 where="training.held_out_steps",
                 remedy="give more text, or set it to 0",
             )
-        return sum(
-            term.weight * totals[term.numerator] / max(totals[term.denominator], 1.0)
-            for term in self._terms
-        )
+        return totals
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf

@@ -248,7 +248,7 @@ def prune(
 
 def examples(
     folder: Positional[str | None] = None,
-    split: Literal["train", "eval"] = "train",
+    split: Literal["train", "eval", "test"] = "train",
     show: int = 3,
     limit: int = 10_000,
     name: _Name = None,

@@ -16,11 +16,11 @@ from components.config import (
     EvaluationConfig,
     ExamplesConfig,
     IngestionConfig,
-    TuningConfig,
     ValidationConfig,
     VocabularyConfig,
 )
 from components.search_space import tuned_space
+from components.tuning_config import TuningConfig
 from models.bert.config import BertConfig
 from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
@@ -63,6 +63,17 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
         self.devices.check_training(self.training)
         if self.tuning.trials:
             tuned_space(self.tuning, self.model, self.training)
+        for looks, setting in (
+            (self.training.held_out_steps, "training.held_out_steps"),
+            (self.training.seeds > 1, "training.seeds above 1"),
+            (self.tuning.trials, "tuning.trials"),
+        ):
+            if looks and not self.ingestion.eval_share:
+                raise self.ingestion.refused(
+                    "eval_share",
+                    f"no document is held out for what {setting} looks at",
+                    "set ingestion.eval_share, to 0.05 say, or leave the other out",
+                )
         lang, languages = self.ingestion.lang, self.validation.languages
         if self.ingestion.changed("lang") and lang not in languages:
             raise self.ingestion.refused(

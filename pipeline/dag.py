@@ -132,15 +132,19 @@ def create_pretraining_pipeline(
             "span": span,
             "fingerprint": provenance.fingerprint,
             "start": config.training.start,
-            "eval_share": config.ingestion.eval_share,
+            "test_share": config.ingestion.test_share,
+            "window": config.training.window,
         },
+        approval=tfx.dsl.Channel(type=DataApproval),
+        documents=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Examples),
         **models,
     ).with_id("TrainingStart")
-    base_model = start.outputs["model"]
+    base_model, older = start.outputs["model"], start.outputs["documents"]
 
     vocabulary_trainer = VocabularyTrainer(
         examples=cleaned,
         base_model=base_model,
+        older=older,
         family=config.model.family,
         tokenizer=_json(config.model.tokenizer),
         config=_json(config.vocabulary, Affects.EXAMPLES),
@@ -153,9 +157,11 @@ def create_pretraining_pipeline(
     example_builder = ExampleBuilder(
         documents=cleaned,
         vocabulary=vocabulary,
+        older=older,
         family=config.model.family,
         objective=_json(config.model.objective, Affects.EXAMPLES),
         config=_json(config.examples),
+        replay_share=config.training.replay_share or 0.0,
         span=span,
         unkeyed=json.dumps(
             {"finished": str(folder / "finished_examples"), "code": code["ExampleBuilder"]}
@@ -222,7 +228,7 @@ def create_pretraining_pipeline(
         examples=examples,
         model=model,
         baseline_model=last_model.outputs["model"],
-        example_splits=["eval"],
+        example_splits=["test"],
         eval_config=eval_config(family.metrics(config.model.objective), config.evaluation),
     )
     serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from components.config import ValidationConfig
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
 from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
@@ -22,6 +23,9 @@ _ADAM = OptimizerConfig(
     bias_correction=True,
 )
 """nanoGPT's AdamW and schedule, at rates for a run of minutes."""
+
+_VALIDATION = ValidationConfig(min_test_documents=1)
+"""The second and the third span of the addresses have 11 each, and so one or two to test on."""
 
 
 def bert_demo() -> PipelineConfig:
@@ -51,6 +55,7 @@ def bert_demo() -> PipelineConfig:
             ),
             tokenizer=WordPieceConfig(vocabulary_size=4_000),
         ),
+        validation=_VALIDATION,
         training=TrainingConfig(
             steps=3_400,
             batch_size=32,
@@ -93,6 +98,7 @@ def elmo_demo() -> PipelineConfig:
             ),
             tokenizer=CharacterConfig(vocabulary_size=8_000),
         ),
+        validation=_VALIDATION,
         training=TrainingConfig(
             steps=4_500,
             batch_size=24,
@@ -122,5 +128,6 @@ def gpt_demo() -> PipelineConfig:
             ),
             tokenizer=ByteBpeConfig(vocabulary_size=2_000),
         ),
+        validation=_VALIDATION,
         training=TrainingConfig(steps=2_400, batch_size=32, optimizer=_ADAM),
     )

@@ -21,7 +21,7 @@ class Inspection:
 
     Attributes:
         folder: the artifact's folder.
-        split: "train" or "eval".
+        split: "train", "eval" or "test".
         summary: the split's part of `examples.json`.
         shown: examples in words, each by rows; see `Objective.spell`.
         facts: of each shown example, its scalars, as `source` and `next_sentence_label`.
@@ -62,7 +62,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
 
     Args:
         folder: what ExampleBuilder wrote.
-        split: "train" or "eval".
+        split: "train", "eval" or "test".
         show: how many examples to spell, the first ones of the first file.
         limit: how many to count, at most.
 

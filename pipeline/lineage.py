@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from components.config import Value
 from components.search_space import BEST_FILE, with_values
+from components.tuning_config import Value
 from models.errors import ConfigError
 from pipeline.metadata import ArtifactRecord, NodeRecord, RunHistory
 

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.config import Hyperparameter
+from components.tuning_config import Hyperparameter
 from models.errors import ConfigError
 from pipeline.config import PipelineConfig
 

@@ -30,6 +30,7 @@ class Provenance:
         vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
         code: version of the code that the weights depend on, see `code_of_weights`.
         start: what training was to start from, see `TrainingConfig.start`.
+        window: spans whose text it was to learn from, see `TrainingConfig.window`.
         commit: the commit that the code is of, for people.
     """
 
@@ -44,13 +45,14 @@ class Provenance:
     vocabulary: str
     code: str
     start: str
+    window: int
     commit: str
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that the weights depend on, but the model that training started from."""
         parts = [self.config, self.corpus, self.evaluation, self.vocabulary]
-        parts += [str(self.span), self.code, self.start]
+        parts += [str(self.span), self.code, self.start, str(self.window)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:

@@ -64,8 +64,8 @@ def bert_tiny() -> PipelineConfig:
             ),
             tokenizer=WordPieceConfig(vocabulary_size=1_000),
         ),
-        ingestion=IngestionConfig(eval_share=0.2, shards=2),
-        validation=ValidationConfig(max_duplicate_share=1.0),
+        ingestion=IngestionConfig(test_share=0.2, shards=2),
+        validation=ValidationConfig(min_test_documents=1, max_duplicate_share=1.0),
         cleaning=CleaningConfig(duplicates=False),
         vocabulary=VocabularyConfig(min_count=1),
         training=TrainingConfig(
@@ -115,7 +115,7 @@ def bert_base() -> PipelineConfig:
                 min_next_sentence_over_majority=1.5, min_accuracy_over_unigram=2.0
             ),
         ),
-        ingestion=IngestionConfig(eval_share=0.01),
+        ingestion=IngestionConfig(test_share=0.01),
         training=TrainingConfig(steps=1_000_000, batch_size=256, log_steps=100, length_buckets=4),
     )
 
@@ -176,7 +176,7 @@ def elmo_original() -> PipelineConfig:
     """
     return PipelineConfig(
         model=ElmoConfig(backbone=ELMO_SIZES["original"]),
-        ingestion=IngestionConfig(eval_share=0.01),
+        ingestion=IngestionConfig(test_share=0.01),
         training=TrainingConfig(steps=3_000_000, batch_size=128, log_steps=100, optimizer=_BILM_TF),
     )
 
@@ -234,7 +234,7 @@ def gpt_small() -> PipelineConfig:
     """
     return PipelineConfig(
         model=GptConfig(backbone=GPT_SIZES["small"]),
-        ingestion=IngestionConfig(eval_share=0.01),
+        ingestion=IngestionConfig(test_share=0.01),
         training=TrainingConfig(
             steps=600_000, batch_size=480, accumulation=40, log_steps=100, optimizer=_NANOGPT
         ),

@@ -9,6 +9,7 @@ from typing import Any
 from components.corpus_statistics import SplitStatistics, corpus_statistics
 from components.evaluator import Evaluation, read_evaluation
 from components.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
+from components.layout import CLEANING_FILE
 from components.report_inputs import (
     Dropped,
     Prediction,
@@ -133,7 +134,7 @@ def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
 
 def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
     folder = _uri(nodes, "TextCleaner", "cleaned")
-    return read_dropped(folder / "cleaning.json") if folder else []
+    return read_dropped(folder / CLEANING_FILE) if folder else []
 
 
 def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:

@@ -203,6 +203,7 @@ def _provenance(
         vocabulary=files_fingerprint(files),
         code=code_of_weights(code),
         start=config.training.start,
+        window=config.training.window,
         commit=commit(),
     )
 

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
 from components.properties import REASON, SPANS
 from components.search_space import described
 from components.span_label import span_label
@@ -182,10 +183,15 @@ def _load(node: NodeRecord, output: str, name: str) -> Any:
     return json.loads(_file(node, output, name).read_text(encoding="utf-8"))
 
 
+def _splits(splits: Mapping[str, Mapping[str, Any]], field: str) -> str:
+    """A number of each split that has any, as `204 + 23`: those to train on come first."""
+    counts = [splits[name][field] for name in SPLITS if splits[name][field] or name == "train"]
+    return " + ".join(f"{count:,}" for count in counts)
+
+
 def _documents(node: NodeRecord) -> str:
-    found = _load(node, "examples", "ingestion.json")
-    train, held_out = found["splits"]["train"], found["splits"]["eval"]
-    text = f"{train['documents']:,} + {held_out['documents']:,} documents"
+    found = _load(node, "examples", INGESTION_FILE)
+    text = f"{_splits(found['splits'], 'documents')} documents"
     empty = found.get("empty", 0)
     for count, told in ((found["quarantined"] - empty, "quarantined"), (empty, "empty")):
         text += f", {count:,} {told}" if count else ""
@@ -197,10 +203,10 @@ def _checks(node: NodeRecord) -> str:
 
 
 def _cleaned(node: NodeRecord) -> str:
-    splits = _load(node, "cleaned", "cleaning.json")["splits"]
+    splits = _load(node, "cleaned", CLEANING_FILE)["splits"]
     quarantined = sum(split.get("quarantined", 0) for split in splits.values())
     dropped = sum(sum(split["dropped"].values()) for split in splits.values()) - quarantined
-    text = f"{splits['train']['kept']:,} + {splits['eval']['kept']:,} documents"
+    text = f"{_splits(splits, 'kept')} documents"
     for count, told in ((quarantined, "quarantined"), (dropped, "dropped")):
         text += f", {count:,} {told}" if count else ""
     return text
@@ -212,10 +218,12 @@ def _vocabulary(node: NodeRecord) -> str:
 
 
 def _examples(node: NodeRecord) -> str:
-    splits = _load(node, "examples", "examples.json")["splits"]
+    told = _load(node, "examples", "examples.json")
+    splits, older = told["splits"], told.get("older", {}).get("examples", 0)
     return (
-        f"{splits['train']['examples']:,} + {splits['eval']['examples']:,} examples, "
-        f"{splits['train']['padding_share']:.0%} padding"
+        f"{_splits(splits, 'examples')} examples, "
+        + (f"{older:,} of older spans, " if older else "")
+        + f"{splits['train']['padding_share']:.0%} padding"
     )
 
 

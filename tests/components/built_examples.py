@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import apache_beam as beam
 import numpy as np
@@ -24,6 +25,7 @@ EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
 """A document that gives no token: control characters are white space to the tokenizer."""
 TRAIN = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in range(24)] + [EMPTY]
 EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for n in range(6)]
+TEST = [Document(f"test/{n}", little_bert.text(200 + n), "letters", "en", 0) for n in range(2)]
 SHARDS = (TRAIN[:9], TRAIN[9:17], TRAIN[17:])
 EVAL_SHARDS = (EVAL[:2], EVAL[2:])
 SETTINGS = ExamplesConfig()
@@ -31,6 +33,7 @@ OBJECTIVE = json.dumps(dataclasses.asdict(little_bert.CONFIG.objective))
 FILES = [
     "SHA256SUMS",
     *(f"Split-eval/examples-0000{n}-of-00002.tfrecord.gz" for n in range(2)),
+    "Split-test/examples-00000-of-00001.tfrecord.gz",
     *(f"Split-train/examples-0000{n}-of-00003.tfrecord.gz" for n in range(3)),
     "baselines/next_sentence.npy",
     "baselines/words.npy",
@@ -47,7 +50,7 @@ def write_documents(
     held_out: Sequence[Sequence[Document]] = EVAL_SHARDS,
 ) -> pathlib.Path:
     """Writes shards of documents as TextExampleGen does."""
-    for split, shards in (("train", train), ("eval", held_out)):
+    for split, shards in (("train", train), ("eval", held_out), ("test", [TEST])):
         (folder / f"Split-{split}").mkdir(parents=True)
         for shard, documents in enumerate(shards):
             name = f"documents-{shard:05d}-of-{len(shards):05d}.tfrecord.gz"
@@ -65,13 +68,19 @@ def make(
     span: int = 1,
     config: ExamplesConfig = SETTINGS,
     model: BertConfig = little_bert.CONFIG,
+    older: Mapping[int, pathlib.Path] = MappingProxyType({}),
+    replay_share: float = 0.0,
 ) -> standard_artifacts.Examples:
-    """Runs the component; writes into `folder / "examples"`."""
+    """Runs the component; writes into `folder / "examples"`. Older documents are by span."""
     little_bert.tokenizer().save(folder / "vocabulary")
     given, vocabulary = standard_artifacts.Examples(), Vocabulary()
     given.uri, vocabulary.uri = str(documents), str(folder / "vocabulary")
     examples = standard_artifacts.Examples()
     examples.uri = str(folder / "examples")
+    before = []
+    for number, path in older.items():
+        before.append(standard_artifacts.Examples())
+        before[-1].uri, before[-1].span = str(path), number
     ExampleBuilder.test_call(
         documents=given,
         vocabulary=vocabulary,
@@ -79,6 +88,8 @@ def make(
         family="bert",
         objective=json.dumps(dataclasses.asdict(model.objective)),
         config=json.dumps(dataclasses.asdict(config)),
+        replay_share=replay_share,
+        older=before,
         span=span,
         unkeyed=json.dumps({"code": "c0de", "finished": str(folder / "finished")}),
         beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),

@@ -20,7 +20,7 @@ from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
 from components.record_files import RecordWriter
 from components.trained_texts import merge
 
-SHARDS = {"train": 3, "eval": 2}
+SHARDS = {"train": 3, "eval": 2, "test": 1}
 ANY = ValidationConfig(
     max_non_letter_share=1.0, max_replacement_share=1.0, languages=("en", "de", "fr", "zh")
 )
@@ -37,11 +37,12 @@ def document(identity: str, text: str, lang: str = "en") -> Document:
 
 
 def write(folder: pathlib.Path, documents: list[Document]) -> None:
-    """Documents as TextExampleGen leaves them; ids that begin with "eval" are held out."""
+    """Documents as TextExampleGen leaves them; ids begin with their split, or are of "train"."""
     shards: dict[tuple[str, int], list[Document]] = {}
     for item in sorted(documents):
-        split = "eval" if item.id.startswith("eval") else "train"
-        shard = place_of(item.id, eval_share=0.0, shards={"train": SHARDS[split]}).shard
+        split = item.id.split("-")[0] if item.id.startswith(("eval", "test")) else "train"
+        shards_of_all = {"train": SHARDS[split]}
+        shard = place_of(item.id, test_share=0.0, eval_share=0.0, shards=shards_of_all).shard
         shards.setdefault((split, shard), []).append(item)
     for (split, shard), items in shards.items():
         path = (
@@ -129,6 +130,13 @@ def test_a_document_outside_of_the_bounds_is_quarantined_and_takes_no_twin_along
     }
     splits = summary["splits"]
     assert [splits[split]["quarantined"] for split in ("train", "eval")] == [2, 1]
+
+
+def test_of_a_text_in_all_splits_the_one_to_test_on_stays(tmp_path: pathlib.Path) -> None:
+    names = ["a", "eval-a", "test-a", "b", "eval-b"]
+    write(tmp_path / "in", [document(name, f"Text {name[-1]}.") for name in names])
+    run(tmp_path / "in", tmp_path / "out", CleaningConfig())
+    assert kept(tmp_path / "out") == ["eval-b", "test-a"]
 
 
 def test_what_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path) -> None:

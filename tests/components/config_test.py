@@ -10,12 +10,11 @@ from components.config import (
     BeamConfig,
     CleaningConfig,
     ExamplesConfig,
-    Hyperparameter,
     IngestionConfig,
-    TuningConfig,
     ValidationConfig,
     VocabularyConfig,
 )
+from components.tuning_config import Hyperparameter, TuningConfig
 from models.config import from_json
 from models.errors import ConfigError
 
@@ -108,10 +107,11 @@ def test_a_search_survives_json() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "where"),
     [
-        (IngestionConfig, {"eval_share": 0.0}, "ingestion.eval_share"),
+        (IngestionConfig, {"test_share": 0.0}, "ingestion.test_share"),
+        (IngestionConfig, {"test_share": 0.5, "eval_share": 0.5}, "ingestion.eval_share"),
         (IngestionConfig, {"eval_share": 1.0}, "ingestion.eval_share"),
         (IngestionConfig, {"shards": 0}, "ingestion.shards"),
-        (IngestionConfig, {"eval_shards": 0}, "ingestion.eval_shards"),
+        (IngestionConfig, {"held_out_shards": 0}, "ingestion.held_out_shards"),
         (IngestionConfig, {"max_quarantine_share": 1.1}, "ingestion.max_quarantine_share"),
         (ValidationConfig, {"max_length_drift": -0.1}, "validation.max_length_drift"),
         (CleaningConfig, {"near_duplicate_similarity": 1.0}, "cleaning.near_duplicate_similarity"),

@@ -55,10 +55,10 @@ def _write(folder, **splits):
 
 
 def test_every_figure_of_a_split(tmp_path):
-    _write(tmp_path, eval=EVAL)
+    _write(tmp_path, test=EVAL)
     assert corpus_statistics(str(tmp_path)) == CorpusStatistics(
         {
-            "eval": SplitStatistics(
+            "test": SplitStatistics(
                 documents=4,
                 characters=10,
                 median_characters=2,
@@ -79,9 +79,9 @@ def test_every_figure_of_a_split(tmp_path):
 
 def test_the_span_weighs_splits_by_their_documents(tmp_path):
     train = EVAL.replace("num_examples: 4", "num_examples: 12").replace("0.25", "0.5")
-    _write(tmp_path, eval=EVAL, train=train.replace("num_non_missing: 4", "num_non_missing: 12"))
+    _write(tmp_path, test=EVAL, train=train.replace("num_non_missing: 4", "num_non_missing: 12"))
     corpus = corpus_statistics(str(tmp_path))
-    assert list(corpus.splits) == ["train", "eval"]
+    assert list(corpus.splits) == ["train", "test"]
     assert (corpus.documents, corpus.characters) == (16, 40)
     assert corpus.duplicate_share == pytest.approx((12 * 0.5 + 4 * 0.25) / 16)
 

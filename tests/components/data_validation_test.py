@@ -67,7 +67,7 @@ def _gate(
     span=7,
 ) -> tuple[list[Check], DataApproval]:
     statistics = artifact_in(
-        ExampleStatistics, written, 42, split_names='["train", "eval"]', span=span
+        ExampleStatistics, written, 42, split_names='["train", "test"]', span=span
     )
     approval = artifact_in(DataApproval, folder / "approval")
     documents, cleaned = write_counts(folder)
@@ -89,8 +89,8 @@ def _gate(
 
 def test_statistics_in_plain_numbers(written):
     corpus = corpus_statistics(str(written))
-    train, held_out = corpus.splits["train"], corpus.splits["eval"]
-    assert list(corpus.splits) == ["train", "eval"]
+    train, held_out = corpus.splits["train"], corpus.splits["test"]
+    assert list(corpus.splits) == ["train", "test"]
     assert (train.documents, held_out.documents, corpus.documents) == (30, 5, 35)
     assert (train.characters, held_out.characters, corpus.characters) == (3435, 350, 3785)
     assert (train.min_characters, train.max_characters) == (100, 129)
@@ -130,15 +130,16 @@ def test_the_schema_asks_for_every_feature_in_every_document(tmp_path):
 
 def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path):
     checks, approval = _gate(written, tmp_path, validation())
-    assert (approval.span, approval.statistics_id) == (7, 42)
+    assert (approval.span, approval.statistics_id, approval.cleaned_id) == (7, 42, 43)
     assert all(check.passed for check in checks)
     assert [(check.split, check.feature) for check in checks] == [
         ("all", "malformed records"),
         ("all", "quarantined documents (1 too short)"),
         ("all", "dropped documents (2 duplicate)"),
         ("train", "documents"),
+        ("test", "documents"),
         ("train", "schema"),
-        ("eval", "schema"),
+        ("test", "schema"),
         ("all", "duplicate"),
     ]
     assert not (tmp_path / "quarantine").exists()
@@ -176,6 +177,13 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
             None,
         ),
         (
+            {"min_test_documents": 7},
+            "validation.min_test_documents",
+            "split test, documents: 6 after cleaning",
+            "at least 7",
+            None,
+        ),
+        (
             {"max_duplicate_share": 0.02},
             "validation.max_duplicate_share",
             "split all, duplicate: 2.86% of the documents repeat another one's text",
@@ -191,7 +199,7 @@ def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
     with pytest.raises(DataRefused) as refused:
         _gate(written, tmp_path, validation(**bounds), span=739007, **others)
     summary, said, *examples, last = refused.value.what.split("\n")
-    assert summary == "the text is not fit to train on: 1 of 7 checks failed"
+    assert summary == "the text is not fit to train on: 1 of 8 checks failed"
     assert said == f"  {found}; bound: {bound} ({setting})"
     assert examples == ([f"    {example}"] if example else [])
     evidence = tmp_path / "quarantine" / "span-2024-05-01.DataGate.json"
@@ -233,7 +241,7 @@ def _swap_languages(_, feature):
 
 def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_path):
     checks, _ = _gate(written, tmp_path / "same", validation(), previous=written)
-    drift = {check.feature: check for check in checks[7:]}
+    drift = {check.feature: check for check in checks[8:]}
     assert set(drift) == {"lang", "source", "characters"}
     assert drift["lang"].value.startswith(
         "language share 0.000 from the last approved span's ('en': 80.0% → 80.0%), 0.503 of it"
@@ -243,7 +251,7 @@ def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_pat
     _gate(written, tmp_path / "few", validation(), previous=swapped)
     with pytest.raises(DataRefused) as refused:
         _gate(written, tmp_path / "swapped", validation(max_language_drift=0.09), previous=swapped)
-    assert "1 of 10 checks failed" in refused.value.what
+    assert "1 of 11 checks failed" in refused.value.what
     assert "language share 0.600 from the last" in refused.value.what
     assert "at most 0.09 beyond chance (validation.max_language_drift)" in refused.value.what
 
@@ -255,7 +263,7 @@ def GivenStatistics(
     """Stands for StatisticsGen, whose Beam pipeline takes seconds to start."""
     shutil.copytree(folder, statistics.uri, dirs_exist_ok=True)
     statistics.span = span
-    statistics.split_names = '["train", "eval"]'
+    statistics.split_names = '["train", "test"]'
 
 
 @component

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from components.documents import (
     Document,
+    Place,
     ReadDocuments,
     non_letters,
     parse,
@@ -24,7 +25,7 @@ from components.documents import (
 DOCUMENT = Document("a/1", "Ünï 12!\ufffd", "news", "de", -86400)
 
 
-FOUR = {"train": 4, "eval": 4}
+FOUR = {"train": 4, "eval": 4, "test": 4}
 
 
 def test_features() -> None:
@@ -72,13 +73,21 @@ def test_non_letters(text: str, expected: int) -> None:
 
 
 def test_the_id_alone_places_a_document() -> None:
-    assert place_of("sotu/2014-Obama-1", eval_share=0.1, shards=FOUR) == ("eval", 3)
-    assert place_of("sotu/2013-Obama-1", eval_share=0.1, shards=FOUR) == ("train", 0)
-    places = [place_of(f"document {n}", eval_share=0.1, shards=FOUR) for n in range(4000)]
-    assert 340 < sum(place.split == "eval" for place in places) < 460
-    assert {place.shard for place in places if place.split == "eval"} == {0, 1, 2, 3}
-    assert place_of("anything", eval_share=1.0, shards={"train": 1, "eval": 1}) == ("eval", 0)
-    assert place_of("anything", eval_share=0.0, shards={"train": 1, "eval": 1}) == ("train", 0)
+    def place(identity: str, test: float, held: float) -> Place:
+        return place_of(identity, test_share=test, eval_share=held, shards=FOUR)
+
+    assert place("sotu/2014-Obama-1", 0.1, 0.0) == ("test", 3)
+    assert place("sotu/2013-Obama-1", 0.1, 0.0) == ("train", 0)
+    places = [place(f"document {n}", 0.1, 0.2) for n in range(4000)]
+    for split, share in (("test", 0.1), ("eval", 0.2), ("train", 0.7)):
+        of_split = [each for each in places if each.split == split]
+        assert abs(len(of_split) - share * 4000) < 80, split
+        assert {each.shard for each in of_split} == {0, 1, 2, 3}
+    # What a model is judged by stays the same, whatever else is held out.
+    for n, other in enumerate(places):
+        assert (place(f"document {n}", 0.1, 0.0).split == "test") == (other.split == "test")
+    assert place("anything", 1.0, 0.0).split == "test"
+    assert place("anything", 0.0, 0.0).split == "train"
 
 
 def test_text_hash() -> None:

@@ -59,12 +59,12 @@ def _examples(folder: pathlib.Path, ids_of_block) -> standard_artifacts.Examples
     """Examples of `_BLOCKS` blocks, each with what `ids_of_block(block)` lists."""
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
-    examples.split_names = '["train", "eval"]'
-    (folder / "Split-eval").mkdir(parents=True)
+    examples.split_names = '["train", "test"]'
+    (folder / "Split-test").mkdir(parents=True)
     objective = LetterObjective()
     spec = {**objective.feature_spec(), UNIT: UNIT_FEATURE}
     with tf.io.TFRecordWriter(
-        str(folder / "Split-eval/examples-00000-of-00001.tfrecord.gz"), "GZIP"
+        str(folder / "Split-test/examples-00000-of-00001.tfrecord.gz"), "GZIP"
     ) as file:
         for block in range(_BLOCKS):
             for part, (ids, source, length) in enumerate(ids_of_block(block)):
@@ -114,7 +114,7 @@ def _evaluate(inputs, folder, metrics, model, baseline=None, examples="alike"):
             "eval_config": json_format.MessageToJson(
                 evaluator.eval_config(metrics), preserving_proto_field_name=True
             ),
-            "example_splits": json.dumps(["eval"]),
+            "example_splits": json.dumps(["test"]),
         },
     )
     return (

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from components import example_generation
-from components.documents import Document
+from components.baseline_counts import StoredCounts
+from components.documents import Document, read_documents
 from models.errors import DataRefused
+from models.example_index import read_index
 from tests.components.built_examples import (
     FILES,
     contents,
     make,
     write_documents,
 )
+from tests.testdata import little_bert
 
 
 def test_fills_an_artifact_that_tfx_understands(
@@ -28,7 +31,7 @@ def test_fills_an_artifact_that_tfx_understands(
     documents = write_documents(tmp_path / "documents")
     with caplog.at_level(logging.INFO, "polyseme.example_builder"):
         artifact = make(tmp_path, documents, span=7)
-    assert artifact.split_names == '["train", "eval"]'
+    assert artifact.split_names == '["train", "eval", "test"]'
     assert artifact.span == 7
     assert artifact.get_string_custom_property("span") == "7"
     assert artifact.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
@@ -41,10 +44,48 @@ def test_fills_an_artifact_that_tfx_understands(
     splits = json.loads((folder / "examples.json").read_text())["splits"]
     (line,) = [record.message for record in caplog.records if record.name.startswith("polyseme")]
     assert line == (
-        f"span 7: {splits['train']['examples']} examples to train on,"
-        f" {splits['eval']['examples']} held out;"
+        f"span 7: examples: {splits['train']['examples']} to train on,"
+        f" {splits['test']['examples']} to test on,"
+        f" {splits['eval']['examples']} to look at in training;"
         f" {100 * splits['train']['padding_share']:.0f}% of the positions are padding"
     )
+
+
+@pytest.mark.parametrize(("share", "replayed"), [(0.0, 25), (0.3, 11)])
+def test_older_documents_are_trained_on_too_as_their_own_span_drew_them(
+    tmp_path: pathlib.Path, share: float, replayed: int
+) -> None:
+    older = write_documents(tmp_path / "older")
+    made = make(tmp_path / "1", older, span=1)
+    new = write_documents(tmp_path / "new", train=([_document(n) for n in range(30)],))
+    for folder in (older, new):
+        _summarize(folder)
+    artifact = make(tmp_path / "2", new, span=2, older={1: older}, replay_share=share)
+    assert artifact.get_string_custom_property("spans") == "[1, 2]"
+    folder = pathlib.Path(artifact.uri)
+    told = json.loads((folder / "examples.json").read_text())
+    assert told["splits"]["train"]["documents"] == 30
+    assert told["older"]["documents"] == replayed
+    index = read_index(sorted(map(str, (folder / "Split-train").iterdir())))
+    of_both = told["splits"]["train"]["examples"] + told["older"]["examples"]
+    assert index.counts.sum() == of_both > told["splits"]["train"]["examples"]
+    assert int(StoredCounts(folder)["next_sentence"].dense(2).sum()) == of_both
+    if not share:
+        for path in pathlib.Path(made.uri, "Split-train").iterdir():
+            again = folder / "Split-train" / path.name.replace("examples-", "examples-of-span-1-")
+            assert again.read_bytes() == path.read_bytes()
+
+
+def _document(number: int) -> Document:
+    return Document(f"n/{number}", little_bert.text(300 + number), "paper", "en", 0)
+
+
+def _summarize(folder: pathlib.Path) -> None:
+    """Says how many characters there are to train on, as TextCleaner does."""
+    shards = (folder / "Split-train").iterdir()
+    size = sum(len(each.text) for shard in shards for each in read_documents(shard))
+    summary = {"splits": {"train": {"characters": {"kept": size}}}}
+    (folder / "cleaning.json").write_text(json.dumps(summary))
 
 
 class Killed(BaseException):
@@ -80,7 +121,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
         make(tmp_path, documents)
     assert contents(tmp_path / "examples") == expected
     assert sorted({*begun[:2], *begun[3:]}) == sorted(begun[:2] + begun[3:])  # none made again
-    assert len(begun) == 1 + 5
+    assert len(begun) == 1 + 6
     assert "; 2 file(s) were finished before" in caplog.text
     assert not (tmp_path / "finished").exists()
 

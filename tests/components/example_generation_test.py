@@ -21,6 +21,7 @@ from scipy import stats
 from components.baseline_counts import StoredCounts
 from components.documents import place_of
 from components.example_generation import build
+from components.example_shards import shards_of
 from components.units import UNIT, UNIT_FEATURE
 from models.bert.objective import BertObjective
 from models.bert.pairs import Corpus, make_pairs
@@ -86,7 +87,7 @@ def test_the_evaluation_split_is_made_in_one_pass(
     for name in FILES:
         if name.startswith("Split-"):
             same = found[name] == made["contents"][name]
-            assert same == name.startswith("Split-eval"), name
+            assert same != name.startswith("Split-train"), name
 
 
 def test_the_baselines_are_counted_over_the_examples_to_train_on(made: dict[str, Any]) -> None:
@@ -256,21 +257,26 @@ def test_finished_shards_are_known_by_all_they_are_made_of(
 
     def run(documents: pathlib.Path, **changed: Any) -> None:
         with beam.Pipeline() as pipeline:
-            build(pipeline, str(documents), str(tmp_path), **{**options, **changed})
+            build(
+                pipeline,
+                shards_of(str(documents), {}, None),
+                str(tmp_path),
+                **{**options, **changed},
+            )
 
     def states() -> dict[str, int]:
         return {path.name: path.stat().st_ino for path in (tmp_path / "finished").iterdir()}
 
     run(made["documents"])
     before, documents = states(), made["documents"]
-    assert len(before) == 15
+    assert len(before) == 18
     if other == "tokenizer":
         (tmp_path / "tokenizer" / "more").write_text("")
     if other == "text":
         train = (SHARDS[0], SHARDS[1][1:], SHARDS[2])
         documents = write_documents(tmp_path / "documents", train=train)
     run(documents, **OTHERS.get(other, {}))
-    made_again = {"nothing": 0, "text": 1}.get(other, 5)
+    made_again = {"nothing": 0, "text": 1}.get(other, 6)
     new = set(states().items()) - set(before.items())
     assert len(new) == 3 * made_again
 
@@ -296,16 +302,17 @@ def test_every_draw_is_keyed_by_seed_span_split_group_and_block(
     mixing = [(5, 7, 1, 0, 0), (5, 7, 1, 1, 0)]
     of_blocks = [(5, 7, 1, 0, 1, 0), (5, 7, 1, 1, 1, 0), (5, 7, 1, 1, 1, 1)]
     training = [(5, 7, 0, group) for group in range(3)]
-    assert sorted(keys) == sorted([*training, *mixing, *of_blocks])
+    testing = [(5, 7, 2, 0, 0), (5, 7, 2, 0, 1, 0)]
+    assert sorted(keys) == sorted([*training, *mixing, *of_blocks, *testing])
 
 
 def test_partners_are_uniform_over_the_documents_of_the_corpus() -> None:
     # Of a document's own group all the others are as likely, and the group is a uniform sample.
-    documents, shards = 12, {"train": 3, "eval": 1}
+    documents, places_in = 12, {"test_share": 0.0, "eval_share": 0.0, "shards": {"train": 3}}
     counts = np.zeros(documents, np.int64)
     for salt in range(3_000):
         ids = [f"{salt}/{n}" for n in range(documents)]
-        places = [place_of(identity, eval_share=0.0, shards=shards).shard for identity in ids]
+        places = [place_of(identity, **places_in).shard for identity in ids]
         group = [n for n in range(documents) if places[n] == places[0]]
         tokens = [
             TokenizedDocument.of(ids[n], "", "en", [np.full(4, n, np.int32)] * 2) for n in group

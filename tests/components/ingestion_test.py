@@ -19,7 +19,12 @@ from components.file_parts import parts
 from components.ingestion import SCRATCH, final_ids, ingest, shard_counts
 from components.input_files import expand
 
-CONFIG = IngestionConfig(eval_share=0.3, shards=2, eval_shards=2)
+CONFIG = IngestionConfig(test_share=0.15, eval_share=0.15, shards=2, held_out_shards=2)
+PLACES: Any = {
+    "test_share": 0.15,
+    "eval_share": 0.15,
+    "shards": {"train": 2, "eval": 2, "test": 2},
+}
 
 
 def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, bytes]:
@@ -69,14 +74,12 @@ def test_every_record_is_written_or_quarantined(tmp_path: pathlib.Path) -> None:
     write_corpus(tmp_path / "in")
     files = run(tmp_path / "in", tmp_path / "out")
     found = {}
-    for split in ("train", "eval"):
+    for split in ("train", "eval", "test"):
         for name, rows in examples(tmp_path / "out", split).items():
             assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
             for row in rows:
                 found[row["id"]] = row
-                place = place_of(
-                    row["id"].removesuffix(".2"), eval_share=0.3, shards={"train": 2, "eval": 2}
-                )
+                place = place_of(row["id"].removesuffix(".2"), **PLACES)
                 assert (split, name) == (
                     place.split,
                     f"documents-{place.shard:05d}-of-00002.tfrecord.gz",
@@ -122,6 +125,7 @@ def test_the_same_bytes_on_threads(tmp_path: pathlib.Path) -> None:
     assert {name.split("/")[0] for name in once} == {
         "Split-train",
         "Split-eval",
+        "Split-test",
         "ingestion.json",
         "quarantine.jsonl",
     }
@@ -152,7 +156,7 @@ def test_a_document_dropped_for_its_id_makes_no_other_a_duplicate(tmp_path: path
     run(tmp_path / "in", tmp_path / "out")
     rows = [
         row
-        for split in ("train", "eval")
+        for split in ("train", "eval", "test")
         for shard in examples(tmp_path / "out", split).values()
         for row in shard
     ]
@@ -179,7 +183,7 @@ def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> N
     path = tmp_path / "in" / "a.jsonl"
     path.write_text(path.read_text().replace('"Text 17."', '"Text seventeen."'))
     again = run(tmp_path / "in", tmp_path / "again")
-    place = place_of("d17", eval_share=0.3, shards={"train": 2, "eval": 2})
+    place = place_of("d17", **PLACES)
     changed = f"Split-{place.split}/documents-{place.shard:05d}-of-00002.tfrecord.gz"
     assert {name for name in once if once[name] != again[name]} == {changed, "ingestion.json"}
 
@@ -187,13 +191,15 @@ def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> N
 @pytest.mark.parametrize(
     ("config", "name", "megabytes", "expected"),
     [
-        (IngestionConfig(), "a.jsonl", 1, (2, 1)),
-        (IngestionConfig(), "a.jsonl", 142, (8, 1)),
-        (IngestionConfig(), "a.txt", 143, (16, 2)),
-        (IngestionConfig(), "a.jsonl.gz", 143, (64, 6)),
-        (IngestionConfig(eval_share=0.01), "a.parquet", 1_000, (256, 3)),
-        (IngestionConfig(shards=3), "a.jsonl", 1_000, (3, 1)),
-        (IngestionConfig(shards=30, eval_shards=2), "a.jsonl", 1, (30, 2)),
+        (IngestionConfig(), "a.jsonl", 1, (2, 0, 1)),
+        (IngestionConfig(), "a.jsonl", 142, (8, 0, 1)),
+        (IngestionConfig(), "a.txt", 143, (16, 0, 2)),
+        (IngestionConfig(), "a.jsonl.gz", 143, (64, 0, 6)),
+        (IngestionConfig(test_share=0.01), "a.parquet", 1_000, (256, 0, 3)),
+        (IngestionConfig(eval_share=0.2), "a.txt", 143, (8, 2, 1)),
+        (IngestionConfig(shards=3), "a.jsonl", 1_000, (3, 0, 1)),
+        (IngestionConfig(shards=30, held_out_shards=2), "a.jsonl", 1, (30, 0, 2)),
+        (IngestionConfig(shards=30, held_out_shards=2, eval_share=0.1), "a.txt", 1, (30, 2, 2)),
     ],
 )
 def test_shards_grow_with_the_text(
@@ -201,9 +207,9 @@ def test_shards_grow_with_the_text(
     config: IngestionConfig,
     name: str,
     megabytes: int,
-    expected: tuple[int, int],
+    expected: tuple[int, int, int],
 ) -> None:
     with open(tmp_path / name, "wb") as stream:
         stream.truncate(megabytes * 1_000_000)  # takes no disk
     counts = shard_counts([str(tmp_path / name)], config)
-    assert (counts["train"], counts["eval"]) == expected
+    assert (counts["train"], counts["eval"], counts["test"]) == expected

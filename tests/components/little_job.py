@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.baseline_counts import arrays_of, write_counts
 from components.shard_arrays import write_arrays
@@ -85,3 +86,36 @@ def little_job(
         "checkpoints": str(folder),
     }
     return TrainingJob(**{**given, **fields})
+
+
+def arguments(
+    folder: pathlib.Path,
+    examples: pathlib.Path,
+    *,
+    attempt: str = "1",
+    base_model: str | None = None,
+    training: TrainingConfig = TRAINING,
+    model: BertConfig = CONFIG,
+    code: str = "c0de",
+) -> FnArgs:
+    """What TFX's Trainer hands over; every attempt gets artifacts of its own."""
+    return FnArgs(
+        train_files=[str(examples / "Split-train" / "*")],
+        eval_files=[str(examples / "Split-train" / "*")],  # others would do as well
+        serving_model_dir=str(folder / attempt / "Format-Serving"),
+        model_run_dir=str(folder / attempt / "model_run"),
+        base_model=base_model,
+        custom_config={
+            "family": "bert",
+            "model": json.dumps(dataclasses.asdict(model)),
+            "training": json.dumps(dataclasses.asdict(training)),
+            "config": '{"name": "little"}',
+            "code": code,
+            "unkeyed": {
+                "training": "{}",
+                "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
+                "provenance": '{"span": 3}',
+                "folder": str(folder / "checkpoints"),
+            },
+        },
+    )

@@ -9,8 +9,8 @@ import pathlib
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import tuner
-from components.config import Hyperparameter, TuningConfig
 from components.trials import Search
+from components.tuning_config import Hyperparameter, TuningConfig
 from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.settings import Affects
 from tests.components.built_examples import make, write_documents

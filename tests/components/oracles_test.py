@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from keras_tuner.engine import base_tuner
 
-from components.config import Hyperparameter, TuningConfig
 from components.oracles import OBJECTIVE, build_oracle
+from components.tuning_config import Hyperparameter, TuningConfig
 
 RATE, SIZE = "training.optimizer.learning_rate", "training.batch_size"
 KINDS = {

@@ -24,7 +24,7 @@ def model(folder: pathlib.Path, *spans: int) -> Model:
     for span in spans:
         base, made = made, Model()
         made.uri = str(folder / "-".join(map(str, spans)))
-        write_origin(made, span=span, fingerprint="a", eval_share=0.1, base=base)
+        write_origin(made, span=span, fingerprint="a", test_share=0.1, base=base)
     assert made is not None
     served = pathlib.Path(made.uri, "Format-Serving")
     served.mkdir(parents=True)

@@ -53,7 +53,7 @@ def _inputs(**changes):
         "version": "1785412345",
         "blessed": True,
         "steps": [StepState("Trainer", "done", 320.5), StepState("Pusher", "cached", None)],
-        "corpus": {"train": split, "eval": split},
+        "corpus": {"train": split, "test": split},
         "quarantined": {"not UTF-8": 3},
         "dropped": [Dropped("near duplicate", 2, (("d7", "of d3", "It was a dark night"),))],
         "training": [

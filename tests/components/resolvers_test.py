@@ -13,7 +13,13 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
-from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing, PushedModel
+from tfx.types.standard_artifacts import (
+    Examples,
+    ExampleStatistics,
+    Model,
+    ModelBlessing,
+    PushedModel,
+)
 
 from components import resolvers
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
@@ -39,7 +45,7 @@ def Train(
 ) -> None:
     """Stands for the Trainer: says on the model what it comes from."""
     pathlib.Path(model.uri).mkdir(exist_ok=True)
-    write_origin(model, span=span, fingerprint=fingerprint, eval_share=0.1, base=base_model)
+    write_origin(model, span=span, fingerprint=fingerprint, test_share=0.1, base=base_model)
     base = base_model.get_string_custom_property("fingerprint") if base_model else "nothing"
     model.set_string_custom_property("base", base)
 
@@ -96,8 +102,11 @@ def run(tmp_path):
                 "span": span,
                 "fingerprint": fingerprint,
                 "start": start,
-                "eval_share": 0.1,
+                "test_share": 0.1,
+                "window": 1,
             },
+            approval=Channel(type=DataApproval),
+            documents=Channel(type=Examples),
             **channels,
         ).with_id("TrainingStart")
         train = Train(span=span, fingerprint=fingerprint, base_model=first.outputs["model"])
@@ -172,7 +181,7 @@ def test_the_start_can_be_chosen(run):
 
 
 def test_a_version_that_was_not_pushed_is_refused(tmp_path):
-    strategy = TrainingStart(span=1, fingerprint="a", start="19", eval_share=0.1)
+    strategy = TrainingStart(span=1, fingerprint="a", start="19", test_share=0.1, window=1)
     store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
     with pytest.raises(ConfigError, match="version 19 was not pushed") as caught:
         strategy.resolve_artifacts(store, {"model": [], "model_blessing": []})
@@ -233,9 +242,10 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
         None, {"statistics": [], "approval": []}
     ) == {"statistics": [], "approval": []}
     store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
-    for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto", 0.1)):
-        nothing = {"model": [], "model_blessing": []}
-        assert strategy.resolve_artifacts(store, nothing) == nothing
+    for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto", 0.1, 1)):
+        nothing = {"model": [], "model_blessing": [], "approval": [], "documents": []}
+        found = strategy.resolve_artifacts(store, nothing)
+        assert not any(found.values())
 
 
 @pytest.fixture
@@ -248,7 +258,8 @@ def pushed(monkeypatch):
         for name, value in properties.items():
             model.set_string_custom_property(name, value)
         blessing = _artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
-        return {"model": [model], "model_blessing": [blessing]}
+        nothing = {"approval": [], "documents": []}
+        return {"model": [model], "model_blessing": [blessing], **nothing}
 
     return inputs
 
@@ -267,28 +278,29 @@ def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed
 def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
     inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
     with pytest.raises(ConfigError, match="is not there any more") as caught:
-        TrainingStart(2, "a", "auto", 0.1).resolve_artifacts(None, inputs)
+        TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
     assert caught.value.where == str(tmp_path / "gone")
-    scratch = TrainingStart(2, "a", "scratch", 0.1).resolve_artifacts(None, inputs)
+    scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
     assert scratch["model"] == []
 
 
 def test_a_model_has_seen_the_spans_of_its_base_too():
     base, model = _artifact(Model, 1), _artifact(Model, 2)
-    write_origin(base, span=3, fingerprint="a", eval_share=0.1)
-    write_origin(model, span=2, fingerprint="b", eval_share=0.1, base=base)
+    write_origin(base, span=3, fingerprint="a", test_share=0.1)
+    write_origin(model, span=2, fingerprint="b", test_share=0.1, base=base)
     assert spans_of(model) == [2, 3]
     assert model.get_string_custom_property("fingerprint") == "b"
 
 
-def test_another_share_of_held_out_documents_than_the_bases_is_refused(tmp_path, pushed):
+@pytest.mark.parametrize("share", ["test_share", "eval_share"])  # as older releases called it
+def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, share):
     inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
-    inputs["model"][0].set_float_custom_property("eval_share", 0.1)
-    assert TrainingStart(2, "a", "auto", 0.1).resolve_artifacts(None, inputs)["model"]
+    inputs["model"][0].set_float_custom_property(share, 0.1)
+    assert TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)["model"]
     with pytest.raises(ConfigError, match=r"0\.1, and was trained on") as caught:
-        TrainingStart(2, "a", "auto", 0.2).resolve_artifacts(None, inputs)
-    assert caught.value.where == "ingestion.eval_share"
-    assert TrainingStart(2, "a", "scratch", 0.2).resolve_artifacts(None, inputs)["model"] == []
+        TrainingStart(2, "a", "auto", 0.2, 1).resolve_artifacts(None, inputs)
+    assert caught.value.where == "ingestion.test_share"
+    assert TrainingStart(2, "a", "scratch", 0.2, 1).resolve_artifacts(None, inputs)["model"] == []
 
 
 @pytest.mark.parametrize(
@@ -309,3 +321,39 @@ def test_held_out_text_is_looked_up_in_what_earlier_runs_trained_on(pushed, span
     model = pushed("/a", spans=seen)["model"]
     resolved = TrainedEarlier(span).resolve_artifacts(None, {"trained": texts, "model": model})
     assert [each.id for each in resolved["trained"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("span", "base", "window", "expected"),
+    [
+        (4, "[1, 2]", 1, []),
+        (4, "[1, 2]", 2, [23]),
+        (4, "[1, 2]", 3, [21, 23]),  # span 2 was refused
+        (4, "[1, 2]", 0, [21, 23]),
+        (2, "[1]", 0, [21]),  # span 3 is none of its past
+        (2, "[1, 3]", 2, [23]),  # late text, from a model that has seen span 3
+        (1, "[1]", 0, []),
+    ],
+)
+def test_the_window_holds_the_newest_approved_spans(tmp_path, pushed, span, base, window, expected):
+    inputs = pushed(tmp_path, spans=base, fingerprint="b")
+    inputs["documents"] = [
+        _artifact(Examples, identity, span=of_span)
+        for identity, of_span in {20: 1, 21: 1, 22: 2, 23: 3, 24: 3, 25: 4}.items()
+    ]
+    inputs["approval"] = [
+        _artifact(DataApproval, 30 + of_span, span=of_span, cleaned_id=identity)
+        for identity, of_span in {20: 1, 21: 1, 23: 3, 25: 4, 99: 0}.items()
+    ]
+    inputs["approval"][1].id = 40  # span 1 was approved twice; the later one counts
+    start = TrainingStart(span, "a", "last_blessed", 0.1, window)
+    found = start.resolve_artifacts(None, inputs)
+    assert [each.id for each in found["documents"]] == expected
+    assert found["approval"] == []
+
+
+def test_a_model_has_seen_the_spans_of_the_window_too():
+    examples, model = _artifact(Examples, 1), _artifact(Model, 2)
+    examples.set_string_custom_property("spans", "[2, 5]")
+    write_origin(model, span=5, fingerprint="b", test_share=0.1, examples=examples)
+    assert spans_of(model) == [2, 5]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from components.config import Hyperparameter, TuningConfig
 from components.search_space import (
     configured,
     described,
@@ -16,6 +15,7 @@ from components.search_space import (
     tuned_space,
     with_values,
 )
+from components.tuning_config import Hyperparameter, TuningConfig
 from models.bert.config import BertConfig
 from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import ElmoConfig
@@ -84,7 +84,7 @@ def test_what_can_be_tuned(text: str) -> None:
         ("model.objective.masked_share:0.1/0.2", "all trials share the examples"),
         ("model.tokenizer.vocabulary_size:100/200", "all trials share the examples"),
         ("model.family:bert/gpt", "all trials share the examples"),
-        ("ingestion.eval_share:0.1/0.2", "all trials share the examples"),
+        ("ingestion.test_share:0.1/0.2", "all trials share the examples"),
         ("examples.seed:1/2", "all trials share the examples"),
         ("model.backbone.layers:2/4", "a model of another shape"),
         ("training.steps:10/20", "trials that differ in it cannot be compared"),

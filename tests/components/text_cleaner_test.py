@@ -37,7 +37,7 @@ def clean(
     documents.set_string_custom_property("span_label", "2024-05")
     for name in ("span", "payload_format", "file_format"):
         documents.set_string_custom_property(name, f"its {name}")
-    for split, named in (("train", texts), ("eval", {"h": "Held out."})):
+    for split, named in (("train", texts), ("test", {"h": "Held out."})):
         path = pathlib.Path(documents.uri) / f"Split-{split}"
         path.mkdir(parents=True)
         with RecordWriter(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
@@ -85,7 +85,7 @@ def test_fills_an_artifact_that_tfx_understands(
     config = CleaningConfig(evaluation_texts=(str(tmp_path / "held.txt"),))
     with caplog.at_level(logging.INFO, "polyseme.text_cleaner"):
         artifact = clean(tmp_path, TEXTS, config)
-    assert artifact.split_names == '["train", "eval"]'
+    assert artifact.split_names == '["train", "test"]'
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "its span"
     assert artifact.get_string_custom_property("span_label") == "2024-05"
@@ -93,13 +93,14 @@ def test_fills_an_artifact_that_tfx_understands(
     assert sorted(path.name for path in pathlib.Path(artifact.uri).iterdir()) == [
         "Dropped",
         "Split-eval",
+        "Split-test",
         "Split-train",
         "cleaning.json",
     ]
     assert caplog.messages == [
         "span 2024-05: looking for runs of 13 words of 1 evaluation text(s); 1 are shorter and"
         " are not looked for",
-        "span 2024-05: 3 documents to train on, 1 held out; dropped 1 (duplicate)",
+        "span 2024-05: documents: 3 to train on, 1 to test on; dropped 1 (duplicate)",
     ]
 
 
@@ -138,7 +139,7 @@ def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Pat
         )
     kept = tmp_path / "quarantine" / "span-2024-05.documents.jsonl"
     assert str(refused.value) == (
-        "Too few documents are left: 1 to train on and 1 held out; at least 2 and 1 are needed."
+        "Too few documents are left: 1 to train on and 1 to test on; at least 2 and 1 are needed."
         " Dropped: 1 (duplicate), 1 (too short).\n"
         "  b: duplicate, of a\n"
         "  c: too short, 3 characters\n"
@@ -165,7 +166,7 @@ def test_what_spans_train_on_is_added_up(tmp_path: pathlib.Path) -> None:
     trained_by(tmp_path / "1", {"h": "New.", "i": "Newer."}, earlier)
     settings = CleaningConfig(duplicates=False)
     earlier = trained_by(tmp_path / "0", repeated, earlier, settings)
-    with pytest.raises(DataRefused, match=r"0 held out.*1 \(trained on before\)"):
+    with pytest.raises(DataRefused, match=r"0 to test on.*1 \(trained on before\)"):
         trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier)
     settings = CleaningConfig(trained_before=False)
     trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier, settings)

@@ -62,7 +62,7 @@ def test_fills_an_artifact_that_tfx_understands(
     (tmp_path / "a.jsonl").write_text("\n".join([*GOOD, '{"id": "x"}']))
     with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
         artifact = generate(tmp_path, tmp_path / "a.jsonl")
-    assert artifact.split_names == '["train", "eval"]'
+    assert artifact.split_names == '["train", "test"]'
     assert artifact.span == 2
     assert artifact.get_string_custom_property("span") == "2"
     assert artifact.get_string_custom_property("span_label") == "2"
@@ -70,6 +70,7 @@ def test_fills_an_artifact_that_tfx_understands(
     folder = pathlib.Path(artifact.uri)
     assert sorted(path.name for path in folder.iterdir()) == [
         "Split-eval",
+        "Split-test",
         "Split-train",
         "ingestion.json",
         "quarantine.jsonl",
@@ -80,7 +81,8 @@ def test_fills_an_artifact_that_tfx_understands(
     size = (tmp_path / "a.jsonl").stat().st_size
     assert caplog.messages == [
         f"span 2: reading {size:,} bytes in 1 file(s)",
-        f"span 2: 29 documents to train on, 1 held out, 230 characters; 1 quarantined: see {kept}",
+        "span 2: documents: 29 to train on, 1 to test on; 230 characters;"
+        f" 1 quarantined: see {kept}",
     ]
 
 
@@ -115,15 +117,15 @@ def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
 def test_refuses_a_corpus_of_one_document(tmp_path: pathlib.Path) -> None:
     error = refusal(tmp_path, GOOD[:1])
     assert str(error) == (
-        "Too few documents: 1 to train on and 0 held out; at least 2 and 1 are needed.\n"
+        "Too few documents: 1 to train on and 0 to test on; at least 2 and 1 are needed.\n"
         f"  where: {tmp_path}/a.jsonl\n"
-        "  to do: Add documents, or change ingestion.eval_share (0.1)."
+        "  to do: Add documents, or change ingestion.test_share (0.1)."
     )
 
 
-def test_refuses_an_empty_eval_split(tmp_path: pathlib.Path) -> None:
-    assert refusal(tmp_path, GOOD, eval_share=1e-9).what == (
-        "Too few documents: 30 to train on and 0 held out; at least 2 and 1 are needed."
+def test_refuses_an_empty_test_split(tmp_path: pathlib.Path) -> None:
+    assert refusal(tmp_path, GOOD, test_share=1e-9).what == (
+        "Too few documents: 30 to train on and 0 to test on; at least 2 and 1 are needed."
     )
 
 

@@ -22,13 +22,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components import cleaning, ingestion
 from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, ValidationConfig
 from components.example_generation import build
+from components.example_shards import shards_of
 from components.input_files import expand
 from models.bert.config import BertConfig, BertObjectiveConfig
 from models.registry import FAMILIES
 from models.tokenizers.config import WordPieceConfig
 from tests.testdata.small_corpus import text
 
-INGESTION = IngestionConfig(eval_share=0.2, shards=4, eval_shards=2)
+INGESTION = IngestionConfig(test_share=0.1, eval_share=0.1, shards=4, held_out_shards=2)
 MODEL = BertConfig(objective=BertObjectiveConfig(sequence_length=48, dupe_factor=2))
 CLEANING = CleaningConfig()
 
@@ -68,7 +69,7 @@ def run(
     learn(examples / "tokenizer")
     with pipeline() as steps:
         build(
-            steps, str(cleaned), str(examples), family="bert",
+            steps, shards_of(str(cleaned), {}, None), str(examples), family="bert",
             objective=json.dumps(dataclasses.asdict(MODEL.objective)),
             config=ExamplesConfig(), span=1,
             code="c0de", finished=str(folder / "finished"),

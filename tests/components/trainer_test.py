@@ -14,58 +14,28 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import trainer, training_job
 from models.bert.backbone import build_backbone
-from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
 from models.checkpoints import Checkpoints
-from models.config import DevicesConfig, TrainingConfig
 from models.devices import Devices
 from models.errors import ConfigError
 from models.training import TrainingResult
-from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
+from tests.components.little_job import (
+    CONFIG,
+    TRAINING,
+    arguments,
+    little_job,
+    write_examples,
+)
 from tests.testdata import little_bert
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return write_examples(tmp_path_factory.mktemp("examples"))
-
-
-def arguments(
-    folder: pathlib.Path,
-    examples: pathlib.Path,
-    *,
-    attempt: str = "1",
-    base_model: str | None = None,
-    training: TrainingConfig = TRAINING,
-    model: BertConfig = CONFIG,
-    code: str = "c0de",
-) -> FnArgs:
-    """What TFX's Trainer hands over; every attempt gets artifacts of its own."""
-    return FnArgs(
-        train_files=[str(examples / "Split-train" / "*")],
-        eval_files=[str(examples / "Split-train" / "*")],  # others would do as well
-        serving_model_dir=str(folder / attempt / "Format-Serving"),
-        model_run_dir=str(folder / attempt / "model_run"),
-        base_model=base_model,
-        custom_config={
-            "family": "bert",
-            "model": json.dumps(dataclasses.asdict(model)),
-            "training": json.dumps(dataclasses.asdict(training)),
-            "config": '{"name": "little"}',
-            "code": code,
-            "unkeyed": {
-                "training": "{}",
-                "devices": json.dumps(dataclasses.asdict(DevicesConfig())),
-                "provenance": '{"span": 3}',
-                "folder": str(folder / "checkpoints"),
-            },
-        },
-    )
 
 
 def build(seed: int, **backbone: Any) -> BertPretraining:
@@ -260,7 +230,7 @@ def test_training_begins_with_the_base_models_weights(
         trainer.run_fn(arguments(tmp_path, examples, base_model=str(run["model"])))
     assert same(begun[0][0], run["weights"])
     assert [record.message for record in caplog.records if record.name == "polyseme.trainer"] == [
-        f"warm start from {run['model']}",
+        f"warm start from {run['model']}: 6 steps, peak learning rate 0.003",
         "trained 0 steps in 0 s (0 tokens/s)",
     ]
 

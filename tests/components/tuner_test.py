@@ -16,9 +16,9 @@ from tfx.components.tuner import executor as tfx_executor
 from tfx.types import standard_artifacts
 
 from components import trainer, training_job, tuner
-from components.config import TuningConfig
 from components.training_job import Start
 from components.trials import Search
+from components.tuning_config import TuningConfig
 from models.config import OptimizerConfig, TrainingConfig
 from models.errors import ConfigError, PolysemeError, Preempted, TrainingDiverged
 from models.training_record import TrainingResult

@@ -54,7 +54,7 @@ def counted(
     write_documents(folder / "documents", "eval", [["unseen unseen unseen unseen"]])
     tokenizer = json.dumps(dataclasses.asdict(TOKENIZER))
     with beam.Pipeline() as pipeline:
-        count(pipeline, str(folder / "documents"), str(folder / "out"), "bert", tokenizer, config)
+        count(pipeline, [str(folder / "documents")], str(folder / "out"), "bert", tokenizer, config)
     return json.loads((folder / "out" / "counts.json").read_text())
 
 

@@ -16,7 +16,7 @@ from components.data_validation import stats_options
 TRAIN = [("en", "diary", 100 + n) for n in range(24)] + [
     ("zh", "letters", 124 + n) for n in range(6)
 ]
-EVAL = [("en", "diary", length) for length in (50, 60, 70, 80, 90)]
+TEST = [("en", "diary", length) for length in (50, 60, 70, 80, 90)]
 
 
 def _feature(value: str | int | float) -> tf.train.Feature:
@@ -55,8 +55,8 @@ def artifact_in(kind, folder: pathlib.Path, identity: int = 0, **properties):
 
 def write_statistics(folder: pathlib.Path) -> pathlib.Path:
     """The folder of statistics that StatisticsGen itself computes over the documents."""
-    examples = artifact_in(Examples, folder / "examples", split_names='["train", "eval"]', span=7)
-    for split, documents in (("train", TRAIN), ("eval", EVAL)):
+    examples = artifact_in(Examples, folder / "examples", split_names='["train", "test"]', span=7)
+    for split, documents in (("train", TRAIN), ("test", TEST)):
         shard = folder / "examples" / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz"
         shard.parent.mkdir()
         with tf.io.TFRecordWriter(str(shard), "GZIP") as writer:
@@ -74,7 +74,8 @@ def write_statistics(folder: pathlib.Path) -> pathlib.Path:
 
 def validation(**bounds: Any) -> str:
     """JSON of a ValidationConfig."""
-    return json.dumps(dataclasses.asdict(ValidationConfig(**{"max_duplicate_share": 0.1} | bounds)))
+    usual = {"max_duplicate_share": 0.1, "min_test_documents": 6}
+    return json.dumps(dataclasses.asdict(ValidationConfig(**usual | bounds)))
 
 
 MALFORMED = [
@@ -82,7 +83,7 @@ MALFORMED = [
     {"file": "a.jsonl", "line": 7, "reason": "not JSON: column 2", "start": "{"},
 ]
 INGESTED = {
-    "splits": {"train": {"documents": 31}, "eval": {"documents": 6}},
+    "splits": {"train": {"documents": 31}, "eval": {"documents": 0}, "test": {"documents": 6}},
     "quarantined": 2,
     "empty": 1,
 }
@@ -94,7 +95,8 @@ CLEANED = {
             "dropped": {"too short": 1, "duplicate": 2},
             "quarantined": 1,
         },
-        "eval": {"documents": 6, "kept": 6, "dropped": {}, "quarantined": 0},
+        "eval": {"documents": 0, "kept": 0, "dropped": {}, "quarantined": 0},
+        "test": {"documents": 6, "kept": 6, "dropped": {}, "quarantined": 0},
     },
     "examples": {
         "too short": [{"id": "s", "reason": "too short", "detail": "2 characters"}],
@@ -109,6 +111,6 @@ def write_counts(folder: pathlib.Path) -> tuple[Examples, Examples]:
     (folder / "documents" / "ingestion.json").write_text(json.dumps(INGESTED))
     lines = "".join(json.dumps(item) + "\n" for item in MALFORMED)
     (folder / "documents" / "quarantine.jsonl").write_text(lines)
-    stays = artifact_in(Examples, folder / "cleaned")
+    stays = artifact_in(Examples, folder / "cleaned", 43)
     (folder / "cleaned" / "cleaning.json").write_text(json.dumps(CLEANED))
     return documents, stays

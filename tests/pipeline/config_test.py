@@ -24,7 +24,9 @@ from pipeline.recipes import RECIPES
 
 def test_a_search_space_there_and_back() -> None:
     space = "tuning.space=model.backbone.dropout:0..0.3,training.batch_size:8/16"
-    config = apply_overrides(RECIPES["bert_tiny"](), [space, "tuning.trials=3"])
+    config = apply_overrides(
+        RECIPES["bert_tiny"](), [space, "ingestion.eval_share=0.1", "tuning.trials=3"]
+    )
     assert PipelineConfig.from_json(config.to_json()) == config
 
 
@@ -68,7 +70,7 @@ def test_the_fingerprint_is_of_the_content() -> None:
         "training.seed=1",
         "ingestion.lang=zh",
         "model.backbone.layers=3",
-        "tuning.trials=1",
+        "ingestion.eval_share=0.1",
     ):
         assert apply_overrides(config, [pair]).fingerprint() != config.fingerprint()
 
@@ -174,3 +176,13 @@ def test_what_a_recipe_has_in_vain_is_told() -> None:
         "vocabulary.min_count=1 has no effect, as the vocabulary is read from vocabulary.file"
     ]
     assert apply_overrides(RECIPES["bert_demo"](), ["vocabulary.file=a"]).without_effect() == []
+
+
+@pytest.mark.parametrize(
+    "looks", ["training.held_out_steps=5", "training.seeds=3", "tuning.trials=2"]
+)
+def test_what_looks_at_held_out_text_needs_some(looks: str) -> None:
+    with pytest.raises(ConfigError, match="no document is held out") as caught:
+        apply_overrides(RECIPES["bert_tiny"](), [looks])
+    assert caught.value.where == "ingestion.eval_share"
+    apply_overrides(RECIPES["bert_tiny"](), [looks, "ingestion.eval_share=0.1"])

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.utils import dependency_utils
 
-from components.config import BeamConfig, TuningConfig
+from components.config import BeamConfig
+from components.tuning_config import TuningConfig
 from models.errors import ConfigError
-from models.settings import Affects, Settings, effects
+from models.settings import Affects
 from pipeline.cache_keys import cache_key
 from pipeline.code_versions import STEPS, TRAINING
 from pipeline.config import PipelineConfig
@@ -24,6 +24,7 @@ from pipeline.overrides import apply_overrides
 from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
 from pipeline.summary import COMPONENTS
+from tests.pipeline.every_setting import OTHERS, another, leaves
 
 PROVENANCE = Provenance(
     name="mine",
@@ -37,6 +38,7 @@ PROVENANCE = Provenance(
     vocabulary="",
     code="c0de",
     start="auto",
+    window=1,
     commit="1a2b3c4",
 )
 CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
@@ -48,7 +50,7 @@ def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl
 
 
 def tuning() -> PipelineConfig:
-    tiny = RECIPES["bert_tiny"]()
+    tiny = apply_overrides(RECIPES["bert_tiny"](), ["ingestion.eval_share=0.1"])
     return dataclasses.replace(tiny, name="mine", runs="/runs", tuning=TuningConfig(4, 10))
 
 
@@ -142,6 +144,8 @@ TRAINED = {"Tuner", "Trainer"}
         ("training.seed=1", TRAINED),
         ("training.checkpoint_seconds=7", set()),
         ("training.start=scratch", set()),  # the base is an input
+        ("training.window=3", set()),  # the older text is one too
+        ("training.warm_start.max_epochs=3", TRAINED),
         ("devices.strategy=mirrored", set()),
         ("beam.workers=2", set()),
         ("validation.min_documents=3", {"DataGate", "ExampleGate"}),
@@ -196,54 +200,8 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
         "training.optimizer.initial_accumulator",  # of Adagrad
         "training.optimizer.not_decayed",  # of weight decay
         "training.patience",  # of looks at held-out examples
+        "training.replay_share",  # of a window of several spans
     }
-
-
-OTHERS = {
-    "cleaning.near_duplicate_similarity": "0.7",
-    "devices.strategy": "mirrored",
-    "evaluation.confidence": "0.9",
-    "model.backbone.activation": "gelu",
-    "model.backbone.heads": "4",
-    "model.backbone.width": "64",
-    "model.objective.second_segment": "sentence_order",
-    "model.objective.sequence_length": "48",
-    "training.optimizer.beta_1": "0.8",
-    "training.optimizer.beta_2": "0.99",
-    "training.optimizer.decay": "cosine",
-    "training.optimizer.final_learning_rate": "1e-6",
-    "training.optimizer.kind": "lamb",
-    "training.precision": "mixed_bfloat16",
-    "training.start": "scratch",
-    "tuning.algorithm": "bayesian",
-}
-"""Values for fields that not any value of the type suits."""
-
-
-def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Affects]]:
-    """The path of each field that holds no settings, and what it affects."""
-    for name, affects in effects(type(config)):
-        value = getattr(config, name)
-        if isinstance(value, Settings):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", affects
-
-
-def another(config: Settings, path: str) -> str:
-    """Another value for a field, as the command line has it."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    if isinstance(value, bool):
-        return str(not value)
-    if isinstance(value, int):
-        return str(value + 1)
-    if isinstance(value, float):
-        return str(value / 2 if value else 0.25)
-    if value is None:
-        return "1"
-    return {"en": "zh"}.get(str(value), "x")
 
 
 def test_places_and_the_commit_are_in_no_key() -> None:

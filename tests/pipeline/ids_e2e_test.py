@@ -19,6 +19,7 @@ from components import documents as documents_module
 from components import example_generation
 from components.config import ExamplesConfig
 from components.documents import Document
+from components.example_shards import shards_of
 from components.exporter import export
 from models.bert.config import BertConfig
 from models.examples import parse
@@ -126,7 +127,7 @@ def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(house: 
 def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
     """Unmasked again, A and B of every example are stretches of a document as it is served."""
     source, target = house.folder / "documents", house.folder / "examples"
-    chosen = {"train": house.documents[-30:], "eval": house.documents[:5]}
+    chosen = {"train": house.documents[-30:], "test": house.documents[:5]}
     for split, documents in chosen.items():
         (source / f"Split-{split}").mkdir(parents=True)
         path = str(source / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz")
@@ -135,7 +136,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
                 writer.write(*documents_module.serialize([document]))
     with beam.Pipeline() as pipeline:
         example_generation.build(
-            pipeline, str(source), str(target), family="bert",
+            pipeline, shards_of(str(source), {}, None), str(target), family="bert",
             objective=json.dumps(dataclasses.asdict(CONFIG.objective)),
             config=ExamplesConfig(), span=1,
             code="c0de", finished=str(house.folder / "finished"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.config import Hyperparameter
+from components.tuning_config import Hyperparameter
 from models.errors import ConfigError
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import bert_tiny
@@ -43,6 +43,7 @@ def test_one_field_is_set_with_its_own_type(pair: str, value: Any) -> None:
 
 def test_a_search_space_is_set() -> None:
     pairs = [
+        "ingestion.eval_share=0.1",
         "tuning.trials=4",
         "tuning.algorithm=bayesian",
         "tuning.space=training.optimizer.learning_rate:1e-4..1e-2:log,training.batch_size:8/16",

@@ -24,6 +24,7 @@ GIVEN = Provenance(
     vocabulary="",
     code="c0de",
     start="auto",
+    window=1,
     commit="1a2b3c4",
 )
 

@@ -37,12 +37,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def plant_what_the_first_span_trains_on(folder: pathlib.Path) -> None:
     """Adds to the second span a text of the first, under an id that is held out."""
 
+    shards = {"train": 1, "test": 1}
+
     def split(name: str) -> str:
-        return place_of(name, eval_share=0.2, shards={"train": 1, "eval": 1}).split
+        return place_of(name, test_share=0.2, eval_share=0.0, shards=shards).split
 
     lines = (folder / "corpus-1.jsonl").read_text(encoding="utf-8").splitlines()
     trained = next(item for item in map(json.loads, lines) if split(item["id"]) == "train")
-    other = next(name for name in map("again-{}".format, range(100)) if split(name) == "eval")
+    other = next(name for name in map("again-{}".format, range(100)) if split(name) == "test")
     with (folder / "corpus-2.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps({**trained, "id": other}) + "\n")
 
@@ -132,7 +134,7 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
     cleaned = nodes["TextCleaner"].output("cleaned")
     assert cleaned is not None
     summary = json.loads((pathlib.Path(cleaned.uri) / "cleaning.json").read_text())
-    assert summary["splits"]["eval"]["dropped"] == {"trained on before": 1}
+    assert summary["splits"]["test"]["dropped"] == {"trained on before": 1}
 
 
 def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, second: str) -> None:

@@ -37,7 +37,14 @@ def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
     write(
         history.nodes("a")["TextExampleGen"].output("examples").uri,  # type: ignore[union-attr]
         "ingestion.json",
-        {"splits": {"train": {"documents": 1200}, "eval": {"documents": 30}}, "quarantined": 2},
+        {
+            "splits": {
+                "train": {"documents": 1200},
+                "eval": {"documents": 0},
+                "test": {"documents": 30},
+            },
+            "quarantined": 2,
+        },
     )
     summary = summarize(history, "a")
     steps = {step.component: step for step in summary.steps}
@@ -123,14 +130,18 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
         '{"step": 10, "loss": 7.25}\n{"step": 1200, "loss": 3.5}\n',
     )
     split = {"examples": 5000, "padding_share": 0.125}
+    older = {"examples": 300}
     write(
         nodes["ExampleBuilder"].output("examples").uri,  # type: ignore[union-attr]
         "examples.json",
-        {"splits": {"train": split, "eval": {"examples": 7}}},
+        {
+            "splits": {"train": split, "eval": {"examples": 0}, "test": {"examples": 7}},
+            "older": older,
+        },
     )
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
     assert figures["Trainer"] == "1,200 steps, loss 7.25 → 3.50"
-    assert figures["ExampleBuilder"] == "5,000 + 7 examples, 12% padding"
+    assert figures["ExampleBuilder"] == "5,000 + 7 examples, 300 of older spans, 12% padding"
 
 
 def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
@@ -147,20 +158,31 @@ def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
         nodes["TextExampleGen"].output("examples").uri,  # type: ignore[union-attr]
         "ingestion.json",
         {
-            "splits": {"train": {"documents": 70}, "eval": {"documents": 9}},
+            "splits": {
+                "train": {"documents": 70},
+                "eval": {"documents": 4},
+                "test": {"documents": 9},
+            },
             "quarantined": 11,
             "empty": 10,
         },
     )
+    held_out = {"dropped": {}, "quarantined": 0}
     train = {"kept": 60, "dropped": {"duplicate": 8, "too short": 2}, "quarantined": 2}
     write(
         nodes["TextCleaner"].output("cleaned").uri,  # type: ignore[union-attr]
         "cleaning.json",
-        {"splits": {"train": train, "eval": {"kept": 9, "dropped": {}, "quarantined": 0}}},
+        {
+            "splits": {
+                "train": train,
+                "eval": {"kept": 4, **held_out},
+                "test": {"kept": 9, **held_out},
+            }
+        },
     )
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
-    assert figures["TextExampleGen"] == "70 + 9 documents, 1 quarantined, 10 empty"
-    assert figures["TextCleaner"] == "60 + 9 documents, 2 quarantined, 8 dropped"
+    assert figures["TextExampleGen"] == "70 + 4 + 9 documents, 1 quarantined, 10 empty"
+    assert figures["TextCleaner"] == "60 + 4 + 9 documents, 2 quarantined, 8 dropped"
     assert figures["ExampleGate"] == "1.2% unknown, 1.44 tokens a word"
 
 

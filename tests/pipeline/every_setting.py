@@ -1,0 +1,54 @@
+"""A walk over all settings of a configuration, with another value for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from models.settings import Affects, Settings, effects
+
+OTHERS = {
+    "cleaning.near_duplicate_similarity": "0.7",
+    "devices.strategy": "mirrored",
+    "evaluation.confidence": "0.9",
+    "model.backbone.activation": "gelu",
+    "model.backbone.heads": "4",
+    "model.backbone.width": "64",
+    "model.objective.second_segment": "sentence_order",
+    "model.objective.sequence_length": "48",
+    "training.optimizer.beta_1": "0.8",
+    "training.optimizer.beta_2": "0.99",
+    "training.optimizer.decay": "cosine",
+    "training.optimizer.final_learning_rate": "1e-6",
+    "training.optimizer.kind": "lamb",
+    "training.precision": "mixed_bfloat16",
+    "training.start": "scratch",
+    "tuning.algorithm": "bayesian",
+}
+"""Values for fields that not any value of the type suits."""
+
+
+def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Affects]]:
+    """The path of each field that holds no settings, and what it affects."""
+    for name, affects in effects(type(config)):
+        value = getattr(config, name)
+        if isinstance(value, Settings):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", affects
+
+
+def another(config: Settings, path: str) -> str:
+    """Another value for a field, as the command line has it."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    if isinstance(value, bool):
+        return str(not value)
+    if isinstance(value, int):
+        return str(value + 1)
+    if isinstance(value, float):
+        return str(value / 2 if value else 0.25)
+    if value is None:
+        return "1"
+    return {"en": "zh"}.get(str(value), "x")
