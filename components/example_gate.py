@@ -8,23 +8,24 @@ too strict costs the gate alone when it is moved, and no example is made again.
 import dataclasses
 import json
 import logging
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples
+from tfx.types.standard_artifacts import Examples, Model, ModelEvaluation
 
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER, load
 from components.gate_checks import Check, approve, refuse
-from components.properties import fingerprint
+from components.served_model import ServedLoss, served_loss, tokenizer_fingerprint
 from components.span_label import span_label
-from components.vocabulary_trainer import WORDS_FILE
 from models.config import from_json
-from models.objective import FeatureSpec
+from models.objective import FeatureSpec, Metric
+from models.registry import FAMILIES
 
 _JUDGED_SPLIT = "train"  # in the held-out split a label may be missing by chance
 _NO_FIT = (
@@ -71,6 +72,8 @@ def ExampleGate(
     config: Parameter[str],
     quarantine_dir: Parameter[str],
     previous: InputArtifact[ExamplesApproval] = None,
+    served_model: InputArtifact[Model] = None,
+    served_evaluation: InputArtifact[ModelEvaluation] = None,
 ) -> None:
     """Lets a span's training examples pass, or raises.
 
@@ -82,6 +85,8 @@ def ExampleGate(
         config: JSON of a ValidationConfig.
         quarantine_dir: receives `span-<number>.ExampleGate.json` if the gate refuses.
         previous: the last approved earlier span's; absent in a first run.
+        served_model: the last model that was pushed, whose loss on this text is measured.
+        served_evaluation: what it was blessed by.
 
     Raises:
         DataRefused: naming value and bound of each check that failed.
@@ -101,7 +106,17 @@ def ExampleGate(
         bounds,
         reads_unknown=tokenizer.reads_unknown,
     )
-    seen = {"splits": summary, "previous": before and dataclasses.asdict(before)}
+    served = None
+    if served_model:
+        metric = loss_metric(family, objective)
+        evaluation = served_evaluation.uri if served_evaluation else None
+        served = served_loss(served_model.uri, evaluation, examples.uri, metric)
+        checks += _served_checks(served, bounds)
+    seen = {
+        "splits": summary,
+        "previous": before and dataclasses.asdict(before),
+        "served": served and dataclasses.asdict(served),
+    }
     refuse(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
     fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown)
     approval.span = examples.span
@@ -116,12 +131,6 @@ def ExampleGate(
         100 * fit.unknown_share,
         fit.tokens_per_word,
     )
-
-
-def tokenizer_fingerprint(folder: pathlib.Path) -> str:
-    """SHA-256 of a tokenizer's files, without what they were made of."""
-    names = sorted(path.name for path in folder.iterdir())
-    return fingerprint(folder, [name for name in names if name != WORDS_FILE])
 
 
 def check_examples(
@@ -195,6 +204,34 @@ def check_examples(
             )
         )
     return checks
+
+
+def loss_metric(family: str, objective: str) -> Metric:
+    """The metric that models are compared by, the first of a family's.
+
+    Args:
+        family: a name of the registry.
+        objective: the objective's settings that the examples depend on, as JSON.
+    """
+    row = FAMILIES[family]
+    return row.metrics(from_json(row.objective_config, objective))[0]
+
+
+def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[Check]:
+    """Whether the served model finds the new text as likely as the text that it was blessed on."""
+    if served is None or math.isnan(served.rise):
+        return []
+    return [
+        Check(
+            split="test",
+            feature=f"{served.metric} of the served model, before training",
+            value=f"{served.before:.3f} → {served.loss:.3f}, {served.rise:+.0%}",
+            bound=f"a rise of at most {config.max_loss_drift:.0%}",
+            passed=served.rise <= config.max_loss_drift,
+            field="validation.max_loss_drift",
+            remedy="find out what changed in the text since the served model was blessed",
+        )
+    ]
 
 
 def _drift_checks(fit: Fit, before: Fit, unknown: str, config: ValidationConfig) -> list[Check]:

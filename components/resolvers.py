@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import MetadataStore
@@ -29,7 +29,7 @@ _BLESSED = "blessed"  # custom properties that TFX's Evaluator sets on a ModelBl
 _BLESSED_MODEL_ID = "current_model_id"
 _PUSHED_MODEL = "PushedModel"  # the type of what its Pusher writes, and its custom property
 _PUSHED_VERSION = "pushed_version"
-_Models = dict[str, list[Artifact]]
+Models = dict[str, list[Artifact]]
 
 
 class LastApprovedStatistics(ResolverStrategy):
@@ -90,11 +90,11 @@ class TrainedEarlier(ResolverStrategy):
     def __init__(self, span: int) -> None:
         self._span = span
 
-    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
+    def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
         """The texts and nothing else, or empty lists."""
         texts = input_dict["trained"]
         own = [each.id for each in texts if each.span == self._span]
-        pushed = set(_pushed(store))
+        pushed = set(pushed_versions(store))
         done = any(
             self._span in spans_of(model) for model in input_dict["model"] if model.id in pushed
         )
@@ -109,103 +109,27 @@ class TrainedEarlier(ResolverStrategy):
 class LastBlessedModel(ResolverStrategy):
     """The model that a new one is compared with: of the pushed ones that with the newest text.
 
-    Inputs: `model` (Model) and `model_blessing` (ModelBlessing). A model that was blessed but did
-    not pass the serving check was not pushed, and does not count. Once a model of this run's own
-    fingerprint is there, only models older than the first of them count, so that a rerun finds what
-    the first run found even when others have been blessed in between. Empty in a first run.
+    Inputs: `model` (Model), `model_blessing` (ModelBlessing) and `evaluation` (ModelEvaluation); it
+    gives the one that the model was blessed by. A model that was blessed but did not pass the
+    serving check was not pushed, and does not count. Once a model of this run's own fingerprint is
+    there, only models older than the first of them count, so that a rerun finds what the first run
+    found even when others have been blessed in between. Empty in a first run.
     """
 
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
 
-    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
-        """The model and its blessing, or empty lists.
+    def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
+        """The model, its blessing and its evaluation, or empty lists.
 
         Raises:
             ConfigError: the model's folder is gone.
         """
-        return _newest(store, input_dict, _older_than_own(store, input_dict, self._fingerprint))
-
-
-class TrainingStart(ResolverStrategy):
-    """What training builds on: the model whose weights it begins with, and older text.
-
-    Inputs: as those of `LastBlessedModel`, `approval` (DataApproval) and `documents` (Examples).
-
-    By default the model is the pushed one that has seen the newest text, of those that were not
-    trained on this run's span: late text is trained on from the newest model, and the same span
-    with other settings begins where the first run on it did; see `TrainingConfig.start`.
-
-    The documents are those that the cleaning left of the newest approved spans, see
-    `TrainingConfig.window`; of spans before this one, or that the model has seen.
-    """
-
-    def __init__(
-        self, span: int, fingerprint: str, start: str, test_share: float, window: int
-    ) -> None:
-        self._span = span
-        self._fingerprint = fingerprint
-        self._start = start
-        self._test_share = test_share
-        self._window = window
-
-    def resolve_artifacts(self, store: MetadataStore, input_dict: _Models) -> _Models:
-        """The model and its blessing, or empty lists, which means new weights; and the documents.
-
-        Raises:
-            ConfigError: no such version was pushed, the model's folder is gone, or it had another
-                share of the documents to test on, so that it was trained on some of those that
-                this run would test on.
-        """
-        found = self._resolve(store, input_dict)
-        seen: set[int] = set()
-        for model in found["model"]:
-            seen.update(spans_of(model))
-            # An older release had two splits, and called the share of the one that it judged by so.
-            had = model.get_float_custom_property(TEST_SHARE) or model.get_float_custom_property(
-                "eval_share"
-            )
-            if had and had != self._test_share:
-                raise ConfigError(
-                    f"ingestion.test_share is {self._test_share}; the model that training starts "
-                    f"from had {had}, and was trained on documents that would be tested on now",
-                    where="ingestion.test_share",
-                    remedy=f"set it to {had}, or begin anew with training.start=scratch",
-                )
-        return {**found, "approval": [], "documents": self._older(input_dict, seen)}
-
-    def _older(self, input_dict: _Models, seen: Container[int]) -> list[Artifact]:
-        """The documents of the window's other spans, in the order of their numbers."""
-        documents = {artifact.id: artifact for artifact in input_dict["documents"]}
-        approved = {
-            approval.span: documents[approval.cleaned_id]
-            for approval in sorted(input_dict["approval"], key=lambda approval: approval.id)
-            if approval.cleaned_id in documents
-            and approval.span != self._span
-            and (approval.span < self._span or approval.span in seen)
-        }
-        newest = sorted(approved, reverse=True)
-        chosen = newest[: self._window - 1] if self._window else newest
-        return [approved[span] for span in sorted(chosen)]
-
-    def _resolve(self, store: MetadataStore, input_dict: _Models) -> _Models:
-        older = _older_than_own(store, input_dict, self._fingerprint)
-        if self._start == "scratch":
-            return _newest(store, input_dict, ())
-        if self._start == "last_blessed":
-            return _newest(store, input_dict, older)
-        if self._start == "auto":
-            other = (model for model in older if self._span not in spans_of(model))
-            return _newest(store, input_dict, other)
-        pushed = _pushed(store)
-        wanted = [model for model in input_dict["model"] if pushed.get(model.id) == self._start]
-        if not wanted:
-            raise ConfigError(
-                f"version {self._start} was not pushed",
-                where="training.start",
-                remedy=f"give one of: {', '.join(sorted(pushed.values())) or 'none yet'}",
-            )
-        return _newest(store, input_dict, wanted)
+        older = older_than_own(store, input_dict, self._fingerprint)
+        found = newest_pushed(store, input_dict, older)
+        beside = _made_with(store, found["model_blessing"])
+        evaluation = [each for each in input_dict["evaluation"] if each.id in beside]
+        return {**found, "evaluation": evaluation}
 
 
 def write_origin(
@@ -249,7 +173,7 @@ def read_provenance(model_uri: str) -> Mapping[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _older_than_own(store: MetadataStore, input_dict: _Models, fingerprint: str) -> list[Artifact]:
+def older_than_own(store: MetadataStore, input_dict: Models, fingerprint: str) -> list[Artifact]:
     """The models that come before all of this fingerprint, those that were pruned too."""
     models = [*input_dict["model"], *_pruned(store, input_dict["model"])]
     own = [model.id for model in models if _fingerprint(model) == fingerprint]
@@ -261,7 +185,7 @@ def _pruned(store: MetadataStore, present: Sequence[Artifact]) -> list[Artifact]
 
     A run that would build on one of them is refused, and does not begin with new weights.
     """
-    gone = set(_pushed(store)) - {model.id for model in present}
+    gone = set(pushed_versions(store)) - {model.id for model in present}
     if not gone:
         return []
     kind = store.get_artifact_type("Model")
@@ -276,7 +200,7 @@ def _fingerprint(model: Artifact) -> str:
     return known or read_provenance(model.uri).get("fingerprint", "")
 
 
-def _newest(store: MetadataStore, input_dict: _Models, models: Iterable[Artifact]) -> _Models:
+def newest_pushed(store: MetadataStore, input_dict: Models, models: Iterable[Artifact]) -> Models:
     """Of the pushed ones among `models` the one that has seen the newest text, and its blessing.
 
     Raises:
@@ -287,7 +211,7 @@ def _newest(store: MetadataStore, input_dict: _Models, models: Iterable[Artifact
         for blessing in sorted(input_dict["model_blessing"], key=lambda blessing: blessing.id)
         if blessing.get_int_custom_property(_BLESSED) == 1
     }
-    pushed = _pushed(store)
+    pushed = pushed_versions(store)
     candidates = [
         model
         for model in models
@@ -305,7 +229,17 @@ def _newest(store: MetadataStore, input_dict: _Models, models: Iterable[Artifact
     return {"model": [last], "model_blessing": [blessings[last.id]]}
 
 
-def _pushed(store: MetadataStore) -> dict[int, str]:
+def _made_with(store: MetadataStore, artifacts: Sequence[Artifact]) -> set[int]:
+    """The numbers of all outputs of the steps that made some artifacts."""
+    if not artifacts:
+        return set()
+    events = store.get_events_by_artifact_ids([artifact.id for artifact in artifacts])
+    makers = {event.execution_id for event in events if event.type == event.OUTPUT}
+    made = store.get_events_by_execution_ids(makers)
+    return {event.artifact_id for event in made if event.type == event.OUTPUT}
+
+
+def pushed_versions(store: MetadataStore) -> dict[int, str]:
     """The versions of the models that were pushed, by the number of the Model artifact."""
     if _PUSHED_MODEL not in {kind.name for kind in store.get_artifact_types()}:
         return {}

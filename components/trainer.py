@@ -1,11 +1,9 @@
 """TFX's glue around training: artifacts in, an exported model and its training run out."""
 
-import dataclasses
 import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Sequence
 from typing import Any
 
 from tfx import types
@@ -20,16 +18,11 @@ from components.exporter import export
 from components.finished import EXPORTED
 from components.resolvers import write_origin
 from components.search_space import described, with_values
-from components.seeds import LOSS, SeedRun, SeedRuns
-from components.training_job import Trained, TrainingJob, job_of, tell, train_job
-from components.training_processes import train_in_processes
-from models.config import DevicesConfig, from_json
+from components.seed_training import train_all, train_on_devices
+from components.training_job import job_of, train_job
 from models.devices import Devices
-from models.errors import TrainingDiverged
-from models.held_out import HeldOutLoss
 
 _log = logging.getLogger("polyseme.trainer")
-_EVERY = 2**40  # batches, more than there are
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -57,9 +50,9 @@ def run_fn(fn_args: FnArgs) -> None:
     runs = None
     if seeds == 1:
         (job,) = jobs
-        trained = _train(job)
+        trained = train_on_devices(job)
     else:
-        runs = _train_all(jobs)
+        runs = train_all(jobs)
         job = job.with_seed(runs.best.seed)
         trained = train_job(job, Devices())  # all is done, and lies in the last checkpoint
     trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
@@ -77,57 +70,6 @@ def run_fn(fn_args: FnArgs) -> None:
     for each in jobs:
         if each.folder.is_dir():
             (each.folder / EXPORTED).touch()
-
-
-def _train(job: TrainingJob) -> Trained:
-    """Trains on the devices that the job names.
-
-    Raises:
-        ConfigError, TrainingDiverged, Preempted: see `run_fn`.
-    """
-    devices = from_json(DevicesConfig, job.devices)
-    if devices.strategy == "multi_worker":
-        train_in_processes(job, devices.processes)
-        return train_job(job, Devices())  # all is done, and lies in the last checkpoint
-    trained = train_job(job)
-    tell(trained.result)
-    return trained
-
-
-def _train_all(jobs: Sequence[TrainingJob]) -> SeedRuns:
-    """Trains with each seed; one that diverged is left out of the choice, and told of.
-
-    Raises:
-        TrainingDiverged: all of them did.
-        ConfigError, Preempted: see `run_fn`.
-    """
-    found: list[SeedRun] = []
-    for place, job in enumerate(jobs, 1):
-        seed = job.config.seed
-        _log.info("seed %d, %d of %d", seed, place, len(jobs))
-        try:
-            figures, failure = _judged(job, _train(job)), ""
-        except TrainingDiverged as error:
-            if place == len(jobs) and not any(run.figures for run in found):
-                raise
-            figures, failure = {}, f"{error.where}: {error.what}"
-            _log.warning("seed %d failed: %s", seed, failure)
-        else:
-            _log.info('seed %d: loss %.4f on the split "eval"', seed, figures[LOSS])
-        found.append(SeedRun(seed, figures, failure))
-    runs = SeedRuns(tuple(found))
-    mean, deviation = runs.spread[LOSS]
-    _log.info("the best is seed %d; loss %.4f ± %.4f", runs.best.seed, mean, deviation)
-    return runs
-
-
-def _judged(job: TrainingJob, trained: Trained) -> dict[str, float]:
-    """The loss and the metrics on all examples of the split "eval"."""
-    model, objective = trained.model, trained.objective
-    objective.set_baseline(model, StoredCounts(job.examples))
-    every = dataclasses.replace(job.config, held_out_batches=_EVERY)
-    metrics = objective.metrics()
-    return HeldOutLoss(model, objective, job.eval_files, every, metrics=metrics).figures(LOSS)
 
 
 class Executor(executor.GenericExecutor):

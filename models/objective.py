@@ -283,7 +283,8 @@ class Family:
         import_vocabulary: (vocabulary file, tokenizer configuration) → tokenizer.
         build_backbone: (backbone configuration, tokenizer) → the backbone (law 3).
         build_objective: (objective configuration, tokenizer) → the objective.
-        metrics: objective configuration → the objective's figures, needed before a tokenizer is.
+        metrics: objective configuration → the objective's figures, needed before a tokenizer is;
+            the first is the loss that models are compared by.
         xla_pays_on: where a training step is faster when XLA compiles it; decision 0026 has the
             measurements.
     """

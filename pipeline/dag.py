@@ -20,12 +20,13 @@ from components.resolvers import (
     LastApprovedStatistics,
     LastBlessedModel,
     TrainedEarlier,
-    TrainingStart,
 )
+from components.served_model import Evaluator
 from components.serving_check import serving_gate
 from components.text_cleaner import TextCleaner
 from components.text_example_gen import TextExampleGen
 from components.trainer import Trainer
+from components.training_start import TrainingStart
 from components.tuner import Tuner
 from components.vocabulary_trainer import VocabularyTrainer
 from models.registry import FAMILIES
@@ -124,7 +125,10 @@ def create_pretraining_pipeline(
         "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     }
     last_model = tfx.dsl.Resolver(
-        strategy_class=LastBlessedModel, config={"fingerprint": provenance.fingerprint}, **models
+        strategy_class=LastBlessedModel,
+        config={"fingerprint": provenance.fingerprint},
+        evaluation=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelEvaluation),
+        **models,
     ).with_id("LastBlessedModel")
     start = tfx.dsl.Resolver(
         strategy_class=TrainingStart,
@@ -178,6 +182,8 @@ def create_pretraining_pipeline(
     example_gate = ExampleGate(
         examples=examples,
         previous=last_examples.outputs["approval"],
+        served_model=last_model.outputs["model"],
+        served_evaluation=last_model.outputs["evaluation"],
         family=config.model.family,
         objective=_json(config.model.objective, Affects.EXAMPLES),
         config=_json(config.validation, Affects.JUDGEMENT),
@@ -224,7 +230,7 @@ def create_pretraining_pipeline(
     trainer.add_upstream_node(example_gate)
     model = trainer.outputs["model"]
 
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=examples,
         model=model,
         baseline_model=last_model.outputs["model"],

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
 import pytest
 from tfx.types import standard_artifacts
 
+from components import example_gate
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.documents import Document
-from components.example_gate import ExampleGate, Fit, check_examples, tokenizer_fingerprint
+from components.example_gate import ExampleGate, Fit, _served_checks, check_examples
+from components.served_model import ServedLoss, tokenizer_fingerprint
 from models.bert.objective import BertObjective
 from models.errors import DataRefused
 from models.objective import Feature, Labels
@@ -27,6 +30,8 @@ def judge(
     folder: pathlib.Path,
     examples: standard_artifacts.Examples,
     previous: ExamplesApproval | None = None,
+    served_model: standard_artifacts.Model | None = None,
+    served_evaluation: standard_artifacts.ModelEvaluation | None = None,
     **bounds: Any,
 ) -> ExamplesApproval:
     approval = ExamplesApproval()
@@ -40,6 +45,8 @@ def judge(
         config=json.dumps(dataclasses.asdict(ValidationConfig(**bounds))),
         quarantine_dir=str(folder / "quarantine"),
         previous=previous,
+        served_model=served_model,
+        served_evaluation=served_evaluation,
     )
     return approval
 
@@ -177,3 +184,38 @@ def test_only_a_pair_of_sentences_has_a_label() -> None:
     for config, expected in ((little_bert.CONFIG.objective, 1), (objective, 0)):
         spec = BertObjective(config, little_bert.tokenizer()).feature_spec()
         assert sum(feature.labels is not None for feature in spec.values()) == expected
+
+
+@pytest.mark.parametrize(("loss", "passed"), [(5.1, True), (5.3, False)])
+def test_the_served_models_loss_on_the_new_text_is_bounded(loss: float, passed: bool) -> None:
+    served = ServedLoss("masked_lm_loss", loss, before=4.0)
+    (check,) = _served_checks(served, ValidationConfig(max_loss_drift=0.3))
+    assert check.passed == passed
+    assert check.feature == "masked_lm_loss of the served model, before training"
+    assert check.value == f"4.000 → {loss:.3f}, {'+27%' if passed else '+32%'}"
+    assert check.bound == "a rise of at most 30%"
+
+
+@pytest.mark.parametrize("served", [None, ServedLoss("masked_lm_loss", 5.0, math.nan)])
+def test_what_the_served_model_does_not_say_is_not_bounded(served: ServedLoss | None) -> None:
+    assert _served_checks(served, ValidationConfig()) == []
+
+
+def test_the_gate_looks_at_the_served_model_and_keeps_what_it_saw(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def loss(model: str, evaluation: str | None, examples: str, metric: Any) -> ServedLoss:
+        asked.append((model, evaluation, pathlib.Path(examples).name, metric.name))
+        return ServedLoss(metric.name, 8.0, before=4.0)
+
+    monkeypatch.setattr(example_gate, "served_loss", loss)
+    examples = make(tmp_path, documents(tmp_path, ENGLISH), span=7)
+    served, evaluation = standard_artifacts.Model(), standard_artifacts.ModelEvaluation()
+    served.uri, evaluation.uri = "/served", "/evaluation"
+    with pytest.raises(DataRefused, match=r"4\.000 → 8\.000, \+100%; bound: a rise of at most"):
+        judge(tmp_path, examples, served_model=served, served_evaluation=evaluation)
+    assert asked == [("/served", "/evaluation", "examples", "masked_lm_loss")]
+    kept = json.loads((tmp_path / "quarantine" / "span-7.ExampleGate.json").read_text())
+    assert kept["served"] == {"metric": "masked_lm_loss", "loss": 8.0, "before": 4.0}

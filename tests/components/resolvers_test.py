@@ -18,6 +18,7 @@ from tfx.types.standard_artifacts import (
     ExampleStatistics,
     Model,
     ModelBlessing,
+    ModelEvaluation,
     PushedModel,
 )
 
@@ -29,11 +30,11 @@ from components.resolvers import (
     LastApprovedStatistics,
     LastBlessedModel,
     TrainedEarlier,
-    TrainingStart,
     spans_of,
     write_origin,
 )
-from models.errors import ConfigError
+from components.training_start import TrainingStart
+from tests.components.given_artifacts import artifact, pushed_model
 
 
 @component
@@ -55,13 +56,18 @@ def Evaluate(
     model: InputArtifact[Model],
     blessing: OutputArtifact[ModelBlessing],
     blessed: Parameter[int],
+    evaluation: OutputArtifact[ModelEvaluation],
     baseline: InputArtifact[Model] = None,
+    judged_by: InputArtifact[ModelEvaluation] = None,
 ) -> None:
     """Stands for TFX's Evaluator: sets what that sets."""
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", blessed)
     name = baseline.get_string_custom_property("fingerprint") if baseline else "nothing"
     blessing.set_string_custom_property("baseline", name)
+    evaluation.set_string_custom_property("of", str(model.id))
+    judged = judged_by.get_string_custom_property("of") if judged_by else "nothing"
+    blessing.set_string_custom_property("judged_by", judged)
 
 
 @component
@@ -94,7 +100,10 @@ def run(tmp_path):
             ),
         }
         last = Resolver(
-            strategy_class=LastBlessedModel, config={"fingerprint": fingerprint}, **channels
+            strategy_class=LastBlessedModel,
+            config={"fingerprint": fingerprint},
+            evaluation=Channel(type=ModelEvaluation),
+            **channels,
         ).with_id("LastBlessedModel")
         first = Resolver(
             strategy_class=TrainingStart,
@@ -111,7 +120,12 @@ def run(tmp_path):
         ).with_id("TrainingStart")
         train = Train(span=span, fingerprint=fingerprint, base_model=first.outputs["model"])
         model = train.outputs["model"]
-        evaluate = Evaluate(model=model, blessed=int(blessed), baseline=last.outputs["model"])
+        evaluate = Evaluate(
+            model=model,
+            blessed=int(blessed),
+            baseline=last.outputs["model"],
+            judged_by=last.outputs["evaluation"],
+        )
         push = Push(model=model, version=(version or fingerprint) if blessed and pushed else "")
         push.add_upstream_node(evaluate)
         LocalDagRunner().run(
@@ -124,8 +138,8 @@ def run(tmp_path):
             )
         )
         store = MetadataStore(connection)
-        made, state = _output(store, "Train")
-        judged, _ = _output(store, "Evaluate")
+        made, state = _output(store, "Train", "model")
+        judged, _ = _output(store, "Evaluate", "blessing")
         return Ran(
             made.custom_properties["base"].string_value,
             judged.custom_properties["baseline"].string_value,
@@ -135,14 +149,15 @@ def run(tmp_path):
     return run_once
 
 
-def _output(store, name):
-    """The output of a component's last execution, and how that ended."""
+def _output(store, name, output):
+    """An output of a component's last execution, and how that ended."""
     execution = max(
         store.get_executions_by_type(f"{__name__}.{name}"), key=lambda execution: execution.id
     )
     events = store.get_events_by_execution_ids([execution.id])
-    outputs = [e for e in events if e.type == metadata_store_pb2.Event.OUTPUT]
-    (artifact,) = store.get_artifacts_by_id([outputs[0].artifact_id])
+    made = [e for e in events if e.type == metadata_store_pb2.Event.OUTPUT]
+    (number,) = [e.artifact_id for e in made if e.path.steps[0].key == output]
+    (artifact,) = store.get_artifacts_by_id([number])
     return artifact, metadata_store_pb2.Execution.State.Name(execution.last_known_state)
 
 
@@ -180,23 +195,15 @@ def test_the_start_can_be_chosen(run):
     assert run(2, "c", pushed=False, start="last_blessed").base == "second"
 
 
-def test_a_version_that_was_not_pushed_is_refused(tmp_path):
-    strategy = TrainingStart(span=1, fingerprint="a", start="19", test_share=0.1, window=1)
-    store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
-    with pytest.raises(ConfigError, match="version 19 was not pushed") as caught:
-        strategy.resolve_artifacts(store, {"model": [], "model_blessing": []})
-    assert caught.value.remedy == "give one of: none yet"
-
-
-def _artifact(kind, identity, *, uri="", custom=None, **properties):
-    artifact = kind()
-    artifact.id = identity
-    artifact.uri = uri
-    for name, value in properties.items():
-        setattr(artifact, name, value)
-    for name, value in (custom or {}).items():
-        artifact.set_int_custom_property(name, value)
-    return artifact
+def test_the_last_blessed_model_comes_with_the_evaluation_that_it_was_blessed_by(run, tmp_path):
+    run(1, "first")
+    run(2, "second", blessed=False)
+    run(3, "third")
+    connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+    store = MetadataStore(connection)
+    blessing, _ = _output(store, "Evaluate", "blessing")
+    (first, *_) = sorted(model.id for model in store.get_artifacts_by_type("Model"))
+    assert blessing.custom_properties["judged_by"].string_value == str(first)
 
 
 def _statistics(span):
@@ -206,11 +213,11 @@ def _statistics(span):
         None,
         {
             "statistics": [
-                _artifact(ExampleStatistics, identity, span=of_span)
+                artifact(ExampleStatistics, identity, span=of_span)
                 for identity, of_span in {6: 3, 3: 1, 5: 2, 4: 1}.items()
             ],
             "approval": [
-                _artifact(DataApproval, 10 + identity, span=of_span, statistics_id=identity)
+                artifact(DataApproval, 10 + identity, span=of_span, statistics_id=identity)
                 for identity, of_span in approved.items()
             ],
         },
@@ -229,7 +236,7 @@ def test_statistics_are_those_of_the_last_earlier_span_that_was_approved(span, e
 @pytest.mark.parametrize(("span", "expected"), [(1, []), (2, [14]), (3, [14]), (4, [16])])
 def test_examples_are_compared_with_the_last_earlier_span_that_was_approved(span, expected):
     approvals = [
-        _artifact(ExamplesApproval, identity, span=of_span)
+        artifact(ExamplesApproval, identity, span=of_span)
         for identity, of_span in {16: 3, 13: 1, 14: 1}.items()
     ]
     strategy = LastApprovedExamples(span=span)
@@ -243,7 +250,8 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
     ) == {"statistics": [], "approval": []}
     store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
     for strategy in (LastBlessedModel("a"), TrainingStart(1, "a", "auto", 0.1, 1)):
-        nothing = {"model": [], "model_blessing": [], "approval": [], "documents": []}
+        names = ("model", "model_blessing", "approval", "documents", "evaluation")
+        nothing: dict = {name: [] for name in names}
         found = strategy.resolve_artifacts(store, nothing)
         assert not any(found.values())
 
@@ -251,17 +259,9 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
 @pytest.fixture
 def pushed(monkeypatch):
     """A model with the number 1, blessed and pushed; its folder is given."""
-
-    def inputs(uri, **properties):
-        monkeypatch.setattr(resolvers, "_pushed", lambda store: {1: "17"})
-        model = _artifact(Model, 1, uri=str(uri))
-        for name, value in properties.items():
-            model.set_string_custom_property(name, value)
-        blessing = _artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
-        nothing = {"approval": [], "documents": []}
-        return {"model": [model], "model_blessing": [blessing], **nothing}
-
-    return inputs
+    monkeypatch.setattr(resolvers, "pushed_versions", lambda store: {1: "17"})
+    monkeypatch.setattr(resolvers, "_made_with", lambda store, artifacts: set())
+    return pushed_model
 
 
 def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed):
@@ -275,32 +275,12 @@ def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed
     assert LastBlessedModel(fingerprint="b").resolve_artifacts(None, inputs)["model"] == []
 
 
-def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
-    inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
-    with pytest.raises(ConfigError, match="is not there any more") as caught:
-        TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
-    assert caught.value.where == str(tmp_path / "gone")
-    scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
-    assert scratch["model"] == []
-
-
 def test_a_model_has_seen_the_spans_of_its_base_too():
-    base, model = _artifact(Model, 1), _artifact(Model, 2)
+    base, model = artifact(Model, 1), artifact(Model, 2)
     write_origin(base, span=3, fingerprint="a", test_share=0.1)
     write_origin(model, span=2, fingerprint="b", test_share=0.1, base=base)
     assert spans_of(model) == [2, 3]
     assert model.get_string_custom_property("fingerprint") == "b"
-
-
-@pytest.mark.parametrize("share", ["test_share", "eval_share"])  # as older releases called it
-def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, share):
-    inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
-    inputs["model"][0].set_float_custom_property(share, 0.1)
-    assert TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)["model"]
-    with pytest.raises(ConfigError, match=r"0\.1, and was trained on") as caught:
-        TrainingStart(2, "a", "auto", 0.2, 1).resolve_artifacts(None, inputs)
-    assert caught.value.where == "ingestion.test_share"
-    assert TrainingStart(2, "a", "scratch", 0.2, 1).resolve_artifacts(None, inputs)["model"] == []
 
 
 @pytest.mark.parametrize(
@@ -315,7 +295,7 @@ def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_pat
 )
 def test_held_out_text_is_looked_up_in_what_earlier_runs_trained_on(pushed, span, seen, expected):
     texts = [
-        _artifact(TrainedTexts, identity, span=of_span)
+        artifact(TrainedTexts, identity, span=of_span)
         for identity, of_span in {11: 1, 12: 2, 13: 3}.items()
     ]
     model = pushed("/a", spans=seen)["model"]
@@ -323,37 +303,8 @@ def test_held_out_text_is_looked_up_in_what_earlier_runs_trained_on(pushed, span
     assert [each.id for each in resolved["trained"]] == expected
 
 
-@pytest.mark.parametrize(
-    ("span", "base", "window", "expected"),
-    [
-        (4, "[1, 2]", 1, []),
-        (4, "[1, 2]", 2, [23]),
-        (4, "[1, 2]", 3, [21, 23]),  # span 2 was refused
-        (4, "[1, 2]", 0, [21, 23]),
-        (2, "[1]", 0, [21]),  # span 3 is none of its past
-        (2, "[1, 3]", 2, [23]),  # late text, from a model that has seen span 3
-        (1, "[1]", 0, []),
-    ],
-)
-def test_the_window_holds_the_newest_approved_spans(tmp_path, pushed, span, base, window, expected):
-    inputs = pushed(tmp_path, spans=base, fingerprint="b")
-    inputs["documents"] = [
-        _artifact(Examples, identity, span=of_span)
-        for identity, of_span in {20: 1, 21: 1, 22: 2, 23: 3, 24: 3, 25: 4}.items()
-    ]
-    inputs["approval"] = [
-        _artifact(DataApproval, 30 + of_span, span=of_span, cleaned_id=identity)
-        for identity, of_span in {20: 1, 21: 1, 23: 3, 25: 4, 99: 0}.items()
-    ]
-    inputs["approval"][1].id = 40  # span 1 was approved twice; the later one counts
-    start = TrainingStart(span, "a", "last_blessed", 0.1, window)
-    found = start.resolve_artifacts(None, inputs)
-    assert [each.id for each in found["documents"]] == expected
-    assert found["approval"] == []
-
-
 def test_a_model_has_seen_the_spans_of_the_window_too():
-    examples, model = _artifact(Examples, 1), _artifact(Model, 2)
+    examples, model = artifact(Examples, 1), artifact(Model, 2)
     examples.set_string_custom_property("spans", "[2, 5]")
     write_origin(model, span=5, fingerprint="b", test_share=0.1, examples=examples)
     assert spans_of(model) == [2, 5]

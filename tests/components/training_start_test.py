@@ -1,0 +1,77 @@
+"""What training builds on; the runs of a whole pipeline are in resolvers_test.py."""
+
+import pytest
+from ml_metadata import MetadataStore
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.types.standard_artifacts import Examples
+
+from components import resolvers, training_start
+from components.artifacts import DataApproval
+from components.training_start import TrainingStart
+from models.errors import ConfigError
+from tests.components.given_artifacts import artifact, pushed_model
+
+
+@pytest.fixture
+def pushed(monkeypatch):
+    """A model with the number 1, blessed and pushed; its folder is given."""
+    monkeypatch.setattr(resolvers, "pushed_versions", lambda store: {1: "17"})
+    monkeypatch.setattr(training_start, "pushed_versions", lambda store: {1: "17"})
+    return pushed_model
+
+
+def test_a_version_that_was_not_pushed_is_refused(tmp_path):
+    strategy = TrainingStart(span=1, fingerprint="a", start="19", test_share=0.1, window=1)
+    store = MetadataStore(sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")))
+    with pytest.raises(ConfigError, match="version 19 was not pushed") as caught:
+        strategy.resolve_artifacts(store, {"model": [], "model_blessing": []})
+    assert caught.value.remedy == "give one of: none yet"
+
+
+def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
+    inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
+    with pytest.raises(ConfigError, match="is not there any more") as caught:
+        TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
+    assert caught.value.where == str(tmp_path / "gone")
+    scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
+    assert scratch["model"] == []
+
+
+@pytest.mark.parametrize("share", ["test_share", "eval_share"])  # as older releases called it
+def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, share):
+    inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
+    inputs["model"][0].set_float_custom_property(share, 0.1)
+    assert TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)["model"]
+    with pytest.raises(ConfigError, match=r"0\.1, and was trained on") as caught:
+        TrainingStart(2, "a", "auto", 0.2, 1).resolve_artifacts(None, inputs)
+    assert caught.value.where == "ingestion.test_share"
+    assert TrainingStart(2, "a", "scratch", 0.2, 1).resolve_artifacts(None, inputs)["model"] == []
+
+
+@pytest.mark.parametrize(
+    ("span", "base", "window", "expected"),
+    [
+        (4, "[1, 2]", 1, []),
+        (4, "[1, 2]", 2, [23]),
+        (4, "[1, 2]", 3, [21, 23]),  # span 2 was refused
+        (4, "[1, 2]", 0, [21, 23]),
+        (2, "[1]", 0, [21]),  # span 3 is none of its past
+        (2, "[1, 3]", 2, [23]),  # late text, from a model that has seen span 3
+        (1, "[1]", 0, []),
+    ],
+)
+def test_the_window_holds_the_newest_approved_spans(tmp_path, pushed, span, base, window, expected):
+    inputs = pushed(tmp_path, spans=base, fingerprint="b")
+    inputs["documents"] = [
+        artifact(Examples, identity, span=of_span)
+        for identity, of_span in {20: 1, 21: 1, 22: 2, 23: 3, 24: 3, 25: 4}.items()
+    ]
+    inputs["approval"] = [
+        artifact(DataApproval, 30 + of_span, span=of_span, cleaned_id=identity)
+        for identity, of_span in {20: 1, 21: 1, 23: 3, 25: 4, 99: 0}.items()
+    ]
+    inputs["approval"][1].id = 40  # span 1 was approved twice; the later one counts
+    start = TrainingStart(span, "a", "last_blessed", 0.1, window)
+    found = start.resolve_artifacts(None, inputs)
+    assert [each.id for each in found["documents"]] == expected
+    assert found["approval"] == []
