@@ -14,6 +14,7 @@ import numpy as np
 from components.bootstrap import Interval
 from components.corpus_statistics import SplitStatistics
 from components.gate_checks import Check
+from components.seeds import SeedRuns
 from components.trials import Search
 from components.word_senses import WordVectors
 from models.errors import ConfigError
@@ -97,6 +98,7 @@ class ReportInputs:
         dropped: documents that cleaning dropped.
         checks: what the gates before training checked, each check with its gate.
         search: the trials of hyperparameters; None if none were tried.
+        seeds: what the training with each of several seeds came to; None where there was one.
         training: the training log, by step.
         computed_on: what training computed on, in words, and the step after which; more than one
             where it went on elsewhere.
@@ -128,6 +130,7 @@ class ReportInputs:
     dropped: Sequence[Dropped] = ()
     checks: Sequence[tuple[str, Check]] = ()
     search: Search | None = None
+    seeds: SeedRuns | None = None
     training: Sequence[TrainingPoint] = ()
     computed_on: Sequence[tuple[int, str]] = ()
     metrics: Sequence[Metric] = ()

@@ -16,6 +16,29 @@ from components.search_space import short, shown
 from components.word_senses import LayerSimilarity
 from models.objective import Metric
 
+_SEEDS = """\
+{% from "macros" import heads with context %}
+{% if inputs.seeds %}
+<p>Trained with {{ inputs.seeds.runs|length }} seeds. The one with the lowest loss on the split
+"eval" is exported; the Evaluator's figures are of the split "test", which had no part in that.</p>
+<div class="scroll"><table>
+<tr><th class="n">Seed</th>{{ heads(inputs.seeds.best.figures) }}<th></th></tr>
+{% for run in inputs.seeds.runs %}
+<tr{% if run == inputs.seeds.best %} class="strong"{% endif %}><td class="n">{{ run.seed }}</td>
+{% for name in inputs.seeds.best.figures %}
+<td class="n">{{ run.figures[name]|number if name in run.figures else "–" }}</td>
+{% endfor %}
+<td class="text">{{ "exported" if run == inputs.seeds.best else run.failure }}</td></tr>
+{% endfor %}
+<tr><td>Mean ± sd</td>
+{% for mean, deviation in inputs.seeds.spread.values() %}
+<td class="n">{{ mean|number }} ± {{ deviation|number }}</td>
+{% endfor %}
+<td></td></tr>
+</table></div>
+{% endif %}
+"""
+
 _CHECKS = """{% if inputs.checks %}
 <div class="scroll"><table>
 <caption>What the gates of text and examples checked</caption>
@@ -163,7 +186,7 @@ def render_comparison(
 
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({**TEMPLATES, "checks": _CHECKS}),
+        loader=jinja2.DictLoader({**TEMPLATES, "checks": _CHECKS, "seeds": _SEEDS}),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

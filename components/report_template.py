@@ -208,6 +208,7 @@ _REPORT = """\
 </p>
 {% endfor %}
 {{ gallery("training") }}
+{% include "seeds" %}
 {% else %}
 <p class="quiet">This run has no training log.</p>
 {% endif %}
@@ -288,8 +289,7 @@ _COMPARISON = """\
 {% include "style" %}
 </head>
 <body>
-{% from "macros" import gallery with context %}
-<header><h1>{{ heading }}</h1></header>
+{% from "macros" import gallery with context %}<header><h1>{{ heading }}</h1></header>
 <table>
 <tr><th>Model</th><th>Family</th><th>Outcome</th><th>Pushed version</th>
 <th class="n">Steps</th></tr>

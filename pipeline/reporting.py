@@ -23,6 +23,7 @@ from components.report_inputs import (
     read_training_log,
 )
 from components.reporter import write_comparison, write_report
+from components.seeds import SEEDS_FILE, SeedRuns
 from components.trials import TRIALS_FILE, Search
 from components.word_senses import WordVectors, bank_vectors
 from models.errors import ConfigError, PolysemeError
@@ -99,6 +100,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         dropped=_dropped(nodes),
         checks=_checks(config, history.nodes(summary.run_id)),
         search=_search(nodes),
+        seeds=_seeds(nodes),
         training=_training(nodes),
         computed_on=_computed_on(nodes),
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
@@ -157,6 +159,11 @@ def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tup
 def _search(nodes: Mapping[str, NodeRecord]) -> Search | None:
     folder = _uri(nodes, "Tuner", "tuner_results")
     return Search.read(folder) if folder and (folder / TRIALS_FILE).exists() else None
+
+
+def _seeds(nodes: Mapping[str, NodeRecord]) -> SeedRuns | None:
+    folder = _uri(nodes, "Trainer", "model_run")
+    return SeedRuns.read(folder) if folder and (folder / SEEDS_FILE).exists() else None
 
 
 def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:

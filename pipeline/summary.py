@@ -11,6 +11,7 @@ from typing import Any
 from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
 from components.properties import REASON, SPANS
 from components.search_space import described
+from components.seeds import LOSS, SEEDS_FILE, SeedRuns
 from components.span_label import span_label
 from components.trials import Search
 from models.errors import ConfigError
@@ -250,7 +251,16 @@ def _tuned(node: NodeRecord) -> str:
 def _training(node: NodeRecord) -> str:
     lines = _file(node, "model_run", "training.jsonl").read_text(encoding="utf-8").splitlines()
     first, last = json.loads(lines[0]), json.loads(lines[-1])
-    return f"{last['step']:,} steps, loss {first['loss']:.2f} → {last['loss']:.2f}"
+    told = f"{last['step']:,} steps, loss {first['loss']:.2f} → {last['loss']:.2f}"
+    seeds = _file(node, "model_run", SEEDS_FILE)
+    if not seeds.exists():
+        return told
+    found = SeedRuns.read(seeds.parent)
+    mean, deviation = found.spread[LOSS]
+    return (
+        f"{told}; seed {found.best.seed} is the best of {len(found.runs)},"
+        f" held-out loss {mean:.3f} ± {deviation:.3f}"
+    )
 
 
 def _evaluation(node: NodeRecord) -> str:

@@ -8,6 +8,7 @@ from components import report_page
 from components.bootstrap import Interval
 from components.gate_checks import Check
 from components.report_inputs import Dropped, ReportInputs, StepState, TrainingPoint, Version
+from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
@@ -252,3 +253,18 @@ def test_what_the_gates_checked_is_listed_with_examples_of_what_failed():
     assert "<td>refused</td>" in rows[1]
     assert "d1: 图书" in rows[1]
     assert "What the gates" not in _page("demo", "r")
+
+
+def test_the_seeds_of_a_training_with_their_spread() -> None:
+    runs = (
+        SeedRun(3, {"loss": 2.0, "accuracy": 0.25}),
+        SeedRun(4, {}, "training step 5: the loss is nan"),
+        SeedRun(5, {"loss": 1.0, "accuracy": 0.5}),
+    )
+    point = TrainingPoint(step=10, loss=1.0)
+    page = _page("mine", "bert_tiny", training=[point], seeds=SeedRuns(runs))
+    assert "Trained with 3 seeds." in page
+    assert '<tr class="strong"><td class="n">5</td>' in page
+    assert "training step 5: the loss is nan" in page
+    assert '<td class="n">1.50 ± 0.707</td>' in page
+    assert "Trained with" not in _page("mine", "bert_tiny", training=[point])

@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.gate_checks import Check, refuse
 from components.report_inputs import Dropped, TrainingPoint
+from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from models.errors import ConfigError, DataRefused
 from models.platform import Platform
@@ -148,6 +149,16 @@ def test_the_trials_of_a_search(recorder: Recorder, config: PipelineConfig) -> N
     found = gather(config, history, summarize(history, "a"))
     assert found.search == search
     assert [step.component for step in found.steps].count("Tuner") == 1
+
+
+def test_the_seeds_of_a_training(recorder: Recorder, config: PipelineConfig) -> None:
+    history = record(recorder)
+    artifact = history.nodes("a")["Trainer"].output("model_run")
+    assert artifact is not None
+    assert gather(config, history, summarize(history, "a")).seeds is None  # there was one
+    seeds = SeedRuns((SeedRun(0, {"loss": 2.0}), SeedRun(1, {"loss": 1.0})))
+    seeds.write(artifact.uri)
+    assert gather(config, history, summarize(history, "a")).seeds == seeds
 
 
 def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig) -> None:

@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from components.bootstrap import Interval
 from components.evaluator import Evaluation, SliceFigures
 from components.judgement import Judgement
+from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from pipeline.metadata import RunHistory
 from pipeline.summary import COMPONENTS, summarize
@@ -141,6 +142,10 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     )
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
     assert figures["Trainer"] == "1,200 steps, loss 7.25 → 3.50"
+    seeds = SeedRuns((SeedRun(3, {"loss": 2.0}), SeedRun(4, {"loss": 1.0})))
+    seeds.write(nodes["Trainer"].output("model_run").uri)  # type: ignore[union-attr]
+    figures = {step.component: step.figures for step in summarize(history, "a").steps}
+    assert figures["Trainer"].endswith("; seed 4 is the best of 2, held-out loss 1.500 ± 0.707")
     assert figures["ExampleBuilder"] == "5,000 + 7 examples, 300 of older spans, 12% padding"
 
 
