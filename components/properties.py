@@ -17,6 +17,8 @@ FINGERPRINT = "fingerprint"
 """Of a Model: the fingerprint of its run's provenance."""
 TEST_SHARE = "test_share"
 """Of a Model: the share of the documents that its runs held out."""
+ROLLED_BACK = "rolled_back"
+"""Of a PushedModel: 1 if it was taken out of service; such a model is nothing to build on."""
 REASON = "reason"
 """Of a PushedModel: why a blessed model was not pushed."""
 

@@ -19,7 +19,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components.properties import FINGERPRINT, SPANS, TEST_SHARE
+from components.properties import FINGERPRINT, ROLLED_BACK, SPANS, TEST_SHARE
 from models.errors import ConfigError
 
 PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
@@ -240,13 +240,14 @@ def _made_with(store: MetadataStore, artifacts: Sequence[Artifact]) -> set[int]:
 
 
 def pushed_versions(store: MetadataStore) -> dict[int, str]:
-    """The versions of the models that were pushed, by the number of the Model artifact."""
+    """The versions of the models that were pushed and not rolled back, by the Model's number."""
     if _PUSHED_MODEL not in {kind.name for kind in store.get_artifact_types()}:
         return {}
     versions = {
         artifact.id: artifact.custom_properties[_PUSHED_VERSION].string_value
         for artifact in store.get_artifacts_by_type(_PUSHED_MODEL)
         if artifact.custom_properties["pushed"].int_value == 1
+        and artifact.custom_properties[ROLLED_BACK].int_value != 1
     }
     makers = {
         event.execution_id: versions[event.artifact_id]

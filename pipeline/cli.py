@@ -19,7 +19,8 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppend
 from models.config import PROFILE
 from models.errors import ConfigError, PolysemeError
 from pipeline import display
-from pipeline.config import PipelineConfig, pipeline_folder
+from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
+from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code, exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.predict import Generation, Task
@@ -31,15 +32,12 @@ _DESCRIPTION = """Contextual language models, from raw text to a served model.
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
 new (no span is left for `next`), 75 training received SIGTERM and saved a checkpoint."""
 
-_Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
-_Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
-
 
 def run(
     recipe: Positional[str],
     input: str | None = None,
     span: str = "next",
-    runs: _Runs = "runs",
+    runs: Runs = "runs",
     name: str | None = None,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
     profile: FlagCreatePairsOff[bool] = False,
@@ -112,8 +110,8 @@ def corpus(name: Positional[str], folder: str = "corpora") -> int:
 def predict(
     task: Positional[Task],
     texts: Positional[tuple[str, ...]] = (),
-    name: _Name = None,
-    runs: _Runs = "runs",
+    name: Name = None,
+    runs: Runs = "runs",
     model: str | None = None,
     json: FlagCreatePairsOff[bool] = False,
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
@@ -146,7 +144,7 @@ def predict(
     return EXIT_OK
 
 
-def report(name: _Name = None, runs: _Runs = "runs") -> int:
+def report(name: Name = None, runs: Runs = "runs") -> int:
     """Write the report of the last run anew, and print where it is."""
     folder = pipeline_folder(runs, name)
     from pipeline.console import quiet_errors, quiet_imports
@@ -160,7 +158,7 @@ def report(name: _Name = None, runs: _Runs = "runs") -> int:
     return EXIT_OK
 
 
-def compare(names: Positional[tuple[str, ...]], runs: _Runs = "runs") -> int:
+def compare(names: Positional[tuple[str, ...]], runs: Runs = "runs") -> int:
     """Write a page that shows the last runs of pipelines side by side, and print where it is.
 
     Args:
@@ -180,79 +178,13 @@ def compare(names: Positional[tuple[str, ...]], runs: _Runs = "runs") -> int:
     return EXIT_OK
 
 
-def lineage(
-    version: Positional[str] = "latest",
-    name: _Name = None,
-    runs: _Runs = "runs",
-    json: FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Show what a pushed version was made of, back to the text, the configuration and the code.
-
-    Args:
-        version: A pushed version's folder, or a version of --name, or `latest`.
-        json: Print it as JSON.
-    """
-    from pipeline.lineage import find_pipeline, lineage_of
-    from pipeline.metadata import RunHistory
-
-    path = pathlib.Path(version).expanduser()
-    if path.is_dir():
-        folder, version = find_pipeline(path), path.absolute().name
-    else:
-        folder = pipeline_folder(runs, name)
-    found = lineage_of(RunHistory(folder), version)
-    if json:
-        print(json_module.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2))
-    else:
-        display.print_lineage(found)
-    return EXIT_OK
-
-
-def spans(name: _Name = None, runs: _Runs = "runs", json: FlagCreatePairsOff[bool] = False) -> int:
-    """List the spans of a pipeline's input: new, failed, refused, not blessed or pushed.
-
-    Args:
-        json: Print them as JSON.
-    """
-    folder = pipeline_folder(runs, name)
-    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
-    from pipeline.span_history import span_states  # ML Metadata
-
-    states, following = span_states(folder, config)
-    if json:
-        found = {"spans": [*map(dataclasses.asdict, states)], "next": following}
-        print(json_module.dumps(found, ensure_ascii=False, indent=2))
-    else:
-        display.print_spans(states, following)
-    return EXIT_OK
-
-
-def prune(
-    keep: int = 3,
-    dry_run: FlagCreatePairsOff[bool] = False,
-    name: _Name = None,
-    runs: _Runs = "runs",
-) -> int:
-    """Remove the files of old runs that the newest pushed versions do not need.
-
-    Args:
-        keep: How many of the newest versions stay.
-        dry_run: Only say what would be removed.
-    """
-    from pipeline import prune as pruning  # ML Metadata
-
-    found = pruning.prune(pipeline_folder(runs, name), keep, dry_run=dry_run)
-    display.print_pruned(found, dry_run=dry_run)
-    return EXIT_OK
-
-
 def examples(
     folder: Positional[str | None] = None,
     split: Literal["train", "eval", "test"] = "train",
     show: int = 3,
     limit: int = 10_000,
-    name: _Name = None,
-    runs: _Runs = "runs",
+    name: Name = None,
+    runs: Runs = "runs",
 ) -> int:
     """Show training examples in words, and how long and how full they are.
 
@@ -278,7 +210,7 @@ def examples(
 
 
 def worker(
-    name: Positional[str], runs: _Runs = "runs", once: FlagCreatePairsOff[bool] = False
+    name: Positional[str], runs: Runs = "runs", once: FlagCreatePairsOff[bool] = False
 ) -> int:
     """Train together with the machine that runs the pipeline, as TF_CONFIG says; see
     docs/operations.md.
@@ -303,6 +235,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "lineage": lineage,
     "spans": spans,
     "prune": prune,
+    "rollback": rollback,
     "examples": examples,
     "worker": worker,
 }

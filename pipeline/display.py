@@ -257,6 +257,7 @@ def _verdict(summary: Summary) -> list[Text]:
 
 def _lineage_tree(lineage: Lineage) -> Tree:
     name = f"version {lineage.version}" if lineage.version else "a model that was never pushed"
+    name += ", rolled back" if lineage.rolled_back else ""
     tree = Tree(Text(name, "bold"))
     if lineage.destination:
         tree.add(Text(f"served from  {lineage.destination}"))

@@ -37,6 +37,7 @@ class Lineage:
         pattern: where its text lay.
         corpus: fingerprint of its text.
         base: the model that training started from, None for a fresh start.
+        rolled_back: whether the version was taken out of service.
     """
 
     version: str | None
@@ -57,6 +58,7 @@ class Lineage:
     pattern: str
     corpus: str
     base: Lineage | None
+    rolled_back: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, to be written as JSON."""
@@ -90,8 +92,9 @@ def lineage_of(history: RunHistory, version: str) -> Lineage:
         ConfigError: no such version was pushed; names those that were.
     """
     pushed = {artifact.properties["pushed_version"]: artifact for artifact in history.pushed()}
-    if version == "latest" and pushed:
-        version = list(pushed)[-1]
+    served = [name for name in pushed if not pushed[name].rolled_back]
+    if version == "latest" and served:
+        version = served[-1]
     if version not in pushed:
         raise ConfigError(
             f"version {version} was not pushed",
@@ -145,6 +148,7 @@ def _lineage(
         pattern=provenance["pattern"],
         corpus=ingestion.parameters["fingerprint"],
         base=_lineage(history, base, versions) if base else None,
+        rolled_back=bool(pushed and pushed.rolled_back),
     )
 
 

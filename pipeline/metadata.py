@@ -11,6 +11,7 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.properties import ROLLED_BACK
 from components.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
 
@@ -38,6 +39,11 @@ class ArtifactRecord:
     type: str
     uri: str
     properties: Mapping[str, Any]
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether it is a pushed model that was taken out of service."""
+        return self.properties.get(ROLLED_BACK) == 1
 
     @property
     def span_label(self) -> str:
@@ -150,7 +156,7 @@ class RunHistory:
         return {context.name: _values(context) for context in self._contexts(kind)}
 
     def pushed(self) -> list[ArtifactRecord]:
-        """The PushedModel artifacts that were pushed, oldest first."""
+        """The PushedModel artifacts that were pushed, oldest first, also those rolled back."""
         if "PushedModel" not in {kind.name for kind in self._store.get_artifact_types()}:
             return []
         found = self._artifacts(self._store.get_artifacts_by_type("PushedModel"))
@@ -179,6 +185,12 @@ class RunHistory:
         for artifact in found:
             artifact.state = _ARTIFACT.DELETED if deleted else _ARTIFACT.MARKED_FOR_DELETION
         self._store.put_artifacts(found)
+
+    def set_rolled_back(self, artifact: ArtifactRecord, rolled_back: bool) -> None:
+        """Records whether a pushed model was taken out of service."""
+        (found,) = self._store.get_artifacts_by_id([artifact.id])
+        found.custom_properties[ROLLED_BACK].int_value = int(rolled_back)
+        self._store.put_artifacts([found])
 
     def producer(self, artifact: ArtifactRecord) -> NodeRecord:
         """The component execution that made an artifact, not one that took it from the cache."""

@@ -69,7 +69,7 @@ def prune(folder: pathlib.Path, keep: int, *, dry_run: bool = False) -> Pruned:
 
 
 def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) -> Pruned:
-    pushed = history.pushed()
+    pushed = [artifact for artifact in history.pushed() if not artifact.rolled_back]
     kept = pushed[-keep:]
     names = [artifact.properties["pushed_version"] for artifact in kept]
     serving = folder / "serving" / folder.name
@@ -78,6 +78,11 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
         for version in sorted(serving.glob("*"))
         if version.name.isdecimal() and version.name not in names
     ]
+    if names:  # what was rolled back before the oldest version that stays
+        oldest = min(map(int, names))
+        versions += [
+            each for each in _rolled_back(serving) if int(each.name.split(".")[1]) < oldest
+        ]
     runs = history.run_ids()
     first = _first(history, runs, kept) if len(pushed) > keep else 0
     going = _going(history, runs[first:]) if first else []

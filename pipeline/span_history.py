@@ -26,8 +26,10 @@ from pipeline.metadata import DATABASE, NodeRecord, RunHistory
 from pipeline.spans import NothingNew, Span, available_spans, choose_span
 
 NEW, PUSHED, NOT_BLESSED, REFUSED, FAILED = "new", "pushed", "not blessed", "refused", "failed"
+ROLLED_BACK = "rolled back"
 _KIND = "polyseme_span_attempt"
 _GATES = ("TextExampleGen", "DataGate", "TextCleaner")
+_JUDGED = (REFUSED, NOT_BLESSED, ROLLED_BACK)  # the same text would come to the same again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Attempt:
         run_id: the run.
         number: the span's number.
         label: the span's name for people.
-        state: `PUSHED`, `NOT_BLESSED`, `REFUSED` or `FAILED`, which it also is until its end.
+        state: `PUSHED`, `ROLLED_BACK`, `NOT_BLESSED`, `REFUSED` or `FAILED`, which it also is until
+            its end.
         files: how many files the span had; 0 if that is not known, in runs of old code.
         inputs: of the span's files and the configuration, see `inputs_of`; empty if not known.
         reason: why nothing was pushed, a line.
@@ -129,8 +132,7 @@ def passed_over(
     """Numbers of the spans that `next` passes over; the rule is at the top of this file."""
     pushed = {attempt.number for attempt in attempts if attempt.state == PUSHED}
     judged = {
-        attempt.number: attempt.inputs if attempt.state in (REFUSED, NOT_BLESSED) else None
-        for attempt in attempts
+        attempt.number: attempt.inputs if attempt.state in _JUDGED else None for attempt in attempts
     }
     return {
         span.number

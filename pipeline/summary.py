@@ -146,7 +146,7 @@ def _state(node: NodeRecord) -> str:
 def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
     pusher = nodes.get("Pusher")
     artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
-    if artifact is None or artifact.properties.get("pushed") != 1:
+    if artifact is None or artifact.properties.get("pushed") != 1 or artifact.rolled_back:
         return {}
     return artifact.properties
 
@@ -155,6 +155,8 @@ def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
     """Why a blessed model was not pushed, if Pusher says so."""
     pusher = nodes.get("Pusher")
     artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
+    if artifact and artifact.rolled_back:
+        return [f"version {artifact.properties['pushed_version']} was rolled back"]
     reason = artifact.properties.get(REASON) if artifact else None
     return [reason] if reason else []
 
@@ -296,7 +298,8 @@ def _push(node: NodeRecord) -> str:
     artifact = node.output("pushed_model")
     if artifact is None or artifact.properties.get("pushed") != 1:
         return "not pushed"
-    return f"version {artifact.properties['pushed_version']}"
+    told = f"version {artifact.properties['pushed_version']}"
+    return f"{told}, rolled back" if artifact.rolled_back else told
 
 
 def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:

@@ -1,0 +1,105 @@
+"""The commands about the spans and the versions of one pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+import pathlib
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from pipeline import display
+from pipeline.config import PipelineConfig, pipeline_folder
+from pipeline.exit_codes import EXIT_OK
+
+Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
+Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
+
+
+def lineage(
+    version: Positional[str] = "latest",
+    name: Name = None,
+    runs: Runs = "runs",
+    json: FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Show what a pushed version was made of, back to the text, the configuration and the code.
+
+    Args:
+        version: A pushed version's folder, or a version of --name, or `latest`.
+        json: Print it as JSON.
+    """
+    from pipeline.lineage import find_pipeline, lineage_of
+    from pipeline.metadata import RunHistory
+
+    path = pathlib.Path(version).expanduser()
+    if path.is_dir():
+        folder, version = find_pipeline(path), path.absolute().name
+    else:
+        folder = pipeline_folder(runs, name)
+    found = lineage_of(RunHistory(folder), version)
+    if json:
+        print(json_module.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2))
+    else:
+        display.print_lineage(found)
+    return EXIT_OK
+
+
+def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool] = False) -> int:
+    """List the spans of a pipeline's input: new, failed, refused, not blessed or pushed.
+
+    Args:
+        json: Print them as JSON.
+    """
+    folder = pipeline_folder(runs, name)
+    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    from pipeline.span_history import span_states  # ML Metadata
+
+    states, following = span_states(folder, config)
+    if json:
+        found = {"spans": [*map(dataclasses.asdict, states)], "next": following}
+        print(json_module.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        display.print_spans(states, following)
+    return EXIT_OK
+
+
+def prune(
+    keep: int = 3,
+    dry_run: FlagCreatePairsOff[bool] = False,
+    name: Name = None,
+    runs: Runs = "runs",
+) -> int:
+    """Remove the files of old runs that the newest pushed versions do not need.
+
+    Args:
+        keep: How many of the newest versions stay.
+        dry_run: Only say what would be removed.
+    """
+    from pipeline import prune as pruning  # ML Metadata
+
+    found = pruning.prune(pipeline_folder(runs, name), keep, dry_run=dry_run)
+    display.print_pruned(found, dry_run=dry_run)
+    return EXIT_OK
+
+
+def rollback(
+    version: Positional[str | None] = None,
+    undo: FlagCreatePairsOff[bool] = False,
+    name: Name = None,
+    runs: Runs = "runs",
+) -> int:
+    """Take a pushed version out of service; the one before is served again.
+
+    Later runs neither start from its model nor are compared with it. Its files stay.
+
+    Args:
+        version: A pushed version; the one that is served if not given.
+        undo: Put it back; the one that was rolled back last if no version is given.
+    """
+    from pipeline.rollback import roll_back  # ML Metadata
+
+    found = roll_back(pipeline_folder(runs, name), version, undo=undo)
+    print(f"version {found.version} {'is put back' if undo else 'is rolled back'}")
+    print(f"served now: version {found.served}")
+    return EXIT_OK

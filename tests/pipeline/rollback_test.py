@@ -1,0 +1,141 @@
+"""A version that is rolled back: what is served then, and what later runs build on."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import pytest
+from ml_metadata import MetadataStore
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+
+from components.resolvers import pushed_versions
+from models.errors import ConfigError
+from pipeline.cli import main
+from pipeline.metadata import DATABASE, RunHistory
+from pipeline.prune import prune
+from pipeline.rollback import RolledBack, roll_back
+from pipeline.span_history import Attempt, read_attempts, write_attempt
+from tests.testdata.recorded_runs import Recorder
+
+
+class House:
+    """A pipeline's folder with pushed versions, a span each."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder / "house"
+        self.serving = self.folder / "serving" / "house"
+        self.recorder = Recorder(self.folder)
+        (self.folder / "config.json").write_text("{}")
+        self.models: dict[int, str] = {}
+
+    def push(self, version: str) -> None:
+        model = self.recorder.artifact("Model")
+        self.models[model] = version
+        (self.serving / version).mkdir(parents=True)
+        (self.serving / version / "saved_model.pb").write_text(version)
+        made = self.recorder.artifact("PushedModel", pushed=1, pushed_version=version)
+        run = f"run-{version}"
+        self.recorder.execution(
+            run, "Pusher", inputs={"model": model}, outputs={"pushed_model": made}
+        )
+        attempt = Attempt(run, int(version), version)
+        write_attempt(self.folder, dataclasses.replace(attempt, state="pushed", version=version))
+
+    def served(self) -> list[str]:
+        return sorted(path.name for path in self.serving.glob("[!.]*"))
+
+    def bases(self) -> set[str]:
+        """The versions that a resolver would choose among."""
+        database = sqlite_metadata_connection_config(str(self.folder / DATABASE))
+        return set(pushed_versions(MetadataStore(database)).values())
+
+    def states(self) -> dict[str, str]:
+        return {attempt.version: attempt.state for attempt in read_attempts(self.folder)}
+
+
+@pytest.fixture
+def house(tmp_path: pathlib.Path) -> House:
+    made = House(tmp_path)
+    for version in ("17", "18", "19"):
+        made.push(version)
+    return made
+
+
+def test_the_version_before_is_served_and_built_on(house: House) -> None:
+    assert house.bases() == {"17", "18", "19"}
+    assert roll_back(house.folder, None) == RolledBack("19", served="18")
+    assert house.served() == ["17", "18"]
+    assert house.bases() == {"17", "18"}
+    assert house.states() == {"17": "pushed", "18": "pushed", "19": "rolled back"}
+    # Once more takes the next one; a named one may lie in between.
+    assert roll_back(house.folder, "17") == RolledBack("17", served="18")
+
+
+def test_it_can_be_put_back(house: House) -> None:
+    roll_back(house.folder, "18")
+    roll_back(house.folder, None)
+    assert house.served() == ["17"]
+    assert roll_back(house.folder, None, undo=True) == RolledBack("19", served="19")
+    assert roll_back(house.folder, "18", undo=True) == RolledBack("18", served="19")
+    assert house.bases() == {"17", "18", "19"}
+    assert (house.serving / "18" / "saved_model.pb").read_text() == "18"
+    assert set(house.states().values()) == {"pushed"}
+
+
+def test_a_killed_rollback_is_finished_by_the_same_command(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(house.folder, "19")
+    assert "19" not in house.bases()  # nothing is built on it any more
+    assert roll_back(house.folder, "19").served == "18"
+    assert roll_back(house.folder, "19").served == "18"  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("20",), "version 20 was not pushed"),
+        ((None, True), "no version was rolled back"),
+    ],
+)
+def test_what_cannot_be_rolled_back(house: House, arguments: tuple, message: str) -> None:
+    version, *undo = arguments
+    with pytest.raises(ConfigError, match=message):
+        roll_back(house.folder, version, undo=bool(undo))
+    assert house.served() == ["17", "18", "19"]
+
+
+def test_something_stays_to_be_served(house: House) -> None:
+    for version in ("19", "18"):
+        roll_back(house.folder, version)
+    with pytest.raises(ConfigError, match="none would be left to serve"):
+        roll_back(house.folder, None)
+    assert house.served() == ["17"]
+    assert house.bases() == {"17"}
+
+
+def test_a_version_whose_files_are_gone_is_not_put_back(house: House) -> None:
+    roll_back(house.folder, "17")
+    roll_back(house.folder, "19")
+    prune(house.folder, keep=1)  # keeps 18, and what was rolled back after it
+    assert house.served() == ["18"]
+    with pytest.raises(ConfigError, match="the files of version 17 were removed"):
+        roll_back(house.folder, "17", undo=True)
+    assert roll_back(house.folder, "19", undo=True).served == "19"
+
+
+def test_the_command_and_lineage_say_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["--name", "house", "--runs", str(house.folder.parent)]
+    assert main(["rollback", *place]) == 0
+    assert capsys.readouterr().out == "version 19 is rolled back\nserved now: version 18\n"
+    (record,) = [a for a in RunHistory(house.folder).pushed() if a.rolled_back]
+    assert record.properties["pushed_version"] == "19"
+    assert main(["rollback", "--undo", *place]) == 0
+    assert capsys.readouterr().out.startswith("version 19 is put back\n")
