@@ -25,7 +25,7 @@ class WarmStartConfig(Settings, place="training.warm_start", affects=Affects.WEI
 
     learning_rate_share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.3
     """Its learning rates, as a share of the configured ones."""
-    max_epochs: PositiveFloat = 10.0
+    max_epochs: PositiveFloat = 3.0
     """Most passes over the examples; it has no more than `training.steps` either way."""
 
 

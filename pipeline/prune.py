@@ -80,8 +80,8 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
     ]
     if names:  # what was rolled back before the oldest version that stays
         oldest = min(map(int, names))
-        hidden = sorted(serving.glob(".*.rolled-back"))
-        versions += [each for each in hidden if int(each.name.split(".")[1]) < oldest]
+        withdrawn = sorted(serving.glob(".*.rolled-back"))
+        versions += [each for each in withdrawn if int(each.name.split(".")[1]) < oldest]
     runs = history.run_ids()
     first = _first(history, runs, kept) if len(pushed) > keep else 0
     going = _going(history, runs[first:]) if first else []

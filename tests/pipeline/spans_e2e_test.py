@@ -23,6 +23,14 @@ RESOLVERS = (
     "TrainingStart",
 )
 LEARNS = {"training__steps": 400, "model__objective__min_accuracy_over_unigram": 1.05}
+SECOND = {
+    **LEARNS,
+    "model__objective__max_regression": 0.02,
+    "ingestion__eval_share": 0.1,
+    "training__seeds": 2,
+    "training__window": 2,
+    "training__replay_share": 0.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +93,7 @@ def worse(corpus: pathlib.Path, first: str) -> str:
 
 @pytest.fixture(scope="module")
 def second(corpus: pathlib.Path, worse: str) -> str:
-    return run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
+    return run(corpus, 0, "--span", "2", **SECOND)
 
 
 def test_the_first_span_starts_afresh_and_is_pushed(corpus: pathlib.Path, first: str) -> None:
@@ -137,9 +145,40 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
     assert summary["splits"]["test"]["dropped"] == {"trained on before": 1}
 
 
+def test_older_text_is_replayed_and_the_best_seed_is_pushed(
+    corpus: pathlib.Path, second: str
+) -> None:
+    assert re.search(r"\d+ more examples to train on, of documents of older spans: 1", second)
+    assert re.search(r"ExampleBuilder +done .* examples, [\d,]+ of older spans", second)
+    best = re.search(r"seed (\d) is the best of 2, held-out loss [\d.]+ ± [\d.]+", second)
+    assert best
+    folder = corpus / "runs/bert_tiny/serving/bert_tiny" / versions(corpus)[-1]
+    provenance = json.loads((folder / "assets.extra/provenance.json").read_text())
+    assert provenance["seed"] == int(best[1])
+    report = (corpus / "runs/bert_tiny/report.html").read_text(encoding="utf-8")
+    assert "Trained with 2 seeds." in report
+    assert "masked_lm_loss of the served model, before training" in report
+
+
+def test_a_version_that_is_rolled_back_is_not_built_on(
+    corpus: pathlib.Path, second: str, tmp_path: pathlib.Path
+) -> None:
+    moved = shutil.copytree(corpus, tmp_path / "moved")
+    place = ["--runs", str(moved / "runs"), "--name", "bert_tiny"]
+    old, new = versions(moved)
+    assert f"served now: version {old}" in finish(["rollback", *place])
+    assert [name for name in versions(moved) if name.isdecimal()] == [old]
+    assert f"version {old}" in finish(["lineage", "latest", *place])
+    assert "rolled back" in finish(["lineage", new, *place])
+    assert re.search(r"^2 +rolled back", finish(["spans", *place]), re.M)
+    again = run(moved, 4, "--span", "2", **SECOND)
+    assert f"version {new} was rolled back" in again
+    assert states(again)["Trainer"] == "cached"
+
+
 def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, second: str) -> None:
     before = versions(corpus)
-    again = run(corpus, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02)
+    again = run(corpus, 0, "--span", "2", **SECOND)
     found = states(again)
     assert {found.pop(name) for name in RESOLVERS} == {"done"}
     assert set(found.values()) == {"cached"}
@@ -152,7 +191,7 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
 ) -> None:
     moved = shutil.copytree(corpus, tmp_path / "moved")
     logging = {"training__log_steps": 7, "training__checkpoint_seconds": 5.0, "beam__workers": 2}
-    again = run(moved, 0, "--span", "2", **LEARNS, model__objective__max_regression=0.02, **logging)
+    again = run(moved, 0, "--span", "2", **SECOND, **logging)
     assert "the folder was moved" in again
     found = states(again)
     assert {found.pop(name) for name in RESOLVERS} == {"done"}
@@ -160,7 +199,7 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
     assert versions(moved) == versions(corpus)
     # Bounds cost the gates alone.
     stricter = {"model__objective__max_regression": 0.5, "validation__min_documents": 3}
-    found = states(run(moved, 0, "--span", "2", **LEARNS, **stricter))
+    found = states(run(moved, 0, "--span", "2", **SECOND | stricter))
     assert {name for name, state in found.items() if state == "done"} - set(RESOLVERS) == {
         "DataGate",
         "ExampleGate",
