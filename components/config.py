@@ -100,7 +100,7 @@ class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
     max_token_drift: NonNegativeFloat = 0.5
     """Largest relative rise of the tokens per word, where 0.5 is half as many again; compared under
     the same tokenizer only."""
-    max_loss_drift: NonNegativeFloat = 0.3
+    max_loss_drift: NonNegativeFloat = 0.2
     """Largest relative rise of the served model's loss, before training, from the text that it was
     blessed on."""
     min_label_share: Share = 0.05

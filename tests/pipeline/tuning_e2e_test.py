@@ -20,6 +20,7 @@ RATE = "training.optimizer.learning_rate"
 SETTINGS = {
     "training__optimizer__learning_rate": 0.003,
     "training__checkpoint_seconds": 0.2,
+    "ingestion__eval_share": 0.2,
     "tuning__trials": 3,
     "tuning__steps": 60,
     "tuning__algorithm": "grid",
