@@ -23,18 +23,17 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
-from components.example_generation import (
+from components.example_generation import FOUND, SCRATCH, build, load
+from components.example_shards import shards_of
+from components.layout import (
     EXAMPLES_CONTENT,
     EXAMPLES_FILE,
-    FOUND,
     OLDER,
-    SCRATCH,
+    SPLITS,
     TOKENIZER_FOLDER,
-    build,
-    load,
+    WORDS_FILE,
+    splits_in_words,
 )
-from components.example_shards import shards_of
-from components.layout import SPLITS, splits_in_words
 from components.properties import SPANS, set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from models.config import from_json
@@ -88,7 +87,8 @@ def ExampleBuilder(
     """
     settings = from_json(ExamplesConfig, config)
     tokenizer = os.path.join(examples.uri, TOKENIZER_FOLDER)
-    shutil.copytree(vocabulary.uri, tokenizer, dirs_exist_ok=True)
+    without_origin = shutil.ignore_patterns(WORDS_FILE)  # the examples do not depend on it
+    shutil.copytree(vocabulary.uri, tokenizer, ignore=without_origin, dirs_exist_ok=True)
     places = json.loads(unkeyed)
     before = {each.span: each.uri for each in older or ()}
     load(family, objective, tokenizer)  # a bad configuration shows here, not in a worker

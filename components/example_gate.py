@@ -19,8 +19,9 @@ from tfx.types.standard_artifacts import Examples, Model, ModelEvaluation
 
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
-from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER, load
+from components.example_generation import load
 from components.gate_checks import Check, approve, refuse
+from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER
 from components.served_model import ServedLoss, served_loss, tokenizer_fingerprint
 from components.span_label import span_label
 from models.config import from_json

@@ -29,7 +29,7 @@ from components.config import ExamplesConfig
 from components.documents import chance, read_documents
 from components.example_shards import Shard
 from components.finished import finish, sha256
-from components.layout import SPLITS
+from components.layout import EXAMPLES_FILE, MANIFEST_FILE, OLDER, SPLITS, TOKENIZER_FOLDER
 from components.record_files import RecordWriter
 from components.shard_arrays import read_arrays, write_arrays
 from components.units import UNIT, UNIT_FEATURE, blocks, unit_names
@@ -44,14 +44,6 @@ from models.objective import Examples, FeatureSpec, Objective, TokenizedDocument
 if TYPE_CHECKING:
     from components.tokenization import GraphTokenizer
 
-EXAMPLES_FILE = "examples.json"
-MANIFEST_FILE = "SHA256SUMS"
-TOKENIZER_FOLDER = "tokenizer"
-EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
-"""What examples are known by: the digests of their files, and the tokenizer. Counts and index are
-made of the same."""
-OLDER = "older"
-"""In `examples.json`: what was made of older spans' documents, and is trained on too."""
 SCRATCH = "scratch"
 """What workers leave in the artifact's folder, to be removed behind them."""
 FOUND = "finished_before"

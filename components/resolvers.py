@@ -19,11 +19,9 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
+from components.layout import PROVENANCE_FILE
 from components.properties import FINGERPRINT, ROLLED_BACK, SPANS, TEST_SHARE
 from models.errors import ConfigError
-
-PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
-"""In a Model artifact's folder; holds `span` and `fingerprint` of the run that trained it."""
 
 _BLESSED = "blessed"  # custom properties that TFX's Evaluator sets on a ModelBlessing
 _BLESSED_MODEL_ID = "current_model_id"

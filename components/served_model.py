@@ -21,11 +21,9 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.evaluator import read_evaluation
-from components.example_generation import TOKENIZER_FOLDER
 from components.exporter import EVALUATE, TOKENIZER
+from components.layout import PROVENANCE_FILE, TOKENIZER_FOLDER, WORDS_FILE
 from components.properties import fingerprint
-from components.resolvers import PROVENANCE_FILE
-from components.vocabulary_trainer import WORDS_FILE
 from models.objective import Metric
 
 _EXAMPLES = 1_024  # looked at, of all files in turn: a few seconds' work for a small model

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from components.baseline_counts import StoredCounts
-from components.example_generation import EXAMPLES_CONTENT, TOKENIZER_FOLDER
+from components.layout import EXAMPLES_CONTENT, TOKENIZER_FOLDER
 from components.properties import fingerprint
 from models.batches import example_batches
 from models.config import DevicesConfig, TrainingConfig, from_json

@@ -32,19 +32,14 @@ from components.artifacts import Vocabulary
 from components.config import VocabularyConfig
 from components.documents import ReadDocuments
 from components.exporter import TOKENIZER
+from components.layout import PROVENANCE_FILE, WORDS_FILE
 from components.properties import set_content
-from components.resolvers import PROVENANCE_FILE
 from components.whole_files import write_whole
 from models.config import from_json
 from models.errors import ConfigError
 from models.objective import Family
 from models.registry import FAMILIES
 from models.tokenizers.tokenizer import Tokenizer
-
-WORDS_FILE = "words.json"
-"""Where the vocabulary comes from: `origin`; for a file its `sha256`; for a learned one `words`,
-`occurrences`, `learned_words` and `learned_occurrences`, the latter two after `min_count` and
-`max_words`."""
 
 _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
 _BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
@@ -108,7 +103,7 @@ def VocabularyTrainer(
     made.save(folder)
     (folder / WORDS_FILE).write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
     vocabulary.size = len(made.vocabulary)
-    set_content(vocabulary, ["."])
+    set_content(vocabulary, _files(folder))
     _LOG.info("%d entries, %s", vocabulary.size, _origin(words, source))
 
 
@@ -222,6 +217,11 @@ def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: 
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, _COUNTS_FILE)
     write_whole(path, [json.dumps(content, ensure_ascii=False)])
+
+
+def _files(folder: pathlib.Path) -> list[str]:
+    """The tokenizer's files, without where they come from: learned or given, it has one key."""
+    return sorted(path.name for path in folder.iterdir() if path.name != WORDS_FILE)
 
 
 def _of_base_model(

@@ -33,7 +33,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "ExampleGate": ("components.example_gate",),
     "Tuner": ("components.tuner",),
     "Trainer": ("components.trainer",),
-    "Evaluator": ("components.evaluator",),
+    "Evaluator": ("components.evaluator", "components.served_model"),
     "Pusher": ("components.pusher",),
     "ServingCheck": ("components.serving_check", "components.serving_probe"),
 }

@@ -73,7 +73,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         raise ConfigError(
             f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"
         )
-    from components.example_generation import EXAMPLES_FILE, TOKENIZER_FOLDER
+    from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER
 
     try:
         told = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))

@@ -24,8 +24,8 @@ from tfx.types.standard_artifacts import (
 
 from components import resolvers
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
+from components.layout import PROVENANCE_FILE
 from components.resolvers import (
-    PROVENANCE_FILE,
     LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,

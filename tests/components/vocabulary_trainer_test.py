@@ -265,6 +265,29 @@ def test_a_given_file_without_a_special_token_is_refused(tmp_path: pathlib.Path)
     )
 
 
+def test_the_same_vocabulary_has_one_key_wherever_it_comes_from(
+    tmp_path: pathlib.Path, base_model: pathlib.Path
+) -> None:
+    wanted, file = little_bert.CONFIG.tokenizer, next(base_model.rglob("vocab.txt"))
+    of_model = make(tmp_path / "a", tmp_path / "none", base_model=base_model, tokenizer=wanted)
+    given = make(tmp_path / "b", tmp_path / "none", file=str(file), tokenizer=wanted)
+    assert words_of(tmp_path / "a") != words_of(tmp_path / "b")
+    key = of_model.get_string_custom_property("content")
+    assert key == given.get_string_custom_property("content") != ""
+
+
+def test_words_of_older_spans_are_counted_too(tmp_path: pathlib.Path) -> None:
+    write_documents(tmp_path / "new", "train", [["the river"]])
+    write_documents(tmp_path / "old", "train", [["the bank"]])
+    write_documents(tmp_path / "old", "test", [["unseen"]])
+    folders, config = [str(tmp_path / "new"), str(tmp_path / "old")], VocabularyConfig(min_count=1)
+    tokenizer = json.dumps(dataclasses.asdict(TOKENIZER))
+    with beam.Pipeline() as pipeline:
+        count(pipeline, folders, str(tmp_path), "bert", tokenizer, config)
+    found = json.loads((tmp_path / "counts.json").read_text())["counts"]
+    assert found == {"the": 2, "river": 1, "bank": 1}
+
+
 def test_the_base_models_tokenizer_is_taken_as_it_is(
     tmp_path: pathlib.Path, base_model: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
