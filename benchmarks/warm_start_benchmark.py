@@ -1,12 +1,11 @@
 """What a warm start keeps and what it learns: one span's model trained on on the next span's text.
 
-    python -m benchmarks.warm_start_benchmark PIPELINE --examples FOLDER --before FOLDER
-        [--rates 1 0.3 0.1] [--epochs 2 5 20]
+    python -m benchmarks.warm_start_benchmark [PIPELINE] [--rates 1 0.3 0.1] [--epochs 1 3 8]
 
-PIPELINE is a pipeline's folder, whose newest pushed version is the base; `--examples` is what its
-ExampleBuilder made of the next span, `--before` of the base's own. Each row is a training: its peak
-learning rate as a share of the recipe's, the passes over the examples, and the loss on the test
-documents of the new span and of the old one, less the base's.
+PIPELINE is the folder of a pipeline that has run on two spans, `runs/bert_demo` if not given; the
+version that the first of them gave is the base. Each row is a training: its peak learning rate as a
+share of the recipe's, the passes over the examples, and the loss on the test documents of the new
+span and of the old one, less the base's.
 """
 
 from __future__ import annotations
@@ -17,12 +16,15 @@ import json
 import pathlib
 import tempfile
 
+from benchmarks.cores import print_processor
 from components.training_job import TrainingJob, begin, train_job
 from models.config import DevicesConfig
 from models.devices import Devices
 from models.held_out import HeldOutLoss
 from models.settings import Affects
+from models.warm_start import WarmStartConfig
 from pipeline.config import PipelineConfig
+from pipeline.metadata import RunHistory
 
 _ALL = 1_000_000  # batches: every example of the split
 
@@ -30,30 +32,47 @@ _ALL = 1_000_000  # batches: every example of the split
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pipeline", type=pathlib.Path)
-    parser.add_argument("--examples", type=pathlib.Path, required=True)
-    parser.add_argument("--before", type=pathlib.Path, required=True)
+    parser.add_argument("pipeline", type=pathlib.Path, nargs="?", default="runs/bert_demo")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 0.3, 0.1])
-    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0, 5.0, 20.0])
+    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0, 3.0, 8.0])
     options = parser.parse_args()
+    made = _examples(options.pipeline)
+    if len(made) < 2:
+        print(f"{options.pipeline} has no examples of two spans: run the pipeline on both first")
+        return
+    before, new = (pathlib.Path(made[span]) for span in sorted(made)[:2])
     config = PipelineConfig.from_json((options.pipeline / "config.json").read_bytes())
-    versions = (options.pipeline / "serving" / config.name).iterdir()
-    base = max(versions, key=lambda version: int(version.name))
-    told = json.loads((options.examples / "examples.json").read_text(encoding="utf-8"))
+    base = min(str(each) for each in (options.pipeline / "serving" / config.name).iterdir())
+    told = json.loads((new / "examples.json").read_text(encoding="utf-8"))
     batches = told["splits"]["train"]["examples"] / config.training.batch_size
     print(f"base {base}, {batches:.0f} batches of {config.training.batch_size} an epoch")
-    start = _job(config, 1, 1.0, options.examples, str(base), "")
-    own, old = _losses(start, begin(start, Devices()), options.before)
+    print_processor()
+    start = _job(config, 1, 1.0, new, base, "")
+    own, old = _losses(start, begin(start, Devices()), before)
     print(f"{'rate':>6} {'epochs':>7} {'steps':>6} {'new span':>9} {'change':>8} {'old':>8}")
     print(f"{'':>6} {0:>7} {0:>6} {own:>9.3f} {'':>8} {old:>8.3f}")
     for epochs in options.epochs:
         for rate in options.rates:
             steps = max(1, round(epochs * batches))
             with tempfile.TemporaryDirectory() as folder:
-                job = _job(config, steps, rate, options.examples, str(base), folder)
-                new, kept = _losses(job, train_job(job, Devices()), options.before)
-            row = f"{rate:>6.2f} {epochs:>7.1f} {steps:>6} {new:>9.3f} {new - own:>+8.3f}"
+                job = _job(config, steps, rate, new, base, folder)
+                loss, kept = _losses(job, train_job(job, Devices()), before)
+            row = f"{rate:>6.2f} {epochs:>7.1f} {steps:>6} {loss:>9.3f} {loss - own:>+8.3f}"
             print(f"{row} {kept - old:>+8.3f}", flush=True)
+
+
+def _examples(pipeline: pathlib.Path) -> dict[int, str]:
+    """The folders of examples by the number of their span."""
+    if not (pipeline / "config.json").exists():
+        return {}
+    history = RunHistory(pipeline.absolute())
+    found = {}
+    for run in history.run_ids():
+        node = history.nodes(run).get("ExampleBuilder")
+        made = node.output("examples") if node and node.succeeded else None
+        if made:
+            found[int(made.properties["span"])] = made.uri
+    return found
 
 
 def _job(
@@ -71,7 +90,10 @@ def _job(
         final_learning_rate=rate * config.training.optimizer.final_learning_rate,
         warmup_steps=steps // 10,
     )
-    training = dataclasses.replace(config.training, steps=steps, optimizer=optimizer)
+    whole = WarmStartConfig(learning_rate_share=1.0, max_epochs=1e9)  # this is what is varied here
+    training = dataclasses.replace(
+        config.training, steps=steps, optimizer=optimizer, warm_start=whole
+    )
     exported = (Affects.EXAMPLES, Affects.WEIGHTS)
     return TrainingJob(
         family=config.model.family,
