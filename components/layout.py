@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SPLITS = ("train", "eval", "test")
-"""What is trained on; what training, tuning and the choice among seeds look at; and what the
-Evaluator alone judges models by. See docs/decisions/0034-three-splits.md."""
+SPLITS = ("train", "test", "eval")
+"""What is trained on; what the Evaluator alone judges models by; and what training, tuning and the
+choice among seeds look at. Their places are in the keys of random draws: a new split comes last.
+See docs/decisions/0034-three-splits.md."""
 
 INGESTION_FILE = "ingestion.json"
 """In TextExampleGen's folder: its documents, by split."""

@@ -31,7 +31,7 @@ def test_fills_an_artifact_that_tfx_understands(
     documents = write_documents(tmp_path / "documents")
     with caplog.at_level(logging.INFO, "polyseme.example_builder"):
         artifact = make(tmp_path, documents, span=7)
-    assert artifact.split_names == '["train", "eval", "test"]'
+    assert artifact.split_names == '["train", "test", "eval"]'
     assert artifact.span == 7
     assert artifact.get_string_custom_property("span") == "7"
     assert artifact.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"

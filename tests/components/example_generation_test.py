@@ -299,10 +299,10 @@ def test_every_draw_is_keyed_by_seed_span_split_group_and_block(
     keys, rng = [], np.random.default_rng
     monkeypatch.setattr(np.random, "default_rng", lambda key: keys.append(key) or rng(key))
     make(tmp_path, made["documents"], span=7, config=dataclasses.replace(SETTINGS, seed=5))
-    mixing = [(5, 7, 1, 0, 0), (5, 7, 1, 1, 0)]
-    of_blocks = [(5, 7, 1, 0, 1, 0), (5, 7, 1, 1, 1, 0), (5, 7, 1, 1, 1, 1)]
+    mixing = [(5, 7, 2, 0, 0), (5, 7, 2, 1, 0)]
+    of_blocks = [(5, 7, 2, 0, 1, 0), (5, 7, 2, 1, 1, 0), (5, 7, 2, 1, 1, 1)]
     training = [(5, 7, 0, group) for group in range(3)]
-    testing = [(5, 7, 2, 0, 0), (5, 7, 2, 0, 1, 0)]
+    testing = [(5, 7, 1, 0, 0), (5, 7, 1, 0, 1, 0)]
     assert sorted(keys) == sorted([*training, *mixing, *of_blocks, *testing])
 
 
