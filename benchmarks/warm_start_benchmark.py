@@ -22,7 +22,7 @@ from models.config import DevicesConfig
 from models.devices import Devices
 from models.held_out import HeldOutLoss
 from models.settings import Affects
-from models.warm_start import WarmStartConfig
+from models.warm_start_config import WarmStartConfig
 from pipeline.config import PipelineConfig
 from pipeline.metadata import RunHistory
 
@@ -42,7 +42,9 @@ def main() -> None:
         return
     before, new = (pathlib.Path(made[span]) for span in sorted(made)[:2])
     config = PipelineConfig.from_json((options.pipeline / "config.json").read_bytes())
-    base = min(str(each) for each in (options.pipeline / "serving" / config.name).iterdir())
+    serving = options.pipeline / "serving" / config.name
+    versions = [each.name for each in serving.iterdir() if each.name.isdecimal()]
+    base = str(serving / min(versions, key=int))
     told = json.loads((new / "examples.json").read_text(encoding="utf-8"))
     batches = told["splits"]["train"]["examples"] / config.training.batch_size
     print(f"base {base}, {batches:.0f} batches of {config.training.batch_size} an epoch")

@@ -33,8 +33,7 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """Groups of the training documents by a hash of their id. A group is a file of documents, then
     one of examples, and what a worker holds; None makes them of 8 to 16 MB, 2 groups at least."""
     held_out_shards: PositiveInt | None = None
-    """Likewise of the documents of each held-out split; None is its share of `shards`, 1 at
-    least."""
+    """Groups of the documents of each other split; None is its share of `shards`, 1 at least."""
 
     def check(self) -> None:
         """Refuses shares that leave nothing to train on."""

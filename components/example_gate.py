@@ -28,7 +28,7 @@ from models.config import from_json
 from models.objective import FeatureSpec, Metric
 from models.registry import FAMILIES
 
-_JUDGED_SPLIT = "train"  # in the held-out split a label may be missing by chance
+_JUDGED_SPLIT = "train"  # in a small split a label may be missing by chance
 _NO_FIT = (
     "give a vocabulary of this text's language (vocabulary.file), or learn one (without"
     " vocabulary.file, under another --name); put spaces between the words of a language that"

@@ -35,4 +35,4 @@ PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
 def splits_in_words(counts: Mapping[str, int]) -> str:
     """How many documents or examples there are of each split, as a log line has it."""
     told = f"{counts['train']:,} to train on, {counts['test']:,} to test on"
-    return told + (f", {counts['eval']:,} to look at in training" if counts["eval"] else "")
+    return told + (f", {counts['eval']:,} for looks during training" if counts["eval"] else "")

@@ -69,7 +69,9 @@ class Executor(executor.Executor):
 
 def _push(source: str, serving: pathlib.Path) -> pathlib.Path:
     """Makes a model the newest version in a folder; returns the version's folder."""
-    versions = [int(each.name) for each in serving.glob("*") if each.name.isdecimal()]
+    # Those that were rolled back too, whose names begin with a dot.
+    names = [each.name.split(".") for each in serving.glob("*")]
+    versions = [int(part) for name in names for part in name if part.isdecimal()]
     version = serving / str(max(int(time.time()), max(versions, default=0) + 1))
     partial = serving / f".{version.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)

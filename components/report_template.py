@@ -26,8 +26,8 @@ _MACROS = """\
 _FIGURES = """\
 {% from "macros" import gallery with context %}
 {% if overall %}
-<p>On the held-out documents, all examples together. The baselines know frequencies in the training
-text and nothing else: of words (unigram), of words after the one before (bigram), of labels
+<p>On the split "test", all examples together. The baselines know frequencies in the training text
+and nothing else: of words (unigram), of words after the one before (bigram), of labels
 (majority).</p>
 <div class="scroll"><table>
 <tr><th>Figure</th><th class="n">This model</th><th class="n">Baseline</th><th></th>
@@ -113,7 +113,7 @@ _TUNING = """\
 {% from "macros" import gallery with context %}
 {% with search=inputs.search %}
 <p>{{ search.trials|length }} trials of {{ search.steps|number }} steps ({{ search.algorithm }}
-search), judged by the loss on held-out examples. The training has the values of the best one. The
+search), judged by the loss on the split "eval". The training has the values of the best one. The
 schedule of a trial is the training's with fewer steps: its warmup is shorter in proportion.</p>
 <div class="scroll"><table>
 <tr><th class="n">Trial</th>

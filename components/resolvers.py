@@ -9,6 +9,7 @@ read in ML Metadata.
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,31 +78,56 @@ class LastApprovedExamples(ResolverStrategy):
 
 
 class TrainedEarlier(ResolverStrategy):
-    """What earlier runs trained on: held-out text must not be among it.
+    """What runs on other spans trained on: held-out text must not be among it.
 
     Inputs: `trained` (TrainedTexts, each with what came before it) and `model` (Model). It is the
-    newest of another span; once a model that has seen this run's span is pushed, the newest that
-    is older than this span's first, so that a rerun is judged by the same text. Empty in a first
-    run.
+    newest of each other span. Once a model that has seen this run's span is pushed, only those
+    count that are older than this span's first, so that a rerun is judged by the same text; but not
+    where training starts from a model that may have seen more. Empty in a first run.
     """
 
-    def __init__(self, span: int) -> None:
+    def __init__(self, span: int, start: str) -> None:
         self._span = span
+        self._start = start
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
         """The texts and nothing else, or empty lists."""
         texts = input_dict["trained"]
-        own = [each.id for each in texts if each.span == self._span]
-        pushed = set(pushed_versions(store))
-        done = any(
-            self._span in spans_of(model) for model in input_dict["model"] if model.id in pushed
+        first = first_of_pushed_span(
+            store, input_dict["model"], texts, span=self._span, start=self._start
         )
-        last = min(own, default=0) if done else 0
-        others = [
-            each for each in texts if each.span != self._span and (not last or each.id < last)
-        ]
-        newest = max(others, key=lambda each: each.id, default=None)
-        return {"trained": [newest] if newest else [], "model": []}
+        newest = {
+            each.span: each
+            for each in sorted(texts, key=lambda each: each.id)
+            if each.span != self._span and each.id < first
+        }
+        return {"trained": [newest[span] for span in sorted(newest)], "model": []}
+
+
+def first_of_pushed_span(
+    store: MetadataStore,
+    models: Iterable[Artifact],
+    artifacts: Iterable[Artifact],
+    *,
+    span: int,
+    start: str,
+) -> float:
+    """The number of the first artifact of a span that some pushed model has seen; else infinity.
+
+    Artifacts below it are those that a first run on the span could have found. Where `start` names
+    a model that may have seen other spans since, all of them count.
+
+    Args:
+        models: all Model artifacts.
+        artifacts: those of one type, of all spans.
+        span: the run's.
+        start: see `TrainingConfig.start`.
+    """
+    pushed = pushed_versions(store)
+    done = any(span in spans_of(model) for model in models if model.id in pushed)
+    if not done or start not in ("auto", "scratch"):
+        return math.inf
+    return min((each.id for each in artifacts if each.span == span), default=math.inf)
 
 
 class LastBlessedModel(ResolverStrategy):
@@ -145,7 +171,7 @@ def write_origin(
         model: the model.
         span: the span that it was trained on.
         fingerprint: of its run's provenance.
-        test_share: share of the documents that are tested on alone.
+        test_share: share of the documents that models are tested on.
         examples: what it was trained on, which may be of several spans.
         base: the model that training started from, whose spans it has seen too.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 
 from components.baseline_counts import StoredCounts
@@ -13,7 +14,7 @@ from components.training_processes import train_in_processes
 from models.config import DevicesConfig, from_json
 from models.devices import Devices
 from models.errors import TrainingDiverged
-from models.held_out import HeldOutLoss
+from models.held_out import HeldOutLoss, no_examples
 
 _log = logging.getLogger("polyseme.trainer")
 _EVERY = 2**40  # batches, more than there are
@@ -35,26 +36,29 @@ def train_on_devices(job: TrainingJob) -> Trained:
 
 
 def train_all(jobs: Sequence[TrainingJob]) -> SeedRuns:
-    """Trains with each seed; one that diverged is left out of the choice, and told of.
+    """Trains with each seed; one that fails is left out of the choice, and reported.
 
     Raises:
         TrainingDiverged: all of them did.
-        ConfigError, Preempted: see `train_job`.
+        ConfigError, Preempted: see `train_job`; also where no document is held out to choose by.
     """
+    if not jobs[0].eval_files:
+        raise no_examples()
     found: list[SeedRun] = []
+    failed: TrainingDiverged | None = None
     for place, job in enumerate(jobs, 1):
         seed = job.config.seed
         _log.info("seed %d, %d of %d", seed, place, len(jobs))
         try:
             figures, failure = _judged(job, train_on_devices(job)), ""
         except TrainingDiverged as error:
-            if place == len(jobs) and not any(run.figures for run in found):
-                raise
-            figures, failure = {}, f"{error.where}: {error.what}"
+            figures, failure, failed = {}, f"{error.where}: {error.what}", error
             _log.warning("seed %d failed: %s", seed, failure)
         else:
             _log.info('seed %d: loss %.4f on the split "eval"', seed, figures[LOSS])
         found.append(SeedRun(seed, figures, failure))
+    if failed and not any(run.figures for run in found):
+        raise failed
     runs = SeedRuns(tuple(found))
     mean, deviation = runs.spread[LOSS]
     _log.info("the best is seed %d; loss %.4f ± %.4f", runs.best.seed, mean, deviation)
@@ -62,9 +66,21 @@ def train_all(jobs: Sequence[TrainingJob]) -> SeedRuns:
 
 
 def _judged(job: TrainingJob, trained: Trained) -> dict[str, float]:
-    """The loss and the metrics on all examples of the split "eval"."""
+    """The loss and the metrics on all examples of the split "eval".
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
+    """
     model, objective = trained.model, trained.objective
     objective.set_baseline(model, StoredCounts(job.examples))
     every = dataclasses.replace(job.config, held_out_batches=_EVERY)
     metrics = objective.metrics()
-    return HeldOutLoss(model, objective, job.eval_files, every, metrics=metrics).figures(LOSS)
+    look = HeldOutLoss(model, objective, job.eval_files, every, metrics=metrics)
+    figures = look.figures(LOSS)
+    if not math.isfinite(figures[LOSS]):
+        raise TrainingDiverged(
+            f"the loss is {figures[LOSS]}",
+            where='the split "eval"',
+            remedy="lower the learning rate",
+        )
+    return figures

@@ -1,8 +1,8 @@
 """Trainings that differ in their seed alone: what each came to, and which one is exported.
 
-One training says little of a configuration: another seed may come out better or worse by more than
-what is compared. The best of several is the one with the lowest loss on the split "eval"; the
-Evaluator then judges it on the split "test", which had no part in the choice.
+One training says little of a configuration, as two seeds may differ by more than two configurations
+do. The best of several is the one with the lowest loss on the split "eval". The Evaluator then
+judges it on the split "test", which had no part in the choice.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class SeedRuns:
     @property
     def best(self) -> SeedRun:
         """The one with the lowest loss, the first of several."""
-        return min(self.runs, key=lambda run: run.loss)
+        return min(self.runs, key=lambda run: (run.loss, not run.figures))
 
     @property
     def spread(self) -> Mapping[str, tuple[float, float]]:
-        """Mean and standard deviation (of a sample) of each figure over the seeds that have it.
+        """Mean and standard deviation of each figure, over the seeds where it is finite.
 
-        Of one seed the deviation is NaN.
+        Of one seed the deviation is NaN, of none both are.
         """
         return {
             name: _spread([run.figures[name] for run in self.runs if name in run.figures])
@@ -83,7 +83,8 @@ class SeedRuns:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
+    finite = [value for value in values if math.isfinite(value)]
     return (
-        statistics.fmean(values),
-        statistics.stdev(values) if len(values) > 1 else math.nan,
+        statistics.fmean(finite) if finite else math.nan,
+        statistics.stdev(finite) if len(finite) > 1 else math.nan,
     )

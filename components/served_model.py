@@ -102,7 +102,9 @@ def tokenizer_fingerprint(folder: pathlib.Path) -> str:
 def served_loss(
     model: str, evaluation: str | None, examples: str, metric: Metric
 ) -> ServedLoss | None:
-    """The served model's loss on some of the split "test"; None if it does not read these examples.
+    """The served model's loss on some of the split "test"; None if it cannot tell it.
+
+    It cannot if it has another vocabulary than the examples, or, of an older release, other sums.
 
     Args:
         model: the folder of its Model artifact.
@@ -117,6 +119,9 @@ def served_loss(
     if evaluation and os.path.isdir(evaluation):
         before = read_evaluation(evaluation).overall.candidate.get(metric.name, math.nan)
     saved = tf.saved_model.load(path_utils.serving_model_path(model))
+    sums = saved.signatures[EVALUATE].structured_outputs
+    if metric.numerator not in sums or metric.denominator not in sums:
+        return None
     return ServedLoss(metric.name, _loss(saved, files, metric), before)
 
 

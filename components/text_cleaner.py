@@ -24,7 +24,7 @@ from components.cleaning import SCRATCH, TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.evaluation_texts import read_evaluation_texts
 from components.layout import CLEANING_FILE, SPLITS, splits_in_words
-from components.properties import set_content
+from components.properties import EVALUATION, TEST_SHARE, set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from components.text_quality import QUARANTINED
 from components.trained_texts import KEYS_FILE, merge
@@ -47,7 +47,7 @@ def TextCleaner(
     span: Parameter[int],
     unkeyed: Parameter[str],
     quarantine_dir: Parameter[str],
-    earlier: InputArtifact[TrainedTexts] = None,
+    earlier: InputArtifact[list[TrainedTexts]] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Drops duplicates, near duplicates, evaluation texts, foreign and unfit documents.
@@ -67,7 +67,7 @@ def TextCleaner(
         unkeyed: JSON of the settings that no key holds: the paths of the evaluation texts.
         quarantine_dir: receives `span-<label>.documents.jsonl`: each document that is outside of
             the bounds, with its reason and value, which outlives a refusal. No key holds it.
-        earlier: what the spans before this one train on; absent in a first run.
+        earlier: what other spans train on; absent in a first run.
         beam_pipeline: given by TFX.
 
     Raises:
@@ -88,8 +88,11 @@ def TextCleaner(
             f"{seen.texts - seen.short:,}",
             f"; {seen.short:,} are shorter and are not looked for" if seen.short else "",
         )
-    before = [os.path.join(earlier.uri, KEYS_FILE)] if earlier else []
-    known = before[0] if before and settings.trained_before else None
+    before = [os.path.join(each.uri, KEYS_FILE) for each in earlier or ()]
+    known = None
+    if before and settings.trained_before:
+        known = os.path.join(scratch, KEYS_FILE)
+        merge(before, known)
     with beam_pipeline as pipeline:
         clean(pipeline, documents.uri, cleaned.uri, settings, limits, seen, known)
     parts = sorted(pathlib.Path(scratch).glob(f"*{TRAINED_PART}"))
@@ -107,6 +110,9 @@ def TextCleaner(
     cleaned.span = span
     for name in ("span", LABEL_PROPERTY, "payload_format", "file_format"):
         cleaned.set_string_custom_property(name, documents.get_string_custom_property(name))
+    share = documents.get_float_custom_property(TEST_SHARE)
+    cleaned.set_float_custom_property(TEST_SHARE, share)
+    cleaned.set_string_custom_property(EVALUATION, evaluation)
     dropped = dropped_by_reason(summary)
     _LOG.info(
         "span %s: documents: %s%s",

@@ -20,6 +20,7 @@ from components.config import IngestionConfig
 from components.ingestion import SCRATCH, ingest
 from components.input_files import PLACEHOLDER, check_files
 from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS, splits_in_words
+from components.properties import TEST_SHARE
 from components.span_label import LABEL_PROPERTY
 from components.whole_files import write_whole
 from models.config import from_json
@@ -41,7 +42,7 @@ def TextExampleGen(
     """Reads a span of text into documents, parted into train and eval.
 
     Args:
-        examples: receives `Split-train/` and `Split-eval/` (see components/documents.py),
+        examples: receives `Split-<split>/` for each split (see components/documents.py),
             `quarantine.jsonl` and `ingestion.json`.
         span: the span's number.
         fingerprint: `components.input_files.input_fingerprint` of the files, so that changed text
@@ -78,6 +79,7 @@ def TextExampleGen(
     examples.set_string_custom_property("span", str(span))
     examples.set_string_custom_property(LABEL_PROPERTY, label)
     examples.set_string_custom_property("fingerprint", fingerprint)
+    examples.set_float_custom_property(TEST_SHARE, settings.test_share)
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     _LOG.info(

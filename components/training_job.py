@@ -71,9 +71,12 @@ class TrainingJob:
         No place is in it, and no device: a run is resumed where it was moved to, and on others.
         """
         key = hashlib.sha256()
+        training = json.loads(self.training)
+        if not self.base_model:
+            training.pop("warm_start", None)
         for part in (
             self.model,
-            self.training,
+            json.dumps(training, sort_keys=True),
             self.code,
             fingerprint(self.examples, EXAMPLES_CONTENT),
             # The index of the variables has a checksum of each.
@@ -87,10 +90,10 @@ class TrainingJob:
         """How to train, with all settings; from a base as `TrainingConfig.warm_start` has it."""
         settings = json.loads(self.training) | json.loads(self.unkeyed)
         config = from_json(TrainingConfig, json.dumps(settings))
-        return warm(config, self._examples) if self.base_model else config
+        return warm(config, self.examples_to_train_on) if self.base_model else config
 
     @property
-    def _examples(self) -> int:
+    def examples_to_train_on(self) -> int:
         """How many examples there are to train on."""
         return int(read_index(self.train_files).counts.sum())
 

@@ -52,6 +52,7 @@ from models.platform import with_xla_chosen
 from models.registry import FAMILIES
 from models.settings import Affects
 from models.training import train
+from models.warm_start import warm
 
 _log = logging.getLogger("polyseme.tuner")
 _RESULT = "result.json"
@@ -94,9 +95,13 @@ class TrialTuner(base_tuner.BaseTuner):
         self._batch_size = training.batch_size  # the same held-out examples, whatever is tuned
         self._trials = tuning.trials
         self._fault: PolysemeError | None = None  # of the last trial that failed
+        steps = trial_steps(tuning, training)
+        if fn_args.base_model:  # no trial is longer than the training itself
+            examples = job_of(given, fn_args).examples_to_train_on
+            steps = min(steps, trial_steps(TuningConfig(1), warm(training, examples)))
         self.found = Search(
             tuning.algorithm,
-            trial_steps(tuning, training),
+            steps,
             tuple(each.field for each in space if each.log),
             (),
         )

@@ -2,7 +2,7 @@
 
 Three sources, in this order: the model that training will start from, whose ids its weights are
 tied to; a vocabulary file; the training documents, whose words Beam counts as the tokenizer cuts
-them, in batches across documents. The held-out split is not looked at.
+them, in batches across documents. The other splits are not looked at.
 """
 
 import collections

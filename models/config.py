@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 
 from models.errors import ConfigError
 from models.settings import Affects, Rate, Settings, refusal
-from models.warm_start import WarmStartConfig
+from models.warm_start_config import WarmStartConfig
 
 T = TypeVar("T")
 
@@ -207,7 +207,9 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     window: Annotated[NonNegativeInt, Affects.NOTHING] = 1
     """Newest spans whose text is trained on, this one among them; 0: all. The older text is an
     input of the examples, and so is in their key."""
-    replay_share: Annotated[float, pydantic.Field(gt=0, lt=1), Affects.EXAMPLES] | None = None
+    replay_share: Annotated[
+        Annotated[float, pydantic.Field(gt=0, lt=1)] | None, Affects.EXAMPLES
+    ] = None
     """Share of the text, in characters, that is of the older spans of `window`: documents drawn by
     a hash of span and id. None: all of them."""
     jit_compile: Literal["auto", True, False] = "auto"
@@ -228,7 +230,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """How far above the first step's loss, in nats, the mean of ten steps may be before training is
     taken to diverge and stops; 0: as far as numbers go."""
     held_out_steps: NonNegativeInt = 0
-    """Steps between two looks at the loss on the held-out examples; 0: none. With them the weights
+    """Steps between two looks at the loss on the split "eval"; 0: none. With them the weights
     of the best look are exported, not the last ones."""
     held_out_batches: PositiveInt = 50
     """Batches of each such look, at most."""

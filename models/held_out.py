@@ -25,6 +25,15 @@ def rows_of_a_part(objective: Objective) -> int:
     return max(1, _LOGITS // objective.logits_per_example())
 
 
+def no_examples() -> ConfigError:
+    """The error for a split "eval" that is looked at and has no examples."""
+    return ConfigError(
+        'the split "eval" has no examples',
+        where="ingestion.eval_share",
+        remedy="raise it, give more text, or train with one seed and without held_out_steps",
+    )
+
+
 class HeldOutLoss:
     """The loss over held-out examples, without dropout: Σ numerator / Σ denominator of each term.
 
@@ -55,12 +64,7 @@ class HeldOutLoss:
         metrics: Sequence[Metric] = (),
     ) -> None:
         if not files:
-            raise ConfigError(
-                'the split "eval" has no examples',
-                where="ingestion.eval_share",
-                remedy="raise it, give more text, or train without training.held_out_steps and "
-                "with one seed",
-            )
+            raise no_examples()
         self._metrics = metrics
         self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())

@@ -217,7 +217,7 @@ def worker(
 
     Args:
         name: Name of the pipeline.
-        once: End with the first training that comes to its end.
+        once: End with the first training that comes to its end; each of `training.seeds` is one.
     """
     from pipeline.worker import work
 

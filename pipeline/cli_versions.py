@@ -95,7 +95,7 @@ def rollback(
 
     Args:
         version: A pushed version; the one that is served if not given.
-        undo: Put it back; the one that was rolled back last if no version is given.
+        undo: Put it back; the newest one that was rolled back if none is given.
     """
     from pipeline.rollback import roll_back  # ML Metadata
 

@@ -85,7 +85,15 @@ INDIFFERENT = frozenset(
 )
 """Libraries that cannot: they check, describe or draw, or follow a standard."""
 
-_WITHOUT_EFFECT = frozenset({"components.config", "models.errors", "models.settings"})
+_WITHOUT_EFFECT = frozenset(
+    {
+        "components.config",
+        "components.tuning_config",
+        "models.errors",
+        "models.settings",
+        "models.warm_start_config",
+    }
+)
 """Modules that compute nothing: the values of settings are in the keys themselves."""
 _BY_NAME: Mapping[str, tuple[str, ...]] = {"models.bert.segmenter": ("jieba",)}
 """Libraries that a module imports by a name in the configuration."""

@@ -111,7 +111,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
         Raises:
             ConfigError: naming the field that is unknown or of the wrong type.
         """
-        return from_json(cls, text)
+        return from_json(cls, _with_todays_names(text))
 
     def content(self) -> str:
         """JSON of the settings that the examples or the weights depend on; no path is among them.
@@ -140,6 +140,24 @@ def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
             remedy="check --runs and --name, or run one: python -m pipeline run RECIPE",
         )
     return max(found, key=lambda file: file.stat().st_mtime).parent
+
+
+def _with_todays_names(text: str | bytes) -> str | bytes:
+    """A configuration of an older release, which had one held-out split, `eval`, that models were
+    judged by."""
+    try:
+        fields = json.loads(text)
+        ingestion = fields["ingestion"]
+        if "eval_shards" not in ingestion:
+            return text
+        ingestion["held_out_shards"] = ingestion.pop("eval_shards")
+        ingestion["test_share"], ingestion["eval_share"] = ingestion["eval_share"], 0.0
+        # It took no least number of documents; looks and trials were at the same split.
+        fields["training"].update(held_out_steps=0, patience=0)
+        fields["tuning"] = {}
+    except (ValueError, LookupError, TypeError):
+        return text  # what is wrong with it is said by who reads it
+    return json.dumps(fields)
 
 
 def _dumps(fields: dict) -> str:

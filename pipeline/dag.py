@@ -93,7 +93,7 @@ def create_pretraining_pipeline(
     ).with_id("LastApprovedStatistics")
     trained_earlier = tfx.dsl.Resolver(
         strategy_class=TrainedEarlier,
-        config={"span": span},
+        config={"span": span, "start": config.training.start},
         trained=tfx.dsl.Channel(type=TrainedTexts),
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
     ).with_id("TrainedEarlier")
@@ -138,6 +138,7 @@ def create_pretraining_pipeline(
             "start": config.training.start,
             "test_share": config.ingestion.test_share,
             "window": config.training.window,
+            "evaluation": provenance.evaluation,
         },
         approval=tfx.dsl.Channel(type=DataApproval),
         documents=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Examples),
@@ -193,7 +194,7 @@ def create_pretraining_pipeline(
     given = {
         "family": config.model.family,
         "model": _json(config.model, *_EXPORTED),
-        "training": _json(config.training, *_EXPORTED),
+        "training": _json(config.training, Affects.WEIGHTS),
         "config": config.content(),
         "code": code[TRAINING],
     }

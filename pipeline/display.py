@@ -274,6 +274,8 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     documents = cleaned.add(Text(f"documents  {lineage.documents}"))
     documents.add(Text(f"span {lineage.label} of {lineage.pattern}"))
     documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
+    if lineage.window:
+        cleaned.add(Text(f"and documents of older spans: {', '.join(lineage.window)}"))
     if lineage.base:
         base = model.add(Text("training started from"))
         base.add(_lineage_tree(lineage.base))

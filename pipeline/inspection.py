@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -13,6 +14,8 @@ import numpy as np
 from models.errors import ConfigError
 from models.objective import Position
 from pipeline.metadata import RunHistory
+
+_ADDED = ("files", "documents", "pieces", "examples", "positions", "real_positions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +127,23 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     return Inspection(
         folder=folder,
         split=split,
-        summary=told["splits"][split],
+        summary=_summary(told, split),
         shown=shown,
         facts=facts,
         counted=len(counted["length"]),
         figures=counted,
     )
+
+
+def _summary(told: Mapping[str, Any], split: str) -> Mapping[str, Any]:
+    """What `examples.json` says of a split; of "train" with the older spans' that are there too."""
+    own, older = told["splits"][split], told.get("older")
+    if split != "train" or not older or not older["examples"]:
+        return own
+    total = {name: own[name] + older[name] for name in _ADDED}
+    tally = collections.Counter(own["tally"]) + collections.Counter(older["tally"])
+    padding = 1 - total["real_positions"] / total["positions"]
+    return {**own, **total, "tally": tally, "padding_share": padding}
 
 
 def _plain(value: np.ndarray) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.search_space import BEST_FILE, with_values
@@ -38,6 +38,7 @@ class Lineage:
         corpus: fingerprint of its text.
         base: the model that training started from, None for a fresh start.
         rolled_back: whether the version was taken out of service.
+        window: the older spans whose text it was trained on too, by their labels.
     """
 
     version: str | None
@@ -59,6 +60,7 @@ class Lineage:
     corpus: str
     base: Lineage | None
     rolled_back: bool = False
+    window: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, to be written as JSON."""
@@ -149,6 +151,7 @@ def _lineage(
         corpus=ingestion.parameters["fingerprint"],
         base=_lineage(history, base, versions) if base else None,
         rolled_back=bool(pushed and pushed.rolled_back),
+        window=tuple(artifact.span_label for artifact in builder.inputs.get("older", ())),
     )
 
 

@@ -69,19 +69,20 @@ def prune(folder: pathlib.Path, keep: int, *, dry_run: bool = False) -> Pruned:
 
 
 def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) -> Pruned:
+    withdrawn = [artifact for artifact in history.pushed() if artifact.rolled_back]
     pushed = [artifact for artifact in history.pushed() if not artifact.rolled_back]
     kept = pushed[-keep:]
-    names = [artifact.properties["pushed_version"] for artifact in kept]
+    names = _versions(kept)
     serving = folder / "serving" / folder.name
     versions = [
         version
         for version in sorted(serving.glob("*"))
-        if version.name.isdecimal() and version.name not in names
+        if version.name.isdecimal() and version.name not in (*names, *_versions(withdrawn))
     ]
     if names:  # what was rolled back before the oldest version that stays
         oldest = min(map(int, names))
-        withdrawn = sorted(serving.glob(".*.rolled-back"))
-        versions += [each for each in withdrawn if int(each.name.split(".")[1]) < oldest]
+        hidden_ones = sorted(serving.glob(".*.rolled-back"))
+        versions += [each for each in hidden_ones if int(each.name.split(".")[1]) < oldest]
     runs = history.run_ids()
     first = _first(history, runs, kept) if len(pushed) > keep else 0
     going = _going(history, runs[first:]) if first else []
@@ -104,6 +105,10 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
             log.unlink()
         history.mark(going, deleted=True)
     return found
+
+
+def _versions(pushed: Sequence[ArtifactRecord]) -> list[str]:
+    return [artifact.properties["pushed_version"] for artifact in pushed]
 
 
 def _first(history: RunHistory, runs: Sequence[str], kept: Sequence[ArtifactRecord]) -> int:

@@ -36,8 +36,8 @@ def roll_back(folder: pathlib.Path, version: str | None, *, undo: bool = False) 
 
     Args:
         folder: the pipeline's folder.
-        version: the version; None is the one that is served, or with `undo` the one that was rolled
-            back last.
+        version: the version; None is the one that is served, or with `undo` the newest of those
+            that were rolled back.
         undo: put it back.
 
     Raises:
@@ -74,15 +74,18 @@ def roll_back(folder: pathlib.Path, version: str | None, *, undo: bool = False) 
 def _chosen(
     history: RunHistory, folder: pathlib.Path, version: str | None, undo: bool
 ) -> ArtifactRecord:
-    """The version that is meant, by its artifact."""
+    """The version that is meant; without a name that which a killed command left half done."""
     pushed = {artifact.properties["pushed_version"]: artifact for artifact in history.pushed()}
+    serving = folder / "serving" / folder.name
     if version is None:
-        candidates = [name for name in pushed if pushed[name].rolled_back == undo]
+        gone = {each.name.split(".")[1] for each in serving.glob(".*.rolled-back")}
+        gone |= {name for name in pushed if pushed[name].rolled_back}
+        candidates = gone & pushed.keys() if undo else {*_served(serving)} & pushed.keys()
         if not candidates:
             raise ConfigError(
                 "no version was rolled back" if undo else "no version is served", where=str(folder)
             )
-        version = candidates[-1]
+        version = max(candidates, key=int)
     if version not in pushed:
         raise ConfigError(
             f"version {version} was not pushed",

@@ -3,7 +3,7 @@
 `next` takes the first span, in order, that it does not pass over. It passes over
 
 - a span whose model was pushed by some run: it is done;
-- a span that was refused, or whose model was not blessed, when it was last tried, as long as its
+- a span that was refused, or whose model was not blessed or was rolled back, as long as its
   files and the configuration are what they were then: the same would come of it again. It is not
   done: when they have changed, or with `--span`, it is tried again.
 
@@ -131,15 +131,20 @@ def passed_over(
 ) -> set[int]:
     """Numbers of the spans that `next` passes over; the rule is at the top of this file."""
     pushed = {attempt.number for attempt in attempts if attempt.state == PUSHED}
-    judged = {
-        attempt.number: attempt.inputs if attempt.state in _JUDGED else None for attempt in attempts
-    }
+    last = {attempt.number: attempt for attempt in attempts}
     return {
         span.number
         for span in spans
         if span.number in pushed
-        or (judged.get(span.number) and judged[span.number] == inputs_of(span, config))
+        or (span.number in last and _would_come_of_it_again(last[span.number], span, config))
     }
+
+
+def _would_come_of_it_again(attempt: Attempt, span: Span, config: PipelineConfig) -> bool:
+    """Whether an attempt was judged, and its files and settings are what they were."""
+    if attempt.state == ROLLED_BACK and not attempt.inputs:
+        return True  # an older release did not write down what they were
+    return attempt.state in _JUDGED and attempt.inputs == inputs_of(span, config)
 
 
 def span_states(folder: pathlib.Path, config: PipelineConfig) -> tuple[list[SpanState], str | None]:

@@ -188,8 +188,9 @@ def _load(node: NodeRecord, output: str, name: str) -> Any:
 
 def _splits(splits: Mapping[str, Mapping[str, Any]], field: str) -> str:
     """A number of each split that has any, as `204 + 23`: those to train on come first."""
-    counts = [splits[name][field] for name in SPLITS if splits[name][field] or name == "train"]
-    return " + ".join(f"{count:,}" for count in counts)
+    counts = {name: splits.get(name, {}).get(field, 0) for name in SPLITS}
+    told = [count for name, count in counts.items() if count or name == "train"]
+    return " + ".join(f"{count:,}" for count in told)
 
 
 def _documents(node: NodeRecord) -> str:
@@ -261,7 +262,7 @@ def _training(node: NodeRecord) -> str:
     mean, deviation = found.spread[LOSS]
     return (
         f"{told}; seed {found.best.seed} is the best of {len(found.runs)},"
-        f" held-out loss {mean:.3f} ± {deviation:.3f}"
+        f" eval loss {mean:.3f} ± {deviation:.3f}"
     )
 
 

@@ -123,6 +123,10 @@ def test_versions_grow_and_their_files_are_linked(
         assert len({(each / "saved_model.pb").stat().st_ino for each in files}) == 1
     assert names == ["17", "18", "19"]
     assert sorted(path.name for path in (tmp_path / "serving").iterdir()) == names
+    (tmp_path / "serving" / "19").rename(tmp_path / "serving" / ".19.rolled-back")
+    new = model(tmp_path / "3", 1)
+    pushed = push(tmp_path / "3", new, None, serving=tmp_path / "serving")
+    assert pushed.get_string_custom_property("pushed_version") == "20"
 
 
 def test_where_files_cannot_be_linked_they_are_copied(

@@ -284,22 +284,27 @@ def test_a_model_has_seen_the_spans_of_its_base_too():
 
 
 @pytest.mark.parametrize(
-    ("span", "seen", "expected"),
+    ("span", "seen", "start", "expected"),
     [
-        (1, "[1]", []),  # pushed: as the first run found it
-        (2, "[1]", [13]),  # tried, and not pushed: what span 3 trained on counts too
-        (2, "[1, 2]", [11]),
-        (3, "[1, 2, 3]", [12]),
-        (4, "[1, 2, 3]", [13]),
+        (1, "[1]", "auto", []),  # pushed: as the first run found it
+        (2, "[1]", "auto", [11, 14]),  # tried, and not pushed: what span 3 trained on counts too
+        (2, "[1, 2]", "scratch", [11]),
+        (2, "[1, 2, 3]", "last_blessed", [11, 14]),  # it may start from a model that has seen it
+        (2, "[1, 2, 3]", "17", [11, 14]),
+        (3, "[1, 2, 3]", "auto", [11, 12]),
+        (4, "[1, 2, 3]", "auto", [11, 12, 14]),  # of each span what it left last
     ],
 )
-def test_held_out_text_is_looked_up_in_what_earlier_runs_trained_on(pushed, span, seen, expected):
+def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
+    pushed, span, seen, start, expected
+):
     texts = [
         artifact(TrainedTexts, identity, span=of_span)
-        for identity, of_span in {11: 1, 12: 2, 13: 3}.items()
+        for identity, of_span in {14: 3, 11: 1, 12: 2, 13: 3}.items()
     ]
     model = pushed("/a", spans=seen)["model"]
-    resolved = TrainedEarlier(span).resolve_artifacts(None, {"trained": texts, "model": model})
+    strategy = TrainedEarlier(span, start)
+    resolved = strategy.resolve_artifacts(None, {"trained": texts, "model": model})
     assert [each.id for each in resolved["trained"]] == expected
 
 

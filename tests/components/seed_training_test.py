@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import pathlib
 from typing import Any
 
@@ -12,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 
-from components import trainer, training_job
+from components import seed_training, trainer, training_job
 from components.seeds import SeedRuns
-from models.errors import TrainingDiverged
+from models.errors import ConfigError, TrainingDiverged
 from models.training import train
 from tests.components.little_job import TRAINING, arguments, write_examples
 
@@ -104,3 +105,33 @@ def test_a_seed_that_diverges_is_left_out_and_told(
     failing.add(1)
     with pytest.raises(TrainingDiverged):
         trainer.run_fn(arguments(tmp_path, examples, attempt="2", training=with_seeds(0, 2)))
+
+
+def test_a_loss_that_is_no_number_is_a_failure(
+    examples: pathlib.Path,
+    tmp_path: pathlib.Path,
+    exported: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    figures = seed_training.HeldOutLoss.figures
+    losses = iter([math.nan, 1.0])
+    monkeypatch.setattr(
+        seed_training.HeldOutLoss,
+        "figures",
+        lambda look, name: {**figures(look, name), name: next(losses)},
+    )
+    trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
+    first, second = SeedRuns.read(tmp_path / "1" / "model_run").runs
+    assert (dict(first.figures), first.failure) == ({}, 'the split "eval": the loss is nan')
+    assert second.figures["loss"] == 1.0
+    assert exported[0]["seed"] == 1
+
+
+def test_without_held_out_examples_nothing_is_trained(
+    examples: pathlib.Path, tmp_path: pathlib.Path, exported: list[dict[str, Any]]
+) -> None:
+    given = arguments(tmp_path, examples, training=with_seeds(0, 2))
+    given.eval_files = []
+    with pytest.raises(ConfigError, match='the split "eval" has no examples'):
+        trainer.run_fn(given)
+    assert not (tmp_path / "checkpoints").exists()

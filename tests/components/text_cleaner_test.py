@@ -56,7 +56,7 @@ def clean(
         span=2,
         quarantine_dir=str(folder / "quarantine"),
         beam_pipeline=beam.Pipeline(),
-        **({"earlier": earlier} if earlier else {}),
+        **({"earlier": [earlier]} if earlier else {}),
     )
     return cleaned
 

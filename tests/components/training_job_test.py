@@ -14,6 +14,7 @@ from models.errors import Preempted
 from models.gpt.backbone import build_backbone
 from models.gpt.objective import GptObjective
 from models.gpt.pretraining import GptPretraining
+from models.warm_start_config import WarmStartConfig
 from tests.components.little_job import CONFIG, TRAINING, little_job, write_examples
 from tests.testdata import little_gpt
 
@@ -47,6 +48,11 @@ def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
     ]
     assert others[1] == first  # the same model
     assert len({first, *others}) == 4
+    warm = dataclasses.replace(TRAINING, warm_start=WarmStartConfig(max_epochs=7.0))
+    assert little_job(tmp_path, examples, training=warm).folder == first  # from no model
+    base_model = str(tmp_path / "base")
+    other = little_job(tmp_path, examples, training=warm, base_model=base_model)
+    assert other.folder != others[-1]
     moved = tmp_path / "moved"
     shutil.copytree(examples, moved / "examples")
     shutil.copytree(tmp_path / "base", moved / "base")

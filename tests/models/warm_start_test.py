@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from models.config import OptimizerConfig, TrainingConfig
-from models.warm_start import WarmStartConfig, warm
+from models.warm_start import warm
+from models.warm_start_config import WarmStartConfig
 
 COLD = TrainingConfig(
     steps=1_000,
@@ -26,7 +27,7 @@ def test_the_rates_are_a_share_and_all_steps_stay_where_there_is_much_text() -> 
 def test_little_text_is_passed_over_only_so_often() -> None:
     config = warm(COLD, examples=201)
     assert config.steps == 81  # 4 · 201 / 10, rounded up
-    assert config.optimizer.warmup_steps == 8
+    assert config.optimizer.warmup_steps == 4  # 50 · 81 / 1,000
     assert warm(COLD, examples=1).steps == 1
 
 

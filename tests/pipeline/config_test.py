@@ -36,6 +36,18 @@ def test_json_there_and_back(name: str) -> None:
     assert PipelineConfig.from_json(config.to_json()) == config
 
 
+def test_a_configuration_of_two_splits_is_read() -> None:
+    config = RECIPES["bert_tiny"]()
+    fields = json.loads(config.to_json())
+    ingestion, training = fields["ingestion"], fields["training"]
+    ingestion["eval_share"] = ingestion.pop("test_share")
+    ingestion["eval_shards"] = ingestion.pop("held_out_shards")
+    for name in ("seeds", "window", "replay_share", "warm_start"):
+        del training[name]
+    training["held_out_steps"] = 5
+    assert PipelineConfig.from_json(json.dumps(fields)) == config
+
+
 def test_an_unknown_field_is_named() -> None:
     fields = json.loads(RECIPES["bert_tiny"]().to_json())
     fields["training"]["stepps"] = 3

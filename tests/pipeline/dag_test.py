@@ -145,6 +145,7 @@ TRAINED = {"Tuner", "Trainer"}
         ("training.checkpoint_seconds=7", set()),
         ("training.start=scratch", set()),  # the base is an input
         ("training.window=3", set()),  # the older text is one too
+        ("training.replay_share=0.5", {"ExampleBuilder", *TRAINED}),
         ("training.warm_start.max_epochs=3", TRAINED),
         ("devices.strategy=mirrored", set()),
         ("beam.workers=2", set()),
@@ -163,8 +164,9 @@ TRAINED = {"Tuner", "Trainer"}
 def test_a_setting_is_in_the_keys_of_the_steps_whose_output_depends_on_it(
     override: str, expected: set[str]
 ) -> None:
-    resolvers = {"LastBlessedModel", "TrainingStart"}  # these are never taken from the cache
-    assert changed(override) - resolvers == expected
+    resolvers = {"LastBlessedModel", "TrainingStart", "TrainedEarlier"}  # they are never cached
+    given = ["training.window=2"] if "replay" in override else []
+    assert changed(override, given=given) - resolvers == expected
 
 
 def test_every_settings_effect_is_seen_in_the_keys() -> None:
@@ -180,7 +182,7 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
         except ConfigError:
             skipped.add(path)  # the value does not go with the others
             continue
-        found -= {"LastBlessedModel", "TrainingStart"}
+        found -= {"LastBlessedModel", "TrainingStart", "TrainedEarlier"}
         if affects is Affects.NOTHING:
             assert not found, pair
         elif affects is Affects.JUDGEMENT:

@@ -73,6 +73,22 @@ def test_the_figures_are_the_files(tmp_path: pathlib.Path, family: str) -> None:
     assert few.figures["length"].tolist() == lengths[:3]
 
 
+def test_what_is_of_older_spans_is_counted_among_the_examples_to_train_on(
+    tmp_path: pathlib.Path,
+) -> None:
+    write(tmp_path, "bert")
+    told = json.loads((tmp_path / "examples.json").read_text())
+    part = {"files": 1, "documents": 2, "pieces": 3, "examples": 4, "positions": 40}
+    own = {**part, "real_positions": 30, "tally": {"truncated_tokens": 7}, "padding_share": 0.25}
+    older = {**part, "real_positions": 20, "tally": {"truncated_tokens": 1}, "padding_share": 0.5}
+    told |= {"splits": {"train": own}, "older": older}
+    (tmp_path / "examples.json").write_text(json.dumps(told))
+    summary = inspect(tmp_path, "train", show=0, limit=1).summary
+    assert (summary["files"], summary["documents"], summary["examples"]) == (2, 4, 8)
+    assert summary["padding_share"] == 0.375
+    assert summary["tally"] == {"truncated_tokens": 8}
+
+
 def test_masks_are_shown_with_what_was_there(tmp_path: pathlib.Path) -> None:
     (example, *_) = write(tmp_path, "bert")
     ((row,),) = inspect(tmp_path, "train", show=1, limit=1).shown

@@ -94,8 +94,15 @@ def test_a_killed_rollback_is_finished_by_the_same_command(
         with pytest.raises(KeyboardInterrupt):
             roll_back(house.folder, "19")
     assert "19" not in house.bases()  # nothing is built on it any more
-    assert roll_back(house.folder, "19").served == "18"
-    assert roll_back(house.folder, "19").served == "18"  # nothing is left to do
+    prune(house.folder, keep=1)
+    assert house.served() == ["18", "19"]  # it is not removed for that
+    assert roll_back(house.folder, None) == RolledBack("19", served="18")
+    assert roll_back(house.folder, "19") == RolledBack("19", served="18")  # nothing is left to do
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(house.folder, None, undo=True)
+    assert roll_back(house.folder, None, undo=True) == RolledBack("19", served="19")
 
 
 @pytest.mark.parametrize(

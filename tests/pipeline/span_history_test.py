@@ -16,6 +16,7 @@ from pipeline.span_history import (
     NOT_BLESSED,
     PUSHED,
     REFUSED,
+    ROLLED_BACK,
     Attempt,
     SpanState,
     inputs_of,
@@ -86,7 +87,15 @@ def test_what_was_pushed_refused_or_not_blessed_is_passed_over_what_failed_is_no
     assert over(config, spans) == ["2024-05-01", "2024-05-02", "2024-05-03"]
 
 
-@pytest.mark.parametrize("state", [REFUSED, NOT_BLESSED])
+def test_a_rolled_back_version_of_an_older_release_is_passed_over(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    older = Attempt("a", spans[0].number, spans[0].label).ended(ROLLED_BACK, version="17")
+    write_attempt(config.folder, older)
+    assert over(config, spans) == ["2024-05-01"]
+
+
+@pytest.mark.parametrize("state", [REFUSED, NOT_BLESSED, ROLLED_BACK])
 def test_it_is_tried_again_when_its_files_or_settings_changed(
     config: PipelineConfig, spans: list[Span], state: str
 ) -> None:

@@ -145,7 +145,7 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     seeds = SeedRuns((SeedRun(3, {"loss": 2.0}), SeedRun(4, {"loss": 1.0})))
     seeds.write(nodes["Trainer"].output("model_run").uri)  # type: ignore[union-attr]
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
-    assert figures["Trainer"].endswith("; seed 4 is the best of 2, held-out loss 1.500 ± 0.707")
+    assert figures["Trainer"].endswith("; seed 4 is the best of 2, eval loss 1.500 ± 0.707")
     assert figures["ExampleBuilder"] == "5,000 + 7 examples, 300 of older spans, 12% padding"
 
 
