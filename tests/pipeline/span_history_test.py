@@ -90,6 +90,7 @@ def test_what_was_pushed_refused_or_not_blessed_is_passed_over_what_failed_is_no
 def test_a_rolled_back_version_of_an_older_release_is_passed_over(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
+    config.folder.mkdir(parents=True)
     older = Attempt("a", spans[0].number, spans[0].label).ended(ROLLED_BACK, version="17")
     write_attempt(config.folder, older)
     assert over(config, spans) == ["2024-05-01"]
