@@ -315,7 +315,8 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
         spans = json.loads(artifact.properties.get(SPANS, "[]"))
         labels = ", ".join(span_label(span) for span in spans)
         return f"model {artifact.id}" + (f", of span {labels}" if spans else "")
-    return f"of span {artifact.span_label}"
+    labels = ", ".join(each.span_label for each in nodes[reader].inputs[name])
+    return f"of span {labels}"
 
 
 _READERS: Mapping[str, tuple[str, str]] = {
