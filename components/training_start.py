@@ -116,6 +116,13 @@ class TrainingStart(ResolverStrategy):
                 remedy=f"run the pipeline on that span again, or {alone}",
             )
         share = documents.get_float_custom_property(TEST_SHARE)
+        if not share:
+            raise ConfigError(
+                f"the documents of span {label}, which is in the window, do not say how they were "
+                "split: an older release made them",
+                where="training.window",
+                remedy=f"run the pipeline on that span again, or {alone}",
+            )
         if share != self._test_share:
             raise ConfigError(
                 f"ingestion.test_share is {self._test_share}; the documents of span {label}, which "

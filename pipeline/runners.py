@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from models.errors import PolysemeError
+
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
@@ -20,8 +22,8 @@ def run_locally(pipeline: Pipeline, run_id: str) -> None:
         run_id: name of the run in ML Metadata.
 
     Raises:
-        Exception: whatever a component raised; see pipeline/failures.py. Nothing is raised when
-            inputs cannot be resolved or a model is not blessed: read ML Metadata afterwards.
+        Exception: whatever a component or a resolver raised; see pipeline/failures.py. Nothing is
+            raised when a model is not blessed: read ML Metadata afterwards.
     """
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -37,7 +39,7 @@ def run_locally(pipeline: Pipeline, run_id: str) -> None:
     arguments = sys.argv
     sys.argv = arguments[:1]  # TFX hands them to its executors, and Beam would take some as its own
     try:
-        with _bytes_before_records():
+        with _bytes_before_records(), _errors_of_resolvers():
             LocalDagRunner().run_with_ir(compiled)
     finally:
         sys.argv = arguments
@@ -63,3 +65,32 @@ def _bytes_before_records() -> Iterator[None]:
         yield
     finally:
         execution_publish_utils.publish_succeeded_execution = original
+
+
+@contextlib.contextmanager
+def _errors_of_resolvers() -> Iterator[None]:
+    """Has a resolver that refuses end the run.
+
+    TFX records that its inputs cannot be resolved, and goes on: every step behind it would run as
+    if it had found nothing, and training would start with new weights.
+    """
+    from tfx.orchestration.portable import execution_publish_utils
+    from tfx.orchestration.portable.input_resolution.exceptions import InputResolutionError
+
+    original = execution_publish_utils.publish_failed_execution
+
+    def publish(*args: Any, **named: Any) -> Any:
+        original(*args, **named)
+        error = sys.exc_info()[1]
+        if not isinstance(error, InputResolutionError):
+            return  # of a component: it is raised anyway
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, PolysemeError):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or error
+
+    execution_publish_utils.publish_failed_execution = publish
+    try:
+        yield
+    finally:
+        execution_publish_utils.publish_failed_execution = original

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 from tfx import v1 as tfx
-from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
-from models.errors import DataRefused
+from models.errors import ConfigError, DataRefused
 from pipeline.metadata import DATABASE, RunHistory
 from pipeline.runners import run_locally
 
@@ -70,3 +71,35 @@ def test_files_are_on_the_disk_before_a_step_is_recorded_as_done(
     run_locally(pipeline(tmp_path, refuse=0), "1")
     assert states == ["interrupted"]  # begun, and not recorded as done
     assert RunHistory(tmp_path).nodes("1")["Speak"].state == "done"
+
+
+class Refusing(ResolverStrategy):
+    """A resolver that finds that the run cannot be."""
+
+    def resolve_artifacts(self, store, input_dict):
+        raise ConfigError("the base is gone", where="/models/1", remedy="put it back")
+
+
+@component
+def Train(
+    model: OutputArtifact[standard_artifacts.Model],
+    base: InputArtifact[standard_artifacts.Model] = None,
+) -> None:
+    (pathlib.Path(model.uri) / "trained").touch()
+
+
+def test_what_a_resolver_raises_ends_the_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TFX itself goes on, and an optional input that cannot be resolved is one that is absent."""
+    monkeypatch.setattr(sys, "argv", ["python", "run"])
+    models = tfx.dsl.Channel(type=standard_artifacts.Model)
+    base = tfx.dsl.Resolver(strategy_class=Refusing, model=models).with_id("Base")
+    given = pipeline(tmp_path, refuse=0)
+    given.components = [base, Train(base=base.outputs["model"])]
+    with pytest.raises(ConfigError, match="the base is gone") as caught:
+        run_locally(given, "1")
+    assert caught.value.remedy == "put it back"
+    nodes = RunHistory(tmp_path).nodes("1")
+    assert nodes["Base"].state == "failed"
+    assert "Train" not in nodes
