@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container
 
 from ml_metadata import MetadataStore
@@ -109,7 +110,7 @@ class TrainingStart(ResolverStrategy):
         """Checks that the documents of an older span can be trained on again."""
         label = span_label(span)
         alone = "train on fewer spans (training.window)"
-        if documents is None:
+        if documents is None or not os.path.isdir(documents.uri):
             raise ConfigError(
                 f"the documents of span {label}, which is in the window, are not there any more",
                 where="training.window",

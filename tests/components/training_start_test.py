@@ -62,17 +62,19 @@ def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_pat
 )
 def test_the_window_holds_the_newest_approved_spans(tmp_path, pushed, span, base, window, expected):
     inputs = pushed(tmp_path, spans=base, fingerprint="b")
-    inputs |= approved({20: 1, 21: 1, 22: 2, 23: 3, 24: 3, 25: 4}, {30: 20, 31: 21, 33: 23, 34: 25})
+    spans = {20: 1, 21: 1, 22: 2, 23: 3, 24: 3, 25: 4}
+    inputs |= approved(tmp_path, spans, {30: 20, 31: 21, 33: 23, 34: 25})
     start = TrainingStart(span, "a", "last_blessed", 0.1, window)
     found = start.resolve_artifacts(None, inputs)
     assert [each.id for each in found["documents"]] == expected
     assert found["approval"] == []
 
 
-def approved(spans, cleaned):
+def approved(folder, spans, cleaned):
     """Documents, by number the span that they are of, and approvals of some of them by theirs."""
     documents = [artifact(Examples, identity, span=span) for identity, span in spans.items()]
     for each in documents:
+        each.uri = str(folder)
         each.set_float_custom_property("test_share", 0.1)
     approvals = [
         artifact(DataApproval, identity, span=spans.get(of, 2), cleaned_id=of)
@@ -84,7 +86,7 @@ def approved(spans, cleaned):
 def test_a_rerun_finds_the_window_of_the_first_run(tmp_path, pushed):
     inputs = pushed(tmp_path, spans="[1, 2, 3]", fingerprint="b")
     # Span 3 came before span 2, whose text came late; then span 1 was approved once more.
-    inputs |= approved({21: 1, 22: 2, 23: 3, 24: 1}, {31: 21, 33: 23, 35: 22, 36: 24})
+    inputs |= approved(tmp_path, {21: 1, 22: 2, 23: 3, 24: 1}, {31: 21, 33: 23, 35: 22, 36: 24})
 
     def window(span, start):
         found = TrainingStart(span, "a", start, 0.1, 0).resolve_artifacts(None, inputs)
@@ -100,6 +102,8 @@ def test_a_rerun_finds_the_window_of_the_first_run(tmp_path, pushed):
     ("change", "where", "what"),
     [
         ("removed", "training.window", "the documents of span 2, which is in the window, are not"),
+        ("gone", "training.window", "the documents of span 2, which is in the window, are not"),
+        ("older", "training.window", "do not say how they were split"),
         ("share", "ingestion.test_share", "were split with 0.2"),
         ("texts", "cleaning.evaluation_texts", "other evaluation texts were kept out"),
     ],
@@ -108,10 +112,14 @@ def test_documents_that_may_hold_what_is_tested_on_are_refused(
     tmp_path, pushed, change, where, what
 ):
     inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
-    inputs |= approved({21: 1, 22: 2}, {31: 21, 32: 22})
+    inputs |= approved(tmp_path, {21: 1, 22: 2}, {31: 21, 32: 22})
     documents = inputs["documents"][1]
     if change == "removed":
         inputs["documents"].remove(documents)
+    elif change == "gone":
+        documents.uri = str(tmp_path / "gone")
+    elif change == "older":
+        documents.set_float_custom_property("test_share", 0.0)
     elif change == "share":
         documents.set_float_custom_property("test_share", 0.2)
     else:
