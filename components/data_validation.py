@@ -103,6 +103,7 @@ def DataGate(
     config: Parameter[str],
     max_malformed_share: Parameter[float],
     max_dropped_share: Parameter[float],
+    looks: Parameter[int],
     quarantine_dir: Parameter[str],
     previous_statistics: InputArtifact[ExampleStatistics] = None,
 ) -> None:
@@ -117,6 +118,7 @@ def DataGate(
         config: JSON of a ValidationConfig.
         max_malformed_share: `ingestion.max_quarantine_share`.
         max_dropped_share: `cleaning.max_dropped_share`.
+        looks: whether training looks at the split "eval", which then has to have a document.
         quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
         previous_statistics: those of the last approved earlier span; absent in a first run.
 
@@ -130,6 +132,7 @@ def DataGate(
     checks = [
         _malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
+        *(_eval_checks(cleaned_summary) if looks else ()),
         *check_text(
             feature_statistics(statistics.uri),
             corpus_statistics(statistics.uri),
@@ -226,6 +229,21 @@ def _cleaning_checks(
             field="validation.min_test_documents",
             remedy="add documents, or raise ingestion.test_share in a chain that begins anew",
         ),
+    ]
+
+
+def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
+    """That there is something to look at in training."""
+    held_out = summary["splits"]["eval"]["kept"]
+    return [
+        Check(
+            split="eval",
+            feature="documents",
+            value=f"{held_out:,} after cleaning",
+            bound="at least 1, as training looks at them",
+            passed=held_out >= 1,
+            remedy="raise ingestion.eval_share, or train without looks, trials and several seeds",
+        )
     ]
 
 

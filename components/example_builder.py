@@ -129,7 +129,7 @@ def ExampleBuilder(
     )
     if before:
         _LOG.info(
-            "span %s: %s more examples to train on, of documents of older spans: %s",
+            "span %s: %s more examples to train on, of documents of span %s",
             span_label(span, label),
             f"{told[OLDER]['examples']:,}",
             ", ".join(span_label(number) for number in sorted(before)),

@@ -255,6 +255,12 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
                 f"{self.start!r} is neither {', '.join(STARTS)} nor a version",
                 "give one of them; python -m pipeline lineage names the versions",
             )
+        if self.start == "scratch" and self.changed("warm_start"):
+            raise self.refused(
+                "warm_start",
+                "it has no effect on a training that starts from no model",
+                "leave it out, or training.start=scratch",
+            )
         if self.replay_share is not None and self.window == 1:
             raise self.refused(
                 "replay_share",

@@ -83,6 +83,12 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
                 "add it there",
             )
 
+    @property
+    def looks(self) -> bool:
+        """Whether training, the Tuner or the choice among seeds looks at the split "eval"."""
+        training = self.training
+        return bool(training.held_out_steps or training.seeds > 1 or self.tuning.trials)
+
     def without_effect(self) -> list[str]:
         """Settings that a recipe may have and that have no effect in this run, a line each."""
         counted = ("min_count", "max_words")

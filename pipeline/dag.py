@@ -117,6 +117,7 @@ def create_pretraining_pipeline(
         config=_json(config.validation, Affects.JUDGEMENT),
         max_malformed_share=config.ingestion.max_quarantine_share,
         max_dropped_share=config.cleaning.max_dropped_share,
+        looks=int(config.looks),
         quarantine_dir=quarantine,
     )
 

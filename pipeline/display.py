@@ -260,7 +260,8 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     name += ", rolled back" if lineage.rolled_back else ""
     tree = Tree(Text(name, "bold"))
     if lineage.destination:
-        tree.add(Text(f"served from  {lineage.destination}"))
+        was = "was " if lineage.rolled_back else ""
+        tree.add(Text(f"{was}served from  {lineage.destination}"))
     model = tree.add(Text(f"model  {lineage.model}"))
     model.add(Text(f"recipe  {lineage.recipe}, fingerprint {lineage.fingerprint}"))
     model.add(Text(f"code  {lineage.code}" + (f"  ({lineage.commit})" if lineage.commit else "")))
@@ -275,7 +276,7 @@ def _lineage_tree(lineage: Lineage) -> Tree:
     documents.add(Text(f"span {lineage.label} of {lineage.pattern}"))
     documents.add(Text(f"corpus fingerprint  {lineage.corpus}"))
     if lineage.window:
-        cleaned.add(Text(f"and documents of older spans: {', '.join(lineage.window)}"))
+        cleaned.add(Text(f"and documents of span {', '.join(lineage.window)}"))
     if lineage.base:
         base = model.add(Text("training started from"))
         base.add(_lineage_tree(lineage.base))

@@ -88,10 +88,11 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         ) from error
     files = sorted(map(str, (folder / f"Split-{split}").glob("*.tfrecord.gz")))
     if not files:
+        others = [name for name, summary in told["splits"].items() if summary["examples"]]
         raise ConfigError(
             f"there are no examples of the split {split!r}",
             where=str(folder),
-            remedy=f"name one of: {', '.join(told['splits'])}",
+            remedy=f"name one of: {', '.join(others)}",
         )
     import tensorflow as tf
 

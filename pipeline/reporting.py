@@ -192,6 +192,8 @@ def _history(history: RunHistory, last: str) -> list[Version]:
             figures = read_evaluation(artifact.uri).overall.candidate
             span = nodes["TextExampleGen"].span_label
             label = f"span {span}, run {len(versions) + 1}"
+            pushed = nodes["Pusher"].output("pushed_model") if "Pusher" in nodes else None
+            label += ", rolled back" if pushed and pushed.rolled_back else ""
             versions[artifact.id] = Version(label, figures, blessing_of(nodes))
         if run_id == last:
             break

@@ -59,7 +59,11 @@ def roll_back(folder: pathlib.Path, version: str | None, *, undo: bool = False) 
                 remedy="push another one first, or stop the server",
             )
         if undo and not (hidden.exists() or visible.exists()):
-            raise ConfigError(f"the files of version {name} were removed", where=str(hidden))
+            raise ConfigError(
+                f"the files of version {name} were removed",
+                where=str(hidden),
+                remedy="push the model again: run the pipeline on its span",
+            )
         history.set_rolled_back(artifact, not undo)
         before, after = (ROLLED_BACK, PUSHED) if undo else (PUSHED, ROLLED_BACK)
         for attempt in read_attempts(folder):
@@ -83,7 +87,9 @@ def _chosen(
         candidates = gone & pushed.keys() if undo else {*_served(serving)} & pushed.keys()
         if not candidates:
             raise ConfigError(
-                "no version was rolled back" if undo else "no version is served", where=str(folder)
+                "no version was rolled back" if undo else "no version is served",
+                where=str(folder),
+                remedy="python -m pipeline spans lists the versions",
             )
         version = max(candidates, key=int)
     if version not in pushed:

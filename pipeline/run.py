@@ -32,6 +32,7 @@ from pipeline.span_history import (
     NOT_BLESSED,
     PUSHED,
     REFUSED,
+    ROLLED_BACK,
     Attempt,
     inputs_of,
     passed_over,
@@ -183,6 +184,8 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
         return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
     if summary.version:
         return attempt.ended(PUSHED, version=summary.version)
+    if summary.rolled_back:
+        return attempt.ended(ROLLED_BACK, summary.reasons[0], version=summary.rolled_back)
     return attempt.ended(NOT_BLESSED, "; ".join(summary.reasons))
 
 

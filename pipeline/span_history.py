@@ -94,10 +94,25 @@ def read_attempts(folder: pathlib.Path) -> list[Attempt]:
     notes = history.notes(_KIND)
     older = (_read_off(run, history.nodes(run)) for run in history.run_ids() if run not in notes)
     known = {field.name for field in dataclasses.fields(Attempt)}
-    return [attempt for attempt in older if attempt] + [
+    noted = (
         Attempt(run_id=run, **{name: value for name, value in values.items() if name in known})
         for run, values in notes.items()
+    )
+    return [attempt for attempt in older if attempt] + [
+        _as_it_ended(attempt, history) for attempt in noted
     ]
+
+
+def _as_it_ended(attempt: Attempt, history: RunHistory) -> Attempt:
+    """The attempt; of a run that was killed after its push, that it pushed."""
+    if attempt.state != FAILED:
+        return attempt
+    pusher = history.nodes(attempt.run_id).get("Pusher")
+    made = pusher.output("pushed_model") if pusher and pusher.succeeded else None
+    if made is None or made.properties.get("pushed") != 1:
+        return attempt
+    state = ROLLED_BACK if made.rolled_back else PUSHED
+    return attempt.ended(state, version=made.properties["pushed_version"])
 
 
 def write_attempt(folder: pathlib.Path, attempt: Attempt) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
-from components.properties import REASON, SPANS
+from components.properties import REASON, ROLLED_BACK, SPANS
 from components.search_space import described
 from components.seeds import LOSS, SEEDS_FILE, SeedRuns
 from components.span_label import span_label
@@ -67,6 +67,7 @@ class Summary:
         notes: bounds that could not be judged and were left out, in sentences.
         version: the pushed version, None if nothing was pushed.
         destination: the pushed version's folder.
+        rolled_back: the version that was pushed and taken out of service since, if that is so.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class Summary:
     version: str | None
     destination: str | None
     notes: Sequence[str] = ()
+    rolled_back: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -110,6 +112,7 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
         notes=notes,
         version=pushed.get("pushed_version"),
         destination=pushed.get("pushed_destination"),
+        rolled_back=_rolled_back(nodes),
     )
 
 
@@ -144,21 +147,27 @@ def _state(node: NodeRecord) -> str:
 
 
 def _pushed(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
+    found = _properties(nodes)
+    return found if found.get("pushed") == 1 and not found.get(ROLLED_BACK) else {}
+
+
+def _rolled_back(nodes: Mapping[str, NodeRecord]) -> str | None:
+    found = _properties(nodes)
+    return found["pushed_version"] if found.get(ROLLED_BACK) else None
+
+
+def _properties(nodes: Mapping[str, NodeRecord]) -> Mapping[str, Any]:
+    """Those of what Pusher wrote; empty if the run did not come that far."""
     pusher = nodes.get("Pusher")
     artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
-    if artifact is None or artifact.properties.get("pushed") != 1 or artifact.rolled_back:
-        return {}
-    return artifact.properties
+    return artifact.properties if artifact else {}
 
 
 def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
     """Why a blessed model was not pushed, if Pusher says so."""
-    pusher = nodes.get("Pusher")
-    artifact = pusher.output("pushed_model") if pusher and pusher.succeeded else None
-    if artifact and artifact.rolled_back:
-        return [f"version {artifact.properties['pushed_version']} was rolled back"]
-    reason = artifact.properties.get(REASON) if artifact else None
-    return [reason] if reason else []
+    version, reason = _rolled_back(nodes), _properties(nodes).get(REASON)
+    told = f"version {version} was rolled back" if version else reason
+    return [told] if told else []
 
 
 def _judged(evaluator: NodeRecord) -> tuple[Sequence[str], Sequence[str]]:
@@ -315,8 +324,7 @@ def _found(resolver: str, nodes: Mapping[str, NodeRecord]) -> str:
         spans = json.loads(artifact.properties.get(SPANS, "[]"))
         labels = ", ".join(span_label(span) for span in spans)
         return f"model {artifact.id}" + (f", of span {labels}" if spans else "")
-    labels = ", ".join(each.span_label for each in nodes[reader].inputs[name])
-    return f"of span {labels}"
+    return f"of span {', '.join(each.span_label for each in nodes[reader].inputs[name])}"
 
 
 _READERS: Mapping[str, tuple[str, str]] = {

@@ -64,6 +64,7 @@ def _gate(
     previous=None,
     max_malformed_share=0.05,
     max_dropped_share=0.5,
+    looks=False,
     span=7,
 ) -> tuple[list[Check], DataApproval]:
     statistics = artifact_in(
@@ -80,6 +81,7 @@ def _gate(
         config=config,
         max_malformed_share=max_malformed_share,
         max_dropped_share=max_dropped_share,
+        looks=int(looks),
         quarantine_dir=str(folder / "quarantine"),
         previous_statistics=previous and artifact_in(ExampleStatistics, previous, 41, span=6),
     )
@@ -169,19 +171,12 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
             "at most 5.00%",
             "d: duplicate, of e",
         ),
-        (
-            {"min_documents": 31},
-            "validation.min_documents",
-            "split train, documents: 28 after cleaning",
-            "at least 31",
-            None,
-        ),
-        (
-            {"min_test_documents": 7},
-            "validation.min_test_documents",
-            "split test, documents: 6 after cleaning",
-            "at least 7",
-            None,
+        *(
+            ({name: least}, f"validation.{name}", f"split {found} after cleaning", bound, None)
+            for name, found, least, bound in (
+                ("min_documents", "train, documents: 28", 31, "at least 31"),
+                ("min_test_documents", "test, documents: 6", 7, "at least 7"),
+            )
         ),
         (
             {"max_duplicate_share": 0.02},
@@ -221,6 +216,12 @@ def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Pat
         edit(statistics.datasets[0].features, feature)
     file.write_bytes(statistics.SerializeToString())
     return folder
+
+
+def test_what_training_looks_at_has_to_be_there(written, tmp_path):
+    with pytest.raises(DataRefused, match="split eval, documents: 0 after cleaning") as refused:
+        _gate(written, tmp_path, validation(), looks=True)
+    assert "raise ingestion.eval_share" in str(refused.value)
 
 
 def test_a_feature_that_is_missing_altogether_is_refused(written, tmp_path):
@@ -310,6 +311,7 @@ def run(written, tmp_path):
             config=config,
             max_malformed_share=0.05,
             max_dropped_share=0.5,
+            looks=0,
             quarantine_dir=str(tmp_path / "quarantine"),
         )
         LocalDagRunner().run(

@@ -129,6 +129,8 @@ def changed(*overrides: str, given: Sequence[str] = ()) -> set[str]:
 
 
 TRAINED = {"Tuner", "Trainer"}
+LOOKS = ("training.held_out_steps", "training.seeds", "tuning.trials")
+"""With one of these DataGate asks for documents that training can look at."""
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,7 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
         elif affects is Affects.JUDGEMENT:
             assert found <= {"DataGate", "ExampleGate", "Evaluator", "Pusher"}, pair
         elif affects is Affects.WEIGHTS:
+            found -= {"DataGate"} if path in LOOKS else set()
             assert found == (TRAINED if not path.startswith("tuning.") else found), pair
             assert "Trainer" in found, pair
         else:

@@ -9,6 +9,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from models.config import DevicesConfig
 from pipeline.config import PipelineConfig
+from pipeline.metadata import RunHistory
 from pipeline.recipes import bert_tiny
 from pipeline.span_history import (
     FAILED,
@@ -191,3 +192,15 @@ def test_runs_of_old_code_tell_what_they_can(tmp_path: pathlib.Path) -> None:
     write_attempt(recorder.folder, later)  # once a run has written its end, that counts
     assert later in read_attempts(recorder.folder)
     assert len(read_attempts(recorder.folder)) == 5
+
+
+def test_a_run_that_was_killed_after_its_push_has_pushed(config: PipelineConfig) -> None:
+    recorder = Recorder(config.folder)
+    made = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
+    recorder.execution("a", "Pusher", outputs={"pushed_model": made})
+    write_attempt(config.folder, Attempt("a", 1, "1"))
+    (found,) = read_attempts(config.folder)
+    assert (found.state, found.version) == (PUSHED, "17")
+    (artifact,) = RunHistory(config.folder).pushed()
+    RunHistory(config.folder).set_rolled_back(artifact, True)
+    assert read_attempts(config.folder)[0].state == ROLLED_BACK

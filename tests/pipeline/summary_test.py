@@ -110,6 +110,17 @@ def test_a_run_that_computed_nothing(recorder: Recorder) -> None:
     assert summary.version == "17"
 
 
+def test_a_version_that_was_rolled_back_since(recorder: Recorder) -> None:
+    finish(recorder, "a", Execution.CACHED)
+    history = RunHistory(recorder.folder)
+    (artifact,) = history.pushed()
+    history.set_rolled_back(artifact, True)
+    summary = summarize(RunHistory(recorder.folder), "a")
+    assert (summary.version, summary.rolled_back) == (None, "17")
+    assert summary.reasons == ["version 17 was rolled back"]
+    assert summary.steps[-1].figures == "version 17, rolled back"
+
+
 def test_a_run_that_was_not_blessed(recorder: Recorder) -> None:
     finish(recorder, "a", Execution.COMPLETE, blessed=0)
     summary = summarize(RunHistory(recorder.folder), "a")
