@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,8 @@ TEST_SHARE = "test_share"
 """Of a Model and of documents: the share of the documents that models are tested on."""
 EVALUATION = "evaluation"
 """Of documents: the fingerprint of the texts that cleaning kept out of what is trained on."""
+COVERS = "covers"
+"""Of TrainedTexts: JSON of the numbers of those whose keys it holds too."""
 ROLLED_BACK = "rolled_back"
 """Of a PushedModel: 1 if it was taken out of service; such a model is nothing to build on."""
 REASON = "reason"
@@ -33,6 +36,11 @@ def set_content(artifact: Any, files: Iterable[str]) -> None:
         files: names within the folder; a folder stands for all files in it.
     """
     artifact.set_string_custom_property(CONTENT, fingerprint(artifact.uri, files))
+
+
+def covers(trained: Any) -> list[int]:
+    """The numbers of the TrainedTexts artifacts whose keys one holds too."""
+    return json.loads(trained.get_string_custom_property(COVERS) or "[]")
 
 
 def fingerprint(folder: str | pathlib.Path, files: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.layout import PROVENANCE_FILE
-from components.properties import FINGERPRINT, ROLLED_BACK, SPANS, TEST_SHARE
+from components.properties import FINGERPRINT, ROLLED_BACK, SPANS, TEST_SHARE, covers
 from models.errors import ConfigError
 
 _BLESSED = "blessed"  # custom properties that TFX's Evaluator sets on a ModelBlessing
@@ -81,7 +81,8 @@ class TrainedEarlier(ResolverStrategy):
     """What runs on other spans trained on: held-out text must not be among it.
 
     Inputs: `trained` (TrainedTexts, each with what came before it) and `model` (Model). It is the
-    newest of each other span. Once a model that has seen this run's span is pushed, only those
+    newest of each other span, but for those whose keys are in another one: mostly one is left. Once
+    a model that has seen this run's span is pushed, only those
     count that are older than this span's first, so that a rerun is judged by the same text; but not
     where training starts from a model that may have seen more. Empty in a first run.
     """
@@ -101,7 +102,9 @@ class TrainedEarlier(ResolverStrategy):
             for each in sorted(texts, key=lambda each: each.id)
             if each.span != self._span and each.id < first
         }
-        return {"trained": [newest[span] for span in sorted(newest)], "model": []}
+        covered = {number for each in newest.values() for number in covers(each)}
+        chosen = [newest[span] for span in sorted(newest) if newest[span].id not in covered]
+        return {"trained": chosen, "model": []}
 
 
 def first_of_pushed_span(

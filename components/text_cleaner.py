@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +24,7 @@ from components.cleaning import SCRATCH, TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.evaluation_texts import read_evaluation_texts
 from components.layout import CLEANING_FILE, SPLITS, splits_in_words
-from components.properties import EVALUATION, TEST_SHARE, set_content
+from components.properties import COVERS, EVALUATION, TEST_SHARE, covers, set_content
 from components.span_label import LABEL_PROPERTY, span_label
 from components.text_quality import QUARANTINED
 from components.trained_texts import KEYS_FILE, merge
@@ -99,6 +99,7 @@ def TextCleaner(
     os.makedirs(trained.uri, exist_ok=True)
     merge([*before, *parts], os.path.join(trained.uri, KEYS_FILE))
     trained.span = span
+    trained.set_string_custom_property(COVERS, json.dumps(covered_by(earlier or ())))
     set_content(trained, [KEYS_FILE])
     shutil.rmtree(scratch)
     with open(os.path.join(cleaned.uri, CLEANING_FILE), encoding="utf-8") as stream:
@@ -120,6 +121,12 @@ def TextCleaner(
         splits_in_words(kept),
         f"; dropped {_told(dropped)}" if dropped else "; none dropped",
     )
+
+
+def covered_by(earlier: Iterable[TrainedTexts]) -> list[int]:
+    """The numbers of all TrainedTexts whose keys are in one that these were merged into."""
+    covered = {number for each in earlier for number in (each.id, *covers(each))}
+    return sorted(covered)
 
 
 def dropped_by_reason(summary: dict[str, Any]) -> dict[str, int]:

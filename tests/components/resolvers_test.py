@@ -308,6 +308,28 @@ def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
     assert [each.id for each in resolved["trained"]] == expected
 
 
+def test_texts_that_others_hold_are_left_out(pushed):
+    """Span 1 was cleaned anew after span 2, so that its new texts hold no other ones."""
+    texts = [
+        artifact(TrainedTexts, identity, span=of_span)
+        for identity, of_span in {11: 1, 12: 2, 13: 1, 14: 3}.items()
+    ]
+    texts[1].set_string_custom_property("covers", "[11]")
+    model = pushed("/a", spans="[1, 2, 3]")["model"]
+
+    def resolved(span):
+        given = {"trained": texts, "model": model}
+        return [
+            each.id
+            for each in TrainedEarlier(span, "auto").resolve_artifacts(None, given)["trained"]
+        ]
+
+    assert resolved(4) == [13, 12, 14]
+    texts[3].set_string_custom_property("covers", "[11, 12, 13]")
+    assert resolved(4) == [14]
+    assert resolved(3) == [13, 12]
+
+
 def test_a_model_has_seen_the_spans_of_the_window_too():
     examples, model = artifact(Examples, 1), artifact(Model, 2)
     examples.set_string_custom_property("spans", "[2, 5]")

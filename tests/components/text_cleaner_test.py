@@ -18,7 +18,7 @@ from components.artifacts import TrainedTexts
 from components.config import CleaningConfig
 from components.documents import Document, serialize
 from components.record_files import RecordWriter
-from components.text_cleaner import TextCleaner
+from components.text_cleaner import TextCleaner, covered_by
 from models.errors import DataRefused
 
 TEXTS = {"a": "One.", "b": "Two.", "c": "One.", "d": "Three."}
@@ -170,3 +170,11 @@ def test_what_spans_train_on_is_added_up(tmp_path: pathlib.Path) -> None:
         trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier)
     settings = CleaningConfig(trained_before=False)
     trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier, settings)
+
+
+def test_texts_say_whose_keys_they_hold() -> None:
+    first, second, other = TrainedTexts(), TrainedTexts(), TrainedTexts()
+    first.id, second.id, other.id = 11, 12, 13
+    second.set_string_custom_property("covers", json.dumps(covered_by([first])))
+    assert covered_by([]) == []
+    assert covered_by([other, second]) == [11, 12, 13]
