@@ -9,6 +9,7 @@ read in ML Metadata.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import pathlib
@@ -28,6 +29,7 @@ _BLESSED = "blessed"  # custom properties that TFX's Evaluator sets on a ModelBl
 _BLESSED_MODEL_ID = "current_model_id"
 _PUSHED_MODEL = "PushedModel"  # the type of what its Pusher writes, and its custom property
 _PUSHED_VERSION = "pushed_version"
+_log = logging.getLogger("polyseme.evaluator")
 Models = dict[str, list[Artifact]]
 
 
@@ -140,11 +142,13 @@ class LastBlessedModel(ResolverStrategy):
     gives the one that the model was blessed by. A model that was blessed but did not pass the
     serving check was not pushed, and does not count. Once a model of this run's own fingerprint is
     there, only models older than the first of them count, so that a rerun finds what the first run
-    found even when others have been blessed in between. Empty in a first run.
+    found even when others have been blessed in between. Empty in a first run, and, with a warning,
+    where the model's folder is gone and training is to begin anew.
     """
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, start: str = "auto") -> None:
         self._fingerprint = fingerprint
+        self._start = start
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
         """The model, its blessing and its evaluation, or empty lists.
@@ -153,7 +157,13 @@ class LastBlessedModel(ResolverStrategy):
             ConfigError: the model's folder is gone.
         """
         older = older_than_own(store, input_dict, self._fingerprint)
-        found = newest_pushed(store, input_dict, older)
+        try:
+            found = newest_pushed(store, input_dict, older)
+        except ConfigError as error:
+            if self._start != "scratch":
+                raise
+            _log.warning("the new model is not compared with the last blessed one: %s", error.what)
+            found = newest_pushed(store, input_dict, ())
         beside = _made_with(store, found["model_blessing"])
         evaluation = [each for each in input_dict["evaluation"] if each.id in beside]
         return {**found, "evaluation": evaluation}

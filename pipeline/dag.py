@@ -127,7 +127,7 @@ def create_pretraining_pipeline(
     }
     last_model = tfx.dsl.Resolver(
         strategy_class=LastBlessedModel,
-        config={"fingerprint": provenance.fingerprint},
+        config={"fingerprint": provenance.fingerprint, "start": config.training.start},
         evaluation=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelEvaluation),
         **models,
     ).with_id("LastBlessedModel")

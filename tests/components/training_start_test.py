@@ -7,6 +7,7 @@ from tfx.types.standard_artifacts import Examples
 
 from components import resolvers, training_start
 from components.artifacts import DataApproval
+from components.resolvers import LastBlessedModel
 from components.training_start import TrainingStart
 from models.errors import ConfigError
 from tests.components.given_artifacts import artifact, pushed_model
@@ -33,8 +34,12 @@ def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pus
     with pytest.raises(ConfigError, match="is not there any more") as caught:
         TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
     assert caught.value.where == str(tmp_path / "gone")
+    with pytest.raises(ConfigError, match="is not there any more"):
+        LastBlessedModel("a").resolve_artifacts(None, inputs)
+    # As the message says, one can begin anew.
     scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
     assert scratch["model"] == []
+    assert LastBlessedModel("a", "scratch").resolve_artifacts(None, inputs)["model"] == []
 
 
 @pytest.mark.parametrize("share", ["test_share", "eval_share"])  # as older releases called it
