@@ -45,7 +45,7 @@ def _expected(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
     dropped = [split["dropped"] for split in made["cleaning"]["splits"].values()]
     assert sum(counts.get("duplicate", 0) for counts in dropped) == 1
     assert sum(counts.get("near duplicate", 0) for counts in dropped) > 1  # texts of few templates
-    assert len(made["manifest"].splitlines()) == 6
+    assert len(made["manifest"].splitlines()) == 8
     return made
 
 

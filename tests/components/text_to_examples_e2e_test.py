@@ -44,7 +44,7 @@ def _source(good: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> path
 def _manifest(source: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     found = run(source, tmp_path_factory.mktemp("once"))
     assert found["cleaning"]["splits"]["train"]["kept"] > 600
-    assert len(found["manifest"].splitlines()) == 6
+    assert len(found["manifest"].splitlines()) == 8
     return found["manifest"]
 
 
