@@ -140,7 +140,10 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
     folder = tmp_path / "1" / "Format-Serving"
     assets = folder / "assets.extra"
     assert (assets / "config.json").read_text() == '{"name": "little"}'
-    assert json.loads((assets / "provenance.json").read_text()) == {"span": 3}
+    assert json.loads((assets / "provenance.json").read_text()) == {
+        "span": 3,
+        "seed": TRAINING.seed,
+    }
     for name in ("vocab.txt", "tokenizer.json"):
         given = (examples / "tokenizer" / name).read_bytes()
         assert (assets / "tokenizer" / name).read_bytes() == given
