@@ -61,7 +61,7 @@ def place_of(
     drawn = chance(document_id)
     held_out = "test" if drawn < test_share else "eval"
     split = held_out if drawn < test_share + eval_share else "train"
-    digest = hashlib.sha256(document_id.encode()).digest()
+    digest = hashlib.sha256(document_id.encode()).digest()  # other bytes of it than `chance` takes
     return Place(split, int.from_bytes(digest[8:16], "big") % shards[split])
 
 

@@ -71,8 +71,8 @@ def _bytes_before_records() -> Iterator[None]:
 def _errors_of_resolvers() -> Iterator[None]:
     """Has a resolver that refuses end the run.
 
-    TFX records that its inputs cannot be resolved, and goes on: every step behind it would run as
-    if it had found nothing, and training would start with new weights.
+    TFX only records the error and runs the later steps as if the resolver had found nothing, so
+    training would start with new weights.
     """
     from tfx.orchestration.portable import execution_publish_utils
     from tfx.orchestration.portable.input_resolution.exceptions import InputResolutionError

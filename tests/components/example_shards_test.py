@@ -11,7 +11,7 @@ from components.example_shards import Shard, shards_of
 
 
 def cleaned(folder: pathlib.Path, characters: int, *names: str) -> str:
-    """What TextCleaner leaves, as far as file names and the number of characters go."""
+    """A folder with the file names and the character count that TextCleaner writes."""
     for name in names:
         path = folder / f"Split-{name}.tfrecord.gz"
         path.parent.mkdir(parents=True, exist_ok=True)

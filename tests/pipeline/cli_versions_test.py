@@ -1,4 +1,4 @@
-"""The commands about versions, as far as the tests of what they call do not go through them."""
+"""Errors of the commands about spans and versions."""
 
 from __future__ import annotations
 
