@@ -21,7 +21,7 @@ import apache_beam as beam
 
 from components.config import IngestionConfig
 from components.documents import Place, place_of, serialize, text_hash
-from components.exchange import GroupThroughFiles
+from components.exchange import CoGroupItems, GroupItems
 from components.file_parts import parts
 from components.input_files import suffix_of
 from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS
@@ -35,6 +35,7 @@ SCRATCH = "scratch"
 _MALFORMED = "malformed"
 _SHARD_BYTES = 16_000_000
 _MIN_SHARDS = 2
+_SLIM = tuple[str, str, int, bool, str]
 _EXPANSION = {".jsonl": 1, ".txt": 1, ".jsonl.gz": 4, ".parquet": 3, None: 1}  # roughly
 
 
@@ -84,23 +85,22 @@ def ingest(
         | "Spread" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, main="records")
     )
-    records = (
-        read.records
-        | "Place" >> beam.Map(lambda record: (place.key(record.document.id), record))
-        | "ByShard" >> GroupThroughFiles(scratch, len(places))
+    records = read.records | "Place" >> beam.Map(
+        lambda record: (place.key(record.document.id), record)
     )
     repeats = (
         records
+        | "Slim" >> beam.MapTuple(lambda key, record: (key, _slim(record)))
+        | "ById" >> GroupItems(scratch, len(places), _SLIM)
         | "Identify" >> beam.FlatMap(_identify)
         | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
-        | "ByText" >> GroupThroughFiles(scratch, len(places))
+        | "ByText" >> GroupItems(scratch, len(places), tuple[str, str, str])
         | "Repeated" >> beam.FlatMap(_repeated)
         | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
-        | "Again" >> GroupThroughFiles(scratch, len(places))
     )
     written = (
         {"records": records, "repeats": repeats}
-        | "Gather" >> beam.CoGroupByKey()
+        | "ByShard" >> CoGroupItems(scratch, len(places), {"records": Record, "repeats": str})
         | "Write"
         >> beam.ParDo(_WriteShard(folder, places, shards)).with_outputs(_MALFORMED, main="tallies")
     )
@@ -147,13 +147,16 @@ class _Read(beam.DoFn):
 # hand the next step another type.
 
 
+def _slim(record: Any) -> tuple[str, str, int, bool, str]:
+    """What repeats are found by: id, file, line, whether the id was derived, the text's hash."""
+    document = record.document
+    return document.id, record.file, record.line, record.derived, text_hash(document.text)
+
+
 def _identify(element: Any) -> Iterator[tuple[str, str, str]]:
     """Yields (text hash, final id, id) for the documents of a shard that stay."""
-    _, records = element
-    slim = sorted(
-        (r.document.id, r.file, r.line, r.derived, text_hash(r.document.text)) for r in records
-    )
-    for identity, same in itertools.groupby(slim, key=lambda entry: entry[0]):
+    _, slim = element
+    for identity, same in itertools.groupby(sorted(slim), key=lambda entry: entry[0]):
         ordered = list(same)
         final = final_ids(identity, [derived for _, _, _, derived, _ in ordered])
         for name, (*_, text) in zip(final, ordered, strict=True):
@@ -192,10 +195,9 @@ class _WriteShard(beam.DoFn):
     def process(self, element: Any) -> Iterator[Any]:
         key, groups = element
         place = self._places[key]
-        (found,), (again,) = groups["records"], groups["repeats"]
-        repeats = set(again)
+        repeats = set(groups["repeats"])
         documents = []
-        records = sorted(found, key=lambda r: (r.document.id, r.file, r.line))
+        records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
             final = final_ids(identity, [record.derived for record in group])
