@@ -25,7 +25,7 @@ from components import trained_texts
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.evaluation_texts import EvaluationTexts, shared_runs
-from components.exchange import GroupThroughFiles
+from components.exchange import GroupItems
 from components.layout import CLEANING_FILE, SPLITS
 from components.near_duplicates import bands_of
 from components.record_files import RecordWriter
@@ -99,13 +99,13 @@ def clean(
     repeats = (
         judged[_SHARED]
         | "PlaceShared" >> beam.Map(_placed, len(shards))
-        | "ByShared" >> GroupThroughFiles(scratch, len(shards))
+        | "ByShared" >> GroupItems(scratch, len(shards), tuple[bytes, _Holder])
         | "Repeats" >> beam.FlatMap(_repeats)
     )
     verdicts = (judged.verdicts, repeats) | "Verdicts" >> beam.Flatten()
     _ = (
         verdicts
-        | "ByShard" >> GroupThroughFiles(scratch, len(shards))
+        | "ByShard" >> GroupItems(scratch, len(shards), Verdict)
         | "Write" >> beam.Map(_write_shard, shards, folder)
         | "All" >> beam.combiners.ToList()
         | "Summarize" >> beam.Map(_summarize, folder, evaluation)

@@ -22,8 +22,9 @@ import apache_beam as beam
 from components.bad_records import CountBad
 from components.config import IngestionConfig
 from components.documents import Place, place_of, serialize, text_hash
-from components.exchange import GroupThroughFiles
+from components.exchange import CoGroupItems, GroupItems
 from components.file_parts import parts
+from components.frequent import OTHER, add_counts, folded, most_frequent, not_rare
 from components.input_files import format_of
 from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS
 from components.record_files import RecordWriter
@@ -35,11 +36,10 @@ SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
 
 _MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"
-_OTHER = "other"
-_LEAST_SHARE = 1_000  # a source with less than one of so many documents of a shard is "other"
 _MOST_LANGS = 50  # that are counted by name
 _SHARD_BYTES = 16_000_000
 _MIN_SHARDS = 2
+_SLIM = tuple[str, str, int, bool, str, str]
 _COMPRESSED, _PARQUET = 4, 3  # times the bytes of the text, roughly
 
 
@@ -103,31 +103,31 @@ def ingest(
         | "Spread" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, _UNREADABLE, main="records")
     )
-    records = (
-        read.records
-        | "Place" >> beam.Map(lambda record: (place.key(record.document.id), record))
-        | "ByShard" >> GroupThroughFiles(scratch, len(places))
+    records = read.records | "Place" >> beam.Map(
+        lambda record: (place.key(record.document.id), record)
     )
-    identified = records | "Identify" >> beam.ParDo(_Identify()).with_outputs(
-        _SOURCES, main="texts"
+    identified = (
+        records
+        | "Slim" >> beam.MapTuple(lambda key, record: (key, _slim(record)))
+        | "ById" >> GroupItems(scratch, len(places), _SLIM)
+        | "Identify" >> beam.ParDo(_Identify()).with_outputs(_SOURCES, main="texts")
     )
     sources = (
         identified[_SOURCES]
-        | "AddSources" >> beam.CombineGlobally(_add_sources)
-        | "Sources" >> beam.Map(lambda counted: _most(counted, config.max_sources))
+        | "AddSources" >> beam.CombineGlobally(add_counts)
+        | "Sources" >> beam.Map(lambda counted: most_frequent(counted, config.max_sources))
     )
     repeats = (
         identified.texts
         | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
-        | "ByText" >> GroupThroughFiles(scratch, len(places))
+        | "ByText" >> GroupItems(scratch, len(places), tuple[str, str, str])
         | "Repeated" >> beam.FlatMap(_repeated)
         | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
-        | "Again" >> GroupThroughFiles(scratch, len(places))
     )
     write = _WriteShard(folder, places, shards)
     written = (
         {"records": records, "repeats": repeats}
-        | "Gather" >> beam.CoGroupByKey()
+        | "ByShard" >> CoGroupItems(scratch, len(places), {"records": Record, "repeats": str})
         | "Write"
         >> beam.ParDo(write, beam.pvalue.AsSingleton(sources)).with_outputs(
             _MALFORMED, main="tallies"
@@ -188,48 +188,27 @@ class _Read(beam.DoFn):
 # hand the next step another type.
 
 
+def _slim(record: Any) -> tuple[str, str, int, bool, str, str]:
+    """What repeats are found by, and the source."""
+    document = record.document
+    text = text_hash(document.text)
+    return document.id, record.file, record.line, record.derived, text, document.source
+
+
 class _Identify(beam.DoFn):
     """Yields (text hash, final id, id) for the documents of a shard that stay, and its sources."""
 
     def process(self, element: Any) -> Iterator[Any]:
-        _, records = element
-        slim, sources = [], collections.Counter[str]()
-        for record in records:
-            document = record.document
-            sources[document.source] += 1
-            slim.append(
-                (document.id, record.file, record.line, record.derived, text_hash(document.text))
-            )
-        for identity, same in itertools.groupby(sorted(slim), key=lambda entry: entry[0]):
+        _, slim = element
+        sources, ids = collections.Counter[str](), sorted(slim)
+        for identity, same in itertools.groupby(ids, key=lambda entry: entry[0]):
             ordered = list(same)
-            final = final_ids(identity, [derived for _, _, _, derived, _ in ordered])
-            for name, (*_, text) in zip(final, ordered, strict=True):
+            final = final_ids(identity, [derived for _, _, _, derived, _, _ in ordered])
+            for name, (*_, text, source) in zip(final, ordered, strict=True):
+                sources[source] += 1
                 if name is not None:
                     yield text, name, identity
-        # A shard is a sample of the span, so what is rare in it is rare. Without this the names of
-        # a million sources would meet in one worker.
-        frequent = {n: count for n, count in sources.items() if count * _LEAST_SHARE >= len(slim)}
-        yield beam.pvalue.TaggedOutput(_SOURCES, frequent)
-
-
-def _add_sources(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    """Adds up shards' counts."""
-    total = collections.Counter[str]()
-    for more in counts:
-        total.update(more)
-    return dict(total)
-
-
-def _most(counted: Mapping[str, int], number: int) -> dict[str, int]:
-    """The names that are counted most often, by count and then by name."""
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:number])
-
-
-def _folded(counted: Mapping[str, int], number: int) -> dict[str, int]:
-    """The same, with all others as "other"."""
-    most = _most(counted, number)
-    rest = sum(counted.values()) - sum(most.values())
-    return most | ({_OTHER: most.get(_OTHER, 0) + rest} if rest else {})
+        yield beam.pvalue.TaggedOutput(_SOURCES, not_rare(sources))
 
 
 def final_ids(identity: str, derived: Sequence[bool]) -> list[str | None]:
@@ -263,10 +242,9 @@ class _WriteShard(beam.DoFn):
     def process(self, element: Any, sources: Any) -> Iterator[Any]:
         key, groups = element
         place = self._places[key]
-        (found,), (again,) = groups["records"], groups["repeats"]
-        repeats = set(again)
+        repeats = set(groups["repeats"])
         documents, wrapped = [], 0
-        records = sorted(found, key=lambda r: (r.document.id, r.file, r.line))
+        records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
             final = final_ids(identity, [record.derived for record in group])
@@ -275,7 +253,7 @@ class _WriteShard(beam.DoFn):
                     yield beam.pvalue.TaggedOutput(_MALFORMED, _taken(record, group[0]))
                 else:
                     document, wrapped = record.document, wrapped + record.wrapped
-                    source = document.source if document.source in sources else _OTHER
+                    source = document.source if document.source in sources else OTHER
                     documents.append(document._replace(id=name, source=source))
         if not records:
             return
@@ -288,7 +266,7 @@ class _WriteShard(beam.DoFn):
             "duplicates": len(repeats),
             "wrapped": wrapped,
             "sources": collections.Counter(document.source for document in documents),
-            "langs": _folded(collections.Counter(d.lang for d in documents), _MOST_LANGS),
+            "langs": folded(collections.Counter(d.lang for d in documents), _MOST_LANGS),
         }
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
@@ -330,7 +308,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
         for field in ("sources", "langs"):
             split[field] = collections.Counter(split[field]) + collections.Counter(tally[field])
     for split in splits.values():
-        split["langs"] = _folded(split["langs"], _MOST_LANGS)
+        split["langs"] = folded(split["langs"], _MOST_LANGS)
     summary = {
         "splits": splits,
         "quarantined": quarantined,

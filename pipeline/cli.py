@@ -26,6 +26,7 @@ from pipeline.overrides import apply_overrides
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
+from pipeline.terminal import guard, say, say_json
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
@@ -87,7 +88,7 @@ def recipes(name: Positional[str | None] = None) -> int:
         name: A recipe.
     """
     if name:
-        print(resolve_recipe(name).to_json(), end="")
+        say_json(json_module.loads(resolve_recipe(name).to_json()))
         return EXIT_OK
     for key, recipe in RECIPES.items():
         display.print_recipe(key, inspect.cleandoc(recipe.__doc__ or ""))
@@ -137,7 +138,7 @@ def predict(
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
     if json:
-        print(json_module.dumps(answers, ensure_ascii=False, indent=2))
+        say_json(answers)
     else:
         display.print_answers(task, answers)
     asking.check_answers(task, answers)
@@ -154,7 +155,7 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
 
     with quiet_errors():
         path = report_run(*last_run(folder))
-    print(path)
+    say(path)
     return EXIT_OK
 
 
@@ -174,7 +175,7 @@ def compare(names: Positional[tuple[str, ...]], runs: Runs = "runs") -> int:
 
     with quiet_errors():
         path = compare_runs(folders)
-    print(path)
+    say(path)
     return EXIT_OK
 
 
@@ -250,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
+    guard()
     command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
         {name: _parsed(function) for name, function in _COMMANDS.items()},
         prog="python -m pipeline",
@@ -265,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             display.print_error(error)
         return error_code(error)
     except KeyboardInterrupt:
-        print("interrupted; give the same command again to go on", file=sys.stderr)
+        sys.stderr.write("interrupted; give the same command again to go on\n")
         return EXIT_INTERRUPTED
 
 

@@ -13,13 +13,14 @@ import traceback
 import warnings
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from components.whole_files import write_whole
 from models.errors import PolysemeError
 from models.processor import choose_onednn
+from pipeline.terminal import Console, PrintableFormatter, printable
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -58,7 +59,7 @@ def quiet_errors() -> Iterator[None]:
             os.dup2(kept, 2)
             if not isinstance(error, PolysemeError):
                 file.seek(0)
-                sys.stderr.write(file.read().decode("utf-8", "replace"))
+                sys.stderr.write(printable(file.read().decode("utf-8", "replace")))
             raise
         finally:
             sys.stderr.flush()
@@ -87,9 +88,9 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
-    console = Console(file=output, highlight=False)
+    console = Console(file=output)
     to_file = logging.StreamHandler(log)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
+    to_file.setFormatter(PrintableFormatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     to_console = _ProgressHandler(console)
     root.handlers[:] = [to_file, to_console]
     root.setLevel(logging.INFO)
@@ -98,7 +99,7 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
         yield console
     except BaseException:
         with contextlib.suppress(OSError):
-            traceback.print_exc(file=log)
+            log.write(printable(traceback.format_exc()))
         raise
     finally:
         to_console.close()
@@ -111,6 +112,19 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
+        with contextlib.suppress(OSError):
+            _make_printable(log_file)
+
+
+def _make_printable(log_file: pathlib.Path) -> None:
+    """Shows the control characters of what other programs and C++ libraries wrote to the log."""
+
+    def lines() -> Iterator[str]:
+        with open(log_file, encoding="utf-8", errors="replace", newline="\n") as file:
+            yield from file
+
+    if any(printable(line) != line for line in lines()):
+        write_whole(str(log_file), map(printable, lines()))
 
 
 class _ProgressHandler(logging.Handler):

@@ -12,8 +12,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
@@ -41,6 +40,7 @@ from pipeline.span_history import (
 )
 from pipeline.spans import Span, available_spans, choose_span
 from pipeline.summary import Summary, summarize
+from pipeline.terminal import Console
 
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
 
@@ -100,15 +100,17 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         log = folder / "logs" / f"{run_id}.log"
         log.parent.mkdir(exist_ok=True)
         with quiet_libraries(log) as console:
-            console.print(
-                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
-                f" {escape(span.pattern)}, {len(span.files):,} file"
+            what = (
+                f"  {config.recipe}, span {span.label} of {span.pattern}, {len(span.files):,} file"
                 + ("s" if len(span.files) > 1 else "")
             )
+            console.print(Text.assemble((config.name, "bold"), what))
             if moved:
-                console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
+                console.print(
+                    f"the folder was moved: {moved} records now say where it is", style="dim"
+                )
             for line in config.without_effect():
-                console.print(f"[yellow]{line}[/]")
+                console.print(line, style="yellow")
             error = _execute(config, provenance, span.files, code, run_id, console)
             summary, report = None, None
             try:
@@ -221,7 +223,7 @@ def _execute(
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
-        console.print("[dim]loading TensorFlow, Beam and TFX[/]")
+        console.print("loading TensorFlow, Beam and TFX", style="dim")
         with imports():
             from components.serving_check import docker_available
             from pipeline.cache_keys import keys_by_content

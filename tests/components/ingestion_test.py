@@ -18,6 +18,7 @@ from components.documents import place_of
 from components.file_parts import parts
 from components.ingestion import SCRATCH, final_ids, ingest, shard_counts
 from components.input_files import expand
+from tests.components.another_runner import PATH as ANOTHER
 
 CONFIG = IngestionConfig(test_share=0.15, eval_share=0.15, shards=2, held_out_shards=2)
 PLACES: Any = {
@@ -175,6 +176,12 @@ def test_the_input_order_and_its_parts_change_nothing(
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
+
+
+def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    assert run(tmp_path / "in", tmp_path / "another", f"--runner={ANOTHER}") == once
 
 
 def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> None:

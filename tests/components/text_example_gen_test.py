@@ -208,7 +208,7 @@ def test_an_input_that_cannot_be_read_at_all_is_refused_with_the_reason(
     tmp_path: pathlib.Path,
 ) -> None:
     (tmp_path / "a.txt").write_bytes("\n\n".join(GOOD).encode("utf-16-le"))
-    with pytest.raises(DataRefused, match="set ingestion.encoding=utf-16-le"):
+    with pytest.raises(DataRefused, match=r"set ingestion\.encoding=utf-16-le"):
         generate(tmp_path, tmp_path / "a.txt")
     artifact = generate(tmp_path, tmp_path / "a.txt", IngestionConfig(encoding="utf-16-le"))
     assert json.loads(artifact.split_names) == ["train", "test"]

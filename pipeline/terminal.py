@@ -1,0 +1,95 @@
+"""What may reach a terminal: text whose control characters are shown, not obeyed.
+
+Ids, sources, file names, tokens and generated texts come from whoever wrote the corpus. With an
+escape sequence among them they could move the cursor, write over lines that were printed before, or
+set a terminal's title; with bidirectional controls, read differently from what they are. All that
+commands print goes through `Console`, `say` or `say_json`, and log lines through `printable`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import rich.console
+from rich.segment import Segment
+
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, delete, C1
+    "\u2028\u2029"  # line and paragraph separators
+    "\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+    "\ud800-\udfff]"  # bytes of file names that are not UTF-8, which no stream could encode
+)
+
+
+def printable(text: str) -> str:
+    r"""The text with each control character as Python writes it in a literal, `\x1b` say.
+
+    Tabs and line feeds stay.
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """JSON that is readable and safe to print: in it too, control characters are escaped."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: object) -> None:
+    """Prints a line on standard output."""
+    sys.stdout.write(f"{printable(str(text))}\n")
+
+
+def say_json(value: Any) -> None:
+    """Prints a value as JSON on standard output."""
+    sys.stdout.write(f"{to_json(value, indent=2)}\n")
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log records, with their tracebacks, that are safe to be read with `cat`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return printable(super().format(record))
+
+
+class Console(rich.console.Console):  # noqa: TID251
+    """Rich's console for text that is not ours: no markup, no emoji codes, no control characters.
+
+    Styles come from `rich.text.Text`. Whatever is rendered, cells of tables too, is made printable;
+    rich's own sequences stay as they are.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+    def render(self, *arguments: Any, **named: Any) -> Iterable[Segment]:
+        """The segments of something to print."""
+        for segment in super().render(*arguments, **named):
+            if segment.control or not _UNSAFE.search(segment.text):
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+def guard() -> None:
+    """Has what Python itself writes to the terminal, log records and tracebacks, go through here.
+
+    For records where no handler is set, and for errors that nobody foresaw.
+    """
+    if logging.lastResort:
+        logging.lastResort.setFormatter(PrintableFormatter())
+    sys.excepthook = _print_traceback
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.stderr.write(printable("".join(traceback.format_exception(kind, error, trace))))
