@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Annotated
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from components import beam_flags
+from models.errors import ConfigError
 from models.settings import Affects, Settings, Share
 
 
@@ -257,16 +260,64 @@ class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
     """The runner of every Beam step."""
 
     runner: str = "DirectRunner"
+    """One of `components.beam_flags.RUNNERS`."""
     workers: PositiveInt = 1
     """Worker processes of the DirectRunner; 1 stays inside the process."""
     args: tuple[str, ...] = ()
-    """More Beam flags, as they are."""
+    """More Beam flags. `${NAME}` in one is the value of an environment variable, which is put in
+    when a step starts and is written nowhere."""
+    step_args: tuple[str, ...] = ()
+    """More flags for single steps, behind the others: `StatisticsGen:--num_workers=4`."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags of all steps and of single ones."""
+        each = (setting.partition(":")[2] for setting in self.step_args)
+        return (*self.args, *each)
 
     def check(self) -> None:
-        """Refuses workers of a runner that starts its own."""
+        """Refuses unknown runners and steps, secrets, and workers of a runner that starts its own.
+
+        No message repeats a flag's value.
+        """
+        try:
+            beam_flags.of_steps(self.step_args)
+        except ValueError as error:
+            raise self.refused(
+                "step_args",
+                f"{str(error).partition('=')[0]!r} is no flag of a step on Beam",
+                f"write STEP:--flag=value, where STEP is one of {', '.join(beam_flags.STEPS)}",
+            ) from None  # its text is the whole flag
+        for field, flags in (("args", self.args), ("step_args", self.flags[len(self.args) :])):
+            if name := beam_flags.with_secret(flags):
+                raise self.refused(
+                    field,
+                    f"{name} seems to hold a secret, and settings are written to config.json",
+                    f"set an environment variable to it, and name that: '{name}=${{NAME}}'",
+                )
+        if others := beam_flags.other_runners((f"--runner={self.runner}", *self.flags)):
+            raise self.refused(
+                "runner",
+                f"{others[0]!r} is no runner",
+                f"give one of {', '.join(beam_flags.RUNNERS)}",
+            )
         if self.workers > 1 and self.runner != "DirectRunner":
             raise self.refused(
                 "workers",
                 f"{self.workers} workers are the DirectRunner's, and the runner is {self.runner}",
                 "set the number that it starts by its own flags, in beam.args",
+            )
+
+    def check_environment(self) -> None:
+        """Refuses flags that name an environment variable which is not set here.
+
+        Raises:
+            ConfigError: naming the variables.
+        """
+        missing = sorted(beam_flags.variables(self.flags) - os.environ.keys())
+        if missing:
+            raise ConfigError(
+                f"Beam's flags name environment variables that are not set: {', '.join(missing)}",
+                where="beam.args" if beam_flags.variables(self.args) else "beam.step_args",
+                remedy="set them where the command is given, or leave the flags out",
             )

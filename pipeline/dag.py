@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tfx import v1 as tfx
+from tfx.dsl.placeholder.placeholder import Placeholder, environment_variable
 from tfx.types.standard_artifacts import ExampleStatistics
 
+from components import beam_flags
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
 from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
@@ -253,30 +255,35 @@ def create_pretraining_pipeline(
             )
         ),
     )
+    components = [
+        example_gen,
+        statistics_gen,
+        schema,
+        validator,
+        last_statistics,
+        trained_earlier,
+        cleaner,
+        gate,
+        last_model,
+        start,
+        vocabulary_trainer,
+        example_builder,
+        last_examples,
+        example_gate,
+        *tuners,
+        trainer,
+        evaluator,
+        *serving_checks,
+        pusher,
+    ]
+    of_steps = beam_flags.of_steps(config.beam.step_args)
+    for component in components:
+        if component.id in of_steps:
+            component.with_beam_pipeline_args(map(_with_variables, of_steps[component.id]))
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(folder / "artifacts"),
-        components=[
-            example_gen,
-            statistics_gen,
-            schema,
-            validator,
-            last_statistics,
-            trained_earlier,
-            cleaner,
-            gate,
-            last_model,
-            start,
-            vocabulary_trainer,
-            example_builder,
-            last_examples,
-            example_gate,
-            *tuners,
-            trainer,
-            evaluator,
-            *serving_checks,
-            pusher,
-        ],
+        components=components,
         enable_cache=True,
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(str(folder / DATABASE))
@@ -285,8 +292,8 @@ def create_pretraining_pipeline(
     )
 
 
-def beam_arguments(config: BeamConfig) -> list[str]:
-    """The flags of every Beam step."""
+def beam_arguments(config: BeamConfig) -> list[str | Placeholder]:
+    """The flags of every Beam step, before those of its own."""
     arguments = [f"--runner={config.runner}"]
     if config.runner == "DirectRunner":
         mode = "in_memory" if config.workers == 1 else "multi_processing"
@@ -298,7 +305,19 @@ def beam_arguments(config: BeamConfig) -> list[str]:
             # itself for them at every Beam step, 52 MB that stay in the temporary folder.
             "--sdk_container_image=none",
         ]
-    return [*arguments, *config.args]
+    return [*arguments, *map(_with_variables, config.args)]
+
+
+def _with_variables(flag: str) -> str | Placeholder:
+    """A flag in which the environment variables that it names are read as the step starts."""
+    if not beam_flags.variables([flag]):
+        return flag
+    whole: str | Placeholder = ""
+    for text, variable in beam_flags.split(flag):
+        whole += text
+        if variable:
+            whole += environment_variable(variable)
+    return whole
 
 
 def _json(config: Settings, *kinds: Affects) -> str:

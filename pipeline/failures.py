@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models import errors
 from models.errors import PolysemeError
+from pipeline.terminal import hide
 
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _RAISED = re.compile(r"^(?:RuntimeError: )?models\.errors\.(\w+): (.*)$")
@@ -45,6 +46,12 @@ def explain(error: BaseException) -> PolysemeError | None:
             remedy="free some space and give the same command again: what was done is kept",
         )
     return None
+
+
+def without_secrets(error: PolysemeError, secrets: Mapping[str, str]) -> PolysemeError:
+    """The same error with secrets replaced in its texts, see `pipeline.terminal.hide`."""
+    where, remedy = (text and hide(text, secrets) for text in (error.where, error.remedy))
+    return type(error)(hide(error.what, secrets), where=where, remedy=remedy)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
+from components import beam_flags
 from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
 from models.errors import ConfigError, DataRefused, PolysemeError
@@ -22,7 +23,7 @@ from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
-from pipeline.failures import explain
+from pipeline.failures import explain, without_secrets
 from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
@@ -75,6 +76,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         NothingNew: `next` was wanted, and there is no span that it does not pass over.
     """
     choose_onednn("training")
+    config.beam.check_environment()
     folder = config.folder
     spans = available_spans(config.ingestion.input)
     over = passed_over(read_attempts(folder), spans, config)
@@ -99,7 +101,8 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         write_attempt(folder, attempt)
         log = folder / "logs" / f"{run_id}.log"
         log.parent.mkdir(exist_ok=True)
-        with quiet_libraries(log) as console:
+        secrets = beam_flags.values(config.beam.flags)
+        with quiet_libraries(log, secrets) as console:
             what = (
                 f"  {config.recipe}, span {span.label} of {span.pattern}, {len(span.files):,} file"
                 + ("s" if len(span.files) > 1 else "")
@@ -112,6 +115,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
             for line in config.without_effect():
                 console.print(line, style="yellow")
             error = _execute(config, provenance, span.files, code, run_id, console)
+            error = error and without_secrets(error, secrets)
             summary, report = None, None
             try:
                 history = RunHistory(folder)
@@ -122,7 +126,9 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
                 report = _report(config, history, summary)
             except Exception as failure:  # a full disk, most likely; the first error counts
                 _log.exception("the run's end cannot be told")
-                error = error or explain(failure) or _unforeseen(failure, log)
+                error = error or without_secrets(
+                    explain(failure) or _unforeseen(failure, log), secrets
+                )
         return Outcome(summary, error, log, report)
 
 

@@ -13,7 +13,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -52,12 +52,33 @@ def say_json(value: Any) -> None:
     sys.stdout.write(f"{to_json(value, indent=2)}\n")
 
 
+def hide(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with secrets replaced.
+
+    Args:
+        text: what is to be printed or logged.
+        secrets: values, and what stands for each, as `components.beam_flags.values` gives them.
+    """
+    for value in sorted(secrets, key=len, reverse=True):
+        text = text.replace(value, secrets[value])
+    return text
+
+
 class PrintableFormatter(logging.Formatter):
-    """Log records, with their tracebacks, that are safe to be read with `cat`."""
+    """Log records, with their tracebacks, that are safe to be read with `cat`.
+
+    Args:
+        form: as of `logging.Formatter`.
+        secrets: see `hide`.
+    """
+
+    def __init__(self, form: str | None = None, secrets: Mapping[str, str] | None = None) -> None:
+        super().__init__(form)
+        self._secrets = secrets or {}
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
-        return printable(super().format(record))
+        return printable(hide(super().format(record), self._secrets))
 
 
 class Console(rich.console.Console):  # noqa: TID251

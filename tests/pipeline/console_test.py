@@ -97,7 +97,7 @@ def test_on_a_terminal_training_is_a_bar_and_all_else_a_line() -> None:
     def said(*, terminal: bool) -> str:
         output = io.StringIO()
         console = Console(file=output, force_terminal=terminal, width=100)
-        handler = _ProgressHandler(console)
+        handler = _ProgressHandler(console, {})
         log = logging.Logger("polyseme.training")
         log.addHandler(handler)
         log.info("resumed from step 1")

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import pytest
 from tfx import v1 as tfx
-from tfx.dsl.compiler import compiler
+from tfx.dsl.compiler import compiler, placeholder_utils
+from tfx.orchestration.local import runner_utils
 from tfx.utils import dependency_utils
 
+from components import beam_flags
 from components.config import BeamConfig
 from components.tuning_config import TuningConfig
 from models.errors import ConfigError
@@ -151,6 +153,7 @@ LOOKS = ("training.held_out_steps", "training.seeds", "tuning.trials")
         ("training.warm_start.max_epochs=5", TRAINED),
         ("devices.strategy=mirrored", set()),
         ("beam.workers=2", set()),
+        ("beam.step_args=TextExampleGen:--a=${A},Evaluator:--b", set()),
         ("validation.min_documents=3", {"DataGate", "ExampleGate"}),
         ("validation.min_characters=3", {"TextCleaner", *TRAINED}),
         ("ingestion.max_quarantine_share=0.5", {"DataGate"}),
@@ -295,6 +298,39 @@ def test_models_are_pushed_by_name() -> None:
 )
 def test_beams_flags(config: BeamConfig, expected: list[str]) -> None:
     assert beam_arguments(config) == expected
+
+
+def flags_of(graph: tfx.dsl.Pipeline) -> dict[str, list[str]]:
+    """The flags that each step on Beam gets, with the environment of now, as TFX reads them."""
+    compiled = compiler.Compiler().compile(graph)
+    deployment = runner_utils.extract_local_deployment_config(compiled)
+    found = {}
+    for node, spec in deployment.executor_specs.items():
+        if spec.HasField("beam_executable_spec"):
+            found[node] = [
+                placeholder_utils.resolve_placeholder_expression(
+                    flag, placeholder_utils.empty_placeholder_context()
+                )
+                for flag in spec.beam_executable_spec.beam_pipeline_args_placeholders
+            ]
+    assert "hush" not in str(compiled)
+    return found
+
+
+def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "hush")
+    tiny = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
+    plain = flags_of(graph())
+    assert set(plain) == set(beam_flags.STEPS)
+    changes = [
+        "beam.args=--all,--both=<${WORD}>${WORD}",
+        "beam.step_args=Evaluator:--num_workers=4,TextCleaner:--x=${WORD},Evaluator:--y",
+    ]
+    given = flags_of(graph(config=apply_overrides(tiny, changes)))
+    each = [*plain["TextExampleGen"], "--all", "--both=<hush>hush"]
+    own = {"Evaluator": ["--num_workers=4", "--y"], "TextCleaner": ["--x=hush"]}
+    assert given == {step: [*each, *own.get(step, [])] for step in plain}
+    assert flags_of(graph()) == plain  # of the next pipeline in this process
 
 
 def test_tfx_packs_no_copy_of_itself_for_workers_on_this_machine(

@@ -8,6 +8,8 @@ from typing import Any
 from models.settings import Affects, Settings, effects
 
 OTHERS = {
+    "beam.runner": "FlinkRunner",
+    "beam.step_args": "Evaluator:--x=1",
     "cleaning.near_duplicate_similarity": "0.7",
     "devices.strategy": "mirrored",
     "evaluation.confidence": "0.9",

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from models.errors import DataRefused
 from pipeline import display
 from pipeline.spans import NothingNew
-from pipeline.terminal import Console, printable, say, say_json, to_json
+from pipeline.terminal import Console, hide, printable, say, say_json, to_json
 from tests.testdata.small_corpus import ROOT
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\r\x9b31mb\x7f\u202ec\u2066d\u2028e\udcff"
@@ -103,3 +103,8 @@ def test_a_traceback_and_a_record_without_a_handler_show_them() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("\\x1b[31m\nTraceback")
     assert done.stderr.endswith("ValueError: \\x1b[2J\n")
+
+
+def test_secrets_are_hidden_the_longest_first() -> None:
+    assert hide("abcd ab", {"ab": "${A}", "abcd": "${B}"}) == "${B} ${A}"
+    assert hide("abcd", {}) == "abcd"
