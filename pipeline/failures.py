@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from models import errors
-from models.errors import PolysemeError
+from models.errors import ConfigError, PolysemeError
 
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _RAISED = re.compile(r"^(?:RuntimeError: )?models\.errors\.(\w+): (.*)$")
@@ -19,8 +19,38 @@ _LOOKED_AT = 100_000
 _STEP = re.compile(r" \[while running '[^']*'\].*$")
 
 
+_DATABASE = {
+    "database is locked": ("another process is at work on it", "give the command again"),
+    "attempt to write a readonly database": ("it may not be written", "change its permissions"),
+    "unable to open database file": (
+        "it, or a file beside it, may not be opened",
+        "change the folder's permissions",
+    ),
+    "disk I/O error": ("the disk fails", "look at the disk, then give the command again"),
+}
+"""What SQLite says: in words, and what to do."""
+_DAMAGED = ("database disk image is malformed", "file is not a database")
+_RESTORE = (
+    "put back a copy of the file, or give the pipeline another --name; no served model is touched"
+)
+
+
 class DiskFull(PolysemeError):
     """There was no room left to write."""
+
+
+def database_refused(error: BaseException | str, file: pathlib.Path) -> PolysemeError:
+    """The error to show where a pipeline's metadata cannot be used.
+
+    Args:
+        error: what ML Metadata raised, or what is wrong.
+        file: the database.
+    """
+    known = explain(error) if isinstance(error, BaseException) else None
+    if known is None:
+        said = error if isinstance(error, str) else in_a_line(error)
+        known = ConfigError(f"the record of the runs is damaged: {said}", remedy=_RESTORE)
+    return type(known)(known.what, where=known.where or str(file), remedy=known.remedy)
 
 
 def explain(error: BaseException) -> PolysemeError | None:
@@ -48,6 +78,13 @@ def explain(error: BaseException) -> PolysemeError | None:
             ),
             remedy="free some space and give the same command again: what was done is kept",
         )
+    for text in map(_text_of, chain):
+        for said, (what, remedy) in _DATABASE.items():
+            if said in text:
+                return ConfigError(f"the record of the runs cannot be used: {what}", remedy=remedy)
+        for said in _DAMAGED:
+            if said in text:
+                return ConfigError(f"the record of the runs is damaged: {said}", remedy=_RESTORE)
     return None
 
 
