@@ -30,7 +30,8 @@ from pipeline.spans import NothingNew
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
-new (no span is left for `next`), 75 training received SIGTERM and saved a checkpoint."""
+new (no span is left for `next`), 75 give the same command again later: training received SIGTERM
+and saved a checkpoint, or another process is at work there."""
 
 
 def run(

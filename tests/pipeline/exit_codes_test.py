@@ -4,7 +4,14 @@ import pathlib
 
 import pytest
 
-from models.errors import ConfigError, DataRefused, Preempted, ServingCheckFailed, TrainingDiverged
+from models.errors import (
+    ConfigError,
+    DataRefused,
+    InUse,
+    Preempted,
+    ServingCheckFailed,
+    TrainingDiverged,
+)
 from pipeline.exit_codes import exit_code
 from pipeline.failures import DiskFull
 from pipeline.run import Outcome
@@ -32,6 +39,7 @@ def outcome(**given: object) -> Outcome:
         (outcome(error=ConfigError("x")), 2),
         (outcome(error=TrainingDiverged("x")), 1),
         (outcome(error=Preempted("x")), 75),
+        (outcome(error=InUse("x")), 75),
         (outcome(error=ServingCheckFailed("x")), 1),
         (outcome(error=DiskFull("x")), 1),
         (outcome(error=NothingNew("x")), 5),
