@@ -19,6 +19,7 @@ from pipeline.config_file import read_config
 from pipeline.exit_codes import exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import resolve_recipe
+from pipeline.steps import Until
 
 
 def run(
@@ -29,6 +30,7 @@ def run(
     runs: str | None = None,
     name: str | None = None,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
+    until: Until | None = None,
     profile: FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
@@ -44,6 +46,8 @@ def run(
         runs: Folder that holds a folder per pipeline; "runs" if not given.
         name: Name of the pipeline and of the served model; the recipe's name if not given.
         set: Override a field of the configuration, as training.steps=100; may be repeated.
+        until: End after validation, the checks of the text, or after examples, the checks of the
+            training examples; nothing is trained, and a later run takes the steps from the cache.
         profile: Leave a trace of some training steps beside the training's figures.
     """
     settings = _settings(recipe, config, input, runs, name, set)
@@ -51,7 +55,7 @@ def run(
         os.environ[PROFILE] = "1"
     from pipeline.run import run_pipeline
 
-    outcome = run_pipeline(settings, span)
+    outcome = run_pipeline(settings, span, until)
     display.print_outcome(outcome)
     return exit_code(outcome)
 

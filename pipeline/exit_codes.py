@@ -22,7 +22,8 @@ def exit_code(outcome: Outcome) -> int:
         return error_code(outcome.error)
     if outcome.summary is None or not outcome.summary.complete:
         return EXIT_FAILED
-    return EXIT_OK if outcome.summary.version else EXIT_NOT_BLESSED
+    as_wanted = outcome.summary.version or outcome.summary.until
+    return EXIT_OK if as_wanted else EXIT_NOT_BLESSED
 
 
 def error_code(error: PolysemeError) -> int:

@@ -28,6 +28,7 @@ from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.span_history import (
     FAILED,
     NOT_BLESSED,
+    PREPARED,
     PUSHED,
     REFUSED,
     ROLLED_BACK,
@@ -38,6 +39,7 @@ from pipeline.span_history import (
     write_attempt,
 )
 from pipeline.spans import Span, available_spans, choose_span
+from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
 
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
@@ -60,12 +62,14 @@ class Outcome:
     report: pathlib.Path | None
 
 
-def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
+def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None = None) -> Outcome:
     """Runs the pipeline on one span; what earlier runs finished is taken from the cache.
 
     Args:
         config: the resolved configuration.
         wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
+        until: run no later steps; nothing is trained then. A later run takes the steps from the
+            cache.
 
     Raises:
         InUse: another process is at work in the folder. Nothing has been read or computed then.
@@ -78,10 +82,10 @@ def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
         pattern = config.ingestion.input
         choose_span(available_spans(pattern), pattern, wanted_span, over=())
     with locked(config.folder):
-        return _run(config, wanted_span)
+        return _run(config, wanted_span, until)
 
 
-def _run(config: PipelineConfig, wanted_span: str) -> Outcome:
+def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
     """`run_pipeline`, in a folder that is locked."""
     folder = config.folder
     spans = available_spans(config.ingestion.input)
@@ -89,7 +93,12 @@ def _run(config: PipelineConfig, wanted_span: str) -> Outcome:
     span = choose_span(spans, config.ingestion.input, wanted_span, over)
     run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
     attempt = Attempt(
-        run_id, span.number, span.label, files=len(span.files), inputs=inputs_of(span, config)
+        run_id,
+        span.number,
+        span.label,
+        files=len(span.files),
+        inputs=inputs_of(span, config),
+        until=until or "",
     )
     try:
         corpus = input_fingerprint(span.files)
@@ -115,11 +124,11 @@ def _run(config: PipelineConfig, wanted_span: str) -> Outcome:
             console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
         for line in config.without_effect():
             console.print(f"[yellow]{line}[/]")
-        error = _execute(config, provenance, span.files, code, run_id, console)
+        error = _execute(config, provenance, span.files, code, run_id, console, until)
         summary, report = None, None
         try:
             history = RunHistory(folder)
-            summary = summarize(history, run_id)
+            summary = summarize(history, run_id, until)
             write_attempt(folder, _ended(attempt, summary, error))
             if summary.version:
                 remove_checkpoints(folder)
@@ -153,6 +162,8 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     if not summary.complete:
         missing = [step.component for step in summary.steps if step.state not in SUCCEEDED]
         return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
+    if summary.until:
+        return attempt.ended(PREPARED, f"a run until {summary.until}, which trains nothing")
     if summary.version:
         return attempt.ended(PUSHED, version=summary.version)
     if summary.rolled_back:
@@ -189,6 +200,7 @@ def _execute(
     code: Mapping[str, str],
     run_id: str,
     console: Console,
+    until: Until | None,
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
@@ -202,7 +214,7 @@ def _execute(
         docker = config.serve_in_container and docker_available()
         pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
-            run_locally(pipeline, run_id)
+            run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
         return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")

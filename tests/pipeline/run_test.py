@@ -60,7 +60,7 @@ class Runs:
             self.read.append(provenance.label)
             return self.end if isinstance(self.end, PolysemeError) else None
 
-        def summary(_: object, run_id: str) -> Summary:
+        def summary(_: object, run_id: str, *__: object) -> Summary:
             version = self.end if isinstance(self.end, str) else None
             step = Step("Pusher", "done", 1.0, "")
             return Summary(run_id, [step], bool(version), ("too bad",), version, None)
