@@ -95,7 +95,8 @@ def predict(
 
 
 def report(name: Name = None, runs: Runs = "runs") -> int:
-    """Write the report of the last run anew, and print where it is."""
+    """Write the report of the last run anew, and print where it is. That of a run that is still at
+    work says so, and is a file of its own: report.running.html."""
     folder = pipeline_folder(runs, name)
     from pipeline.console import quiet_errors, quiet_imports
 
@@ -103,7 +104,10 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
     from pipeline.reporting import last_run, report_run
 
     with quiet_errors():
-        path = report_run(*last_run(folder))
+        config, history, summary, at_work = last_run(folder)
+        path = report_run(config, history, summary, at_work=at_work)
+    if at_work:
+        display.print_at_work(summary.run_id)
     print(path)
     return EXIT_OK
 

@@ -28,6 +28,9 @@ from models.errors import ConfigError
 from models.gpt.config import GptConfig
 from models.settings import Affects, Settings
 
+CONFIG_FILE = "config.json"
+"""In a pipeline's folder."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
@@ -131,6 +134,30 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
             ConfigError: naming the field that is unknown or of the wrong type.
         """
         return from_json(cls, _with_todays_names(text))
+
+    @classmethod
+    def read(cls, folder: pathlib.Path) -> PipelineConfig:
+        """The configuration of the last run in a pipeline's folder.
+
+        Raises:
+            ConfigError: its file cannot be read, or was written by other code or damaged.
+        """
+        path = folder / CONFIG_FILE
+        remedy = "run the pipeline again with this code, which writes the file anew"
+        try:
+            return cls.from_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(
+                f"the configuration cannot be read: {error.strerror}",
+                where=str(path),
+                remedy=remedy,
+            ) from error
+        except ConfigError as error:
+            raise ConfigError(
+                f"the configuration is damaged or of another version of Polyseme: {error.what}",
+                where=f"{path}: {error.where}" if error.where else str(path),
+                remedy=remedy,
+            ) from error
 
     def content(self) -> str:
         """JSON of the settings that the examples or the weights depend on; no path is among them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ from models.errors import PolysemeError
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _RAISED = re.compile(r"^(?:RuntimeError: )?models\.errors\.(\w+): (.*)$")
 _FIELD = re.compile(r"^  (where|to do): (.*)$")
+_MOST = 300
+"""Characters of an exception's text that are shown."""
+_LOOKED_AT = 100_000
 _STEP = re.compile(r" \[while running '[^']*'\].*$")
 
 
@@ -33,7 +37,7 @@ def explain(error: BaseException) -> PolysemeError | None:
         if isinstance(link, PolysemeError):
             return link
     for link in chain:
-        if found := _from_text(str(link)):
+        if found := _from_text(_text_of(link)):
             return found
     if any(_is_disk_full(link) for link in chain):
         return DiskFull(
@@ -45,6 +49,40 @@ def explain(error: BaseException) -> PolysemeError | None:
             remedy="free some space and give the same command again: what was done is kept",
         )
     return None
+
+
+def unforeseen(error: BaseException, traceback: pathlib.Path) -> PolysemeError:
+    """The error to show for one that nobody foresaw.
+
+    Args:
+        error: the exception.
+        traceback: the file that holds its traceback.
+    """
+    return PolysemeError(
+        in_a_line(error),
+        where=f"the traceback is in {traceback}",
+        remedy="give the same command again to go on from the last finished step",
+    )
+
+
+def in_a_line(error: BaseException) -> str:
+    """An exception in one line of limited length, without characters that control a terminal."""
+    if found := explain(error):
+        return printable(found.what)
+    said = printable(_text_of(error))
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """The first line with any text, cut to `_MOST` characters, `?` for what cannot be shown."""
+    beginning = text[:_LOOKED_AT].encode("utf-8", "replace").decode()
+    lines = ("".join(c if c.isprintable() else "?" for c in line) for line in _lines(beginning))
+    line = next(filter(None, lines), "")
+    return line if len(line) <= _MOST else f"{line[: _MOST - 1]}…"
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (" ".join(line.split()) for line in text.splitlines())
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -80,4 +118,13 @@ def _from_text(text: str) -> PolysemeError | None:
 def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return any(text in str(error) for text in _FULL_DISK)
+    said = _text_of(error)
+    return any(text in said for text in _FULL_DISK)
+
+
+def _text_of(error: BaseException) -> str:
+    """What an exception says; the class of a library may fail at that too."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(no text: {type(broken).__name__})"

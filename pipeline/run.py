@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
 import pathlib
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
@@ -20,7 +23,7 @@ from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
-from pipeline.failures import explain
+from pipeline.failures import explain, in_a_line, unforeseen
 from pipeline.lock import locked
 from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
@@ -130,12 +133,13 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
             history = RunHistory(folder)
             summary = summarize(history, run_id, until)
             write_attempt(folder, _ended(attempt, summary, error))
-            if summary.version:
-                remove_checkpoints(folder)
-            report = _report(config, history, summary)
         except Exception as failure:  # a full disk, most likely; the first error counts
             _log.exception("the run's end cannot be told")
-            error = error or explain(failure) or _unforeseen(failure, log)
+            error = error or explain(failure) or unforeseen(failure, log)
+        if summary is not None and summary.version:
+            _tidy(folder, console)
+        if summary is not None:
+            report = _report(config, summary, console)
     return Outcome(summary, error, log, report)
 
 
@@ -217,26 +221,37 @@ def _execute(
             run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
-        return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")
+        return explain(error) or unforeseen(error, config.folder / "logs" / f"{run_id}.log")
     return None
 
 
-def _report(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path | None:
-    from pipeline.reporting import REPORT, report_run
+def _tidy(folder: pathlib.Path, console: Console) -> None:
+    """Removes what a push makes needless; what is left does no harm, so no run fails for it."""
+    try:
+        remove_checkpoints(folder)
+    except Exception as failure:
+        _log.exception("checkpoints were not removed")
+        _warn(console, f"checkpoints were not removed: {in_a_line(failure)}")
 
-    existing = config.folder / REPORT
-    if summary.cached and existing.exists():
-        return existing  # it shows what is there already
-    return report_run(config, history, summary)
+
+def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathlib.Path | None:
+    """Writes the report, a view of what the run left: no run fails because it cannot be written."""
+    try:
+        from pipeline.reporting import report_run
+
+        return report_run(config, RunHistory(config.folder), summary)
+    except Exception as failure:
+        _log.exception("the report was not written")
+        command = (
+            f"python -m pipeline report --name {config.name} --runs {shlex.quote(config.runs)}"
+        )
+        _warn(console, f"no report was written: {in_a_line(failure)}; to write it: {command}")
+        return None
 
 
-def _unforeseen(error: BaseException, log: pathlib.Path) -> PolysemeError:
-    text = str(error).strip().splitlines() or [""]
-    return PolysemeError(
-        f"{type(error).__name__}: {text[0][:300]}",
-        where=f"the traceback is in {log}",
-        remedy="give the same command again to go on from the last finished step",
-    )
+def _warn(console: Console, line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal is gone
+        console.print(Text(line, "yellow"), soft_wrap=True)
 
 
 def _write(path: pathlib.Path, text: str) -> None:

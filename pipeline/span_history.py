@@ -30,6 +30,7 @@ from pipeline.spans import NothingNew, Span, available_spans, choose_span
 NEW, PUSHED, NOT_BLESSED, REFUSED, FAILED = "new", "pushed", "not blessed", "refused", "failed"
 ROLLED_BACK = "rolled back"
 PREPARED = "prepared"
+_BEGUN = "stopped, or still at work"
 _KIND = "polyseme_span_attempt"
 _GATES = ("TextExampleGen", "DataGate", "TextCleaner")
 _JUDGED = (REFUSED, NOT_BLESSED, ROLLED_BACK)  # the same text would come to the same again
@@ -58,9 +59,14 @@ class Attempt:
     state: str = FAILED
     files: int = 0
     inputs: str = ""
-    reason: str = "stopped, or still at work"
+    reason: str = _BEGUN
     version: str = ""
     until: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was written down; it was not of a run that is at work or was killed."""
+        return (self.state, self.reason) != (FAILED, _BEGUN)
 
     def ended(self, state: str, reason: str = "", version: str = "") -> Attempt:
         """The same attempt at its end; of the reason, the first line."""

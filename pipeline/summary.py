@@ -61,11 +61,6 @@ class Summary:
         """Whether every component ended well."""
         return all(step.state in ("done", "cached") for step in self.steps)
 
-    @property
-    def cached(self) -> bool:
-        """Whether nothing was computed: every component took its result from an earlier run."""
-        return all(step.state == "cached" for step in self.steps if step.component not in _READERS)
-
 
 def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> Summary:
     """Reads a run's end from ML Metadata and from its artifacts.

@@ -1,12 +1,14 @@
 """What a run does before it starts: the lock first; what it tidies, and which span it takes."""
 
 import dataclasses
+import errno
 import pathlib
 
 import pytest
 
 from models.errors import DataRefused, PolysemeError, TrainingDiverged
 from pipeline.config import PipelineConfig
+from pipeline.exit_codes import exit_code
 from pipeline.provenance import Provenance
 from pipeline.recipes import bert_tiny
 from pipeline.run import remove_checkpoints, remove_partial_versions, run_pipeline
@@ -55,6 +57,7 @@ class Runs:
         )
         self.read: list[str] = []
         self.end: PolysemeError | str | None = None
+        self.no_report: Exception | None = None
 
         def execute(config: object, provenance: Provenance, *_: object) -> PolysemeError | None:
             self.read.append(provenance.label)
@@ -67,12 +70,17 @@ class Runs:
 
         monkeypatch.setattr("pipeline.run._execute", execute)
         monkeypatch.setattr("pipeline.run.summarize", summary)
-        monkeypatch.setattr("pipeline.run._report", lambda *_: None)
+        monkeypatch.setattr("pipeline.reporting.report_run", self.report)
+
+    def report(self, *_: object) -> pathlib.Path | None:
+        if self.no_report:
+            raise self.no_report
+        return None
 
     def take(self, end: PolysemeError | str | None, wanted: str = "next") -> str:
         """Runs on a span, to an end: an error, a version, or None for not blessed."""
         self.end = end
-        run_pipeline(self.config, wanted)
+        self.outcome = run_pipeline(self.config, wanted)
         return self.read[-1]
 
     def states(self) -> list[str]:
@@ -132,3 +140,37 @@ def test_a_run_that_was_killed_has_failed(taken: Runs, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         taken.take("17")
     assert taken.states() == ["failed", "new", "new", "new"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (ValueError("Image size of 999999x340 pixels\nis too large"), "ValueError: Image size of"),
+        (RuntimeError("\x1b]0;" + "a" * 9_999_999), "RuntimeError: ?]0;aaa"),
+    ],
+)
+def test_a_report_that_cannot_be_written_fails_no_pushed_run(
+    taken: Runs, capfd: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    taken.no_report = error
+    taken.take("17")
+    assert (taken.outcome.error, taken.outcome.report) == (None, None)
+    assert exit_code(taken.outcome) == 0
+    assert taken.states()[0] == "pushed"
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if "no report" in line]
+    assert line.startswith(f"no report was written: {told}")
+    assert f"python -m pipeline report --name mine --runs {taken.config.runs}" in line
+    assert len(line) < 600
+
+
+def test_checkpoints_that_cannot_be_removed_fail_no_pushed_run(
+    taken: Runs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "ckpt")
+
+    monkeypatch.setattr("pipeline.run.remove_checkpoints", refuse)
+    taken.take("17")
+    assert exit_code(taken.outcome) == 0
+    assert "checkpoints were not removed: " in capfd.readouterr().out
