@@ -7,7 +7,8 @@ import os
 import pathlib
 import struct
 
-LOCK = "lock"
+from pipeline.lock import LOCK
+
 _FLOCK = "hhqqi4x"  # struct flock of Linux: type, whence, start, length, process
 
 

@@ -89,6 +89,7 @@ _WITHOUT_EFFECT = frozenset(
     {
         "components.config",
         "components.tuning_config",
+        "models.allowed_values",
         "models.errors",
         "models.settings",
         "models.warm_start_config",

@@ -86,6 +86,19 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
                 "add it there",
             )
 
+        self._check_vocabulary_rows()
+
+    def _check_vocabulary_rows(self) -> None:
+        """Refuses an embedding with fewer rows than the vocabulary that is to be learned."""
+        rows = getattr(self.model.backbone, "vocabulary_rows", 0)  # ELMo reads characters
+        entries = self.model.tokenizer.vocabulary_size
+        if rows and self.vocabulary.file is None and rows < entries:
+            raise self.model.backbone.refused(
+                "vocabulary_rows",
+                f"{rows} rows are fewer than model.tokenizer.vocabulary_size, {entries}",
+                f"give {entries} or more, or 0 for as many as there are entries",
+            )
+
     @property
     def looks(self) -> bool:
         """Whether training, the Tuner or the choice among seeds looks at the split "eval"."""

@@ -250,6 +250,9 @@ def _table(summary: Summary) -> Table:
 
 
 def _verdict(summary: Summary) -> list[Text]:
+    if summary.until and summary.complete:
+        told = (f"ended after {summary.until}", "bold green")
+        return [Text.assemble(told, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []
     notes = [Text(f"  note: {note}") for note in summary.notes]

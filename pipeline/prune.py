@@ -22,8 +22,8 @@ import shutil
 from collections.abc import Sequence
 
 from models.errors import ConfigError
+from pipeline.lock import locked
 from pipeline.metadata import ArtifactRecord, RunHistory, relocate
-from pipeline.run import locked
 
 _LARGE = ("Examples", "Model", "ModelRun", "PushedModel", "PolysemeTrainedTexts")
 _BLOCK = 512  # bytes of a block in st_blocks
@@ -57,7 +57,8 @@ def prune(folder: pathlib.Path, keep: int, *, dry_run: bool = False) -> Pruned:
         dry_run: only say what would go.
 
     Raises:
-        ConfigError: no version would stay, no run has been in the folder, or one is at work there.
+        ConfigError: no version would stay, or no run has been in the folder.
+        InUse: a process is at work there.
     """
     if keep < 1:
         raise ConfigError(

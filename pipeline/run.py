@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import logging
-import os
 import pathlib
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,19 +17,21 @@ from rich.text import Text
 
 from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
-from models.errors import ConfigError, DataRefused, PolysemeError
+from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain, in_a_line, unforeseen
+from pipeline.lock import locked
 from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.span_history import (
     FAILED,
     NOT_BLESSED,
+    PREPARED,
     PUSHED,
     REFUSED,
     ROLLED_BACK,
@@ -42,6 +42,7 @@ from pipeline.span_history import (
     write_attempt,
 )
 from pipeline.spans import Span, available_spans, choose_span
+from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
 
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
@@ -64,102 +65,82 @@ class Outcome:
     report: pathlib.Path | None
 
 
-def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
+def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None = None) -> Outcome:
     """Runs the pipeline on one span; what earlier runs finished is taken from the cache.
 
     Args:
         config: the resolved configuration.
         wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
+        until: run no later steps; nothing is trained then. A later run takes the steps from the
+            cache.
 
     Raises:
-        ConfigError: the folder is in use, or a given file cannot be read.
+        InUse: another process is at work in the folder. Nothing has been read or computed then.
+        ConfigError: a given file cannot be read.
         DataRefused: the span or its files do not exist, or a file cannot be read.
         NothingNew: `next` was wanted, and there is no span that it does not pass over.
     """
     choose_onednn("training")
+    if not config.folder.exists():  # so that a mistyped input leaves no folder behind
+        pattern = config.ingestion.input
+        choose_span(available_spans(pattern), pattern, wanted_span, over=())
+    with locked(config.folder):
+        return _run(config, wanted_span, until)
+
+
+def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
+    """`run_pipeline`, in a folder that is locked."""
     folder = config.folder
     spans = available_spans(config.ingestion.input)
     over = passed_over(read_attempts(folder), spans, config)
     span = choose_span(spans, config.ingestion.input, wanted_span, over)
     run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
     attempt = Attempt(
-        run_id, span.number, span.label, files=len(span.files), inputs=inputs_of(span, config)
+        run_id,
+        span.number,
+        span.label,
+        files=len(span.files),
+        inputs=inputs_of(span, config),
+        until=until or "",
     )
     try:
         corpus = input_fingerprint(span.files)
     except DataRefused as refusal:  # by a file's first bytes; `next` is to know
-        with locked(folder):
-            _write(folder / "config.json", config.to_json())
-            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
+        _write(folder / "config.json", config.to_json())
+        write_attempt(folder, attempt.ended(REFUSED, refusal.what))
         raise
     code = code_versions(config.model.family)
     provenance = _provenance(config, span, corpus, code)
-    with locked(folder):
-        moved = relocate(folder)
-        _write(folder / "config.json", config.to_json())
-        remove_partial_versions(folder / "serving" / config.name)
-        write_attempt(folder, attempt)
-        log = folder / "logs" / f"{run_id}.log"
-        log.parent.mkdir(exist_ok=True)
-        with quiet_libraries(log) as console:
-            console.print(
-                f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
-                f" {escape(span.pattern)}, {len(span.files):,} file"
-                + ("s" if len(span.files) > 1 else "")
-            )
-            if moved:
-                console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
-            for line in config.without_effect():
-                console.print(f"[yellow]{line}[/]")
-            error = _execute(config, provenance, span.files, code, run_id, console)
-            summary, report = None, None
-            try:
-                history = RunHistory(folder)
-                summary = summarize(history, run_id)
-                write_attempt(folder, _ended(attempt, summary, error))
-            except Exception as failure:  # a full disk, most likely; the first error counts
-                _log.exception("the run's end cannot be told")
-                error = error or explain(failure) or unforeseen(failure, log)
-            if summary is not None and summary.version:
-                _tidy(folder, console)
-            if summary is not None:
-                report = _report(config, summary, console)
-        return Outcome(summary, error, log, report)
-
-
-@contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other runs out of a pipeline's folder; the lock ends with the process, however it ends.
-
-    Raises:
-        ConfigError: another process is at work there, named by its number, or the folder cannot
-            be written.
-    """
-    path = folder / "lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")
-    except OSError as error:
-        raise explain(error) or ConfigError(
-            f"the folder cannot be written: {error.strerror}",
-            where=str(folder),
-            remedy="choose another one with --runs",
-        ) from error
-    with file:
+    moved = relocate(folder)
+    _write(folder / "config.json", config.to_json())
+    remove_partial_versions(folder / "serving" / config.name)
+    write_attempt(folder, attempt)
+    log = folder / "logs" / f"{run_id}.log"
+    log.parent.mkdir(exist_ok=True)
+    with quiet_libraries(log) as console:
+        console.print(
+            f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
+            f" {escape(span.pattern)}, {len(span.files):,} file"
+            + ("s" if len(span.files) > 1 else "")
+        )
+        if moved:
+            console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
+        for line in config.without_effect():
+            console.print(f"[yellow]{line}[/]")
+        error = _execute(config, provenance, span.files, code, run_id, console, until)
+        summary, report = None, None
         try:
-            # POSIX locks belong to the process: a worker it forked cannot keep the folder locked.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise ConfigError(
-                f"the folder is already in use by process {file.read().strip() or 'unknown'}",
-                where=str(folder),
-                remedy="wait for its end, or choose another --name or --runs",
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+            history = RunHistory(folder)
+            summary = summarize(history, run_id, until)
+            write_attempt(folder, _ended(attempt, summary, error))
+        except Exception as failure:  # a full disk, most likely; the first error counts
+            _log.exception("the run's end cannot be told")
+            error = error or explain(failure) or unforeseen(failure, log)
+        if summary is not None and summary.version:
+            _tidy(folder, console)
+        if summary is not None:
+            report = _report(config, summary, console)
+    return Outcome(summary, error, log, report)
 
 
 def remove_partial_versions(serving: pathlib.Path) -> None:
@@ -185,6 +166,8 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     if not summary.complete:
         missing = [step.component for step in summary.steps if step.state not in SUCCEEDED]
         return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
+    if summary.until:
+        return attempt.ended(PREPARED, f"a run until {summary.until}, which trains nothing")
     if summary.version:
         return attempt.ended(PUSHED, version=summary.version)
     if summary.rolled_back:
@@ -221,6 +204,7 @@ def _execute(
     code: Mapping[str, str],
     run_id: str,
     console: Console,
+    until: Until | None,
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
@@ -234,7 +218,7 @@ def _execute(
         docker = config.serve_in_container and docker_available()
         pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
-            run_locally(pipeline, run_id)
+            run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
         return explain(error) or unforeseen(error, config.folder / "logs" / f"{run_id}.log")

@@ -23,7 +23,7 @@ from pipeline.dag import beam_arguments, create_pretraining_pipeline
 from pipeline.overrides import apply_overrides
 from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
-from pipeline.summary import COMPONENTS
+from pipeline.steps import COMPONENTS, LAST_STEPS, steps_until
 from tests.pipeline.every_setting import OTHERS, another, leaves
 
 PROVENANCE = Provenance(
@@ -94,6 +94,11 @@ def test_nothing_is_trained_on_before_the_gate_of_examples_let_it_pass() -> None
     assert "ExampleGate" in upstream("Trainer")
     (tuner,) = [node for node in graph(config=tuning()).components if node.id == "Tuner"]
     assert "ExampleGate" in {node.id for node in tuner.upstream_nodes}
+
+
+def test_a_partial_run_takes_what_its_last_step_needs() -> None:
+    for until, last in LAST_STEPS.items():
+        assert {last, *upstream(last)} == set(steps_until(until))
 
 
 def test_nothing_is_pushed_before_both_gates() -> None:

@@ -13,7 +13,8 @@ from components.judgement import Judgement
 from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from pipeline.metadata import RunHistory
-from pipeline.summary import COMPONENTS, summarize
+from pipeline.steps import COMPONENTS, steps_until
+from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
 
 Execution = mlmd.Execution
@@ -57,6 +58,18 @@ def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
     assert not summary.complete
     assert summary.blessed is None
     assert summary.version is None
+
+
+def test_a_run_until_its_validation_has_the_steps_up_to_there(recorder: Recorder) -> None:
+    for component in steps_until("validation"):
+        recorder.execution("a", component)
+    history = RunHistory(recorder.folder)
+    summary = summarize(history, "a", "validation")
+    assert [step.component for step in summary.steps][-2:] == ["TextCleaner", "DataGate"]
+    assert summary.complete
+    assert (summary.until, summary.version, summary.blessed) == ("validation", None, None)
+    assert not summarize(history, "a", "examples").complete
+    assert not summarize(history, "a").complete
 
 
 def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> None:
