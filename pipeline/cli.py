@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import json as json_module
-import os
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.config import PROFILE
 from models.errors import ConfigError, PolysemeError
 from pipeline import display
+from pipeline.cli_run import run
 from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
 from pipeline.config import pipeline_folder
-from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code, exit_code
-from pipeline.overrides import apply_overrides
+from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
@@ -31,54 +27,8 @@ from pipeline.terminal import guard, say, say_json
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
-new (no span is left for `next`), 75 training received SIGTERM and saved a checkpoint."""
-
-
-def run(
-    recipe: Positional[str],
-    input: str | None = None,
-    span: str = "next",
-    runs: Runs = "runs",
-    name: str | None = None,
-    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
-    profile: FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
-
-    Args:
-        recipe: Name of a recipe; `python -m pipeline recipes` lists them.
-        input: Required: file, folder or pattern of .jsonl, .jsonl.gz, .txt or .parquet; {SPAN} in
-            it stands for a number, or a date as 2024-05-01 or 2024-05.
-        span: A span, `latest`, or `next`: the first one that was not pushed yet. One that was
-            refused or not blessed is passed over until its files or the configuration change.
-        name: Name of the pipeline and of the served model; the recipe's name if not given.
-        set: Override a field of the configuration, as training.steps=100; may be repeated.
-        profile: Leave a trace of some training steps beside the training's figures.
-    """
-    config = apply_overrides(resolve_recipe(recipe), set)
-    if not input:
-        raise ConfigError(
-            "there is no input", where="--input", remedy="give a file, a folder or a pattern"
-        )
-    config = dataclasses.replace(
-        config,
-        name=name or recipe,
-        runs=str(pathlib.Path(runs).expanduser()),
-        ingestion=dataclasses.replace(
-            config.ingestion, input=str(pathlib.Path(input).expanduser())
-        ),
-    )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", config.name):
-        raise ConfigError(
-            f"{config.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
-        )
-    if profile:
-        os.environ[PROFILE] = "1"
-    from pipeline.run import run_pipeline
-
-    outcome = run_pipeline(config, span)
-    display.print_outcome(outcome)
-    return exit_code(outcome)
+new (no span is left for `next`), 75 give the same command again later: training received SIGTERM
+and saved a checkpoint, or another process is at work there."""
 
 
 def recipes(name: Positional[str | None] = None) -> int:
@@ -146,7 +96,8 @@ def predict(
 
 
 def report(name: Name = None, runs: Runs = "runs") -> int:
-    """Write the report of the last run anew, and print where it is."""
+    """Write the report of the last run anew, and print where it is. That of a run that is still at
+    work says so, and is a file of its own: report.running.html."""
     folder = pipeline_folder(runs, name)
     from pipeline.console import quiet_errors, quiet_imports
 
@@ -154,7 +105,10 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
     from pipeline.reporting import last_run, report_run
 
     with quiet_errors():
-        path = report_run(*last_run(folder))
+        config, history, summary, at_work = last_run(folder)
+        path = report_run(config, history, summary, at_work=at_work)
+    if at_work:
+        display.print_at_work(summary.run_id)
     say(path)
     return EXIT_OK
 

@@ -52,7 +52,7 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
         json: Print them as JSON.
     """
     folder = pipeline_folder(runs, name)
-    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    config = PipelineConfig.read(folder)
     from pipeline.span_history import span_states  # ML Metadata
 
     states, following = span_states(folder, config)

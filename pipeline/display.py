@@ -59,6 +59,14 @@ def print_error(error: PolysemeError) -> None:
         console.print(rest, soft_wrap=True)
 
 
+def print_at_work(run_id: str) -> None:
+    """On standard error, that a report is of a run that has not ended."""
+    Console(stderr=True, highlight=False).print(
+        Text(f"run {run_id} is still at work; report.html stays as it is", "yellow"),
+        soft_wrap=True,
+    )
+
+
 def print_nothing_new(nothing: NothingNew) -> None:
     """Why there is nothing to do, on standard output: it is no error."""
     console = Console()
@@ -242,6 +250,9 @@ def _table(summary: Summary) -> Table:
 
 
 def _verdict(summary: Summary) -> list[Text]:
+    if summary.until and summary.complete:
+        ended = (f"ended after {summary.until}", "bold green")
+        return [Text.assemble(ended, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []
     notes = [Text(f"  note: {note}") for note in summary.notes]

@@ -16,33 +16,7 @@ from components.span_label import span_label
 from components.trials import Search
 from models.errors import ConfigError
 from pipeline.metadata import NodeRecord, RunHistory
-
-COMPONENTS: Sequence[str] = (
-    "TextExampleGen",
-    "StatisticsGen",
-    "TextSchema",
-    "ExampleValidator",
-    "LastApprovedStatistics",
-    "TrainedEarlier",
-    "TextCleaner",
-    "DataGate",
-    "LastBlessedModel",
-    "TrainingStart",
-    "VocabularyTrainer",
-    "ExampleBuilder",
-    "LastApprovedExamples",
-    "ExampleGate",
-    "Tuner",
-    "Trainer",
-    "Evaluator",
-    "ServingCheck",
-    "InfraValidator",
-    "Pusher",
-)
-"""The components in the order they run; a test holds pipeline/dag.py to it."""
-_WHERE_POSSIBLE = {"InfraValidator", "Tuner"}
-"""What not every pipeline has: it takes Docker, or trials. Where one did not end well, Pusher or
-Trainer did not start."""
+from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +35,15 @@ class Summary:
 
     Attributes:
         run_id: the run.
-        steps: every component of the pipeline, those that never started included.
+        steps: every component of the pipeline, those that never started included; of a partial run
+            those that it was to run.
         blessed: whether the evaluation blessed the model; None if the run did not come that far.
         reasons: why it was not blessed or not pushed, in sentences.
         notes: bounds that could not be judged and were left out, in sentences.
         version: the pushed version, None if nothing was pushed.
         destination: the pushed version's folder.
         rolled_back: the version that was pushed and taken out of service since, if that is so.
+        until: where a partial run ends; None of a run of the whole pipeline.
     """
 
     run_id: str
@@ -78,23 +54,26 @@ class Summary:
     destination: str | None
     notes: Sequence[str] = ()
     rolled_back: str | None = None
+    until: Until | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every component ended well."""
         return all(step.state in ("done", "cached") for step in self.steps)
 
-    @property
-    def cached(self) -> bool:
-        """Whether nothing was computed: every component took its result from an earlier run."""
-        return all(step.state == "cached" for step in self.steps if step.component not in _READERS)
 
+def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> Summary:
+    """Reads a run's end from ML Metadata and from its artifacts.
 
-def summarize(history: RunHistory, run_id: str) -> Summary:
-    """Reads a run's end from ML Metadata and from its artifacts."""
+    Args:
+        history: the pipeline's.
+        run_id: the run.
+        until: where it was to end; None: after the last step.
+    """
     nodes = history.nodes(run_id)
     steps = []
-    for component in (name for name in COMPONENTS if name in nodes or name not in _WHERE_POSSIBLE):
+    wanted = steps_until(until)
+    for component in (name for name in wanted if name in nodes or name not in WHERE_POSSIBLE):
         node = nodes.get(component)
         if node is None:
             steps.append(Step(component, "not run", None, ""))
@@ -113,6 +92,7 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
         version=pushed.get("pushed_version"),
         destination=pushed.get("pushed_destination"),
         rolled_back=_rolled_back(nodes),
+        until=until,
     )
 
 

@@ -15,6 +15,7 @@ OTHERS = {
     "evaluation.confidence": "0.9",
     "model.backbone.activation": "gelu",
     "model.backbone.heads": "4",
+    "model.backbone.vocabulary_rows": "1024",
     "model.backbone.width": "64",
     "model.objective.second_segment": "sentence_order",
     "model.objective.sequence_length": "48",

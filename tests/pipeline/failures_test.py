@@ -1,11 +1,12 @@
 """What is shown of an error that travelled through Beam, TFX and a worker process."""
 
 import errno
+import pathlib
 
 import pytest
 
 from models.errors import ConfigError, DataRefused, ServingCheckFailed
-from pipeline.failures import DiskFull, explain, without_secrets
+from pipeline.failures import DiskFull, explain, in_a_line, unforeseen, without_secrets
 
 
 def raised(make: object) -> BaseException:
@@ -98,3 +99,32 @@ def test_secrets_are_hidden_in_all_of_an_error() -> None:
     error = without_secrets(DataRefused("a hush", where="b hush"), {"hush": "${WORD}"})
     assert isinstance(error, DataRefused)
     assert (error.what, error.where, error.remedy) == ("a ${WORD}", "b ${WORD}", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("\n\n  first\tline  \nsecond"), "ValueError: first line"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("\x1b[2J\x07 bell \ud800"), "RuntimeError: ?[2J? bell ?"),
+        (RuntimeError("b" * 10_000_000), "RuntimeError: " + "b" * 299 + "…"),
+        (RuntimeError("\n" * 10_000_000 + "far below"), "RuntimeError"),
+        (DataRefused("bad\nand more", where="here"), "bad"),
+    ],
+)
+def test_an_unforeseen_error_is_a_line_whatever_its_text(error: Exception, told: str) -> None:
+    assert in_a_line(error) == told
+    shown = str(unforeseen(error, pathlib.Path("a.log")))
+    assert shown.splitlines() == [
+        told,
+        "  where: the traceback is in a.log",
+        "  to do: give the same command again to go on from the last finished step",
+    ]
+
+
+def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert in_a_line(Broken()) == "Broken: (no text: ZeroDivisionError)"

@@ -50,6 +50,19 @@ def test_a_run_has_its_id_and_its_components_do_not_see_the_command_line(
     assert (pathlib.Path(model.uri) / "arguments").read_text() == "python"
 
 
+@component
+def Listen(model: InputArtifact[standard_artifacts.Model]) -> None:
+    raise DataRefused(f"{model.uri} was heard")
+
+
+def test_a_run_of_some_steps_starts_no_other(tmp_path: pathlib.Path) -> None:
+    spoken = pipeline(tmp_path, refuse=0)
+    (first,) = spoken.components
+    spoken.components = [first, Listen(model=first.outputs["model"])]
+    run_locally(spoken, "1", ["Speak"])
+    assert [*RunHistory(tmp_path).nodes("1")] == ["Speak"]
+
+
 def test_what_a_component_raises_comes_out(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
