@@ -19,9 +19,22 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """What TextExampleGen reads; see components/text_example_gen.py."""
 
     input: Annotated[str, Affects.NOTHING] = ""
-    """File, folder or pattern: .jsonl, .jsonl.gz, .txt or .parquet, with or without {SPAN}."""
+    """File, folder or pattern, with or without {SPAN}; formats are in components/input_files.py."""
     lang: str = "en"
     """Language of documents that do not say theirs."""
+    text_field: Annotated[str, pydantic.Field(min_length=1)] = "text"
+    """Name of the field, or column, that has a record's text."""
+    encoding: str = "utf-8"
+    """Encoding of files without a byte order mark."""
+    document_per_file: bool = False
+    """Each .txt file is one document; else blank lines separate documents in it. Its source is then
+    its folder's name."""
+    join_lines: bool = False
+    """Join the lines of a paragraph in a .txt file: for text with line ends where the paper had
+    them. The models take the end of a line for the end of a sentence."""
+    max_sources: PositiveInt = 50
+    """The documents of the sources that have the fewest, beyond so many sources, get the source
+    "other": metrics are computed for each source."""
     test_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """Share of documents, by a hash of the id, that the Evaluator judges models by and nothing else
     looks at."""
@@ -30,6 +43,9 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     `training.held_out_steps`, the Tuner and the choice among `training.seeds`, which need some."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
     """DataGate refuses the span if more than this share of its records is malformed."""
+    allow_unreadable: Annotated[tuple[str, ...], Affects.JUDGEMENT] = ()
+    """Names or paths of files that may be cut off or damaged: what can be read of them is used. Any
+    other such file makes DataGate refuse the span."""
     max_record_bytes: PositiveInt = 16_000_000
     """A longer record is quarantined."""
     shards: PositiveInt | None = None
@@ -39,7 +55,15 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """Groups of the documents of each other split; None is its share of `shards`, 1 at least."""
 
     def check(self) -> None:
-        """Refuses shares that leave nothing to train on."""
+        """Refuses an encoding that does not exist, and shares that leave nothing to train on."""
+        try:
+            "".encode(self.encoding)
+        except (LookupError, ValueError):
+            raise self.refused(
+                "encoding",
+                f"{self.encoding!r:.60} is no encoding of text",
+                "give one that Python has, as utf-16-le, latin-1 or gb18030",
+            ) from None
         if self.held_out_share >= 1:
             raise self.refused(
                 "eval_share",

@@ -118,6 +118,7 @@ def create_pretraining_pipeline(
         previous_statistics=last_statistics.outputs["statistics"],
         config=_json(config.validation, Affects.JUDGEMENT),
         max_malformed_share=config.ingestion.max_quarantine_share,
+        allow_unreadable=json.dumps(config.ingestion.allow_unreadable),
         max_dropped_share=config.cleaning.max_dropped_share,
         looks=int(config.looks),
         quarantine_dir=quarantine,

@@ -33,7 +33,7 @@ def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, by
     target.mkdir()
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        ingest(pipeline, expand(str(source)), str(target), CONFIG)
+        ingest(pipeline, expand(str(source)).files, str(target), CONFIG)
     shutil.rmtree(target / SCRATCH)  # as the component does
     files = (path for path in sorted(target.rglob("*")) if path.is_file())
     return {str(path.relative_to(target)): path.read_bytes() for path in files}
@@ -172,7 +172,7 @@ def test_the_input_order_and_its_parts_change_nothing(
 ) -> None:
     write_corpus(tmp_path / "in")
     once = run(tmp_path / "in", tmp_path / "once")
-    monkeypatch.setattr(ingestion, "parts", lambda file: reversed(list(parts(file, 200))))
+    monkeypatch.setattr(ingestion, "parts", lambda file, **_: reversed(list(parts(file, 200))))
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
