@@ -54,6 +54,15 @@ def test_nothing_runs_what_data_names(path: pathlib.Path) -> None:
     assert not unsafe(path.read_text(encoding="utf-8"))
 
 
+def test_the_tests_that_the_table_of_threats_names_are_there() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = text[text.index("## 13. Who may write where") :]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", table)
+    assert len(named) > 10
+    for path, test in named:
+        assert f"def {test or 'test_'}" in (ROOT / path).read_text(encoding="utf-8")
+
+
 def test_nothing_is_installed_without_its_hash() -> None:
     """The project itself apart, which is this checkout."""
     text = "".join((ROOT / name).read_text() for name in ("setup.sh", "Makefile", ".ci/run"))
