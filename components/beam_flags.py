@@ -32,16 +32,16 @@ RUNNERS = (
 configuration must not choose."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_NAME = (
+_SENSITIVE = (
     r"(?:passw(?:or)?d|passphrase|secret|token|credential|private_?key|access_?key(?!_id)|"
     r"account_?key|api_?key|(?<!kms)[_-]key\b|connection_?string)[\w-]*"
 )
 _SECRETS = (
     # `--password=abc`, and `"PASSWORD": "abc"` in a flag that holds JSON
-    re.compile(rf"{_SECRET_NAME}[\"']?\s*[=:]\s*[\"']?(?!\$\{{)[^\s\"',}}]", re.IGNORECASE),
+    re.compile(rf"{_SENSITIVE}[\"']?\s*[=:]\s*[\"']?(?!\$\{{)[^\s\"',}}]", re.IGNORECASE),
     re.compile(r"://[^/@\s:]+:(?!\$\{)[^/@\s]+@"),  # https://name:password@host
 )
-_SECRET_FLAG = re.compile(rf"--[\w-]*{_SECRET_NAME}$", re.IGNORECASE)
+_SECRET_FLAG = re.compile(rf"--[\w-]*{_SENSITIVE}$", re.IGNORECASE)
 
 
 def of_steps(settings: Iterable[str]) -> dict[str, list[str]]:

@@ -40,8 +40,8 @@ class CoGroupItems(beam.PTransform):
     Args:
         folder: where run files may lie; every worker sees it. Whoever runs the pipeline removes it.
         keys: keys are integers from 0 up to, not including, this.
-        types: of each name the items' type: a NamedTuple, or a tuple of known length, made of
-            these, strings, bytes and numbers.
+        types: of each name the items' type: a NamedTuple or another tuple, of these, strings, bytes
+            and numbers.
     """
 
     def __init__(self, folder: str, keys: int, types: Mapping[str, Any]) -> None:

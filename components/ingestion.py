@@ -124,14 +124,17 @@ def ingest(
         | "Repeated" >> beam.FlatMap(_repeated)
         | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
     )
-    write = _WriteShard(folder, places, shards)
+    # To each shard, and not as a side input of its writing: between groups and what has a side
+    # input, Flink would write every group down once more, as one item.
+    kept = sources | "ToEach" >> beam.FlatMap(
+        lambda names: ((key, tuple(names)) for key in range(len(places)))
+    )
+    found = {"records": Record, "repeats": str, "sources": tuple[str, ...]}
     written = (
-        {"records": records, "repeats": repeats}
-        | "ByShard" >> CoGroupItems(scratch, len(places), {"records": Record, "repeats": str})
+        {"records": records, "repeats": repeats, "sources": kept}
+        | "ByShard" >> CoGroupItems(scratch, len(places), found)
         | "Write"
-        >> beam.ParDo(write, beam.pvalue.AsSingleton(sources)).with_outputs(
-            _MALFORMED, main="tallies"
-        )
+        >> beam.ParDo(_WriteShard(folder, places, shards)).with_outputs(_MALFORMED, main="tallies")
     )
     malformed = (
         read[_MALFORMED] | "CountMalformed" >> beam.CombineGlobally(CountBad()),
@@ -239,8 +242,9 @@ class _WriteShard(beam.DoFn):
         self._places = places
         self._shards = shards
 
-    def process(self, element: Any, sources: Any) -> Iterator[Any]:
+    def process(self, element: Any) -> Iterator[Any]:
         key, groups = element
+        (sources,) = groups["sources"]
         place = self._places[key]
         repeats = set(groups["repeats"])
         documents, wrapped = [], 0

@@ -59,7 +59,7 @@ def create_pretraining_pipeline(
         provenance: which text, span and code; goes into the model.
         files: the span's files.
         code: versions of the code by step, see pipeline/code_versions.py.
-        docker: whether TFX's InfraValidator can start TF Serving in a container here.
+        docker: whether a container can be started here, for `config.serving_image`.
     """
     folder = config.folder
     span = provenance.span
@@ -242,7 +242,9 @@ def create_pretraining_pipeline(
         example_splits=["test"],
         eval_config=eval_config(family.metrics(config.model.objective), config.evaluation),
     )
-    serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
+    serving_checks, infra_blessing = serving_gate(
+        model, examples, image=config.serving_image if docker else ""
+    )
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],

@@ -242,7 +242,7 @@ def _execute(
             from pipeline.dag import create_pretraining_pipeline
             from pipeline.runners import run_locally
 
-        docker = config.serve_in_container and docker_available()
+        docker = bool(config.serving_image) and docker_available()
         pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
             run_locally(pipeline, run_id, steps_until(until))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -176,6 +177,38 @@ def test_the_input_order_and_its_parts_change_nothing(
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
+
+
+def test_ids_sources_and_languages_are_no_paths(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = [
+        "../../../above",
+        str(tmp_path / "absolute"),
+        ".",
+        "..",
+        "a/b",
+        "~",
+        "$HOME",
+        "%s",
+        "*",
+    ]
+    lines = [
+        json.dumps({"id": name, "text": f"Text {name}.", "source": name, "lang": name})
+        for name in names
+    ]
+    (tmp_path / "in" / "a.jsonl").write_text("\n".join(lines))
+    files = run(tmp_path / "in", tmp_path / "out")
+    shards = {name for name in files if name.startswith("Split-")}
+    assert all(re.fullmatch(r"Split-\w+/documents-\d{5}-of-\d{5}.tfrecord.gz", s) for s in shards)
+    assert set(files) - shards == {"ingestion.json", "quarantine.jsonl"}
+    found = [
+        row["id"]
+        for split in ("train", "eval", "test")
+        for rows in examples(tmp_path / "out", split).values()
+        for row in rows
+    ]
+    assert sorted(found) == sorted(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.Path) -> None:

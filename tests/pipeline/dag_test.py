@@ -43,11 +43,14 @@ PROVENANCE = Provenance(
     window=1,
     commit="1a2b3c4",
 )
+IMAGE = f"tensorflow/serving@sha256:{'0a' * 32}"
 CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
 
 
 def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
     config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
+    if docker:
+        config = dataclasses.replace(config, serving_image=IMAGE)
     return create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], CODE, docker=docker)
 
 

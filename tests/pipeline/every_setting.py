@@ -19,6 +19,7 @@ OTHERS = {
     "model.backbone.width": "64",
     "model.objective.second_segment": "sentence_order",
     "model.objective.sequence_length": "48",
+    "serving_image": f"tensorflow/serving@sha256:{'0b' * 32}",
     "training.optimizer.beta_1": "0.8",
     "training.optimizer.beta_2": "0.99",
     "training.optimizer.decay": "cosine",
