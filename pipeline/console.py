@@ -20,6 +20,7 @@ from rich.text import Text
 
 from models.errors import PolysemeError
 from models.processor import choose_onednn
+from pipeline.terminal import Forgiving
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -84,7 +85,7 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     root = logging.getLogger()
     before = root.handlers[:], root.level, absl.logging.get_verbosity()
     log = open(log_file, "a", encoding="utf-8", errors="replace")
-    output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
+    output = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     console = Console(file=output, highlight=False)

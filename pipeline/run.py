@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import logging
@@ -250,11 +249,14 @@ def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathl
 
 
 def _warn(console: Console, line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal is gone
-        console.print(Text(line, "yellow"), soft_wrap=True)
+    console.print(Text(line, "yellow"), soft_wrap=True)
 
 
 def _write(path: pathlib.Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
