@@ -33,7 +33,7 @@ def standard_streams() -> Iterator[None]:
     try:
         yield
     finally:
-        _end_what_nobody_reads()
+        end_what_cannot_be_written()
 
 
 def show(printing: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ def show(printing: Callable[[], None]) -> None:
         printing()
         sys.stdout.flush()
     except (OSError, SystemExit):  # rich leaves by the latter where a pipe's reader is gone
-        _end_what_nobody_reads()
+        end_what_cannot_be_written()
 
 
 def carried_out(command: Callable[[], int]) -> int:
@@ -100,7 +100,7 @@ class Forgiving(io.TextIOWrapper):
             super().flush()
 
 
-def _end_what_nobody_reads() -> None:
+def end_what_cannot_be_written() -> None:
     """Sends to nowhere what is left for a stream that cannot be written."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
