@@ -13,15 +13,17 @@ from typing import Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.errors import ConfigError, PolysemeError
+from models.errors import ConfigError
 from pipeline import display
 from pipeline.cli_run import run
 from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
 from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
+from pipeline.failures import shown
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
+from pipeline.streams import carried_out, check_encoding, show, standard_streams
 from pipeline.terminal import guard, say, say_json
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
@@ -206,23 +208,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
     guard()
-    command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-        {name: _parsed(function) for name, function in _COMMANDS.items()},
-        prog="python -m pipeline",
-        description=_DESCRIPTION,
-        args=arguments,
-    )
-    try:
-        return command()
-    except PolysemeError as error:
-        if isinstance(error, NothingNew):
-            display.print_nothing_new(error)
-        else:
-            display.print_error(error)
-        return error_code(error)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; give the same command again to go on\n")
-        return EXIT_INTERRUPTED
+    with standard_streams():
+        try:
+            check_encoding(sys.argv[1:] if arguments is None else arguments)
+            command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+                {name: _parsed(function) for name, function in _COMMANDS.items()},
+                prog="python -m pipeline",
+                description=_DESCRIPTION,
+                args=arguments,
+            )
+            return carried_out(command)
+        except NothingNew as nothing:
+            show(functools.partial(display.print_nothing_new, nothing))
+            return error_code(nothing)
+        except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+            return EXIT_OK
+        except Exception as error:
+            told = shown(error)
+            show(functools.partial(display.print_error, told))
+            return error_code(told)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; give the same command again to go on\n")
+            return EXIT_INTERRUPTED
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ from pipeline.exit_codes import exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import resolve_recipe
 from pipeline.steps import Until
+from pipeline.streams import show
 
 
 def run(
@@ -56,7 +58,7 @@ def run(
     from pipeline.run import run_pipeline
 
     outcome = run_pipeline(settings, span, until)
-    display.print_outcome(outcome)
+    show(functools.partial(display.print_outcome, outcome))
     return exit_code(outcome)
 
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from components.whole_files import write_whole
 from models.errors import PolysemeError
 from models.processor import choose_onednn
+from pipeline.streams import Forgiving, end_what_cannot_be_written
 from pipeline.terminal import Console, PrintableFormatter, hide, printable
 
 PROGRESS = "polyseme"
@@ -92,11 +93,11 @@ def quiet_libraries(
     root = logging.getLogger()
     before = root.handlers[:], root.level, absl.logging.get_verbosity()
     log = open(log_file, "a", encoding="utf-8", errors="replace")
-    output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
+    output = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     console = Console(file=output)
-    to_file = logging.StreamHandler(log)
+    to_file = _FileHandler(log)
     form = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
     to_file.setFormatter(PrintableFormatter(form, secrets))
     to_console = _ProgressHandler(console, secrets or {})
@@ -114,9 +115,10 @@ def quiet_libraries(
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         absl.logging.set_verbosity(before[2])
-        for stream in (sys.stdout, sys.stderr, log, output):
-            with contextlib.suppress(OSError):  # the disk may be full
-                stream.close() if stream in (log, output) else stream.flush()
+        end_what_cannot_be_written()  # else it is written to the terminal: the disk may be full
+        for stream in (log, output):
+            with contextlib.suppress(OSError):
+                stream.close()
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
@@ -136,6 +138,15 @@ def _make_printable(log_file: pathlib.Path, secrets: Mapping[str, str]) -> None:
 
     if any(safe(line) != line for line in lines()):
         write_whole(str(log_file), map(safe, lines()))
+
+
+class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to the log; where there is no room for it, nothing tells of each record."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  its name in logging
+        """Called amid the handling of an error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _ProgressHandler(logging.Handler):

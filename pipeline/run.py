@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import logging
@@ -19,11 +18,12 @@ from components import beam_flags
 from components.file_hashes import FileHashes
 from components.finished import EXPORTED
 from components.input_files import check_formats, input_fingerprint, patterns_fingerprint
+from components.whole_files import write_whole
 from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
-from pipeline.config import PipelineConfig
+from pipeline.config import CONFIG_FILE, PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain, in_a_line, unforeseen, without_secrets
 from pipeline.lock import locked
@@ -93,8 +93,12 @@ def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None =
     if not config.folder.exists():  # so that a mistyped input leaves no folder behind
         pattern = config.ingestion.input
         choose_span(available_spans(pattern), pattern, wanted_span, over=())
-    with locked(config.folder):
-        return _run(config, wanted_span, until)
+    try:
+        with locked(config.folder):
+            return _run(config, wanted_span, until)
+    except OSError as error:
+        error.filename = error.filename or str(config.folder)  # a full disk has no name by itself
+        raise
 
 
 def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
@@ -125,7 +129,7 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
             console.print(f"the folder was moved: {moved} records now say where it is", style="dim")
         for line in config.without_effect():
             console.print(line, style="yellow")
-        _write(folder / "config.json", config.to_json())
+        write_whole(str(folder / CONFIG_FILE), [config.to_json()])
         remove_partial_versions(folder / "serving" / config.name)
         write_attempt(folder, attempt)
         code = code_versions(config.model.family)
@@ -277,11 +281,4 @@ def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathl
 
 
 def _warn(console: Console, line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal is gone
-        console.print(Text(line, "yellow"), soft_wrap=True)
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    console.print(Text(line, "yellow"), soft_wrap=True)
