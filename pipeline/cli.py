@@ -204,12 +204,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
-    command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-        {name: _parsed(function) for name, function in _COMMANDS.items()},
-        prog="python -m pipeline",
-        description=_DESCRIPTION,
-        args=arguments,
-    )
+    try:
+        command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+            {name: _parsed(function) for name, function in _COMMANDS.items()},
+            prog="python -m pipeline",
+            description=_DESCRIPTION,
+            args=arguments,
+        )
+    except SystemExit as left:
+        given = sys.argv[1:] if arguments is None else arguments
+        if left.code and given[:1] == ["run"] and "--json" in given:
+            from pipeline.run_json import usage_error
+
+            print(usage_error())
+        raise
     try:
         return command()
     except PolysemeError as error:

@@ -67,6 +67,24 @@ def quiet_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def output_on_stderr() -> Iterator[None]:
+    """Sends to standard error what the block writes to standard output, C++ libraries too.
+
+    For a command whose output is for a program, which reads nothing but JSON.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     """Sends everything written to the process's output into a file, but what the console prints.
 
