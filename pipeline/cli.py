@@ -16,7 +16,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 from models.errors import ConfigError, PolysemeError
 from pipeline import display
 from pipeline.cli_run import run
-from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
+from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.predict import Generation, Task
@@ -188,6 +188,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "spans": spans,
+    "status": status,
     "prune": prune,
     "rollback": rollback,
     "examples": examples,

@@ -93,6 +93,13 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
     console.print(f"next: {following}" if following else "next: nothing new")
 
 
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines as they are, none wrapped."""
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
     """What was removed, or would be, and which versions stay."""
     console = Console(highlight=False)
@@ -251,8 +258,8 @@ def _table(summary: Summary) -> Table:
 
 def _verdict(summary: Summary) -> list[Text]:
     if summary.until and summary.complete:
-        told = (f"ended after {summary.until}", "bold green")
-        return [Text.assemble(told, ", as wanted: nothing was trained or pushed")]
+        ended = Text(f"ended after {summary.until}", "bold green")
+        return [Text.assemble(ended, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []
     notes = [Text(f"  note: {note}") for note in summary.notes]
