@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json as json_module
@@ -67,28 +68,33 @@ def predict(
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
     """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
-    next-sentence (pairs of texts), GPT score and generate.
+    next-sentence (pairs of texts), GPT score and generate. Standard error says which model it was.
 
     Args:
         task: What to ask.
         texts: Raw texts; lines of standard input if none are given.
         model: A SavedModel's folder, instead of the newest version of --name.
-        json: Print a JSON list with everything the model answered.
-        generation: How generate goes on.
+        json: Print a JSON list with everything the model answered, and which model it was.
+        generation: How generate goes on; no other task looks at it.
     """
     from pipeline import predict as asking
+    from pipeline.answering_model import describe
     from pipeline.console import quiet_errors, quiet_imports
+    from pipeline.given_texts import given_texts
 
-    given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
+    asking.check_generation(task, generation)
+    given = given_texts(texts, sys.stdin.buffer if sys.stdin else None)
     asking.check_texts(task, given)
-    asking.check_generation(generation)
-    quiet_imports()
     folder = asking.model_folder(model, runs, name)
+    quiet_imports()
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
+    answering = describe(folder)
     if json:
-        print(json_module.dumps(answers, ensure_ascii=False, indent=2))
+        told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
+        print(json_module.dumps(asking.finite(told), ensure_ascii=False, indent=2))
     else:
+        display.print_model(answering)
         display.print_answers(task, answers)
     asking.check_answers(task, answers)
     return EXIT_OK

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.objective import Position
+    from pipeline.answering_model import AnsweringModel
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
@@ -131,6 +132,12 @@ def print_corpus(corpus: Corpus) -> None:
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
     console.print(f"use it: --input '{corpus.pattern}'", markup=False, soft_wrap=True)
+
+
+def print_model(model: AnsweringModel) -> None:
+    """Which model answers, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(f"answered by {model}", "dim"), soft_wrap=True)
 
 
 def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
