@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -38,6 +39,9 @@ def quiet_imports() -> None:
     chooses oneDNN or not, for requests of a few texts.
     """
     choose_onednn("serving")
+    # As Python ends it takes modules apart, and TensorFlow's functions may then miss some: a
+    # complaint ("Exception ignored in …") after a good answer. Until then complaints are shown.
+    atexit.register(setattr, sys, "unraisablehook", lambda _: None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
 

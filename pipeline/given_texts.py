@@ -54,9 +54,10 @@ def _decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         begin = content.rfind(b"\n", 0, error.start) + 1
+        shown = content[begin : begin + _SHOWN].partition(b"\n")[0]
         encoding = "UTF-16" if content.startswith(_UTF_16) else "LATIN1"
         raise ConfigError(
             "standard input is not UTF-8",
-            where=f"line {line}: {content[begin : begin + _SHOWN]!r}",
+            where=f"line {line}: {shown!r}",
             remedy=f"convert it, with `iconv -f {encoding} -t UTF-8` perhaps",
         ) from None

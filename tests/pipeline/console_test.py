@@ -164,3 +164,27 @@ def test_output_for_a_program_is_kept_apart_from_all_the_rest() -> None:
     assert done.stdout == "the answer\n"
     for line in ("python chatter", "C++ chatter", "child chatter"):
         assert line in done.stderr
+
+
+def test_what_a_library_complains_of_as_python_ends_is_not_seen() -> None:
+    program = textwrap.dedent(
+        """
+        from pipeline.console import quiet_imports
+
+        class Function:
+            def __init__(self, name):
+                self.name = name
+            def __del__(self):
+                raise TypeError(self.name)
+
+        quiet_imports()
+        Function("while at work")
+        kept = Function("at the end")
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "while at work" in done.stderr
+    assert "at the end" not in done.stderr

@@ -37,7 +37,7 @@ def test_arguments_are_texts_and_standard_input_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "where", "encoding"),
     [
-        (b"first\nThe caf\xe9 opened.\n", "line 2: b'The caf\\xe9 opened.", "LATIN1"),
+        (b"first\nThe caf\xe9 opened.\nthird", "line 2: b'The caf\\xe9 opened.'", "LATIN1"),
         ("one\ntwo".encode("utf-16"), "line 1: b'\\xff\\xfeo\\x00n", "UTF-16"),
         (b"\xed\xa0\x80", "line 1: b'\\xed\\xa0\\x80'", "LATIN1"),
     ],
