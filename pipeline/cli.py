@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json as json_module
@@ -13,10 +14,10 @@ from typing import Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.errors import ConfigError
+from models.errors import ConfigError, PolysemeError
 from pipeline import display
 from pipeline.cli_run import run
-from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
+from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.failures import shown
@@ -70,28 +71,33 @@ def predict(
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
     """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
-    next-sentence (pairs of texts), GPT score and generate.
+    next-sentence (pairs of texts), GPT score and generate. Standard error says which model it was.
 
     Args:
         task: What to ask.
         texts: Raw texts; lines of standard input if none are given.
         model: A SavedModel's folder, instead of the newest version of --name.
-        json: Print a JSON list with everything the model answered.
-        generation: How generate goes on.
+        json: Print a JSON list with everything the model answered, and which model it was.
+        generation: How generate goes on; no other task looks at it.
     """
     from pipeline import predict as asking
+    from pipeline.answering_model import describe
     from pipeline.console import quiet_errors, quiet_imports
+    from pipeline.given_texts import given_texts
 
-    given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
+    asking.check_generation(task, generation)
+    given = given_texts(texts, sys.stdin.buffer if sys.stdin else None)
     asking.check_texts(task, given)
-    asking.check_generation(generation)
-    quiet_imports()
     folder = asking.model_folder(model, runs, name)
+    quiet_imports()
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
+    answering = describe(folder)
     if json:
-        say_json(answers)
+        told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
+        say_json(asking.finite(told))
     else:
+        display.print_model(answering)
         display.print_answers(task, answers)
     asking.check_answers(task, answers)
     return EXIT_OK
@@ -191,6 +197,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "spans": spans,
+    "status": status,
     "prune": prune,
     "rollback": rollback,
     "examples": examples,
@@ -217,6 +224,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 description=_DESCRIPTION,
                 args=arguments,
             )
+        except SystemExit as left:
+            given = sys.argv[1:] if arguments is None else arguments
+            if left.code and given[:1] == ["run"] and "--json" in given:
+                from pipeline.run_json import usage_error
+
+                say(usage_error())
+            raise
+        except PolysemeError as error:  # bytes that are no text
+            show(functools.partial(display.print_error, error))
+            return error_code(error)
+        try:
             return carried_out(command)
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))

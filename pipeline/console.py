@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -40,6 +41,9 @@ def quiet_imports() -> None:
     chooses oneDNN or not, for requests of a few texts.
     """
     choose_onednn("serving")
+    # As Python ends it takes modules apart, and TensorFlow's functions may then miss some: a
+    # complaint ("Exception ignored in …") after a good answer. Until then complaints are shown.
+    atexit.register(setattr, sys, "unraisablehook", lambda _: None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
 
@@ -66,6 +70,24 @@ def quiet_errors() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def output_on_stderr() -> Iterator[None]:
+    """Sends to standard error what the block writes to standard output, C++ libraries too.
+
+    For a command whose output is for a program, which reads nothing but JSON.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.objective import Position
+    from pipeline.answering_model import AnsweringModel
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
@@ -72,7 +73,7 @@ def _one_screen(text: str) -> str:
 
 def print_at_work(run_id: str) -> None:
     """On standard error, that a report is of a run that has not ended."""
-    Console(stderr=True, highlight=False).print(
+    Console(stderr=True).print(
         Text(f"run {run_id} is still at work; report.html stays as it is", "yellow"),
         soft_wrap=True,
     )
@@ -102,6 +103,13 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
     console = Console()
     console.print(table)
     console.print(f"next: {following}" if following else "next: nothing new")
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines as they are, none wrapped."""
+    console = Console()
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
@@ -135,6 +143,12 @@ def print_corpus(corpus: Corpus) -> None:
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
     console.print(f"use it: --input '{corpus.pattern}'", soft_wrap=True)
+
+
+def print_model(model: AnsweringModel) -> None:
+    """Which model answers, on standard error."""
+    console = Console(stderr=True)
+    console.print(Text(f"answered by {model}", "dim"), soft_wrap=True)
 
 
 def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:

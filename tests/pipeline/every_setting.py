@@ -13,6 +13,7 @@ OTHERS = {
     "cleaning.near_duplicate_similarity": "0.7",
     "devices.strategy": "mirrored",
     "evaluation.confidence": "0.9",
+    "ingestion.encoding": "utf-16",
     "model.backbone.activation": "gelu",
     "model.backbone.heads": "4",
     "model.backbone.vocabulary_rows": "1024",
