@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json as json_module
@@ -16,7 +17,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 from models.errors import ConfigError
 from pipeline import display
 from pipeline.cli_run import run
-from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
+from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.failures import shown
@@ -69,28 +70,33 @@ def predict(
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
     """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
-    next-sentence (pairs of texts), GPT score and generate.
+    next-sentence (pairs of texts), GPT score and generate. Standard error says which model it was.
 
     Args:
         task: What to ask.
         texts: Raw texts; lines of standard input if none are given.
         model: A SavedModel's folder, instead of the newest version of --name.
-        json: Print a JSON list with everything the model answered.
-        generation: How generate goes on.
+        json: Print a JSON list with everything the model answered, and which model it was.
+        generation: How generate goes on; no other task looks at it.
     """
     from pipeline import predict as asking
+    from pipeline.answering_model import describe
     from pipeline.console import quiet_errors, quiet_imports
+    from pipeline.given_texts import given_texts
 
-    given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
+    asking.check_generation(task, generation)
+    given = given_texts(texts, sys.stdin.buffer if sys.stdin else None)
     asking.check_texts(task, given)
-    asking.check_generation(generation)
-    quiet_imports()
     folder = asking.model_folder(model, runs, name)
+    quiet_imports()
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
+    answering = describe(folder)
     if json:
-        print(json_module.dumps(answers, ensure_ascii=False, indent=2))
+        told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
+        print(json_module.dumps(asking.finite(told), ensure_ascii=False, indent=2))
     else:
+        display.print_model(answering)
         display.print_answers(task, answers)
     asking.check_answers(task, answers)
     return EXIT_OK
@@ -190,6 +196,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "spans": spans,
+    "status": status,
     "prune": prune,
     "rollback": rollback,
     "examples": examples,
@@ -206,16 +213,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     with standard_streams():
         try:
-            check_encoding(sys.argv[1:] if arguments is None else arguments)
-            command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-                {name: _parsed(function) for name, function in _COMMANDS.items()},
-                prog="python -m pipeline",
-                description=_DESCRIPTION,
-                args=arguments,
-            )
-            return carried_out(command)
+            return carried_out(_command(given))
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))
             return error_code(nothing)
@@ -228,6 +229,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("interrupted; give the same command again to go on", file=sys.stderr)
             return EXIT_INTERRUPTED
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """What a command line asks for, to be carried out."""
+    try:
+        check_encoding(arguments)
+        return tyro.extras.subcommand_cli_from_dict(
+            {name: _parsed(function) for name, function in _COMMANDS.items()},
+            prog="python -m pipeline",
+            description=_DESCRIPTION,
+            args=arguments,
+        )
+    except (SystemExit, ConfigError) as left:
+        help_was_shown = isinstance(left, SystemExit) and not left.code
+        if not help_was_shown and arguments[:1] == ["run"] and "--json" in arguments:
+            from pipeline.run_json import usage_error
+
+            print(usage_error())
+        raise
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

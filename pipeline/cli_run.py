@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
@@ -23,6 +23,9 @@ from pipeline.recipes import resolve_recipe
 from pipeline.steps import Until
 from pipeline.terminal import show
 
+if TYPE_CHECKING:
+    from pipeline.run import Outcome
+
 
 def run(
     recipe: Positional[str | None] = None,
@@ -33,6 +36,7 @@ def run(
     name: str | None = None,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
     until: Until | None = None,
+    json: FlagCreatePairsOff[bool] = False,
     profile: FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
@@ -50,14 +54,28 @@ def run(
         set: Override a field of the configuration, as training.steps=100; may be repeated.
         until: End after validation, the checks of the text, or after examples, the checks of the
             training examples; nothing is trained, and a later run takes the steps from the cache.
+        json: Print how the run ended as one JSON object on standard output, and progress on
+            standard error; docs/operations.md has its keys.
         profile: Leave a trace of some training steps beside the training's figures.
     """
-    settings = _settings(recipe, config, input, runs, name, set)
     if profile:
         os.environ[PROFILE] = "1"
-    from pipeline.run import run_pipeline
 
-    outcome = run_pipeline(settings, span, until)
+    def settings() -> PipelineConfig:
+        return _settings(recipe, config, input, runs, name, set)
+
+    def work(resolved: PipelineConfig) -> Outcome:
+        from pipeline.run import run_pipeline
+
+        return run_pipeline(resolved, span, until)
+
+    if json:
+        from pipeline.run_json import run_as_json
+
+        text, code = run_as_json(settings, work)
+        print(text)
+        return code
+    outcome = work(settings())
     show(functools.partial(display.print_outcome, outcome))
     return exit_code(outcome)
 

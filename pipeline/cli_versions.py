@@ -63,6 +63,22 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
     return EXIT_OK
 
 
+def status(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool] = False) -> int:
+    """Say what is running, how the last run ended, which version is served and what spans are left.
+
+    Args:
+        json: Print it as JSON.
+    """
+    from pipeline.status import find_folder, lines, status_of  # ML Metadata
+
+    found = status_of(find_folder(runs, name))
+    if json:
+        display.print_json(dataclasses.asdict(found))
+    else:
+        display.print_lines(lines(found))
+    return EXIT_OK
+
+
 def prune(
     keep: int = 3,
     dry_run: FlagCreatePairsOff[bool] = False,

@@ -18,8 +18,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from models.errors import PolysemeError
 from models.processor import choose_onednn
+from pipeline.failures import explain
 from pipeline.terminal import Forgiving, end_what_cannot_be_written
 
 PROGRESS = "polyseme"
@@ -29,6 +29,7 @@ _STARTED = (
 )
 _ENDED = "Component %s is finished."
 _FAILED = "Execution %d failed."
+_SAID = 2_000  # bytes of what libraries said before an error
 _CACHED = "A cached execution %d is used."
 
 
@@ -57,14 +58,32 @@ def quiet_errors() -> Iterator[None]:
             yield
         except BaseException as error:
             os.dup2(kept, 2)
-            if not isinstance(error, PolysemeError):
-                file.seek(0)
+            if explain(error) is None:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _SAID))
                 sys.stderr.write(file.read().decode("utf-8", "replace"))
             raise
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def output_on_stderr() -> Iterator[None]:
+    """Sends to standard error what the block writes to standard output, C++ libraries too.
+
+    For a command whose output is for a program, which reads nothing but JSON.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextlib.contextmanager

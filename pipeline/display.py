@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.objective import Position
+    from pipeline.answering_model import AnsweringModel
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
@@ -112,6 +113,13 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
     console.print(f"next: {following}" if following else "next: nothing new")
 
 
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines as they are, none wrapped."""
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
     """What was removed, or would be, and which versions stay."""
     console = Console(highlight=False)
@@ -143,6 +151,12 @@ def print_corpus(corpus: Corpus) -> None:
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
     console.print(f"use it: --input '{corpus.pattern}'", markup=False, soft_wrap=True)
+
+
+def print_model(model: AnsweringModel) -> None:
+    """Which model answers, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(f"answered by {model}", "dim"), soft_wrap=True)
 
 
 def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
@@ -270,8 +284,8 @@ def _table(summary: Summary) -> Table:
 
 def _verdict(summary: Summary) -> list[Text]:
     if summary.until and summary.complete:
-        told = (f"ended after {summary.until}", "bold green")
-        return [Text.assemble(told, ", as wanted: nothing was trained or pushed")]
+        ended = Text(f"ended after {summary.until}", "bold green")
+        return [Text.assemble(ended, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []
     notes = [Text(f"  note: {note}") for note in summary.notes]

@@ -57,12 +57,14 @@ class Outcome:
         error: why it failed, in words for its reader; None if it didn't.
         log: the libraries' messages and every traceback.
         report: the report, None if there is none.
+        span: the span that was taken, as people name it.
     """
 
     summary: Summary | None
     error: PolysemeError | None
     log: pathlib.Path
     report: pathlib.Path | None
+    span: str = ""
 
 
 def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None = None) -> Outcome:
@@ -144,7 +146,7 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
             _tidy(folder, console)
         if summary is not None:
             report = _report(config, summary, console)
-    return Outcome(summary, error, log, report)
+    return Outcome(summary, error, log, report, span.label)
 
 
 def remove_partial_versions(serving: pathlib.Path) -> None:

@@ -44,6 +44,7 @@ class Summary:
         destination: the pushed version's folder.
         rolled_back: the version that was pushed and taken out of service since, if that is so.
         until: where a partial run ends; None of a run of the whole pipeline.
+        metrics: of the evaluation, on the whole split "test"; empty if there was none.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class Summary:
     notes: Sequence[str] = ()
     rolled_back: str | None = None
     until: Until | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -81,7 +83,7 @@ def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> S
             figures = _found(component, nodes) or (key_figures(node) if node.succeeded else "")
             steps.append(Step(component, _state(node), node.seconds, figures))
     blessed = blessing_of(nodes)
-    reasons, notes = ((), ()) if blessed is None else _judged(nodes["Evaluator"])
+    reasons, notes, metrics = ((), (), {}) if blessed is None else _judged(nodes["Evaluator"])
     pushed = _pushed(nodes)
     return Summary(
         run_id=run_id,
@@ -93,6 +95,7 @@ def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> S
         destination=pushed.get("pushed_destination"),
         rolled_back=_rolled_back(nodes),
         until=until,
+        metrics=metrics,
     )
 
 
@@ -150,18 +153,21 @@ def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
     return [told] if told else []
 
 
-def _judged(evaluator: NodeRecord) -> tuple[Sequence[str], Sequence[str]]:
-    """Why the model is not blessed, and what could not be judged."""
+def _judged(
+    evaluator: NodeRecord,
+) -> tuple[Sequence[str], Sequence[str], Mapping[str, float]]:
+    """Why the model is not blessed, what could not be judged, and the model's metrics."""
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
-        return (), ()
+        return (), (), {}
     from components.evaluator import read_evaluation  # TFMA
 
     try:
         found = read_evaluation(evaluation.uri)
     except (OSError, ValueError):  # the artifact was removed since
-        return (), ()
-    return found.reasons, found.judgement.notes if found.judgement else ()
+        return (), (), {}
+    notes = found.judgement.notes if found.judgement else ()
+    return found.reasons, notes, found.overall.candidate
 
 
 def _file(node: NodeRecord, output: str, name: str) -> pathlib.Path:

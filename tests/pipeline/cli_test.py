@@ -122,6 +122,10 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         (["predict", "next-sentence", "one", "--runs", "nowhere"], 2, "pairs"),
         (["predict", "embed", "text", "--runs", "nowhere"], 2, "no pipeline has run"),
         (["predict", "generate", "x", "--length", "0"], 2, "length is 0"),
+        (["predict", "generate", "x", "--length", "3000000000"], 2, "length is 3000000000"),
+        (["predict", "embed", "x", "--length", "5"], 2, "5 has no effect on embed"),
+        (["predict", "embed", "caf\udce9", "--runs", "nowhere"], 2, "an argument is not UTF-8"),
+        (["predict", "embed", "x", "--model", "/nonexistent"], 2, "the folder holds no model"),
         (["predict", "generate", "x", "--temperature", "nan"], 2, "temperature is nan"),
         (["predict", "generate", "x", "--top-p", "0"], 2, "top_p is 0.0"),
         (["examples", "folder", "--show", "-1"], 2, "-1 examples cannot be shown"),
@@ -166,6 +170,31 @@ def test_answers_are_printed_beside_a_text_that_has_none(
     assert "the 1st [MASK] lies beyond the 8 tokens that the model reads" in printed.out
     assert "no [MASK] lies within the 8 tokens" in printed.err
     assert "So long a [MASK]." in printed.err
+
+
+def test_predict_says_which_model_answers(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "17"
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    (folder / "assets.extra/provenance.json").write_text('{"name": "news", "span": 3}')
+    answers = [{"first": "a", "second": "b", "probability": float("nan")}]
+    monkeypatch.setattr("pipeline.predict.predict", lambda *_: answers)
+    given = ["predict", "next-sentence", "a", "b", "--model", str(folder)]
+    assert cli.main(given) == 0
+    assert capsys.readouterr().err == "answered by news, version 17, span 3\n"
+    assert cli.main([*given, "--json"]) == 0
+    printed = capsys.readouterr()
+    (answer,) = json.loads(printed.out, parse_constant=lambda name: pytest.fail(name))
+    assert answer["probability"] is None
+    assert answer["model"] == {
+        "folder": str(folder),
+        "version": "17",
+        "name": "news",
+        "span": "3",
+    }
+    assert printed.err == ""
 
 
 def test_spans_are_listed_and_when_none_is_left_a_run_does_nothing(

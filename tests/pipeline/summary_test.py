@@ -291,3 +291,4 @@ def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
     assert evaluator.figures == "masked lm accuracy 0.258 [0.251, 0.265], bigram perplexity 61.9"
     assert summary.reasons == judgement.reasons
     assert summary.notes == ["loss is not compared"]
+    assert summary.metrics == figures

@@ -96,6 +96,13 @@ def test_bytes_that_are_no_text_are_refused(command: str) -> None:
     assert remedy.startswith("  to do: ")
 
 
+def test_a_program_that_asked_for_json_gets_it() -> None:
+    code, output, error = shell("pipeline run bert_tiny --json --input $'caf\\xe9'")
+    assert code == 2
+    assert json.loads(output)["exit_code"] == 2
+    assert error.startswith(b"error: an argument is not UTF-8")
+
+
 def test_without_a_locale_everything_is_shown(runs: pathlib.Path) -> None:
     code, output, error = shell(f"pipeline spans --runs {runs}", **_ASCII)
     assert (code, error) == (0, b"")
