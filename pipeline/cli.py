@@ -14,7 +14,7 @@ from typing import Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.errors import ConfigError, PolysemeError
+from models.errors import ConfigError
 from pipeline import display
 from pipeline.cli_run import run
 from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
@@ -214,28 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     guard()
     with standard_streams():
         try:
-            check_encoding(sys.argv[1:] if arguments is None else arguments)
-            command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-                {name: _parsed(function) for name, function in _COMMANDS.items()},
-                prog="python -m pipeline",
-                description=_DESCRIPTION,
-                args=arguments,
-            )
-        except SystemExit as left:
-            given = sys.argv[1:] if arguments is None else arguments
-            if left.code and given[:1] == ["run"] and "--json" in given:
-                from pipeline.run_json import usage_error
-
-                say(usage_error())
-            raise
-        except PolysemeError as error:  # bytes that are no text
-            show(functools.partial(display.print_error, error))
-            return error_code(error)
-        try:
-            return carried_out(command)
+            return carried_out(_command(given))
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))
             return error_code(nothing)
@@ -248,6 +231,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             sys.stderr.write("interrupted; give the same command again to go on\n")
             return EXIT_INTERRUPTED
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """What a command line asks for, to be carried out."""
+    try:
+        check_encoding(arguments)
+        return tyro.extras.subcommand_cli_from_dict(
+            {name: _parsed(function) for name, function in _COMMANDS.items()},
+            prog="python -m pipeline",
+            description=_DESCRIPTION,
+            args=arguments,
+        )
+    except (SystemExit, ConfigError) as left:
+        help_was_shown = isinstance(left, SystemExit) and not left.code
+        if not help_was_shown and arguments[:1] == ["run"] and "--json" in arguments:
+            from pipeline.run_json import usage_error
+
+            say(usage_error())
+        raise
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
