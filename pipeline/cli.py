@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json as json_module
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,11 @@ from pipeline.cli_run import run
 from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
 from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
+from pipeline.failures import shown
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
+from pipeline.terminal import carried_out, check_encoding, show, standard_streams
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
@@ -92,7 +93,7 @@ def predict(
     answering = describe(folder)
     if json:
         told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
-        print(json_module.dumps(asking.finite(told), ensure_ascii=False, indent=2))
+        display.print_json(asking.finite(told))
     else:
         display.print_model(answering)
         display.print_answers(task, answers)
@@ -211,31 +212,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    with standard_streams():
+        try:
+            check_encoding(given)
+            return carried_out(_command(given))
+        except NothingNew as nothing:
+            show(functools.partial(display.print_nothing_new, nothing))
+            return error_code(nothing)
+        except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+            return EXIT_OK
+        except Exception as error:
+            told = shown(error)
+            if _wants_an_object(given):
+                _print_object(told)
+            show(functools.partial(display.print_error, told))
+            return error_code(told)
+        except KeyboardInterrupt:
+            print("interrupted; give the same command again to go on", file=sys.stderr)
+            return EXIT_INTERRUPTED
+
+
+def _command(given: Sequence[str]) -> Callable[[], int]:
+    """The command that was given, parsed."""
     try:
-        command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+        return tyro.extras.subcommand_cli_from_dict(
             {name: _parsed(function) for name, function in _COMMANDS.items()},
             prog="python -m pipeline",
             description=_DESCRIPTION,
-            args=arguments,
+            args=given,
         )
     except SystemExit as left:
-        given = sys.argv[1:] if arguments is None else arguments
-        if left.code and given[:1] == ["run"] and "--json" in given:
-            from pipeline.run_json import usage_error
-
-            print(usage_error())
+        if left.code and _wants_an_object(given):
+            _print_object(
+                ConfigError(
+                    "the command line cannot be parsed",
+                    where="standard error names the argument",
+                    remedy="python -m pipeline run --help",
+                )
+            )
         raise
-    try:
-        return command()
-    except PolysemeError as error:
-        if isinstance(error, NothingNew):
-            display.print_nothing_new(error)
-        else:
-            display.print_error(error)
-        return error_code(error)
-    except KeyboardInterrupt:
-        print("interrupted; give the same command again to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+
+
+def _wants_an_object(given: Sequence[str]) -> bool:
+    """Whether it is `run --json`, which prints one whatever happens."""
+    return given[:1] == ["run"] and "--json" in given
+
+
+def _print_object(error: PolysemeError) -> None:
+    from pipeline.run_json import error_object
+
+    show(functools.partial(print, error_object(error)))
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

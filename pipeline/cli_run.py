@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ from pipeline.exit_codes import exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import resolve_recipe
 from pipeline.steps import Until
+from pipeline.terminal import show
 
 if TYPE_CHECKING:
     from pipeline.run import Outcome
@@ -71,10 +73,10 @@ def run(
         from pipeline.run_json import run_as_json
 
         text, code = run_as_json(settings, work)
-        print(text)
+        show(functools.partial(print, text))
         return code
     outcome = work(settings())
-    display.print_outcome(outcome)
+    show(functools.partial(display.print_outcome, outcome))
     return exit_code(outcome)
 
 

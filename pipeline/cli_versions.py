@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_module
 import pathlib
 from typing import Annotated
 
@@ -39,7 +38,7 @@ def lineage(
         folder = pipeline_folder(runs, name)
     found = lineage_of(RunHistory(folder), version)
     if json:
-        print(json_module.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2))
+        display.print_json(dataclasses.asdict(found))
     else:
         display.print_lineage(found)
     return EXIT_OK
@@ -58,7 +57,7 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
     states, following = span_states(folder, config)
     if json:
         found = {"spans": [*map(dataclasses.asdict, states)], "next": following}
-        print(json_module.dumps(found, ensure_ascii=False, indent=2))
+        display.print_json(found)
     else:
         display.print_spans(states, following)
     return EXIT_OK
@@ -74,7 +73,7 @@ def status(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool
 
     found = status_of(find_folder(runs, name))
     if json:
-        print(json_module.dumps(dataclasses.asdict(found), indent=2))
+        display.print_json(dataclasses.asdict(found))
     else:
         display.print_lines(lines(found))
     return EXIT_OK

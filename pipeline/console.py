@@ -21,6 +21,7 @@ from rich.text import Text
 
 from models.errors import PolysemeError
 from models.processor import choose_onednn
+from pipeline.terminal import Forgiving, end_what_cannot_be_written
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -106,11 +107,11 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     root = logging.getLogger()
     before = root.handlers[:], root.level, absl.logging.get_verbosity()
     log = open(log_file, "a", encoding="utf-8", errors="replace")
-    output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
+    output = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     console = Console(file=output, highlight=False)
-    to_file = logging.StreamHandler(log)
+    to_file = _FileHandler(log)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     to_console = _ProgressHandler(console)
     root.handlers[:] = [to_file, to_console]
@@ -127,12 +128,22 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         absl.logging.set_verbosity(before[2])
-        for stream in (sys.stdout, sys.stderr, log, output):
-            with contextlib.suppress(OSError):  # the disk may be full
-                stream.close() if stream in (log, output) else stream.flush()
+        end_what_cannot_be_written()  # else it is written to the terminal: the disk may be full
+        for stream in (log, output):
+            with contextlib.suppress(OSError):
+                stream.close()
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
+
+
+class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to the log; where there is no room for it, nothing tells of each record."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  its name in logging
+        """Called amid the handling of an error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _ProgressHandler(logging.Handler):

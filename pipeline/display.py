@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +33,16 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"done": "green", "cached": "cyan", "failed": "red", "interrupted": "red"}
 _SPAN_STYLES = {"pushed": "green", "new": "cyan", "failed": "red"}
 _SHOWN_TOKENS = 12
+_LINE, _LINES = 1_000, 24  # of an error: characters of a line, and lines
+_UNCUT = 100_000  # characters of a line that a program may read
 _PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
 _BARS, _BAR_WIDTH = 12, 40
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON; in ASCII where standard output has no UTF-8."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=not unicode, indent=2) + "\n")
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -54,10 +64,19 @@ def print_outcome(outcome: Outcome) -> None:
 def print_error(error: PolysemeError) -> None:
     """One screen on standard error: what, where, what to do."""
     console = Console(stderr=True, highlight=False)
-    first, _, rest = str(error).partition("\n")
+    first, _, rest = _one_screen(str(error)).partition("\n")
     console.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
     if rest:
         console.print(rest, markup=False, soft_wrap=True)
+
+
+def _one_screen(text: str) -> str:
+    """A text cut to what a reader sees at once: the ends of long lines go, and lines amid many."""
+    lines = [line if len(line) <= _LINE else f"{line[: _LINE - 1]}…" for line in text.splitlines()]
+    if len(lines) > _LINES:
+        left_out = len(lines) - _LINES + 1
+        lines[_LINES // 2 : -_LINES // 2 + 1] = [f"  … {left_out:,} lines more"]
+    return "\n".join(lines)
 
 
 def print_at_work(run_id: str) -> None:
@@ -198,7 +217,7 @@ def _ordinal(number: int) -> str:
 
 def print_lineage(lineage: Lineage) -> None:
     """A tree from the pushed version down to the text, and on to the model it started from."""
-    Console(highlight=False).print(_lineage_tree(lineage), soft_wrap=True)
+    Console(highlight=False, width=_UNCUT).print(_lineage_tree(lineage), soft_wrap=True)
 
 
 def print_examples(found: Inspection) -> None:

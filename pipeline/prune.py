@@ -75,11 +75,9 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
     kept = pushed[-keep:]
     names = _versions(kept)
     serving = folder / "serving" / folder.name
-    versions = [
-        version
-        for version in sorted(serving.glob("*"))
-        if version.name.isdecimal() and version.name not in (*names, *_versions(withdrawn))
-    ]
+    gone = set(_versions(pushed)) - {*names, *_versions(withdrawn)}
+    # A version that the record does not know is not ours to remove.
+    versions = [version for version in sorted(serving.glob("*")) if version.name in gone]
     if names:  # what was rolled back before the oldest version that stays
         oldest = min(map(int, names))
         hidden_ones = sorted(serving.glob(".*.rolled-back"))

@@ -56,10 +56,10 @@ def report_run(
         summary: the run.
         at_work: whether the run has not ended; the page then says so and is another file.
     """
-    path = config.folder / (REPORT_AT_WORK if at_work else REPORT)
+    path = history.folder / (REPORT_AT_WORK if at_work else REPORT)
     write_report(gather(config, history, summary, at_work=at_work), path)
     if not at_work:
-        (config.folder / REPORT_AT_WORK).unlink(missing_ok=True)
+        (history.folder / REPORT_AT_WORK).unlink(missing_ok=True)
     return path
 
 
@@ -130,7 +130,7 @@ def gather(
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
         dropped=_dropped(nodes),
-        checks=_checks(config, history.nodes(summary.run_id)),
+        checks=_checks(history.folder, history.nodes(summary.run_id)),
         search=_search(nodes),
         seeds=_seeds(nodes),
         training=_training(nodes),
@@ -182,7 +182,7 @@ def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
     return read_dropped(folder / CLEANING_FILE) if folder else []
 
 
-def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:
+def _checks(pipeline: pathlib.Path, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:
     """What the gates checked; of one that refused, what it left outside of its artifact."""
     found = []
     for gate in ("DataGate", "ExampleGate"):
@@ -193,7 +193,7 @@ def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tup
             path = folder / CHECKS_FILE if folder else None
         else:
             span = nodes["TextExampleGen"].parameters["span"]
-            path = evidence_file(config.folder / "quarantine", gate, span)
+            path = evidence_file(pipeline / "quarantine", gate, span)
         if path and path.exists():
             found += [(gate, check) for check in read_checks(path)]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import logging
@@ -17,11 +16,12 @@ from rich.text import Text
 
 from components.finished import EXPORTED
 from components.input_files import input_fingerprint, patterns_fingerprint
+from components.whole_files import write_whole
 from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
-from pipeline.config import PipelineConfig
+from pipeline.config import CONFIG_FILE, PipelineConfig
 from pipeline.console import quiet_libraries
 from pipeline.failures import explain, in_a_line, unforeseen
 from pipeline.lock import locked
@@ -86,8 +86,12 @@ def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None =
     if not config.folder.exists():  # so that a mistyped input leaves no folder behind
         pattern = config.ingestion.input
         choose_span(available_spans(pattern), pattern, wanted_span, over=())
-    with locked(config.folder):
-        return _run(config, wanted_span, until)
+    try:
+        with locked(config.folder):
+            return _run(config, wanted_span, until)
+    except OSError as error:
+        error.filename = error.filename or str(config.folder)  # a full disk has no name by itself
+        raise
 
 
 def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
@@ -108,13 +112,13 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
     try:
         corpus = input_fingerprint(span.files)
     except DataRefused as refusal:  # by a file's first bytes; `next` is to know
-        _write(folder / "config.json", config.to_json())
+        write_whole(str(folder / CONFIG_FILE), [config.to_json()])
         write_attempt(folder, attempt.ended(REFUSED, refusal.what))
         raise
     code = code_versions(config.model.family)
     provenance = _provenance(config, span, corpus, code)
     moved = relocate(folder)
-    _write(folder / "config.json", config.to_json())
+    write_whole(str(folder / CONFIG_FILE), [config.to_json()])
     remove_partial_versions(folder / "serving" / config.name)
     write_attempt(folder, attempt)
     log = folder / "logs" / f"{run_id}.log"
@@ -252,11 +256,4 @@ def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathl
 
 
 def _warn(console: Console, line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal is gone
-        console.print(Text(line, "yellow"), soft_wrap=True)
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    console.print(Text(line, "yellow"), soft_wrap=True)

@@ -24,7 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from models.errors import DataRefused
 from pipeline.config import PipelineConfig
-from pipeline.metadata import DATABASE, NodeRecord, RunHistory
+from pipeline.metadata import NodeRecord, RunHistory
+from pipeline.metadata_store import has_database
 from pipeline.spans import NothingNew, Span, available_spans, choose_span
 
 NEW, PUSHED, NOT_BLESSED, REFUSED, FAILED = "new", "pushed", "not blessed", "refused", "failed"
@@ -99,7 +100,7 @@ class SpanState:
 
 def read_attempts(folder: pathlib.Path) -> list[Attempt]:
     """The attempts of a pipeline's runs, oldest first; those of old code as far as they tell."""
-    if not (folder / DATABASE).is_file():
+    if not has_database(folder):
         return []
     history = RunHistory(folder)
     notes = history.notes(_KIND)

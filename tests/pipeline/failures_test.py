@@ -2,11 +2,12 @@
 
 import errno
 import pathlib
+import tempfile
 
 import pytest
 
 from models.errors import ConfigError, DataRefused, ServingCheckFailed
-from pipeline.failures import DiskFull, explain, in_a_line, unforeseen
+from pipeline.failures import DiskFull, explain, in_a_line, shown, unforeseen
 
 
 def raised(make: object) -> BaseException:
@@ -122,3 +123,55 @@ def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
             raise ZeroDivisionError
 
     assert in_a_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
+
+
+def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path) -> None:
+    told = shown(raised(lambda: open(tmp_path)))
+    assert isinstance(told, ConfigError)
+    assert (told.what, told.where) == (
+        "a file or folder cannot be used: Is a directory",
+        str(tmp_path),
+    )
+    broken = shown(OSError(errno.EIO, "Input/output error", b"a\xff"))
+    assert not isinstance(broken, ConfigError)
+    assert broken.where == "a\\xff"
+    assert "Input/output error" in broken.what
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Error when executing query: database disk image is malformed query: CREATE", "damaged"),
+        ("Error when executing query: file is not a database query: CREATE", "damaged"),
+        ("attempt to write a readonly database", "it may not be written"),
+        ("Error: database is locked", "another process is at work on it"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_whoever_met_it(text: str, told: str) -> None:
+    found = explain(RuntimeError(text))
+    assert isinstance(found, ConfigError)
+    assert found.what.startswith("the record of the runs ")
+    assert told in found.what
+    assert found.remedy
+
+
+def test_of_what_nobody_foresaw_the_traceback_is_kept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail() -> None:
+        raise KeyError("k" * 10_000_000)
+
+    told = shown(raised(fail))
+    (file,) = tmp_path.iterdir()
+    assert str(file) in (told.where or "")
+    assert "in fail" in file.read_text(encoding="utf-8")
+    assert len(str(told)) < 1_000
+
+    file.unlink()
+    tmp_path.rmdir()  # there is no place for it
+    told = shown(raised(fail))
+    assert "in fail" in told.what
+    assert len(str(told)) < 6_000
+    assert len(str(told).splitlines()) < 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -188,6 +189,16 @@ def test_the_report_lies_in_the_pipelines_folder(
     assert "c0ffee" in page
     assert "no text" in page
     assert "<td>a</td>" in page  # the run's id
+
+
+def test_in_a_moved_folder_the_report_lies_where_the_folder_is(
+    recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
+) -> None:
+    record(recorder)
+    moved = shutil.copytree(recorder.folder, tmp_path / "other" / "mine")
+    history = RunHistory(moved)
+    assert report_run(config, history, summarize(history, "a")) == moved / REPORT
+    assert not (recorder.folder / REPORT).exists()
 
 
 def test_a_rerun_whose_steps_were_all_cached_has_its_own_report(

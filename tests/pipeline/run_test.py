@@ -1,12 +1,18 @@
 """What a run does before it starts: the lock first; what it tidies, and which span it takes."""
 
+import contextlib
 import dataclasses
 import errno
 import pathlib
+import subprocess
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from models.errors import DataRefused, PolysemeError, TrainingDiverged
+from pipeline import run
+from pipeline.cli import main
 from pipeline.config import PipelineConfig
 from pipeline.exit_codes import exit_code
 from pipeline.provenance import Provenance
@@ -174,3 +180,74 @@ def test_checkpoints_that_cannot_be_removed_fail_no_pushed_run(
     taken.take("17")
     assert exit_code(taken.outcome) == 0
     assert "checkpoints were not removed: " in capfd.readouterr().out
+
+
+@pytest.fixture
+def small_disk(taken: Runs) -> Iterator[pathlib.Path]:
+    """A small disk that the runs are on."""
+    disk = pathlib.Path(taken.config.runs)
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: pathlib.Path) -> None:
+    with contextlib.suppress(OSError), open(disk / "filler", "ab", buffering=0) as file:
+        while file.write(b"x" * 4_096):
+            pass
+
+
+def run_on_a_full_disk(taken: Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    config = taken.config
+    given = ["run", "bert_tiny", "--input", config.ingestion.input, "--name", config.name]
+    assert main([*given, "--runs", config.runs]) == 1
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    first, where, remedy = printed.err.splitlines()
+    assert first == "error: the disk is full"
+    assert where.startswith(f"  where: {config.runs}")
+    assert remedy.startswith("  to do: free some space")
+
+
+@pytest.mark.hostile
+def test_a_disk_that_is_full_before_a_run_is_told_and_the_run_goes_on_once_there_is_room(
+    taken: Runs, small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(small_disk)
+    run_on_a_full_disk(taken, capfd)
+    (small_disk / "filler").unlink()
+    assert taken.take("17") == "2024-05-01"
+    fill(small_disk)
+    before = sorted(taken.config.folder.rglob("*"))
+    run_on_a_full_disk(taken, capfd)
+    assert sorted(taken.config.folder.rglob("*")) == before  # nothing is left half written
+    (small_disk / "filler").unlink()
+    assert taken.states()[0] == "pushed"
+    assert taken.take("18") == "2024-05-02"
+
+
+@pytest.mark.hostile
+def test_a_disk_that_fills_while_a_run_is_at_work_is_told(
+    taken: Runs,
+    small_disk: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    execute = run._execute
+
+    def execute_and_fill(*given: Any) -> PolysemeError | None:
+        fill(small_disk)
+        return execute(*given)
+
+    monkeypatch.setattr("pipeline.run._execute", execute_and_fill)
+    taken.end = "17"
+    run_on_a_full_disk(taken, capfd)  # what became of the span could not be written
+    (small_disk / "filler").unlink()
+    assert taken.states()[0] == "failed"
+    monkeypatch.setattr("pipeline.run._execute", execute)
+    assert taken.take("17") == "2024-05-01"
+    assert taken.states()[0] == "pushed"
