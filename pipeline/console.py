@@ -19,8 +19,9 @@ from rich.text import Text
 
 from components.whole_files import write_whole
 from models.errors import PolysemeError
+from models.printable import printable
 from models.processor import choose_onednn
-from pipeline.terminal import Console, PrintableFormatter, hide, printable
+from pipeline.terminal import Console, PrintableFormatter, hide
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
