@@ -21,7 +21,7 @@ UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""The text with each control character as Python writes it in a literal, `\x1b` say.
+    """The text with each control character as a literal of Python has it: a backslash and `x1b`.
 
     Tabs and line feeds stay.
     """
