@@ -13,6 +13,8 @@ from components import beam_flags
 from models.errors import ConfigError
 from models.settings import Affects, Settings, Share
 
+_Shards = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
+
 
 @dataclasses.dataclass(frozen=True)
 class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
@@ -48,10 +50,10 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     other such file makes DataGate refuse the span."""
     max_record_bytes: PositiveInt = 16_000_000
     """A longer record is quarantined."""
-    shards: PositiveInt | None = None
+    shards: _Shards | None = None
     """Groups of the training documents by a hash of their id. A group is a file of documents, then
     one of examples, and what a worker holds; None makes them of 8 to 16 MB, 2 groups at least."""
-    held_out_shards: PositiveInt | None = None
+    held_out_shards: _Shards | None = None
     """Groups of the documents of each other split; None is its share of `shards`, 1 at least."""
 
     def check(self) -> None:
@@ -261,7 +263,7 @@ class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
 
     runner: str = "DirectRunner"
     """One of `components.beam_flags.RUNNERS`."""
-    workers: PositiveInt = 1
+    workers: Annotated[int, pydantic.Field(ge=1, le=1_024)] = 1
     """Worker processes of the DirectRunner; 1 stays inside the process."""
     args: tuple[str, ...] = ()
     """More Beam flags. `${NAME}` in one is the value of an environment variable, which is put in

@@ -37,7 +37,9 @@ class SplitStatistics:
         max_replacement_share: highest share of U+FFFD of one document.
         duplicate_share: share of documents that repeat another one's text.
         languages: share of the documents by language, the most frequent first.
-        sources: likewise by source; only the most frequent if there are very many.
+        sources: likewise by source; of both only the most frequent if there are very many.
+        language_count: how many languages there are, those that are not listed included.
+        source_count: likewise of sources.
     """
 
     documents: int
@@ -53,6 +55,8 @@ class SplitStatistics:
     duplicate_share: float
     languages: Mapping[str, float]
     sources: Mapping[str, float]
+    language_count: int = 0
+    source_count: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,9 @@ def split_statistics(statistics: statistics_pb2.DatasetFeatureStatisticsList) ->
         values = features.get(name, nothing).string_stats.top_values
         return {value.value: value.frequency / dataset.num_examples for value in values}
 
+    def distinct(name: str) -> int:
+        return int(features.get(name, nothing).string_stats.unique)
+
     lengths = numbers("characters")
     buckets = _equal_width_buckets(lengths)
     return SplitStatistics(
@@ -150,6 +157,8 @@ def split_statistics(statistics: statistics_pb2.DatasetFeatureStatisticsList) ->
         duplicate_share=numbers("duplicate").mean,
         languages=shares("lang"),
         sources=shares("source"),
+        language_count=distinct("lang"),
+        source_count=distinct("source"),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from components.bootstrap import Interval
 from components.corpus_statistics import SplitStatistics
 from components.gate_checks import Check
+from components.report_prompts import FOLLOWS, Prompts
 from components.seeds import SeedRuns
 from components.trials import Search
 from components.word_senses import WordVectors
@@ -22,6 +23,8 @@ from models.objective import Metric
 
 OVERALL = "overall"
 """Key of the figures over all examples; other slices are written `feature=value`."""
+MOST_VALUES = 20
+"""Values of a feature, as a document's source, that the page shows at most: the largest ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class TrainingPoint:
 
 @dataclasses.dataclass(frozen=True)
 class StepState:
-    """How one component ended (`done`, `cached`, `failed`, `interrupted`), and its seconds."""
+    """A component's state (`done`, `cached`, `failed`, `interrupted` or `running`), its seconds."""
 
     component: str
     state: str
@@ -60,12 +63,13 @@ class Version:
 class Prediction:
     """What the model answered: `texts` are its inputs, `answers` (text or label, probability).
 
-    A continuation has no probability: NaN.
+    A continuation has no probability: NaN. `expected` is what the text has there.
     """
 
     signature: str
     texts: tuple[str, ...]
     answers: tuple[tuple[str, float], ...]
+    expected: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +93,8 @@ class ReportInputs:
         fingerprint: the corpus's fingerprint.
         code_version: version of the code.
         version: the pushed version, None if nothing was pushed.
+        run_id: the run.
+        at_work: when the page was made of a run that had not ended; empty if it has ended.
         blessed: whether the gate blessed the model; None if the run did not come that far.
         reasons: why not, in sentences.
         notes: bounds that could not be judged, in sentences.
@@ -106,6 +112,7 @@ class ReportInputs:
         evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
             `feature=value`.
         previous: the same of the last blessed model; empty if there was none.
+        more_slices: what the slices that are not shown hold, in sentences.
         intervals: of this run's model, over all examples, by metric name.
         changes: by metric name, this run's model minus the last blessed one.
         resampled: what was resampled for the intervals, in words, and their confidence.
@@ -121,6 +128,8 @@ class ReportInputs:
     fingerprint: str = ""
     code_version: str = ""
     version: str | None = None
+    run_id: str = ""
+    at_work: str = ""
     blessed: bool | None = None
     reasons: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -136,6 +145,7 @@ class ReportInputs:
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     previous: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    more_slices: Sequence[str] = ()
     intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
     changes: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
     resampled: str = ""
@@ -195,78 +205,86 @@ def read_dropped(path: pathlib.Path | str) -> list[Dropped]:
     ]
 
 
-MASKED_PROMPTS: tuple[str, ...] = (
-    "I ask the [MASK] to pass this bill before the end of the year.",
-    "The people of the United [MASK] want peace with every nation.",
-    "We must cut [MASK] and spend less money next year.",
-    "Our relations with foreign [MASK] remain friendly.",
-)
-"""Sentences of ours in the manner of a State of the Union address."""
-
-SENTENCE_PAIRS: tuple[tuple[str, str], ...] = (
-    (
-        "The public debt has been reduced during the past year.",
-        "The Treasury paid it from the revenue and still has a surplus.",
-    ),
-    (
-        "The public debt has been reduced during the past year.",
-        "Our teachers ask for smaller classes and safer schools.",
-    ),
-)
-"""A sentence with one that may follow it, and with one from elsewhere."""
-
-
-PROMPTS: tuple[str, ...] = (
-    "The people of this country",
-    "I ask the Congress to",
-    "Our relations with foreign nations",
-)
-"""Beginnings of ours, likewise."""
-
 _CONTINUATION = {"length": 32, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0, "stop": ""}
 
 
 def example_predictions(
-    fill_mask: Callable[..., Mapping[str, np.ndarray]] | None,
-    next_sentence: Callable[..., Mapping[str, np.ndarray]] | None,
+    prompts: Prompts,
+    fill_mask: Callable[..., Mapping[str, np.ndarray]] | None = None,
+    next_sentence: Callable[..., Mapping[str, np.ndarray]] | None = None,
     generate: Callable[..., Mapping[str, np.ndarray]] | None = None,
-    masked: Sequence[str] = MASKED_PROMPTS,
-    pairs: Sequence[tuple[str, str]] = SENTENCE_PAIRS,
-    prompts: Sequence[str] = PROMPTS,
 ) -> list[Prediction]:
-    """The model's answers to prompts of ours; of several masks the first one's.
+    """The model's answers to the prompts that it can answer.
 
     Args:
+        prompts: what to ask.
         fill_mask: called as `fill_mask(texts=[...])`, gives words and probabilities
-            `[batch, masks, k]`; None for a model without.
+            `[batch, masks, k]`, with "" for a mask that lies beyond what the model reads; None for
+            a model without.
         next_sentence: called as `next_sentence(first=[...], second=[...])`, gives probability
             `[batch]`, or None.
         generate: called as `generate(prompt=[...], length=[...], …)`, gives text `[batch]`, or
             None.
     """
     predictions = []
-    if fill_mask is not None:
-        outputs = fill_mask(texts=list(masked))
+    if fill_mask is not None and prompts.masked:
+        outputs = fill_mask(texts=[text for asked in prompts.masked for text in asked.texts])
         words, shares = np.asarray(outputs["words"]), np.asarray(outputs["probabilities"])
-        for text, row, probabilities in zip(masked, words[:, 0], shares[:, 0], strict=True):
-            answers = tuple((_text(w), float(p)) for w, p in zip(row, probabilities, strict=True))
-            predictions.append(Prediction("fill_mask", (text,), answers))
-    if next_sentence is not None:
-        first, second = map(list, zip(*pairs, strict=True))
+        read = zip(prompts.masked, words[:, :1], shares[:, :1], strict=True)
+        for asked, row, probabilities in read:
+            answers = tuple(
+                (_text(word), float(share))
+                for word, share in zip(row.ravel(), probabilities.ravel(), strict=True)
+                if word
+            )
+            if answers:
+                predictions.append(Prediction("fill_mask", asked.texts, answers, asked.expected))
+    if next_sentence is not None and prompts.pairs:
+        first, second = map(list, zip(*(asked.texts for asked in prompts.pairs), strict=True))
         outputs = next_sentence(first=first, second=second)
-        probability = np.asarray(outputs["probability"]).reshape(len(pairs))
+        probability = np.asarray(outputs["probability"]).reshape(len(first))
         predictions += [
-            Prediction("next_sentence", pair, (("follows", float(p)),))
-            for pair, p in zip(pairs, probability, strict=True)
+            Prediction("next_sentence", asked.texts, ((FOLLOWS, float(p)),), asked.expected)
+            for asked, p in zip(prompts.pairs, probability, strict=True)
         ]
-    if generate is not None:
-        settings = {name: [value] * len(prompts) for name, value in _CONTINUATION.items()}
-        texts = np.asarray(generate(prompt=list(prompts), **settings)["text"])
+    if generate is not None and prompts.beginnings:
+        begun = [text for asked in prompts.beginnings for text in asked.texts]
+        settings = {name: [value] * len(begun) for name, value in _CONTINUATION.items()}
+        texts = np.asarray(generate(prompt=begun, **settings)["text"])
         predictions += [
-            Prediction("generate", (prompt,), ((f"{prompt}{_text(text)}", math.nan),))
-            for prompt, text in zip(prompts, texts, strict=True)
+            Prediction(
+                "generate", asked.texts, ((f"{prompt}{_text(text)}", math.nan),), asked.expected
+            )
+            for asked, prompt, text in zip(prompts.beginnings, begun, texts, strict=True)
         ]
     return predictions
+
+
+def largest_slices(examples: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The slices to show, and in sentences what the others hold.
+
+    Args:
+        examples: how many examples are in each slice, by its name.
+
+    Returns:
+        Names: `OVERALL`, then of each feature the `MOST_VALUES` largest ones, larger ones first.
+    """
+    by_feature: dict[str, list[str]] = {}
+    for name in examples:
+        by_feature.setdefault(name.partition("=")[0], []).append(name)
+    shown = by_feature.pop(OVERALL, [])
+    more = []
+    for feature, names in sorted(by_feature.items()):
+        names.sort(key=lambda name: (-examples[name], name))
+        shown += names[:MOST_VALUES]
+        held = [examples[name] for name in names[MOST_VALUES:]]
+        if held:
+            share = sum(held) / max(1, sum(examples[name] for name in names))
+            more.append(
+                f"{len(held):,} more values of {feature} hold {sum(held):,} examples together, "
+                f"{share:.1%}."
+            )
+    return shown, more
 
 
 def _text(value: bytes | str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from components.bootstrap import Interval
-from components.report_inputs import OVERALL, ReportInputs
+from components.corpus_statistics import SplitStatistics
+from components.report_inputs import MOST_VALUES, OVERALL, ReportInputs
 from components.report_template import TEMPLATES
 from components.search_space import short, shown
 from components.word_senses import LayerSimilarity
@@ -52,7 +54,6 @@ _CHECKS = """{% if inputs.checks %}
 </table></div>
 {% endif %}
 """
-_LISTED = 10  # most sources or languages in one table; the rest is summed
 
 
 def number(value: float | None) -> str:
@@ -104,6 +105,8 @@ def _bounds(metric: Metric) -> str:
 
 def _status(inputs: ReportInputs) -> tuple[str, str]:
     """CSS class and words of the run's outcome."""
+    if inputs.at_work:
+        return "quiet", "Still running"
     for state in ("failed", "interrupted"):
         where = [step.component for step in inputs.steps if step.state.lower() == state]
         if where:
@@ -113,17 +116,28 @@ def _status(inputs: ReportInputs) -> tuple[str, str]:
     return ("good", "Blessed") if inputs.blessed else ("bad", "Not blessed")
 
 
-def _ranked(by_split: Sequence[Mapping[str, float]]) -> list[tuple[str, list[float]]]:
-    """Rows (name, share by split), most frequent first; what is not listed is one row."""
-    totals: dict[str, float] = {}
-    for shares in by_split:
+def _ranked(
+    splits: Sequence[SplitStatistics], shares_of: str, count: str
+) -> list[tuple[str, list[float]]]:
+    """Rows (name, share by split), the largest first; those that are not listed are one row.
+
+    Args:
+        splits: the splits.
+        shares_of: the field with shares by name.
+        count: the field with the number of names. No split has all of them, so that of all splits
+            together is not known.
+    """
+    by_split = [getattr(split, shares_of) for split in splits]
+    totals: collections.Counter[str] = collections.Counter()
+    for split, shares in zip(splits, by_split, strict=True):
         for name, share in shares.items():
-            totals[name] = totals.get(name, 0) + share
-    names = sorted(totals, key=lambda name: (-totals[name], name))[:_LISTED]
+            totals[name] += share * split.documents
+    names = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_VALUES]
     rows = [(name, [shares.get(name, 0.0) for shares in by_split]) for name in names]
     others = [1 - sum(column) for column in zip(*(shares for _, shares in rows), strict=True)]
     if any(share > 0.0005 for share in others):
-        rows.append(("others", others))
+        more = max(len(totals), *(getattr(split, count) for split in splits)) - len(rows)
+        rows.append((f"at least {more:,} more" if more > 0 else "others", others))
     return rows
 
 
@@ -145,8 +159,8 @@ def render(
         lists=[
             (heading, rows)
             for heading, rows in (
-                ("Source", _ranked([split.sources for split in splits])),
-                ("Language", _ranked([split.languages for split in splits])),
+                ("Source", _ranked(splits, "sources", "source_count")),
+                ("Language", _ranked(splits, "languages", "language_count")),
             )
             if rows
         ],

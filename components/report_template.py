@@ -1,5 +1,6 @@
 """The pages as Jinja templates; report_page.py fills them."""
 
+from components.comparison_template import COMPARISON
 from components.report_style import STYLE
 
 _MACROS = """\
@@ -51,7 +52,8 @@ and nothing else: of words (unigram), of words after the one before (bigram), of
 _PREDICTIONS = """\
 {% if inputs.predictions %}
 <div class="scroll"><table>
-<tr><th>Text</th><th>Answer, and its probability where it has one</th></tr>
+<caption>Sentences of documents that were held out for the test</caption>
+<tr><th>Asked</th><th>Answer, and its probability where it has one</th><th>In the text</th></tr>
 {% for prediction in inputs.predictions %}
 <tr><td class="text">{% for text in prediction.texts %}{{ text }}<br>{% endfor %}</td>
 <td class="text">{% for word, share in prediction.answers %}
@@ -60,11 +62,13 @@ _PREDICTIONS = """\
 {% else %}
 {{ word }}
 {% endif %}
-{% endfor %}</td></tr>
+{% endfor %}</td>
+<td class="text quiet">{{ prediction.expected }}</td></tr>
 {% endfor %}
 </table></div>
 {% else %}
-<p class="quiet">No exported model to ask.</p>
+<p class="quiet">Nothing was asked: there is no exported model, it answers no such question, or the
+held-out text has no short sentence.</p>
 {% endif %}
 """
 
@@ -145,9 +149,14 @@ _REPORT = """\
 <h1>{{ heading }}</h1>
 <span class="status {{ status[0] }}">{{ status[1] }}</span>
 </header>
+{% if inputs.at_work %}
+<p class="strong">The run is still at work. This page shows what it had done at
+{{ inputs.at_work }}.</p>
+{% endif %}
 {% for sentence in inputs.reasons|list + inputs.notes|list %}<p>{{ sentence }}</p>{% endfor %}
 
 <table>
+<tr><th scope="row">Run</th><td>{{ inputs.run_id or "–" }}</td></tr>
 <tr><th scope="row">Recipe</th><td>{{ inputs.recipe }}</td></tr>
 <tr><th scope="row">Corpus fingerprint</th>
 <td><code>{{ inputs.fingerprint or "–" }}</code></td></tr>
@@ -167,6 +176,7 @@ _REPORT = """\
 <tr><td>{{ slice }}</td>{{ figures_of(figures) }}</tr>
 {% endfor %}
 </table></div>
+{% for sentence in inputs.more_slices %}<p class="quiet">{{ sentence }}</p>{% endfor %}
 {% endif %}
 
 <h2>Over spans</h2>
@@ -279,64 +289,6 @@ _REPORT = """\
 </html>
 """
 
-_COMPARISON = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ heading }} – Polyseme</title>
-{% include "style" %}
-</head>
-<body>
-{% from "macros" import gallery with context %}<header><h1>{{ heading }}</h1></header>
-<table>
-<tr><th>Model</th><th>Family</th><th>Outcome</th><th>Pushed version</th>
-<th class="n">Steps</th></tr>
-{% for model in models %}
-<tr><td>{{ model.heading }}</td><td>{{ model.inputs.family }}</td>
-<td class="{{ model.status[0] }}">{{ model.status[1] }}</td>
-<td>{{ model.inputs.version or "none" }}</td>
-<td class="n">{{ model.last.step|number if model.last else "–" }}</td></tr>
-{% endfor %}
-</table>
-<p>Perplexities of different families cannot be compared with each other: each is of other units
-(words, masked pieces of words, pieces of words). Compare each with its own baseline.</p>
-
-{% for model in models %}
-{% with inputs=model.inputs, overall=model.overall, previous=model.previous,
-        metrics=model.metrics, pictures=model.pictures %}
-<h2>Figures of {{ model.heading }}</h2>
-{% include "figures" %}
-{% endwith %}
-{% endfor %}
-
-<h2>Example predictions</h2>
-{% for model in models %}
-{% with inputs=model.inputs %}
-{% if inputs.predictions %}
-<h3>{{ model.heading }}</h3>
-{% include "predictions" %}
-{% endif %}
-{% endwith %}
-{% endfor %}
-
-<h2>One word, two meanings: all models</h2>
-<p>Gap: mean cosine between two occurrences of the word in one meaning, less that in two. Layer 0
-knows no neighbour, so that it cannot tell the meanings apart; a gap that grows with the layers is
-what the context tells.</p>
-{{ gallery("bank") }}
-
-{% for model in models %}
-{% with inputs=model.inputs, similarities=model.similarities, pictures=model.pictures %}
-<h2>One word, two meanings: {{ model.heading }}</h2>
-{% include "bank" %}
-{% endwith %}
-{% endfor %}
-</body>
-</html>
-"""
-
 TEMPLATES = {
     "style": STYLE,
     "macros": _MACROS,
@@ -345,6 +297,6 @@ TEMPLATES = {
     "bank": _BANK,
     "tuning": _TUNING,
     "report": _REPORT,
-    "comparison": _COMPARISON,
+    "comparison": COMPARISON,
 }
 """By name: "report" is the page of one run, "comparison" that of several models."""

@@ -11,7 +11,6 @@ import base64
 import io
 import itertools
 import math
-import os
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from components.corpus_statistics import SplitStatistics
 from components.report_inputs import OVERALL, ReportInputs, TrainingPoint, Version
 from components.search_space import short
 from components.trials import Search
+from components.whole_files import write_whole
 from components.word_senses import LayerSimilarity, WordVectors
 from models.objective import Metric
 
@@ -92,9 +92,7 @@ def _similarities(inputs: ReportInputs) -> list[LayerSimilarity]:
 def _write(path: pathlib.Path | str, html: str) -> None:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(str(path), [html])
 
 
 def _pictures(

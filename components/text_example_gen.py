@@ -51,10 +51,9 @@ def TextExampleGen(
             is no cache hit.
         config: the fields of an `IngestionConfig` that affect examples, as JSON.
         unkeyed: JSON of what no key holds: `files` (a list of paths: what is read and nothing
-            else), `skipped` (which files of the input are not read, in words), `pattern` (the input
-            as it was given, to be named in messages), `label` (the span's name for people: the
-            number or the date in its files' names) and `quarantine` (a folder that receives a copy
-            of the quarantine, which outlives a refusal).
+            else), `pattern` (the input as it was given, to be named in messages), `label` (the
+            span's name for people: the number or the date in its files' names) and `quarantine` (a
+            folder that receives a copy of the quarantine, which outlives a refusal).
         beam_pipeline: given by TFX.
 
     Raises:
@@ -64,8 +63,6 @@ def TextExampleGen(
     given = json.loads(unkeyed)
     pattern, label, paths = given["pattern"], given["label"], given["files"]
     check_files(paths)
-    if given.get("skipped"):
-        _LOG.info("span %s: files skipped: %s", label, given["skipped"])
     size = sum(os.path.getsize(path) for path in paths)
     _LOG.info("span %s: reading %s bytes in %d file(s)", label, f"{size:,}", len(paths))
     with beam_pipeline as pipeline:

@@ -1,9 +1,10 @@
 """Training by several processes: those of this machine are started here, others wait for a job.
 
 TensorFlow's collective operations want a process that has done nothing yet, and all processes of a
-training end together. So each of them is one of its own, for this job alone; what it says on its
-standard output is our progress, and its last line an error, if there was one. An error that nobody
-foresaw is none of ours: as from one process it comes as a RuntimeError, its trace in the log.
+training end together. So each of them is one of its own, for this job alone. It tells its progress
+and its end over a pipe (components/process_channel.py); what libraries write to its standard output
+and standard error goes to ours. An error that nobody foresaw is none of ours: as from one process
+it comes as a RuntimeError, its trace in the log.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import logging
 import os
 import pathlib
-import re
 import signal
 import socket
 import subprocess
@@ -23,17 +23,18 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
+from components.process_channel import FromProcess, ToStarter
 from components.training_job import TrainingJob, tell, train_job
 from models import errors
 from models.config import from_json
 
 JOB = "job.json"
-_ERROR = "error: "
-_STEP = re.compile(r"step (\d+)/(\d+) ")
 _LOG = "polyseme.training"
 _END_SECONDS = 60.0  # for the others, once one has ended badly
+_LISTEN_SECONDS = 5.0  # to read what an ended process has told
 
 _log = logging.getLogger(_LOG)
 
@@ -73,52 +74,66 @@ def run_processes(job: pathlib.Path, environments: Sequence[dict[str, str]]) -> 
         job: the job's file.
         environments: what each process has beside this one's own.
     """
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "components.training_processes", str(job)],
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,  # its end tells a process that this one is gone
-            stdout=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        for environment in environments
-    ]
-    raised: list[Exception | None] = [None] * len(processes)
-
-    def listen(place: int) -> None:
-        for line in processes[place].stdout or ():
-            if line.startswith(_ERROR):
-                name, what, where, remedy = json.loads(line.removeprefix(_ERROR))
-                raised[place] = (
-                    getattr(errors, name)(what, where=where, remedy=remedy)
-                    if name
-                    else RuntimeError(f"a training process failed: {what}")
-                )
-            elif place == 0:
-                step = _STEP.match(line)
-                progress = {"progress": tuple(map(int, step.groups()))} if step else {}
-                _log.info("%s", line.rstrip("\n"), extra=progress)
-
-    listeners = [threading.Thread(target=listen, args=(i,)) for i in range(len(processes))]
-    for listener in listeners:
-        listener.start()
+    told = [FromProcess() for _ in environments]
+    processes: list[subprocess.Popen[bytes]] = []
+    listeners: list[threading.Thread] = []
     codes: list[int | None] = []
     with _passed_on(processes) as asked:
         try:
+            for place, environment in enumerate(environments):
+                process, pipe = _start(job, environment)
+                processes.append(process)
+                listener = threading.Thread(
+                    target=_listen, args=(told[place], pipe, place == 0), daemon=True
+                )
+                listener.start()
+                listeners.append(listener)
             codes = _wait(processes)
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
     for listener in listeners:
-        listener.join()
-    _raise_worst(raised, codes)
+        listener.join(_LISTEN_SECONDS)  # what a process forked may hold its pipe open
+    _raise_worst([each.error for each in told], codes)
     if asked:
         raise errors.Preempted(
             "the process was asked to end when training was done; its end is saved",
             remedy="give the same command again to go on from there",
         )
+    if not all(each.done for each in told):
+        raise RuntimeError(
+            "a training process ended before its work was done, without an error; its log may tell"
+        )
+
+
+def _start(
+    job: pathlib.Path, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], BinaryIO]:
+    """A process for a job, and the pipe that it tells of it on."""
+    ours, theirs = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "components.training_processes", str(job), str(theirs)],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,  # its end tells a process that this one is gone
+            stdout=2,
+            pass_fds=[theirs],
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    return process, open(ours, "rb")
+
+
+def _listen(told: FromProcess, pipe: BinaryIO, aloud: bool) -> None:
+    """Hears a process out; what it logs is logged here if it is to be `aloud`."""
+    for record in told.listen(pipe):
+        if aloud:
+            record.name = _LOG
+            _log.handle(record)
 
 
 def _raise_worst(raised: Sequence[Exception | None], codes: Sequence[int | None]) -> None:
@@ -149,7 +164,7 @@ def _raise_worst(raised: Sequence[Exception | None], codes: Sequence[int | None]
             raise RuntimeError(f"a training process ended with code {code}; its log tells why")
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int | None]:
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int | None]:
     """Until all have ended, or some time after the first that ended badly; gives their codes."""
     deadline = None
     while any(process.poll() is None for process in processes):
@@ -162,7 +177,7 @@ def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int | None]:
 
 
 @contextlib.contextmanager
-def _passed_on(processes: Sequence[subprocess.Popen[str]]) -> Iterator[list[int]]:
+def _passed_on(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
     """Passes SIGTERM on to the processes, which save and end; holds the signal once it came."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -217,25 +232,20 @@ def _environments(count: int) -> list[dict[str, str]]:
 def main() -> None:
     """A process of a training; its argument is the job's file."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    handler = logging.StreamHandler(sys.stdout)
-    logging.getLogger("polyseme").addHandler(handler)
+    starter = ToStarter(int(sys.argv[2]))
+    logging.getLogger("polyseme").addHandler(starter)
     logging.getLogger("polyseme").setLevel(logging.INFO)
     try:
         trained = train_job(from_json(TrainingJob, pathlib.Path(sys.argv[1]).read_bytes()))
         tell(trained.result)
+        starter.done()
     except errors.PolysemeError as error:
-        _say(type(error).__name__, error.what, error.where, error.remedy)
+        starter.failed(error)
         sys.exit(75 if isinstance(error, errors.Preempted) else 1)
     except Exception as error:
         traceback.print_exc()
-        _say("", f"{type(error).__name__}: {error}", None, None)
+        starter.failed(error)
         sys.exit(1)
-
-
-def _say(name: str, what: str, where: str | None, remedy: str | None) -> None:
-    """Tells the process that started this one of an error; no name: none of ours."""
-    sys.stdout.write(f"{_ERROR}{json.dumps([name, what, where, remedy])}\n")
-    sys.stdout.flush()
 
 
 def _end_with_parent() -> None:

@@ -8,12 +8,19 @@ from collections.abc import Iterable
 
 
 def write_whole(path: str, lines: Iterable[str]) -> None:
-    """Writes lines as UTF-8, in place of what is there."""
+    """Writes lines as UTF-8, in place of what is there; an error names the file."""
     temporary = f"{path}.{uuid.uuid4().hex}"
-    # Lines may name files, and a file's name may hold bytes that are no UTF-8.
-    with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.writelines(lines)
-    os.replace(temporary, path)
+    try:
+        # Lines may name files, and a file's name may hold bytes that are no UTF-8.
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.writelines(lines)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = path, None  # a full disk has no name by itself
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def link_whole(source: str, target: str, scratch: str) -> None:

@@ -146,7 +146,7 @@ class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
     """One device; several of one machine; several processes, of one machine or of many; a TPU."""
     devices: tuple[str, ...] = ()
     """Of "mirrored": names, as GPU:0. None: all GPUs."""
-    processes: NonNegativeInt = 0
+    processes: Annotated[int, pydantic.Field(ge=0, le=1_024)] = 0
     """Of "multi_worker": processes that are started on this machine; 0: one, and TF_CONFIG tells of
     the others."""
     tpu: str = ""
@@ -174,6 +174,12 @@ class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
                     f"{getattr(self, field)!r} has no effect with the strategy {self.strategy!r}",
                     f"set devices.strategy={strategy}, or leave {self.place}.{field} out",
                 )
+        if self.strategy == "tpu" and not self.tpu:
+            raise self.refused(
+                "tpu",
+                "nothing tells which TPU is meant",
+                'on a TPU VM give "local", else the name or address of the TPU',
+            )
         if len(set(self.devices)) < len(self.devices):
             raise self.refused(
                 "devices", f"{', '.join(self.devices)} has a device twice", "name each one once"
@@ -201,7 +207,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """Parts that a batch is computed in; must divide batch_size."""
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
     """Seeds the initial weights, the dropout and the data order."""
-    seeds: PositiveInt = 1
+    seeds: Annotated[int, pydantic.Field(ge=1, le=1_000)] = 1
     """Trainings with as many seeds, `seed` the first. The one with the lowest loss on the split
     "eval" is exported; the mean and standard deviation of all are shown."""
     window: Annotated[NonNegativeInt, Affects.NOTHING] = 1

@@ -52,5 +52,9 @@ class Preempted(PolysemeError):
     """Training was cut short from outside, and goes on from what is saved."""
 
 
+class InUse(PolysemeError):
+    """Another process is at work there; the same command succeeds once that one has ended."""
+
+
 class ServingCheckFailed(PolysemeError):
     """An exported model would not answer as it should in TF Serving."""

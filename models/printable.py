@@ -33,7 +33,7 @@ def to_json(value: Any, **options: Any) -> str:
 
     Args:
         value: what to write.
-        options: those of `json.dumps`.
+        options: those of `json.dumps`, with another default: characters beyond ASCII stay.
     """
-    text = json.dumps(value, ensure_ascii=False, **options)
+    text = json.dumps(value, **{"ensure_ascii": False, **options})
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 
+from models.allowed_values import allowed_at, families_at, nearest_field
 from models.errors import ConfigError
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -146,7 +147,18 @@ def refusal(kind: type, error: pydantic.ValidationError) -> ConfigError:
     path = [
         str(step) for step, field in zip(first["loc"], before, strict=False) if field != "model"
     ]
-    return ConfigError(f"{first['msg']}, got {first['input']!r:.80}", where=spelled(kind, *path))
+    what, remedy = f"{first['msg']}, got {first['input']!r:.80}", allowed_at(kind, first["loc"])
+    if first["type"] == "unexpected_keyword_argument":
+        remedy = nearest_field(kind, first["loc"])
+    elif first["type"].startswith("union_tag"):
+        path.append("family")
+        what = f"there is no family {first['ctx'].get('tag', '')!r:.80}"
+        remedy = f"give {families_at(kind, first['loc'])}"
+    elif first["type"] == "json_invalid":
+        remedy = "write an object in JSON"
+    elif remedy:
+        remedy = f"give {remedy}"
+    return ConfigError(what, where=spelled(kind, *path), remedy=remedy or None)
 
 
 def spelled(kind: type, *fields: str) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Annotated
 
 import pydantic
-from pydantic import PositiveFloat
 
 from models.settings import Affects, Settings
 
@@ -21,5 +20,5 @@ class WarmStartConfig(Settings, place="training.warm_start", affects=Affects.WEI
 
     learning_rate_share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.3
     """Its learning rates, as a share of the configured ones."""
-    max_epochs: PositiveFloat = 3.0
+    max_epochs: Annotated[float, pydantic.Field(ge=0.001)] = 3.0
     """Most passes over the examples; it has no more than `training.steps` either way."""

@@ -6,79 +6,32 @@ import dataclasses
 import functools
 import inspect
 import json as json_module
-import os
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.config import PROFILE
-from models.errors import ConfigError, PolysemeError
+from models.errors import ConfigError
 from pipeline import display
-from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans
+from pipeline.cli_run import run
+from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
-from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code, exit_code
-from pipeline.overrides import apply_overrides
+from pipeline.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
+from pipeline.failures import shown
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
+from pipeline.streams import carried_out, check_encoding, show, standard_streams
 from pipeline.terminal import guard, say, say_json
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
-new (no span is left for `next`), 75 training received SIGTERM and saved a checkpoint."""
-
-
-def run(
-    recipe: Positional[str],
-    input: str | None = None,
-    span: str = "next",
-    runs: Runs = "runs",
-    name: str | None = None,
-    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
-    profile: FlagCreatePairsOff[bool] = False,
-) -> int:
-    """Run a recipe's pipeline on one span of text. Given again, it goes on where it stopped.
-
-    Args:
-        recipe: Name of a recipe; `python -m pipeline recipes` lists them.
-        input: Required: file, folder or pattern of .jsonl, .jsonl.gz, .txt or .parquet; {SPAN} in
-            it stands for a number, or a date as 2024-05-01 or 2024-05.
-        span: A span, `latest`, or `next`: the first one that was not pushed yet. One that was
-            refused or not blessed is passed over until its files or the configuration change.
-        name: Name of the pipeline and of the served model; the recipe's name if not given.
-        set: Override a field of the configuration, as training.steps=100; may be repeated.
-        profile: Leave a trace of some training steps beside the training's figures.
-    """
-    config = apply_overrides(resolve_recipe(recipe), set)
-    if not input:
-        raise ConfigError(
-            "there is no input", where="--input", remedy="give a file, a folder or a pattern"
-        )
-    config = dataclasses.replace(
-        config,
-        name=name or recipe,
-        runs=str(pathlib.Path(runs).expanduser()),
-        ingestion=dataclasses.replace(
-            config.ingestion, input=str(pathlib.Path(input).expanduser())
-        ),
-    )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", config.name):
-        raise ConfigError(
-            f"{config.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
-        )
-    if profile:
-        os.environ[PROFILE] = "1"
-    from pipeline.run import run_pipeline
-
-    outcome = run_pipeline(config, span)
-    display.print_outcome(outcome)
-    return exit_code(outcome)
+new (no span is left for `next`), 75 give the same command again later: training received SIGTERM
+and saved a checkpoint, or another process is at work there."""
 
 
 def recipes(name: Positional[str | None] = None) -> int:
@@ -118,35 +71,41 @@ def predict(
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
     """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
-    next-sentence (pairs of texts), GPT score and generate.
+    next-sentence (pairs of texts), GPT score and generate. Standard error says which model it was.
 
     Args:
         task: What to ask.
         texts: Raw texts; lines of standard input if none are given.
         model: A SavedModel's folder, instead of the newest version of --name.
-        json: Print a JSON list with everything the model answered.
-        generation: How generate goes on.
+        json: Print a JSON list with everything the model answered, and which model it was.
+        generation: How generate goes on; no other task looks at it.
     """
     from pipeline import predict as asking
+    from pipeline.answering_model import describe
     from pipeline.console import quiet_errors, quiet_imports
+    from pipeline.given_texts import given_texts
 
-    given = texts or tuple(line.rstrip("\n") for line in sys.stdin if line.strip())
+    asking.check_generation(task, generation)
+    given = given_texts(texts, sys.stdin.buffer if sys.stdin else None)
     asking.check_texts(task, given)
-    asking.check_generation(generation)
-    quiet_imports()
     folder = asking.model_folder(model, runs, name)
+    quiet_imports()
     with quiet_errors():
         answers = asking.predict(folder, task, given, generation)
+    answering = describe(folder)
     if json:
-        say_json(answers)
+        told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
+        say_json(asking.finite(told))
     else:
+        display.print_model(answering)
         display.print_answers(task, answers)
     asking.check_answers(task, answers)
     return EXIT_OK
 
 
 def report(name: Name = None, runs: Runs = "runs") -> int:
-    """Write the report of the last run anew, and print where it is."""
+    """Write the report of the last run anew, and print where it is. That of a run that is still at
+    work says so, and is a file of its own: report.running.html."""
     folder = pipeline_folder(runs, name)
     from pipeline.console import quiet_errors, quiet_imports
 
@@ -154,7 +113,10 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
     from pipeline.reporting import last_run, report_run
 
     with quiet_errors():
-        path = report_run(*last_run(folder))
+        config, history, summary, at_work = last_run(folder)
+        path = report_run(config, history, summary, at_work=at_work)
+    if at_work:
+        display.print_at_work(summary.run_id)
     say(path)
     return EXIT_OK
 
@@ -235,6 +197,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "compare": compare,
     "lineage": lineage,
     "spans": spans,
+    "status": status,
     "prune": prune,
     "rollback": rollback,
     "examples": examples,
@@ -251,24 +214,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     guard()
-    command: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-        {name: _parsed(function) for name, function in _COMMANDS.items()},
-        prog="python -m pipeline",
-        description=_DESCRIPTION,
-        args=arguments,
-    )
+    with standard_streams():
+        try:
+            return carried_out(_command(given))
+        except NothingNew as nothing:
+            show(functools.partial(display.print_nothing_new, nothing))
+            return error_code(nothing)
+        except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+            return EXIT_OK
+        except Exception as error:
+            told = shown(error)
+            show(functools.partial(display.print_error, told))
+            return error_code(told)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; give the same command again to go on\n")
+            return EXIT_INTERRUPTED
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """What a command line asks for, to be carried out."""
     try:
-        return command()
-    except PolysemeError as error:
-        if isinstance(error, NothingNew):
-            display.print_nothing_new(error)
-        else:
-            display.print_error(error)
-        return error_code(error)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; give the same command again to go on\n")
-        return EXIT_INTERRUPTED
+        check_encoding(arguments)
+        return tyro.extras.subcommand_cli_from_dict(
+            {name: _parsed(function) for name, function in _COMMANDS.items()},
+            prog="python -m pipeline",
+            description=_DESCRIPTION,
+            args=arguments,
+        )
+    except (SystemExit, ConfigError) as left:
+        help_was_shown = isinstance(left, SystemExit) and not left.code
+        if not help_was_shown and arguments[:1] == ["run"] and "--json" in arguments:
+            from pipeline.run_json import usage_error
+
+            say(usage_error())
+        raise
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -52,7 +52,7 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
         json: Print them as JSON.
     """
     folder = pipeline_folder(runs, name)
-    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
+    config = PipelineConfig.read(folder)
     from pipeline.span_history import span_states  # ML Metadata
 
     states, following = span_states(folder, config)
@@ -61,6 +61,22 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
         say_json(found)
     else:
         display.print_spans(states, following)
+    return EXIT_OK
+
+
+def status(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool] = False) -> int:
+    """Say what is running, how the last run ended, which version is served and what spans are left.
+
+    Args:
+        json: Print it as JSON.
+    """
+    from pipeline.status import find_folder, lines, status_of  # ML Metadata
+
+    found = status_of(find_folder(runs, name))
+    if json:
+        say_json(dataclasses.asdict(found))
+    else:
+        display.print_lines(lines(found))
     return EXIT_OK
 
 

@@ -90,6 +90,7 @@ _WITHOUT_EFFECT = frozenset(
     {
         "components.config",
         "components.tuning_config",
+        "models.allowed_values",
         "models.errors",
         "models.settings",
         "models.warm_start_config",

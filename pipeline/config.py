@@ -28,6 +28,9 @@ from models.errors import ConfigError
 from models.gpt.config import GptConfig
 from models.settings import Affects, Settings
 
+CONFIG_FILE = "config.json"
+"""In a pipeline's folder."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
@@ -87,6 +90,19 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
                 "add it there",
             )
 
+        self._check_vocabulary_rows()
+
+    def _check_vocabulary_rows(self) -> None:
+        """Refuses an embedding with fewer rows than the vocabulary that is to be learned."""
+        rows = getattr(self.model.backbone, "vocabulary_rows", 0)  # ELMo reads characters
+        entries = self.model.tokenizer.vocabulary_size
+        if rows and self.vocabulary.file is None and rows < entries:
+            raise self.model.backbone.refused(
+                "vocabulary_rows",
+                f"{rows} rows are fewer than model.tokenizer.vocabulary_size, {entries}",
+                f"give {entries} or more, or 0 for as many as there are entries",
+            )
+
     @property
     def looks(self) -> bool:
         """Whether training, the Tuner or the choice among seeds looks at the split "eval"."""
@@ -122,6 +138,30 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
             ConfigError: naming the field that is unknown or of the wrong type.
         """
         return from_json(cls, _with_todays_names(text))
+
+    @classmethod
+    def read(cls, folder: pathlib.Path) -> PipelineConfig:
+        """The configuration of the last run in a pipeline's folder.
+
+        Raises:
+            ConfigError: its file cannot be read, or was written by other code or damaged.
+        """
+        path = folder / CONFIG_FILE
+        remedy = "run the pipeline again with this code, which writes the file anew"
+        try:
+            return cls.from_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(
+                f"the configuration cannot be read: {error.strerror}",
+                where=str(path),
+                remedy=remedy,
+            ) from error
+        except ConfigError as error:
+            raise ConfigError(
+                f"the configuration is damaged or of another version of Polyseme: {error.what}",
+                where=f"{path}: {error.where}" if error.where else str(path),
+                remedy=remedy,
+            ) from error
 
     def content(self) -> str:
         """JSON of the settings that the examples or the weights depend on; no path is among them.
@@ -166,7 +206,7 @@ def _with_todays_names(text: str | bytes) -> str | bytes:
         # It took no least number of documents; looks and trials were at the same split.
         fields["training"].update(held_out_steps=0, patience=0)
         fields["tuning"] = {}
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return text  # what is wrong with it is said by who reads it
     return json.dumps(fields)
 

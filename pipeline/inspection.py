@@ -70,8 +70,13 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         limit: how many to count, at most.
 
     Raises:
-        ConfigError: the folder holds no examples, or not that split; or none are to be counted.
+        ConfigError: the folder holds no examples, or not that split; or none are to be counted, or
+            fewer than none to be shown.
     """
+    if show < 0:
+        raise ConfigError(
+            f"{show} examples cannot be shown", where="--show", remedy="give 0 or more"
+        )
     if limit < 1:
         raise ConfigError(
             f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"

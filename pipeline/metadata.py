@@ -8,14 +8,13 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from components.properties import ROLLED_BACK
 from components.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
+from pipeline.metadata_store import DATABASE, has_database, open_store
 
-DATABASE = "metadata.sqlite"
 _DESTINATION = "pushed_destination"  # custom property that TFX's Pusher sets
 _EXECUTION = metadata_store_pb2.Execution
 _EVENT = metadata_store_pb2.Event
@@ -105,18 +104,18 @@ class RunHistory:
             create: make the database if there is none.
 
         Raises:
-            ConfigError: there is none: the pipeline never ran, or not here.
+            ConfigError: there is none: the pipeline never ran, or not here; or it is damaged.
         """
         self.folder = pathlib.Path(folder)
         self._absolute = self.folder.absolute()
         file = self.folder / DATABASE
-        if not create and not file.is_file():
+        if not create and not has_database(self.folder):
             raise ConfigError(
                 "no run has been here",
                 where=str(file),
                 remedy="check --runs and --name, or start one: python -m pipeline run RECIPE",
             )
-        self._store = _open(file, create)
+        self._store = open_store(file)
 
     def run_ids(self) -> list[str]:
         """Every run's id, oldest first."""
@@ -269,25 +268,13 @@ def relocate(folder: pathlib.Path) -> int:
     Returns:
         How many artifacts were recorded elsewhere.
     """
-    file = folder / DATABASE
-    if not file.is_file():
+    if not has_database(folder):
         return 0
-    store = _open(file)
+    store = open_store(folder / DATABASE)
     moved = [artifact for artifact in store.get_artifacts() if _relocated(artifact, folder)]
     if moved:
         store.put_artifacts(moved)
     return len(moved)
-
-
-def _open(file: pathlib.Path, create: bool = False) -> ml_metadata.MetadataStore:
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(file)
-    connection.sqlite.connection_mode = (
-        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        if create
-        else metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
-    )  # READONLY cannot roll back the journal that a killed run left
-    return ml_metadata.MetadataStore(connection)
 
 
 def _relocated(artifact: Any, folder: pathlib.Path) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.tuning_config import Hyperparameter
+from models.allowed_values import allowed
 from models.errors import ConfigError
 from pipeline.config import PipelineConfig
 
@@ -81,7 +82,7 @@ def _value(pair: str, kind: Any, current: Any) -> Any:
         raise ConfigError(
             f"{key} cannot be {text!r}",
             where=f"--set {pair}",
-            remedy=f"give {_describe(kind)}; it is {current!r} now",
+            remedy=f"give {allowed(kind)}; it is {current!r} now",
         ) from None
 
 
@@ -111,7 +112,7 @@ def _set(config: Any, values: Mapping[str, Any]) -> Any:
 
 def _leaves(kind: type, value: Any, prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Every field that holds no further dataclass: dotted name → (type, current value)."""
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         current = getattr(value, field.name)
         if dataclasses.is_dataclass(current):
@@ -132,13 +133,3 @@ def _nearest(key: str, fields: typing.Collection[str]) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     return "`python -m pipeline recipes NAME` shows all fields"
-
-
-def _describe(kind: Any) -> str:
-    """A type in words."""
-    if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(kind)))
-    if kind is bool:
-        return "True or False"
-    names = {int: "a whole number", float: "a number", str: "a text"}
-    return names.get(kind) or str(kind)

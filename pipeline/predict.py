@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -45,7 +46,7 @@ def newest_version(serving: pathlib.Path) -> pathlib.Path:
     versions = [
         folder
         for folder in serving.glob("*")
-        if folder.name.isdecimal() and (folder / SAVED_MODEL).is_file()
+        if folder.name.isdecimal() and os.path.isfile(folder / SAVED_MODEL)
     ]
     if not versions:
         raise ConfigError(
@@ -64,13 +65,17 @@ def model_folder(model: str | None, runs: str, name: str | None) -> pathlib.Path
         runs, name: without it, the pipeline whose newest version is meant.
 
     Raises:
-        ConfigError: there is no model, or no pipeline.
+        ConfigError: there is no model or no pipeline, or both are named.
     """
+    if model is not None and name is not None:
+        raise ConfigError(
+            "one model can answer, and two are named", where="--model and --name", remedy="give one"
+        )
     if model is None:
         pipeline = pipeline_folder(runs, name)
         return newest_version(pipeline / "serving" / pipeline.name)
     folder = pathlib.Path(model).expanduser()
-    if not (folder / SAVED_MODEL).is_file():
+    if not os.path.isfile(folder / SAVED_MODEL):  # unlike pathlib's, raises for no path at all
         raise ConfigError(
             "the folder holds no model",
             where=str(folder),
@@ -105,7 +110,7 @@ def predict(
             `generate` out of its range, or a model that does not answer the task as asked.
     """
     check_texts(task, texts)
-    check_generation(generation)
+    check_generation(task, generation)
     choose_onednn("serving")
     signatures = _load(folder)
     name = "hidden_states" if task == "embed" else task.replace("-", "_")
@@ -166,21 +171,47 @@ def check_answers(task: Task, answers: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def check_generation(generation: Generation) -> None:
-    """Raises ConfigError if a setting is out of its range."""
+def check_generation(task: Task, generation: Generation) -> None:
+    """Raises ConfigError if a setting is out of its range, or the task does not look at it."""
+    for field, value in dataclasses.asdict(generation).items():
+        if task != "generate" and value != getattr(Generation(), field):
+            raise ConfigError(
+                f"{value!r:.40} has no effect on {task}",
+                where=_option(field),
+                remedy="leave it out, or ask for generate",
+            )
+    try:
+        generation.stop.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{generation.stop!a:.40} is not UTF-8", where="--stop", remedy="give it in UTF-8"
+        ) from None
     for name, fits, allowed in (
         ("length", 1 <= generation.length <= _INT32, f"from 1 to {_INT32}"),
-        ("temperature", 0.0 <= generation.temperature < math.inf, "not below 0 and not infinite"),
+        ("temperature", 0.0 <= generation.temperature <= 1e30, "from 0 to 1e30"),
         ("top_k", 0 <= generation.top_k <= _INT32, f"from 0 to {_INT32}"),
-        ("top_p", 0.0 < generation.top_p <= 1.0, "above 0 and at most 1"),
+        ("top_p", 1e-30 <= generation.top_p <= 1.0, "from 1e-30 to 1"),  # not 0 in float32
         ("seed", -(2**63) <= generation.seed < 2**63, "of 64 bits"),
     ):
         if not fits:
             raise ConfigError(
                 f"{name} is {getattr(generation, name)}",
-                where=f"--{name.replace('_', '-')}",
+                where=_option(name),
                 remedy=f"give a number {allowed}",
             )
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def finite(value: Any) -> Any:
+    """An answer without what JSON does not have: None in the place of infinities and NaN."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _paired(texts: Sequence[str], outputs: Any, row: int) -> dict[str, Any]:

@@ -22,8 +22,8 @@ import shutil
 from collections.abc import Sequence
 
 from models.errors import ConfigError
+from pipeline.lock import locked
 from pipeline.metadata import ArtifactRecord, RunHistory, relocate
-from pipeline.run import locked
 
 _LARGE = ("Examples", "Model", "ModelRun", "PushedModel", "PolysemeTrainedTexts")
 _BLOCK = 512  # bytes of a block in st_blocks
@@ -57,7 +57,8 @@ def prune(folder: pathlib.Path, keep: int, *, dry_run: bool = False) -> Pruned:
         dry_run: only say what would go.
 
     Raises:
-        ConfigError: no version would stay, no run has been in the folder, or one is at work there.
+        ConfigError: no version would stay, or no run has been in the folder.
+        InUse: a process is at work there.
     """
     if keep < 1:
         raise ConfigError(
@@ -74,11 +75,9 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
     kept = pushed[-keep:]
     names = _versions(kept)
     serving = folder / "serving" / folder.name
-    versions = [
-        version
-        for version in sorted(serving.glob("*"))
-        if version.name.isdecimal() and version.name not in (*names, *_versions(withdrawn))
-    ]
+    gone = set(_versions(pushed)) - {*names, *_versions(withdrawn)}
+    # A version that the record does not know is not ours to remove.
+    versions = [version for version in sorted(serving.glob("*")) if version.name in gone]
     if names:  # what was rolled back before the oldest version that stays
         oldest = min(map(int, names))
         hidden_ones = sorted(serving.glob(".*.rolled-back"))

@@ -270,4 +270,4 @@ def resolve_recipe(name: str) -> PipelineConfig:
             f"there is no recipe {name!r}",
             remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
         )
-    return dataclasses.replace(RECIPES[name](), recipe=name)
+    return dataclasses.replace(RECIPES[name](), name=name, recipe=name)

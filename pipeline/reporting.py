@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +19,12 @@ from components.report_inputs import (
     TrainingPoint,
     Version,
     example_predictions,
+    largest_slices,
     read_dropped,
     read_quarantined,
     read_training_log,
 )
+from components.report_prompts import Prompts, held_out_prompts
 from components.reporter import write_comparison, write_report
 from components.seeds import SEEDS_FILE, SeedRuns
 from components.trials import TRIALS_FILE, Search
@@ -29,58 +32,85 @@ from components.word_senses import WordVectors, bank_vectors
 from models.errors import ConfigError, PolysemeError
 from models.platform import PLATFORM_FILE, read_platforms
 from models.registry import FAMILIES
+from pipeline.at_work import process_at_work
 from pipeline.config import PipelineConfig
 from pipeline.lineage import provenance_of
 from pipeline.metadata import NodeRecord, RunHistory
+from pipeline.span_history import read_attempts
 from pipeline.summary import Summary, blessing_of, summarize
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
+REPORT_AT_WORK, COMPARISON_AT_WORK = "report.running.html", "comparison.running.html"
+"""Pages about a run that has not ended: they replace no page about one that has."""
 
 
-def report_run(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path:
-    """Writes `report.html` into the pipeline's folder, about one run and those before it."""
-    path = config.folder / REPORT
-    write_report(gather(config, history, summary), path)
+def report_run(
+    config: PipelineConfig, history: RunHistory, summary: Summary, *, at_work: bool = False
+) -> pathlib.Path:
+    """Writes a page about one run and those before it into the pipeline's folder.
+
+    Args:
+        config: the pipeline's.
+        history: its runs.
+        summary: the run.
+        at_work: whether the run has not ended; the page then says so and is another file.
+    """
+    path = history.folder / (REPORT_AT_WORK if at_work else REPORT)
+    write_report(gather(config, history, summary, at_work=at_work), path)
+    if not at_work:
+        (history.folder / REPORT_AT_WORK).unlink(missing_ok=True)
     return path
 
 
 def compare_runs(folders: Sequence[pathlib.Path]) -> pathlib.Path:
-    """Writes `comparison.html` beside pipelines' folders, about the last run of each.
+    """Writes a page beside pipelines' folders, about the last run of each.
+
+    Returns:
+        `comparison.html`, or `comparison.running.html` if one of the runs has not ended.
 
     Raises:
         ConfigError: no run has been in a folder.
     """
-    models = []
+    models, any_at_work = [], False
     for folder in folders:
-        config, history, summary = last_run(folder)
-        models.append(gather(config, history, summary))
-    path = folders[0].parent / COMPARISON
+        config, history, summary, at_work = last_run(folder)
+        models.append(gather(config, history, summary, at_work=at_work))
+        any_at_work |= at_work
+    path = folders[0].parent / (COMPARISON_AT_WORK if any_at_work else COMPARISON)
     write_comparison(models, path)
     return path
 
 
-def last_run(folder: pathlib.Path) -> tuple[PipelineConfig, RunHistory, Summary]:
-    """The last run of a pipeline's folder.
+def last_run(folder: pathlib.Path) -> tuple[PipelineConfig, RunHistory, Summary, bool]:
+    """The last run of a pipeline's folder, and whether it is at work.
 
     Raises:
         ConfigError: no run has been there.
     """
+    process = process_at_work(folder)  # first: a run that ends from here on is at work for us
     history = RunHistory(folder)
     run_ids = history.run_ids()
-    if not run_ids:
+    begun = [attempt.run_id for attempt in read_attempts(folder) if not attempt.has_ended]
+    at_work = process is not None and bool(begun) and begun[-1] >= max(run_ids, default="")
+    if not run_ids and not at_work:
         raise ConfigError("no run has been here", where=str(folder))
-    config = PipelineConfig.from_json((folder / "config.json").read_bytes())
-    return config, history, summarize(history, run_ids[-1])
+    config = PipelineConfig.read(folder)
+    last = begun[-1] if at_work else run_ids[-1]
+    return config, history, summarize(history, last), at_work
 
 
-def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> ReportInputs:
+def gather(
+    config: PipelineConfig, history: RunHistory, summary: Summary, *, at_work: bool = False
+) -> ReportInputs:
     """Everything the report shows; what a run did not come to is left out."""
     nodes = {name: node for name, node in history.nodes(summary.run_id).items() if node.succeeded}
     ingestion = nodes.get("TextExampleGen")
     provenance = _provenance(nodes)
     evaluation = _evaluation(nodes)
-    slices = evaluation.slices if evaluation else ()
+    found = {figures.name: figures for figures in evaluation.slices} if evaluation else {}
+    shown, more_slices = largest_slices({name: each.examples for name, each in found.items()})
+    slices = [found[name] for name in shown]
     judgement = evaluation.judgement if evaluation else None
     predictions, bank = _answers(nodes, config.model.backbone.layers)
     return ReportInputs(
@@ -91,14 +121,16 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         fingerprint=ingestion.parameters["fingerprint"] if ingestion else "",
         code_version=provenance.get("commit") or provenance.get("code", ""),
         version=summary.version,
+        run_id=summary.run_id,
+        at_work=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S}" if at_work else "",
         blessed=summary.blessed,
         reasons=summary.reasons,
         notes=summary.notes,
-        steps=[StepState(step.component, step.state, step.seconds) for step in summary.steps],
+        steps=_steps(summary, at_work),
         corpus=_corpus(nodes),
         quarantined=_quarantined(nodes),
         dropped=_dropped(nodes),
-        checks=_checks(config, history.nodes(summary.run_id)),
+        checks=_checks(history.folder, history.nodes(summary.run_id)),
         search=_search(nodes),
         seeds=_seeds(nodes),
         training=_training(nodes),
@@ -106,6 +138,7 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
         previous={figures.name: figures.baseline for figures in slices if figures.baseline},
+        more_slices=more_slices,
         intervals=judgement.metrics if judgement else {},
         changes=judgement.changes if judgement else {},
         resampled=judgement.resampled() if judgement else "",
@@ -113,6 +146,16 @@ def gather(config: PipelineConfig, history: RunHistory, summary: Summary) -> Rep
         predictions=predictions,
         bank=bank,
     )
+
+
+def _steps(summary: Summary, at_work: bool) -> list[StepState]:
+    """What became of each component; nobody has recorded the end of one that is at work."""
+    return [
+        StepState(step.component, "running", None)
+        if at_work and step.state == "interrupted"
+        else StepState(step.component, step.state, step.seconds)
+        for step in summary.steps
+    ]
 
 
 def _uri(nodes: Mapping[str, NodeRecord], component: str, output: str) -> pathlib.Path | None:
@@ -139,7 +182,7 @@ def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
     return read_dropped(folder / CLEANING_FILE) if folder else []
 
 
-def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:
+def _checks(pipeline: pathlib.Path, nodes: Mapping[str, NodeRecord]) -> list[tuple[str, Check]]:
     """What the gates checked; of one that refused, what it left outside of its artifact."""
     found = []
     for gate in ("DataGate", "ExampleGate"):
@@ -150,7 +193,7 @@ def _checks(config: PipelineConfig, nodes: Mapping[str, NodeRecord]) -> list[tup
             path = folder / CHECKS_FILE if folder else None
         else:
             span = nodes["TextExampleGen"].parameters["span"]
-            path = evidence_file(config.folder / "quarantine", gate, span)
+            path = evidence_file(pipeline / "quarantine", gate, span)
         if path and path.exists():
             found += [(gate, check) for check in read_checks(path)]
     return found
@@ -203,7 +246,7 @@ def _history(history: RunHistory, last: str) -> list[Version]:
 def _answers(
     nodes: Mapping[str, NodeRecord], layers: int
 ) -> tuple[list[Prediction], WordVectors | None]:
-    """The exported model's answers to example prompts, and its vectors of an ambiguous word.
+    """The exported model's answers about the held-out text, and its vectors of an ambiguous word.
 
     Args:
         nodes: the run's nodes.
@@ -230,7 +273,13 @@ def _answers(
 
         return call
 
-    predictions = example_predictions(ask("fill_mask"), ask("next_sentence"), ask("generate"))
+    documents = _uri(nodes, "TextCleaner", "cleaned")
+    predictions = example_predictions(
+        held_out_prompts(documents) if documents else Prompts(),
+        fill_mask=ask("fill_mask"),
+        next_sentence=ask("next_sentence"),
+        generate=ask("generate"),
+    )
     try:
         return predictions, bank_vectors(ask("hidden_states"), layers)
     except PolysemeError:  # a vocabulary, of another language perhaps, that cannot read the word

@@ -13,8 +13,8 @@ import dataclasses
 import pathlib
 
 from models.errors import ConfigError
+from pipeline.lock import locked
 from pipeline.metadata import ArtifactRecord, RunHistory, relocate
-from pipeline.run import locked
 from pipeline.span_history import PUSHED, ROLLED_BACK, read_attempts, write_attempt
 
 
@@ -41,8 +41,8 @@ def roll_back(folder: pathlib.Path, version: str | None, *, undo: bool = False) 
         undo: put it back.
 
     Raises:
-        ConfigError: there is no such version, or no other one would be left to serve; or a run is
-            at work in the folder.
+        ConfigError: there is no such version, or no other one would be left to serve.
+        InUse: a process is at work in the folder.
     """
     with locked(folder):
         relocate(folder)

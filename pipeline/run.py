@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import fcntl
 import logging
 import os
 import pathlib
+import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
 from components import beam_flags
+from components.file_hashes import FileHashes
 from components.finished import EXPORTED
-from components.input_files import input_fingerprint, patterns_fingerprint
-from models.errors import ConfigError, DataRefused, PolysemeError
+from components.input_files import check_formats, input_fingerprint, patterns_fingerprint
+from components.whole_files import write_whole
+from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
-from pipeline.config import PipelineConfig
+from pipeline.config import CONFIG_FILE, PipelineConfig
 from pipeline.console import quiet_libraries
-from pipeline.failures import explain, without_secrets
+from pipeline.failures import explain, in_a_line, unforeseen, without_secrets
+from pipeline.lock import locked
 from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.span_history import (
     FAILED,
     NOT_BLESSED,
+    PREPARED,
     PUSHED,
     REFUSED,
     ROLLED_BACK,
@@ -40,10 +44,16 @@ from pipeline.span_history import (
     write_attempt,
 )
 from pipeline.spans import Span, available_spans, choose_span
+from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
 from pipeline.terminal import Console
 
+HASHES = "input_hashes.json"
+"""In a pipeline's folder: what is known of the files that its runs read."""
+
+_PROGRESS_SECONDS = 5.0
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
+_progress = logging.getLogger("polyseme.input")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,116 +65,99 @@ class Outcome:
         error: why it failed, in words for its reader; None if it didn't.
         log: the libraries' messages and every traceback.
         report: the report, None if there is none.
+        span: the span that was taken, as people name it.
     """
 
     summary: Summary | None
     error: PolysemeError | None
     log: pathlib.Path
     report: pathlib.Path | None
+    span: str = ""
 
 
-def run_pipeline(config: PipelineConfig, wanted_span: str) -> Outcome:
+def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None = None) -> Outcome:
     """Runs the pipeline on one span; what earlier runs finished is taken from the cache.
 
     Args:
         config: the resolved configuration.
         wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
+        until: run no later steps; nothing is trained then. A later run takes the steps from the
+            cache.
 
     Raises:
-        ConfigError: the folder is in use, or a given file cannot be read.
+        InUse: another process is at work in the folder. Nothing has been read or computed then.
+        ConfigError: a given file cannot be read.
         DataRefused: the span or its files do not exist, or a file cannot be read.
         NothingNew: `next` was wanted, and there is no span that it does not pass over.
     """
     choose_onednn("training")
     config.beam.check_environment()
+    if not config.folder.exists():  # so that a mistyped input leaves no folder behind
+        pattern = config.ingestion.input
+        choose_span(available_spans(pattern), pattern, wanted_span, over=())
+    try:
+        with locked(config.folder):
+            return _run(config, wanted_span, until)
+    except OSError as error:
+        error.filename = error.filename or str(config.folder)  # a full disk has no name by itself
+        raise
+
+
+def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
+    """`run_pipeline`, in a folder that is locked."""
     folder = config.folder
     spans = available_spans(config.ingestion.input)
     over = passed_over(read_attempts(folder), spans, config)
     span = choose_span(spans, config.ingestion.input, wanted_span, over)
     run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
     attempt = Attempt(
-        run_id, span.number, span.label, files=len(span.files), inputs=inputs_of(span, config)
+        run_id,
+        span.number,
+        span.label,
+        files=len(span.files),
+        inputs=inputs_of(span, config),
+        until=until or "",
     )
-    try:
-        corpus = input_fingerprint(span.files)
-    except DataRefused as refusal:  # by a file's first bytes; `next` is to know
-        with locked(folder):
-            _write(folder / "config.json", config.to_json())
-            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
-        raise
-    code = code_versions(config.model.family)
-    provenance = _provenance(config, span, corpus, code)
-    with locked(folder):
-        moved = relocate(folder)
-        _write(folder / "config.json", config.to_json())
+    log = folder / "logs" / f"{run_id}.log"
+    log.parent.mkdir(exist_ok=True)
+    secrets = beam_flags.values(config.beam.flags)
+    with quiet_libraries(log, secrets) as console:
+        files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
+        what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"
+        console.print(Text.assemble((config.name, "bold"), what))
+        if span.skipped:
+            console.print(f"skipped, as files of other formats: {span.skipped}", style="yellow")
+        if moved := relocate(folder):
+            console.print(f"the folder was moved: {moved} records now say where it is", style="dim")
+        for line in config.without_effect():
+            console.print(line, style="yellow")
+        write_whole(str(folder / CONFIG_FILE), [config.to_json()])
         remove_partial_versions(folder / "serving" / config.name)
         write_attempt(folder, attempt)
-        log = folder / "logs" / f"{run_id}.log"
-        log.parent.mkdir(exist_ok=True)
-        secrets = beam_flags.values(config.beam.flags)
-        with quiet_libraries(log, secrets) as console:
-            what = (
-                f"  {config.recipe}, span {span.label} of {span.pattern}, {len(span.files):,} file"
-                + ("s" if len(span.files) > 1 else "")
-            )
-            console.print(Text.assemble((config.name, "bold"), what))
-            if moved:
-                console.print(
-                    f"the folder was moved: {moved} records now say where it is", style="dim"
-                )
-            for line in config.without_effect():
-                console.print(line, style="yellow")
-            error = _execute(config, provenance, span.files, code, run_id, console)
-            error = error and without_secrets(error, secrets)
-            summary, report = None, None
-            try:
-                history = RunHistory(folder)
-                summary = summarize(history, run_id)
-                write_attempt(folder, _ended(attempt, summary, error))
-                if summary.version:
-                    remove_checkpoints(folder)
-                report = _report(config, history, summary)
-            except Exception as failure:  # a full disk, most likely; the first error counts
-                _log.exception("the run's end cannot be told")
-                error = error or without_secrets(
-                    explain(failure) or _unforeseen(failure, log), secrets
-                )
-        return Outcome(summary, error, log, report)
-
-
-@contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other runs out of a pipeline's folder; the lock ends with the process, however it ends.
-
-    Raises:
-        ConfigError: another process is at work there, named by its number, or the folder cannot
-            be written.
-    """
-    path = folder / "lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")
-    except OSError as error:
-        raise explain(error) or ConfigError(
-            f"the folder cannot be written: {error.strerror}",
-            where=str(folder),
-            remedy="choose another one with --runs",
-        ) from error
-    with file:
+        code = code_versions(config.model.family)
+        hashes = FileHashes(folder / HASHES)
         try:
-            # POSIX locks belong to the process: a worker it forked cannot keep the folder locked.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise ConfigError(
-                f"the folder is already in use by process {file.read().strip() or 'unknown'}",
-                where=str(folder),
-                remedy="wait for its end, or choose another --name or --runs",
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+            check_formats(span.files, config.ingestion.allow_unreadable)
+            corpus = input_fingerprint(span.files, hashes, _ProgressOf(span.files))
+        except DataRefused as refusal:  # by a file's first bytes; `next` is to know
+            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
+            raise
+        provenance = _provenance(config, span, corpus, code, hashes)
+        error = _execute(config, provenance, span.files, code, run_id, console, until)
+        error = error and without_secrets(error, secrets)
+        summary, report = None, None
+        try:
+            history = RunHistory(folder)
+            summary = summarize(history, run_id, until)
+            write_attempt(folder, _ended(attempt, summary, error))
+        except Exception as failure:  # a full disk, most likely; the first error counts
+            _log.exception("the run's end cannot be told")
+            error = error or without_secrets(explain(failure) or unforeseen(failure, log), secrets)
+        if summary is not None and summary.version:
+            _tidy(folder, console)
+        if summary is not None:
+            report = _report(config, summary, console)
+    return Outcome(summary, error, log, report, span.label)
 
 
 def remove_partial_versions(serving: pathlib.Path) -> None:
@@ -190,6 +183,8 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     if not summary.complete:
         missing = [step.component for step in summary.steps if step.state not in SUCCEEDED]
         return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
+    if summary.until:
+        return attempt.ended(PREPARED, f"a run until {summary.until}, which trains nothing")
     if summary.version:
         return attempt.ended(PUSHED, version=summary.version)
     if summary.rolled_back:
@@ -197,8 +192,24 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     return attempt.ended(NOT_BLESSED, "; ".join(summary.reasons))
 
 
+class _ProgressOf:
+    """Says now and then how many bytes of some files were read; called with the size of each."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._all = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+        self._done = 0
+        self._last = time.monotonic()
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        if time.monotonic() - self._last > _PROGRESS_SECONDS:
+            self._last = time.monotonic()
+            told = f"{self._done / 1e9:,.1f} of {self._all / 1e9:,.1f} GB of the input are hashed"
+            _progress.info(told, extra={"progress": (self._done, self._all)})
+
+
 def _provenance(
-    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str]
+    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str], hashes: FileHashes
 ) -> Provenance:
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
@@ -210,7 +221,7 @@ def _provenance(
         pattern=span.pattern,
         corpus=corpus,
         config=config.fingerprint(),
-        evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
+        evaluation=patterns_fingerprint(config.cleaning.evaluation_texts, hashes),
         vocabulary=files_fingerprint(files),
         code=code_of_weights(code),
         start=config.training.start,
@@ -226,6 +237,7 @@ def _execute(
     code: Mapping[str, str],
     run_id: str,
     console: Console,
+    until: Until | None,
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
@@ -239,32 +251,36 @@ def _execute(
         docker = bool(config.serving_image) and docker_available()
         pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
-            run_locally(pipeline, run_id)
+            run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
-        return explain(error) or _unforeseen(error, config.folder / "logs" / f"{run_id}.log")
+        return explain(error) or unforeseen(error, config.folder / "logs" / f"{run_id}.log")
     return None
 
 
-def _report(config: PipelineConfig, history: RunHistory, summary: Summary) -> pathlib.Path | None:
-    from pipeline.reporting import REPORT, report_run
-
-    existing = config.folder / REPORT
-    if summary.cached and existing.exists():
-        return existing  # it shows what is there already
-    return report_run(config, history, summary)
-
-
-def _unforeseen(error: BaseException, log: pathlib.Path) -> PolysemeError:
-    text = str(error).strip().splitlines() or [""]
-    return PolysemeError(
-        f"{type(error).__name__}: {text[0][:300]}",
-        where=f"the traceback is in {log}",
-        remedy="give the same command again to go on from the last finished step",
-    )
+def _tidy(folder: pathlib.Path, console: Console) -> None:
+    """Removes what a push makes needless; what is left does no harm, so no run fails for it."""
+    try:
+        remove_checkpoints(folder)
+    except Exception as failure:
+        _log.exception("checkpoints were not removed")
+        _warn(console, f"checkpoints were not removed: {in_a_line(failure)}")
 
 
-def _write(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathlib.Path | None:
+    """Writes the report, a view of what the run left: no run fails because it cannot be written."""
+    try:
+        from pipeline.reporting import report_run
+
+        return report_run(config, RunHistory(config.folder), summary)
+    except Exception as failure:
+        _log.exception("the report was not written")
+        command = (
+            f"python -m pipeline report --name {config.name} --runs {shlex.quote(config.runs)}"
+        )
+        _warn(console, f"no report was written: {in_a_line(failure)}; to write it: {command}")
+        return None
+
+
+def _warn(console: Console, line: str) -> None:
+    console.print(Text(line, "yellow"), soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from models.errors import PolysemeError
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
 
-def run_locally(pipeline: Pipeline, run_id: str) -> None:
+def run_locally(pipeline: Pipeline, run_id: str, steps: Collection[str] | None = None) -> None:
     """Runs every component in this process, one after the other.
 
     Args:
         pipeline: see pipeline/dag.py.
         run_id: name of the run in ML Metadata.
+        steps: the components to run, and whatever these need; None: all.
 
     Raises:
         Exception: whatever a component or a resolver raised; see pipeline/failures.py. Nothing is
@@ -36,6 +37,9 @@ def run_locally(pipeline: Pipeline, run_id: str) -> None:
     runtime_parameter_utils.substitute_runtime_parameter(
         compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     )
+    for node in compiled.nodes:
+        if steps is not None and node.pipeline_node.node_info.id not in steps:
+            node.pipeline_node.execution_options.skip.SetInParent()
     arguments = sys.argv
     sys.argv = arguments[:1]  # TFX hands them to its executors, and Beam would take some as its own
     try:

@@ -7,7 +7,9 @@
   files and the configuration are what they were then: the same would come of it again. It is not
   done: when they have changed, or with `--span`, it is tried again.
 
-A span whose last run failed or was stopped is taken again.
+A span whose last run failed or was stopped is taken again, and so is one that was only prepared: by
+a partial run, which trains nothing. Of a span that was trained on before, a partial run changes
+nothing, unless it refuses the text.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from models.errors import DataRefused
 from pipeline.config import PipelineConfig
-from pipeline.metadata import DATABASE, NodeRecord, RunHistory
+from pipeline.metadata import NodeRecord, RunHistory
+from pipeline.metadata_store import has_database
 from pipeline.spans import NothingNew, Span, available_spans, choose_span
 
 NEW, PUSHED, NOT_BLESSED, REFUSED, FAILED = "new", "pushed", "not blessed", "refused", "failed"
 ROLLED_BACK = "rolled back"
+PREPARED = "prepared"
+_BEGUN = "stopped, or still at work"
 _KIND = "polyseme_span_attempt"
 _GATES = ("TextExampleGen", "DataGate", "TextCleaner")
 _JUDGED = (REFUSED, NOT_BLESSED, ROLLED_BACK)  # the same text would come to the same again
@@ -40,12 +45,13 @@ class Attempt:
         run_id: the run.
         number: the span's number.
         label: the span's name for people.
-        state: `PUSHED`, `ROLLED_BACK`, `NOT_BLESSED`, `REFUSED` or `FAILED`, which it also is until
-            its end.
+        state: `PUSHED`, `ROLLED_BACK`, `NOT_BLESSED`, `REFUSED`, `PREPARED` or `FAILED`, which it
+            also is until its end.
         files: how many files the span had; 0 if that is not known, in runs of old code.
         inputs: of the span's files and the configuration, see `inputs_of`; empty if not known.
         reason: why nothing was pushed, a line.
         version: the version that was pushed.
+        until: where it was to end, see pipeline/steps.py; empty of a run of the whole pipeline.
     """
 
     run_id: str
@@ -54,8 +60,14 @@ class Attempt:
     state: str = FAILED
     files: int = 0
     inputs: str = ""
-    reason: str = "stopped, or still at work"
+    reason: str = _BEGUN
     version: str = ""
+    until: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was written down; it was not of a run that is at work or was killed."""
+        return (self.state, self.reason) != (FAILED, _BEGUN)
 
     def ended(self, state: str, reason: str = "", version: str = "") -> Attempt:
         """The same attempt at its end; of the reason, the first line."""
@@ -88,7 +100,7 @@ class SpanState:
 
 def read_attempts(folder: pathlib.Path) -> list[Attempt]:
     """The attempts of a pipeline's runs, oldest first; those of old code as far as they tell."""
-    if not (folder / DATABASE).is_file():
+    if not has_database(folder):
         return []
     history = RunHistory(folder)
     notes = history.notes(_KIND)
@@ -146,7 +158,7 @@ def passed_over(
 ) -> set[int]:
     """Numbers of the spans that `next` passes over; the rule is at the top of this file."""
     pushed = {attempt.number for attempt in attempts if attempt.state == PUSHED}
-    last = {attempt.number: attempt for attempt in attempts}
+    last = {attempt.number: attempt for attempt in _telling(attempts)}
     return {
         span.number
         for span in spans
@@ -177,7 +189,7 @@ def span_states(folder: pathlib.Path, config: PipelineConfig) -> tuple[list[Span
     except DataRefused:  # an input without {SPAN} that is gone
         spans = []
     there = {span.number: span for span in spans}
-    in_order_of_weight = sorted(attempts, key=lambda attempt: attempt.state == PUSHED)
+    in_order_of_weight = sorted(_telling(attempts), key=lambda attempt: attempt.state == PUSHED)
     tried = {attempt.number: attempt for attempt in in_order_of_weight}  # the last one counts
     states = [
         _state(there.get(number), tried.get(number)) for number in sorted(there.keys() | tried)
@@ -187,6 +199,16 @@ def span_states(folder: pathlib.Path, config: PipelineConfig) -> tuple[list[Span
         return states, choose_span(spans, config.ingestion.input, "next", over).label
     except (DataRefused, NothingNew):
         return states, None
+
+
+def _telling(attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+    """The attempts that say how far a span is; see the rule about partial runs at the top."""
+    trained: set[int] = set()
+    for attempt in attempts:
+        if attempt.state in (PUSHED, NOT_BLESSED, ROLLED_BACK):
+            trained.add(attempt.number)
+        if not attempt.until or attempt.state == REFUSED or attempt.number not in trained:
+            yield attempt
 
 
 def _state(span: Span | None, attempt: Attempt | None) -> SpanState:

@@ -16,33 +16,7 @@ from components.span_label import span_label
 from components.trials import Search
 from models.errors import ConfigError
 from pipeline.metadata import NodeRecord, RunHistory
-
-COMPONENTS: Sequence[str] = (
-    "TextExampleGen",
-    "StatisticsGen",
-    "TextSchema",
-    "ExampleValidator",
-    "LastApprovedStatistics",
-    "TrainedEarlier",
-    "TextCleaner",
-    "DataGate",
-    "LastBlessedModel",
-    "TrainingStart",
-    "VocabularyTrainer",
-    "ExampleBuilder",
-    "LastApprovedExamples",
-    "ExampleGate",
-    "Tuner",
-    "Trainer",
-    "Evaluator",
-    "ServingCheck",
-    "InfraValidator",
-    "Pusher",
-)
-"""The components in the order they run; a test holds pipeline/dag.py to it."""
-_WHERE_POSSIBLE = {"InfraValidator", "Tuner"}
-"""What not every pipeline has: it takes Docker, or trials. Where one did not end well, Pusher or
-Trainer did not start."""
+from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +35,16 @@ class Summary:
 
     Attributes:
         run_id: the run.
-        steps: every component of the pipeline, those that never started included.
+        steps: every component of the pipeline, those that never started included; of a partial run
+            those that it was to run.
         blessed: whether the evaluation blessed the model; None if the run did not come that far.
         reasons: why it was not blessed or not pushed, in sentences.
         notes: bounds that could not be judged and were left out, in sentences.
         version: the pushed version, None if nothing was pushed.
         destination: the pushed version's folder.
         rolled_back: the version that was pushed and taken out of service since, if that is so.
+        until: where a partial run ends; None of a run of the whole pipeline.
+        metrics: of the evaluation, on the whole split "test"; empty if there was none.
     """
 
     run_id: str
@@ -78,23 +55,27 @@ class Summary:
     destination: str | None
     notes: Sequence[str] = ()
     rolled_back: str | None = None
+    until: Until | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether every component ended well."""
         return all(step.state in ("done", "cached") for step in self.steps)
 
-    @property
-    def cached(self) -> bool:
-        """Whether nothing was computed: every component took its result from an earlier run."""
-        return all(step.state == "cached" for step in self.steps if step.component not in _READERS)
 
+def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> Summary:
+    """Reads a run's end from ML Metadata and from its artifacts.
 
-def summarize(history: RunHistory, run_id: str) -> Summary:
-    """Reads a run's end from ML Metadata and from its artifacts."""
+    Args:
+        history: the pipeline's.
+        run_id: the run.
+        until: where it was to end; None: after the last step.
+    """
     nodes = history.nodes(run_id)
     steps = []
-    for component in (name for name in COMPONENTS if name in nodes or name not in _WHERE_POSSIBLE):
+    wanted = steps_until(until)
+    for component in (name for name in wanted if name in nodes or name not in WHERE_POSSIBLE):
         node = nodes.get(component)
         if node is None:
             steps.append(Step(component, "not run", None, ""))
@@ -102,7 +83,7 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
             figures = _found(component, nodes) or (key_figures(node) if node.succeeded else "")
             steps.append(Step(component, _state(node), node.seconds, figures))
     blessed = blessing_of(nodes)
-    reasons, notes = ((), ()) if blessed is None else _judged(nodes["Evaluator"])
+    reasons, notes, metrics = ((), (), {}) if blessed is None else _judged(nodes["Evaluator"])
     pushed = _pushed(nodes)
     return Summary(
         run_id=run_id,
@@ -113,6 +94,8 @@ def summarize(history: RunHistory, run_id: str) -> Summary:
         version=pushed.get("pushed_version"),
         destination=pushed.get("pushed_destination"),
         rolled_back=_rolled_back(nodes),
+        until=until,
+        metrics=metrics,
     )
 
 
@@ -170,18 +153,21 @@ def _not_pushed(nodes: Mapping[str, NodeRecord]) -> list[str]:
     return [told] if told else []
 
 
-def _judged(evaluator: NodeRecord) -> tuple[Sequence[str], Sequence[str]]:
-    """Why the model is not blessed, and what could not be judged."""
+def _judged(
+    evaluator: NodeRecord,
+) -> tuple[Sequence[str], Sequence[str], Mapping[str, float]]:
+    """Why the model is not blessed, what could not be judged, and the model's metrics."""
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
-        return (), ()
+        return (), (), {}
     from components.evaluator import read_evaluation  # TFMA
 
     try:
         found = read_evaluation(evaluation.uri)
     except (OSError, ValueError):  # the artifact was removed since
-        return (), ()
-    return found.reasons, found.judgement.notes if found.judgement else ()
+        return (), (), {}
+    notes = found.judgement.notes if found.judgement else ()
+    return found.reasons, notes, found.overall.candidate
 
 
 def _file(node: NodeRecord, output: str, name: str) -> pathlib.Path:

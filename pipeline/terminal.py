@@ -25,8 +25,9 @@ def say(text: object) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Prints a value as JSON on standard output."""
-    sys.stdout.write(f"{to_json(value, indent=2)}\n")
+    """Prints a value as JSON on standard output, in ASCII where that has no UTF-8."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    sys.stdout.write(f"{to_json(value, indent=2, ensure_ascii=not unicode)}\n")
 
 
 def hide(text: str, secrets: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from components import report_inputs
 from components.report_inputs import Prediction, TrainingPoint
+from components.report_prompts import Asked, Prompts
 from models.errors import ConfigError
 
 
@@ -79,13 +80,22 @@ def test_quarantined_most_frequent_first(tmp_path):
     ]
 
 
+PROMPTS = Prompts(
+    masked=[
+        Asked(("a [MASK]",), "dog"),
+        Asked(("far off [MASK]",), "y"),
+        Asked(("[MASK] x",), "z"),
+    ],
+    pairs=[Asked(("one", "two"), "follows"), Asked(("three", "four"), "of another document")],
+    beginnings=[Asked(("a b",), " c"), Asked(("c",), " d")],
+)
+
+
 def _fill_mask(texts):
-    assert texts == ["a [MASK]", "[MASK] [MASK]"]
+    assert texts == ["a [MASK]", "far off [MASK]", "[MASK] x"]
     return {
-        "words": np.array(
-            [[[b"dog", b"cat"], [b"", b""]], [[b"x", b"\xe6"], [b"y", b"z"]]], object
-        ),
-        "probabilities": np.array([[[0.5, 0.25], [0, 0]], [[0.75, 0.125], [0.5, 0.5]]], "float32"),
+        "words": np.array([[[b"dog", b"cat"]], [[b"", b""]], [[b"x", b"\xe6"]]], object),
+        "probabilities": np.array([[[0.5, 0.25]], [[0, 0]], [[0.75, 0.125]]], "float32"),
     }
 
 
@@ -95,17 +105,20 @@ def _next_sentence(first, second):
 
 
 def test_example_predictions():
-    assert report_inputs.example_predictions(
-        _fill_mask,
-        _next_sentence,
-        masked=["a [MASK]", "[MASK] [MASK]"],
-        pairs=[("one", "two"), ("three", "four")],
-    ) == [
-        Prediction("fill_mask", ("a [MASK]",), (("dog", 0.5), ("cat", 0.25))),
-        Prediction("fill_mask", ("[MASK] [MASK]",), (("x", 0.75), ("\ufffd", 0.125))),
-        Prediction("next_sentence", ("one", "two"), (("follows", 0.75),)),
-        Prediction("next_sentence", ("three", "four"), (("follows", 0.25),)),
+    assert report_inputs.example_predictions(PROMPTS, _fill_mask, _next_sentence) == [
+        Prediction("fill_mask", ("a [MASK]",), (("dog", 0.5), ("cat", 0.25)), "dog"),
+        Prediction("fill_mask", ("[MASK] x",), (("x", 0.75), ("\ufffd", 0.125)), "z"),
+        Prediction("next_sentence", ("one", "two"), (("follows", 0.75),), "follows"),
+        Prediction("next_sentence", ("three", "four"), (("follows", 0.25),), "of another document"),
     ]
+
+
+def test_a_model_that_reads_no_mask_of_any_text_answers_nothing():
+    def fill_mask(texts):
+        nothing = np.zeros((len(texts), 0, 5))
+        return {"words": nothing.astype(object), "probabilities": nothing}
+
+    assert report_inputs.example_predictions(PROMPTS, fill_mask) == []
 
 
 def test_continuations_stand_behind_their_prompts():
@@ -113,18 +126,27 @@ def test_continuations_stand_behind_their_prompts():
         assert {len(values) for values in settings.values()} == {2}
         return {"text": np.array([f" {len(text)}".encode() for text in prompt], object)}
 
-    found = report_inputs.example_predictions(None, None, generate, prompts=["a b", "c"])
-    assert [(p.signature, p.texts, p.answers[0][0]) for p in found] == [
-        ("generate", ("a b",), "a b 3"),
-        ("generate", ("c",), "c 1"),
+    found = report_inputs.example_predictions(PROMPTS, generate=generate)
+    assert [(p.signature, p.texts, p.answers[0][0], p.expected) for p in found] == [
+        ("generate", ("a b",), "a b 3", " c"),
+        ("generate", ("c",), "c 1", " d"),
     ]
     assert all(np.isnan(p.answers[0][1]) for p in found)
 
 
-def test_example_predictions_of_a_model_without_the_signatures():
-    assert report_inputs.example_predictions(None, None) == []
+def test_without_signatures_or_without_prompts_nothing_is_asked():
+    def never(**_):
+        raise AssertionError
+
+    assert report_inputs.example_predictions(PROMPTS) == []
+    assert report_inputs.example_predictions(Prompts(), never, never, never) == []
 
 
-def test_prompts_have_one_mask_each():
-    assert len(report_inputs.MASKED_PROMPTS) >= 3
-    assert {prompt.count("[MASK]") for prompt in report_inputs.MASKED_PROMPTS} == {1}
+def test_the_largest_slices_of_each_feature_are_shown_and_the_others_told():
+    sources = {f"source=s{number:03}": number for number in range(1, 101)}
+    slices = {"length=long": 2, "length=short": 3, "overall": 5050, **sources}
+    shown, more = report_inputs.largest_slices(slices)
+    largest = [f"source=s{number:03}" for number in range(100, 80, -1)]
+    assert shown == ["overall", "length=short", "length=long", *largest]
+    assert more == ["80 more values of source hold 3,240 examples together, 64.2%."]
+    assert report_inputs.largest_slices({}) == ([], [])

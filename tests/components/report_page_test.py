@@ -6,8 +6,16 @@ import pytest
 
 from components import report_page
 from components.bootstrap import Interval
+from components.corpus_statistics import SplitStatistics
 from components.gate_checks import Check
-from components.report_inputs import Dropped, ReportInputs, StepState, TrainingPoint, Version
+from components.report_inputs import (
+    Dropped,
+    Prediction,
+    ReportInputs,
+    StepState,
+    TrainingPoint,
+    Version,
+)
 from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from components.word_senses import LayerSimilarity, WordVectors
@@ -141,6 +149,7 @@ def test_page_of_a_run_that_did_nothing_says_what_is_missing():
     for sentence in (
         "This run has no evaluation.",
         "No evaluated run yet.",
+        "Nothing was asked: there is no exported model",
         "No exported model to ask.",
         "This run has no training log.",
         "This run read no corpus.",
@@ -194,18 +203,61 @@ def test_history_says_who_was_blessed():
     assert "One run so far" not in page
 
 
-def test_long_lists_end_with_what_is_left():
-    rows = report_page._ranked([{f"s{i:02}": 0.05 for i in range(20)}, {"s03": 1.0}])
-    assert rows[0] == ("s03", [0.05, 1.0])
-    assert [name for name, _ in rows][1:] == [f"s{i:02}" for i in (0, 1, 2, 4, 5, 6, 7, 8, 9)] + [
-        "others"
-    ]
-    assert rows[-1][1] == pytest.approx([0.5, 0.0])
+def _split(documents, sources, source_count=0):
+    return SplitStatistics(
+        *(documents, 0, 0.0, 0, 0, (), (), 0.0, 0.0, 0.0, 0.0),
+        languages={},
+        sources=sources,
+        source_count=source_count,
+    )
+
+
+def test_long_lists_show_the_largest_and_end_with_what_is_left():
+    many = {f"s{i:02}": 0.03 for i in range(30)}
+    splits = [_split(1_000, many, source_count=1_500), _split(10, {"s03": 1.0})]
+    rows = report_page._ranked(splits, "sources", "source_count")
+    assert rows[0] == ("s03", [0.03, 1.0])
+    first = [f"s{i:02}" for i in range(21) if i != 3][:19]
+    assert [name for name, _ in rows][1:] == [*first, "at least 1,480 more"]
+    assert rows[-1][1] == pytest.approx([0.4, 0.0])
+
+
+def test_the_largest_are_those_of_most_documents():
+    splits = [_split(1_000, {"a": 0.6, "b": 0.4}), _split(10, {"b": 1.0})]
+    rows = report_page._ranked(splits, "sources", "source_count")
+    assert [name for name, _ in rows] == ["a", "b"]
 
 
 def test_whole_lists_have_no_rest():
-    assert report_page._ranked([{"en": 0.75, "zh": 0.25}]) == [("en", [0.75]), ("zh", [0.25])]
-    assert report_page._ranked([]) == []
+    split = _split(4, {"en": 0.75, "zh": 0.25})
+    assert report_page._ranked([split], "sources", "source_count") == [
+        ("en", [0.75]),
+        ("zh", [0.25]),
+    ]
+    assert report_page._ranked([], "sources", "source_count") == []
+
+
+def test_a_run_at_work_says_so():
+    steps = [StepState("TextExampleGen", "done", 1.0), StepState("Trainer", "running", None)]
+    page = _page("demo", "r", run_id="20260501-1", at_work="2026-05-01 17:30:00", steps=steps)
+    assert "Still running</span>" in page
+    assert "This page shows what it had done at\n2026-05-01 17:30:00." in page
+    assert "<td>20260501-1</td>" in page
+    assert "still at work" not in _page("demo", "r", steps=steps[:1])
+
+
+def test_what_the_text_has_stands_beside_the_answer():
+    asked = Prediction("fill_mask", ("The <b>[MASK]</b>.",), (("<i>", 0.5),), "<s>")
+    page = _page("demo", "r", predictions=[asked])
+    row = page[page.index("The &lt;b&gt;[MASK]") :].split("</tr>")[0]
+    assert "&lt;i&gt;" in row
+    assert '<td class="text quiet">&lt;s&gt;</td>' in row
+
+
+def test_slices_that_are_not_shown_are_told():
+    slices = {"overall": FIGURES, "source=a": FIGURES}
+    page = _page("demo", "r", evaluation=slices, more_slices=["80 more values of <source>."])
+    assert "80 more values of &lt;source&gt;." in page
 
 
 RATE, KIND = "training.optimizer.learning_rate", "training.optimizer.kind"

@@ -17,6 +17,7 @@ from components.documents import Document
 from components.file_parts import FilePart
 from components.records import Malformed, Record, Unreadable
 from components.text_records import RecordReader
+from tests.components import any_input
 
 READER = RecordReader(lang="en", max_record_bytes=100)
 
@@ -190,18 +191,28 @@ def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
     assert faults(read(tmp_path / "a.txt", "\n \n")) == [(1, "no record in the file")]
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".txt"])
 @settings(deadline=None)
-@given(content=st.binary(max_size=400))
-def test_any_bytes_are_read_or_told(
-    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes
+@given(any_input.files(), st.sampled_from([1, 1 << 20]))
+def test_what_is_written_in_any_format_is_read(
+    tmp_path_factory: pytest.TempPathFactory, file: any_input.Written, size: int
 ) -> None:
-    path = tmp_path_factory.mktemp("any") / f"a{suffix}"
-    found = read(path, content)
-    assert found
-    for item in found:
-        text = item.document.text if isinstance(item, Record) else item.reason + str(item)
-        text.encode()
+    found = any_input.read(file, tmp_path_factory.mktemp("any"), size)
+    documents = [item.document.text for item in found if isinstance(item, Record)]
+    assert documents == any_input.normal(file.texts)
+    assert all(item.empty for item in found if not isinstance(item, Record))
+
+
+@settings(deadline=None)
+@given(any_input.damaged(), st.sampled_from([1, 1 << 20]), st.booleans(), st.booleans())
+def test_any_damage_is_reported(
+    tmp_path_factory: pytest.TempPathFactory,
+    file: any_input.Written,
+    size: int,
+    whole: bool,
+    join: bool,
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    any_input.check(file, folder, size, document_per_file=whole, join_lines=join)
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import signal
+import sys
 import threading
 import time
 
@@ -115,6 +116,93 @@ def test_processes_that_were_asked_to_end_when_they_were_done_end_what_started_t
             training_processes.run_processes(tmp_path / JOB, [{}])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+HOSTILE = {
+    "a library's error line": "os.write(1, b'error: cannot allocate\\n' * 100_000)",
+    "our own marks": "os.write(1, b'error: [1]\\nstep 1/2 \\n{\"done\": true}\\n' * 50_000)",
+    "no text": "os.write(1, bytes(range(256)) * 10_000); os.write(2, b'\\xff' * 1_000_000)",
+    "no line feed": "os.write(1, b'a' * 10_000_000)",
+    "what is left behind": "os.fork() or (os.setsid(), time.sleep(20), os._exit(0))",
+}
+"""What a process writes, or does, beside its work, in Python."""
+
+
+def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Has processes run a program instead of a training; in it, `starter` tells what started it."""
+    program = folder / "program"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, signal, sys, time\n"
+        f"sys.path.insert(0, {str(pathlib.Path(__file__).parents[2])!r})\n"
+        "from components.process_channel import ToStarter\n"
+        "starter = ToStarter(int(sys.argv[-1]))\n" + "\n".join(lines)
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(training_processes.sys, "executable", str(program))
+
+
+@pytest.mark.parametrize("noise", HOSTILE.values(), ids=HOSTILE)
+def test_what_a_process_writes_neither_hangs_nor_fails_a_training(
+    noise: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_processes, "_LISTEN_SECONDS", 0.5)
+    play(tmp_path, monkeypatch, noise, "starter.done()")
+    began = time.monotonic()
+    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "told"),
+    [
+        ("pass", RuntimeError, "before its work was done"),
+        ("os._exit(0)", RuntimeError, "before its work was done"),
+        ("os._exit(3)", RuntimeError, "code 3; its log tells why"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Preempted, "code -9; training goes on"),
+    ],
+)
+def test_a_process_that_ends_in_silence_is_told(  # type: ignore[no-untyped-def]
+    end: str, error: type[Exception], told: str, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    play(tmp_path, monkeypatch, end)
+    with pytest.raises(error, match=told):
+        training_processes.run_processes(tmp_path / JOB, [{}])
+
+
+def test_a_process_that_cannot_be_started_leaves_no_other_one(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    popen = training_processes.subprocess.Popen
+
+    def start(*given, **named):  # type: ignore[no-untyped-def]
+        if started:
+            raise OSError("no more processes")
+        started.append(popen(*given, **named))
+        return started[-1]
+
+    play(tmp_path, monkeypatch, "time.sleep(60)")
+    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    with pytest.raises(OSError, match="no more"):
+        training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    assert started[0].poll() is not None
+
+
+def test_the_log_of_the_first_process_is_ours(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(
+        tmp_path,
+        monkeypatch,
+        "import logging",
+        "logging.getLogger().addHandler(starter)",
+        "logging.warning('step 3/9', extra={'progress': (3, 9)})",
+        "starter.done()",
+    )
+    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    (record,) = [record for record in caplog.records if record.name == "polyseme.training"]
+    assert (record.getMessage(), record.progress) == ("step 3/9", (3, 9))
 
 
 @pytest.mark.e2e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import shutil
@@ -26,11 +27,22 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
 
     def lines() -> Iterator[str]:
         yield "new"
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as told:
         write_whole(str(path), lines())
+    assert told.value.filename == str(path)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_files_place_is_named(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError) as told:
+        write_whole(str(path), ["new"])
+    assert (told.value.filename, told.value.filename2) == (str(path), None)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_copy_that_dies_leaves_nothing_beside_the_target(

@@ -50,6 +50,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("depth", 1, "Input should be greater than or equal to 2, got 1"),
 ]
 
+REMEDIES = {
+    "height": "a whole number above 0",
+    "share": "a number from 0 to 1",
+    "dropped": "a number of 0 or more and below 1",
+    "slope": "a number",
+    "side": "one of left, right",
+    "depth": "a whole number of 2 or more, or None",
+}
+
 
 @pytest.mark.parametrize(("field", "value", "what"), WRONG)
 def test_a_value_is_refused_however_it_comes(field: str, value: Any, what: str) -> None:
@@ -63,6 +72,7 @@ def test_a_value_is_refused_however_it_comes(field: str, value: Any, what: str) 
             way()
         assert refused.value.where == f"river.bank.{field}"
         assert refused.value.what == what
+        assert refused.value.remedy == f"give {REMEDIES[field]}"
 
 
 def test_the_bounds_themselves_are_taken() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.run import locked
+from pipeline.lock import locked
 from tests.testdata.small_corpus import arguments, finish, record, states, write_corpus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
@@ -161,7 +161,7 @@ def test_mistakes_on_the_command_line(
 def test_a_folder_in_use_is_refused(tmp_path: pathlib.Path) -> None:
     source = write_corpus(tmp_path / "a.jsonl", range(3))
     with locked(tmp_path / "runs" / "bert_tiny"):
-        message = error(finish(arguments(source, tmp_path / "runs"), code=2))
+        message = error(finish(arguments(source, tmp_path / "runs"), code=75))
     assert f"already in use by process {os.getpid()}" in message
     assert str(tmp_path / "runs" / "bert_tiny") in message
 

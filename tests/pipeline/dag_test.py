@@ -25,7 +25,7 @@ from pipeline.dag import beam_arguments, create_pretraining_pipeline
 from pipeline.overrides import apply_overrides
 from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
-from pipeline.summary import COMPONENTS
+from pipeline.steps import COMPONENTS, LAST_STEPS, steps_until
 from tests.pipeline.every_setting import OTHERS, another, leaves
 
 PROVENANCE = Provenance(
@@ -99,6 +99,11 @@ def test_nothing_is_trained_on_before_the_gate_of_examples_let_it_pass() -> None
     assert "ExampleGate" in upstream("Trainer")
     (tuner,) = [node for node in graph(config=tuning()).components if node.id == "Tuner"]
     assert "ExampleGate" in {node.id for node in tuner.upstream_nodes}
+
+
+def test_a_partial_run_takes_what_its_last_step_needs() -> None:
+    for until, last in LAST_STEPS.items():
+        assert {last, *upstream(last)} == set(steps_until(until))
 
 
 def test_nothing_is_pushed_before_both_gates() -> None:
@@ -307,17 +312,14 @@ def flags_of(graph: tfx.dsl.Pipeline) -> dict[str, list[str]]:
     """The flags that each step on Beam gets, with the environment of now, as TFX reads them."""
     compiled = compiler.Compiler().compile(graph)
     deployment = runner_utils.extract_local_deployment_config(compiled)
-    found = {}
-    for node, spec in deployment.executor_specs.items():
-        if spec.HasField("beam_executable_spec"):
-            found[node] = [
-                placeholder_utils.resolve_placeholder_expression(
-                    flag, placeholder_utils.empty_placeholder_context()
-                )
-                for flag in spec.beam_executable_spec.beam_pipeline_args_placeholders
-            ]
     assert "hush" not in str(compiled)
-    return found
+    context = placeholder_utils.empty_placeholder_context()
+    resolve = placeholder_utils.resolve_placeholder_expression
+    return {
+        node: [resolve(flag, context) for flag in flags]
+        for node, spec in deployment.executor_specs.items()
+        if (flags := spec.beam_executable_spec.beam_pipeline_args_placeholders)
+    }
 
 
 def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,13 +338,11 @@ def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.Monk
     assert flags_of(graph()) == plain  # of the next pipeline in this process
 
 
-def test_tfx_packs_no_copy_of_itself_for_workers_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_tfx_packs_no_copy_of_itself_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     # It leaves each one, 52 MB, in the temporary folder.
     packed: list[str] = []
     monkeypatch.setattr(
-        dependency_utils, "build_ephemeral_package", lambda: packed.append("a copy") or "tfx.tar.gz"
+        dependency_utils, "build_ephemeral_package", lambda: packed.append("") or ""
     )
     for workers in (1, 2):
         arguments = beam_arguments(BeamConfig(workers=workers))

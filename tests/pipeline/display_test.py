@@ -195,3 +195,25 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
     positions = [printed.index(text) for text in order]
     assert positions == sorted(positions)
     assert "never pushed" in printed
+
+
+def test_an_error_fits_on_one_screen_whatever_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = "\n".join(f"  line {number} " + "x" * 100_000 for number in range(1_000))
+    display.print_error(DataRefused("bad\n" + lines, where="here", remedy="mend it"))
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0] == "error: bad"
+    assert "  … 980 lines more" in printed
+    assert printed[-2:] == ["  where: here", "  to do: mend it"]
+    assert len(printed) == 24
+    assert max(map(len, printed)) == 1_000
+
+
+def test_lineage_is_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    pattern = "/corpora/" + "a" * 500
+    empty = Lineage(
+        "17", "/s", "m", "r", {}, "c", "", "f", "e", "v", 9, "c", "d", 1, "1", pattern, "p", None
+    )
+    display.print_lineage(empty)
+    assert f"span 1 of {pattern}\n" in capsys.readouterr().out

@@ -4,11 +4,19 @@ import pathlib
 
 import pytest
 
-from models.errors import ConfigError, DataRefused, Preempted, ServingCheckFailed, TrainingDiverged
+from models.errors import (
+    ConfigError,
+    DataRefused,
+    InUse,
+    Preempted,
+    ServingCheckFailed,
+    TrainingDiverged,
+)
 from pipeline.exit_codes import exit_code
 from pipeline.failures import DiskFull
 from pipeline.run import Outcome
 from pipeline.spans import NothingNew
+from pipeline.steps import Until
 from pipeline.summary import Step, Summary
 
 
@@ -16,7 +24,9 @@ def outcome(**given: object) -> Outcome:
     state = "done" if given.get("complete", True) else "failed"
     version = given.get("version")
     assert version is None or isinstance(version, str)
-    summary = Summary("a", [Step("Pusher", state, 1.0, "")], None, (), version, None)
+    until: Until | None = "examples" if given.get("partial") else None
+    steps = [Step("Pusher", state, 1.0, "")]
+    summary = Summary("a", steps, None, (), version, None, until=until)
     error = given.get("error")
     assert error is None or isinstance(error, Exception)
     return Outcome(summary, error, pathlib.Path("log"), None)  # type: ignore[arg-type]
@@ -28,10 +38,14 @@ def outcome(**given: object) -> Outcome:
         (outcome(version="17"), 0),
         (outcome(), 4),
         (outcome(complete=False), 1),
+        (outcome(partial=True), 0),
+        (outcome(partial=True, complete=False), 1),
+        (outcome(partial=True, error=DataRefused("x")), 3),
         (outcome(error=DataRefused("x")), 3),
         (outcome(error=ConfigError("x")), 2),
         (outcome(error=TrainingDiverged("x")), 1),
         (outcome(error=Preempted("x")), 75),
+        (outcome(error=InUse("x")), 75),
         (outcome(error=ServingCheckFailed("x")), 1),
         (outcome(error=DiskFull("x")), 1),
         (outcome(error=NothingNew("x")), 5),

@@ -1,11 +1,20 @@
 """What is shown of an error that travelled through Beam, TFX and a worker process."""
 
 import errno
+import pathlib
+import tempfile
 
 import pytest
 
 from models.errors import ConfigError, DataRefused, ServingCheckFailed
-from pipeline.failures import DiskFull, explain, without_secrets
+from pipeline.failures import (
+    DiskFull,
+    explain,
+    in_a_line,
+    shown,
+    unforeseen,
+    without_secrets,
+)
 
 
 def raised(make: object) -> BaseException:
@@ -98,3 +107,84 @@ def test_secrets_are_hidden_in_all_of_an_error() -> None:
     error = without_secrets(DataRefused("a hush", where="b hush"), {"hush": "${WORD}"})
     assert isinstance(error, DataRefused)
     assert (error.what, error.where, error.remedy) == ("a ${WORD}", "b ${WORD}", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("\n\n  first\tline  \nsecond"), "ValueError: first line"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("\x1b[2J\x07 bell \ud800"), "RuntimeError: ?[2J? bell ?"),
+        (RuntimeError("b" * 10_000_000), "RuntimeError: " + "b" * 299 + "…"),
+        (RuntimeError("\n" * 10_000_000 + "far below"), "RuntimeError"),
+        (DataRefused("bad\nand more", where="here"), "bad"),
+    ],
+)
+def test_an_unforeseen_error_is_a_line_whatever_its_text(error: Exception, told: str) -> None:
+    assert in_a_line(error) == told
+    shown = str(unforeseen(error, pathlib.Path("a.log")))
+    assert shown.splitlines() == [
+        told,
+        "  where: the traceback is in a.log",
+        "  to do: give the same command again to go on from the last finished step",
+    ]
+
+
+def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert in_a_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
+
+
+def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path) -> None:
+    told = shown(raised(lambda: open(tmp_path)))
+    assert isinstance(told, ConfigError)
+    assert (told.what, told.where) == (
+        "a file or folder cannot be used: Is a directory",
+        str(tmp_path),
+    )
+    broken = shown(OSError(errno.EIO, "Input/output error", b"a\xff"))
+    assert not isinstance(broken, ConfigError)
+    assert broken.where == "a\\xff"
+    assert "Input/output error" in broken.what
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Error when executing query: database disk image is malformed query: CREATE", "damaged"),
+        ("Error when executing query: file is not a database query: CREATE", "damaged"),
+        ("attempt to write a readonly database", "it may not be written"),
+        ("Error: database is locked", "another process is at work on it"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_whoever_met_it(text: str, told: str) -> None:
+    found = explain(RuntimeError(text))
+    assert isinstance(found, ConfigError)
+    assert found.what.startswith("the record of the runs ")
+    assert told in found.what
+    assert found.remedy
+
+
+def test_of_what_nobody_foresaw_the_traceback_is_kept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail() -> None:
+        raise KeyError("k" * 10_000_000)
+
+    told = shown(raised(fail))
+    (file,) = tmp_path.iterdir()
+    assert str(file) in (told.where or "")
+    assert "in fail" in file.read_text(encoding="utf-8")
+    assert len(str(told)) < 1_000
+
+    file.unlink()
+    tmp_path.rmdir()  # there is no place for it
+    told = shown(raised(fail))
+    assert "in fail" in told.what
+    assert len(str(told)) < 6_000
+    assert len(str(told).splitlines()) < 20

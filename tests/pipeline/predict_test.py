@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import re
 import shutil
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -10,9 +12,11 @@ import tensorflow as tf
 from models.errors import ConfigError
 from pipeline.predict import (
     Generation,
+    Task,
     check_answers,
     check_generation,
     check_texts,
+    finite,
     model_folder,
     newest_version,
     predict,
@@ -218,17 +222,54 @@ def test_texts_that_cannot_be_answered(task, texts) -> None:  # type: ignore[no-
         ("temperature", -0.5),
         ("temperature", float("nan")),
         ("temperature", float("inf")),
+        ("temperature", 1e39),
         ("top_k", -1),
         ("top_k", 2**31),
         ("top_p", 0.0),
+        ("top_p", 1e-50),
         ("top_p", 1.5),
         ("top_p", float("nan")),
         ("seed", 2**63),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(setting, value) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ConfigError, match=f"{setting} is {value}") as error:
-        check_generation(Generation(**{setting: value}))
+    with pytest.raises(ConfigError, match=re.escape(f"{setting} is {value}")) as error:
+        check_generation("generate", Generation(**{setting: value}))
     assert error.value.where == f"--{setting.replace('_', '-')}"
-    check_generation(Generation())
-    check_generation(Generation(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))
+    check_generation("generate", Generation())
+    check_generation("generate", Generation(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))
+
+
+@pytest.mark.parametrize("task", ["embed", "score", "fill-mask", "next-sentence"])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("length", 5), ("temperature", 0.0), ("top_k", 3), ("top_p", 0.5), ("seed", 1), ("stop", ".")],
+)
+def test_a_setting_that_the_task_does_not_look_at_is_refused(
+    task: Task, setting: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"has no effect on {task}") as error:
+        check_generation(task, Generation(**{setting: value}))
+    assert error.value.where == f"--{setting.replace('_', '-')}"
+    check_generation(task, Generation())
+
+
+def test_a_stop_text_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is not UTF-8") as error:
+        check_generation("generate", Generation(stop="caf\udce9"))
+    assert error.value.where == "--stop"
+
+
+def test_one_model_is_asked() -> None:
+    with pytest.raises(ConfigError, match="two are named"):
+        model_folder("folder", "runs", "name")
+
+
+def test_a_path_that_no_file_can_have_holds_no_model() -> None:
+    with pytest.raises(ConfigError, match="the folder holds no model"):
+        model_folder("x" * 5_000, "runs", None)
+
+
+def test_numbers_that_json_does_not_have_are_none() -> None:
+    answer = {"a": float("nan"), "b": [1.5, float("inf"), {"c": "x", "d": -float("inf")}], "e": 2}
+    assert finite(answer) == {"a": None, "b": [1.5, None, {"c": "x", "d": None}], "e": 2}

@@ -105,6 +105,20 @@ def test_the_newest_versions_and_what_they_started_from_stay(house: House) -> No
     assert len(live) == 4
 
 
+def test_a_version_that_the_record_does_not_know_stays(house: House) -> None:
+    (house.folder / "serving" / "house" / "99").mkdir()
+    assert [path.name for path in prune(house.folder, 2).versions] == ["1", "2", "3"]
+    assert house.present()["serving"] == {4, 5, 99}
+
+
+def test_with_an_empty_record_nothing_is_removed(house: House) -> None:
+    (house.folder / "metadata.sqlite").write_bytes(b"")
+    before = house.present()
+    with pytest.raises(ConfigError, match="the record of the runs is damaged: it is empty"):
+        prune(house.folder, 2)
+    assert house.present() == before
+
+
 def test_a_dry_run_removes_nothing_and_says_the_same(house: House) -> None:
     before = house.present()
     expected = prune(house.folder, 2, dry_run=True)

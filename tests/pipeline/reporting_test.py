@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,10 +21,12 @@ from components.trials import Search, Trial
 from models.errors import ConfigError, DataRefused
 from models.platform import Platform
 from models.registry import FAMILIES
+from pipeline import cli
 from pipeline.config import PipelineConfig
 from pipeline.metadata import RunHistory
 from pipeline.recipes import bert_tiny
 from pipeline.reporting import REPORT, compare_runs, gather, last_run, report_run
+from pipeline.span_history import Attempt, write_attempt
 from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
 
@@ -182,6 +188,110 @@ def test_the_report_lies_in_the_pipelines_folder(
     page = path.read_text(encoding="utf-8")
     assert "c0ffee" in page
     assert "no text" in page
+    assert "<td>a</td>" in page  # the run's id
+
+
+def test_in_a_moved_folder_the_report_lies_where_the_folder_is(
+    recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
+) -> None:
+    record(recorder)
+    moved = shutil.copytree(recorder.folder, tmp_path / "other" / "mine")
+    history = RunHistory(moved)
+    assert report_run(config, history, summarize(history, "a")) == moved / REPORT
+    assert not (recorder.folder / REPORT).exists()
+
+
+def test_a_rerun_whose_steps_were_all_cached_has_its_own_report(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    history = record(recorder)
+    report_run(config, history, summarize(history, "a"))
+    for component in ("TextExampleGen", "Trainer"):
+        node = history.nodes("a")[component]
+        recorder.execution(
+            "b",
+            component,
+            mlmd.Execution.CACHED,
+            parameters=node.parameters,
+            outputs={name: made[0].id for name, made in node.outputs.items()},
+        )
+    history = RunHistory(recorder.folder)
+    page = report_run(config, history, summarize(history, "b")).read_text(encoding="utf-8")
+    assert "<td>b</td>" in page
+    assert page.count("<td>cached</td>") == 2
+
+
+@pytest.fixture
+def holder(recorder: Recorder) -> Iterator[None]:
+    """Another process that is at work in the folder."""
+    program = (
+        "import fcntl, sys\n"
+        "file = open(sys.argv[1], 'a+')\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(recorder.folder / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def begin(recorder: Recorder, config: PipelineConfig, run_id: str) -> None:
+    (recorder.folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+    write_attempt(recorder.folder, Attempt(run_id, 1, "1"))
+
+
+@pytest.mark.usefixtures("holder")
+def test_the_report_of_a_run_at_work_says_so_and_replaces_nothing(
+    recorder: Recorder, config: PipelineConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(recorder)
+    recorder.execution("a", "Evaluator", mlmd.Execution.RUNNING)
+    begin(recorder, config, "a")
+    old = recorder.folder / REPORT
+    old.write_text("of the run before", encoding="utf-8")
+    given = ["--name", "mine", "--runs", str(recorder.folder.parent)]
+    assert cli.main(["report", *given]) == 0
+    printed = capsys.readouterr()
+    path = pathlib.Path(printed.out.strip())
+    assert path == recorder.folder / "report.running.html"
+    assert "run a is still at work; report.html stays as it is" in printed.err
+    page = path.read_text(encoding="utf-8")
+    assert "Still running</span>" in page
+    assert "<td>Evaluator</td><td>running</td>" in page
+    assert "Interrupted" not in page
+    assert old.read_text(encoding="utf-8") == "of the run before"
+    assert cli.main(["compare", "mine", "mine", *given[2:]]) == 0
+    assert capsys.readouterr().out.strip().endswith("comparison.running.html")
+    assert not (recorder.folder.parent / "comparison.html").exists()
+
+
+@pytest.mark.usefixtures("holder")
+def test_a_run_that_has_only_begun_is_at_work_too(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    record(recorder)
+    begin(recorder, config, "b")
+    _, _, summary, at_work = last_run(recorder.folder)
+    assert (summary.run_id, at_work) == ("b", True)
+    assert {step.state for step in summary.steps} == {"not run"}
+
+
+def test_the_end_of_a_run_removes_the_page_of_the_run_at_work(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    history = record(recorder)
+    begin(recorder, config, "a")  # killed since: nobody holds the lock
+    assert last_run(recorder.folder)[3] is False
+    path = report_run(config, history, summarize(history, "a"), at_work=True)
+    report_run(config, history, summarize(history, "a"))
+    assert not path.exists()
 
 
 def test_a_comparison_lies_beside_the_pipelines_folders(
@@ -190,8 +300,8 @@ def test_a_comparison_lies_beside_the_pipelines_folders(
     record(recorder)
     folder = tmp_path / "mine"
     (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
-    found, _, summary = last_run(folder)
-    assert (found, summary.run_id) == (config, "a")
+    found, _, summary, at_work = last_run(folder)
+    assert (found, summary.run_id, at_work) == (config, "a", False)
     path = compare_runs([folder, folder])
     assert path == tmp_path / "comparison.html"
     assert path.read_text(encoding="utf-8").count("Figures of mine, span 2024-05-01") == 2

@@ -1,80 +1,28 @@
-"""The lock on a pipeline's folder, what a run tidies before it starts, and which span it takes."""
+"""What a run does before it starts: the lock first; what it tidies, and which span it takes."""
 
+import contextlib
 import dataclasses
-import multiprocessing
-import os
+import errno
 import pathlib
-import signal
 import subprocess
-import sys
-import textwrap
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from models.errors import ConfigError, DataRefused, PolysemeError, TrainingDiverged
+from models.errors import DataRefused, PolysemeError, TrainingDiverged
+from pipeline import run
+from pipeline.cli import main
 from pipeline.config import PipelineConfig
+from pipeline.exit_codes import exit_code
 from pipeline.provenance import Provenance
 from pipeline.recipes import bert_tiny
-from pipeline.run import locked, remove_checkpoints, remove_partial_versions, run_pipeline
+from pipeline.run import remove_checkpoints, remove_partial_versions, run_pipeline
 from pipeline.span_history import span_states
 from pipeline.spans import NothingNew
 from pipeline.summary import Step, Summary
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_HOLDER = textwrap.dedent(
-    """
-    import pathlib, sys, time
-    from pipeline.run import locked
-    with locked(pathlib.Path(sys.argv[1])):
-        print("locked", flush=True)
-        time.sleep(60)
-    """
-)
-
-
-@pytest.fixture
-def holder(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(tmp_path)], cwd=_ROOT, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"locked\n"
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_a_folder_in_use_is_refused_naming_the_process(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    with (
-        pytest.raises(ConfigError, match=f"already in use by process {holder.pid}"),
-        locked(tmp_path),
-    ):
-        pass
-
-
-def test_a_killed_holder_leaves_no_lock(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    with locked(tmp_path):
-        assert (tmp_path / "lock").read_text() == str(os.getpid())
-
-
-def test_a_forked_worker_does_not_keep_the_lock(tmp_path: pathlib.Path) -> None:
-    context = multiprocessing.get_context("fork")
-    ended = context.Event()
-    with locked(tmp_path):
-        worker = context.Process(target=ended.wait)
-        worker.start()
-    try:
-        probe = (
-            "import pathlib\nfrom pipeline.run import locked\n"
-            f"with locked(pathlib.Path({str(tmp_path)!r})): pass"
-        )
-        done = subprocess.run([sys.executable, "-c", probe], cwd=_ROOT, capture_output=True)
-        assert done.returncode == 0, done.stderr
-    finally:
-        ended.set()
-        worker.join()
 
 
 def test_half_pushed_versions_go_and_whole_ones_stay(tmp_path: pathlib.Path) -> None:
@@ -115,24 +63,30 @@ class Runs:
         )
         self.read: list[str] = []
         self.end: PolysemeError | str | None = None
+        self.no_report: Exception | None = None
 
         def execute(config: object, provenance: Provenance, *_: object) -> PolysemeError | None:
             self.read.append(provenance.label)
             return self.end if isinstance(self.end, PolysemeError) else None
 
-        def summary(_: object, run_id: str) -> Summary:
+        def summary(_: object, run_id: str, *__: object) -> Summary:
             version = self.end if isinstance(self.end, str) else None
             step = Step("Pusher", "done", 1.0, "")
             return Summary(run_id, [step], bool(version), ("too bad",), version, None)
 
         monkeypatch.setattr("pipeline.run._execute", execute)
         monkeypatch.setattr("pipeline.run.summarize", summary)
-        monkeypatch.setattr("pipeline.run._report", lambda *_: None)
+        monkeypatch.setattr("pipeline.reporting.report_run", self.report)
+
+    def report(self, *_: object) -> pathlib.Path | None:
+        if self.no_report:
+            raise self.no_report
+        return None
 
     def take(self, end: PolysemeError | str | None, wanted: str = "next") -> str:
         """Runs on a span, to an end: an error, a version, or None for not blessed."""
         self.end = end
-        run_pipeline(self.config, wanted)
+        self.outcome = run_pipeline(self.config, wanted)
         return self.read[-1]
 
     def states(self) -> list[str]:
@@ -194,8 +148,106 @@ def test_a_run_that_was_killed_has_failed(taken: Runs, monkeypatch: pytest.Monke
     assert taken.states() == ["failed", "new", "new", "new"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: pathlib.Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match="cannot be written"), locked(tmp_path / "mine"):
-        pass
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (ValueError("Image size of 999999x340 pixels\nis too large"), "ValueError: Image size of"),
+        (RuntimeError("\x1b]0;" + "a" * 9_999_999), "RuntimeError: ?]0;aaa"),
+    ],
+)
+def test_a_report_that_cannot_be_written_fails_no_pushed_run(
+    taken: Runs, capfd: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    taken.no_report = error
+    taken.take("17")
+    assert (taken.outcome.error, taken.outcome.report) == (None, None)
+    assert exit_code(taken.outcome) == 0
+    assert taken.states()[0] == "pushed"
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if "no report" in line]
+    assert line.startswith(f"no report was written: {told}")
+    assert f"python -m pipeline report --name mine --runs {taken.config.runs}" in line
+    assert len(line) < 600
+
+
+def test_checkpoints_that_cannot_be_removed_fail_no_pushed_run(
+    taken: Runs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "ckpt")
+
+    monkeypatch.setattr("pipeline.run.remove_checkpoints", refuse)
+    taken.take("17")
+    assert exit_code(taken.outcome) == 0
+    assert "checkpoints were not removed: " in capfd.readouterr().out
+
+
+@pytest.fixture
+def small_disk(taken: Runs) -> Iterator[pathlib.Path]:
+    """A small disk that the runs are on."""
+    disk = pathlib.Path(taken.config.runs)
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: pathlib.Path) -> None:
+    with contextlib.suppress(OSError), open(disk / "filler", "ab", buffering=0) as file:
+        while file.write(b"x" * 4_096):
+            pass
+
+
+def run_on_a_full_disk(taken: Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    config = taken.config
+    given = ["run", "bert_tiny", "--input", config.ingestion.input, "--name", config.name]
+    assert main([*given, "--runs", config.runs]) == 1
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    first, where, remedy = printed.err.splitlines()
+    assert first == "error: the disk is full"
+    assert where.startswith(f"  where: {config.runs}")
+    assert remedy.startswith("  to do: free some space")
+
+
+@pytest.mark.hostile
+def test_a_disk_that_is_full_before_a_run_is_told_and_the_run_goes_on_once_there_is_room(
+    taken: Runs, small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(small_disk)
+    run_on_a_full_disk(taken, capfd)
+    (small_disk / "filler").unlink()
+    assert taken.take("17") == "2024-05-01"
+    fill(small_disk)
+    before = sorted(taken.config.folder.rglob("*"))
+    run_on_a_full_disk(taken, capfd)
+    assert sorted(taken.config.folder.rglob("*")) == before  # nothing is left half written
+    (small_disk / "filler").unlink()
+    assert taken.states()[0] == "pushed"
+    assert taken.take("18") == "2024-05-02"
+
+
+@pytest.mark.hostile
+def test_a_disk_that_fills_while_a_run_is_at_work_is_told(
+    taken: Runs,
+    small_disk: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    execute = run._execute
+
+    def execute_and_fill(*given: Any) -> PolysemeError | None:
+        fill(small_disk)
+        return execute(*given)
+
+    monkeypatch.setattr("pipeline.run._execute", execute_and_fill)
+    taken.end = "17"
+    run_on_a_full_disk(taken, capfd)  # what became of the span could not be written
+    (small_disk / "filler").unlink()
+    assert taken.states()[0] == "failed"
+    monkeypatch.setattr("pipeline.run._execute", execute)
+    assert taken.take("17") == "2024-05-01"
+    assert taken.states()[0] == "pushed"

@@ -12,7 +12,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
 from models.errors import ConfigError, DataRefused
-from pipeline.metadata import DATABASE, RunHistory
+from pipeline.metadata import RunHistory
+from pipeline.metadata_store import DATABASE
 from pipeline.runners import run_locally
 
 
@@ -48,6 +49,19 @@ def test_a_run_has_its_id_and_its_components_do_not_see_the_command_line(
     model = node.output("model")
     assert model is not None
     assert (pathlib.Path(model.uri) / "arguments").read_text() == "python"
+
+
+@component
+def Listen(model: InputArtifact[standard_artifacts.Model]) -> None:
+    raise DataRefused(f"{model.uri} was heard")
+
+
+def test_a_run_of_some_steps_starts_no_other(tmp_path: pathlib.Path) -> None:
+    spoken = pipeline(tmp_path, refuse=0)
+    (first,) = spoken.components
+    spoken.components = [first, Listen(model=first.outputs["model"])]
+    run_locally(spoken, "1", ["Speak"])
+    assert [*RunHistory(tmp_path).nodes("1")] == ["Speak"]
 
 
 def test_what_a_component_raises_comes_out(

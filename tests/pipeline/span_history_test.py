@@ -15,6 +15,7 @@ from pipeline.span_history import (
     FAILED,
     NEW,
     NOT_BLESSED,
+    PREPARED,
     PUSHED,
     REFUSED,
     ROLLED_BACK,
@@ -46,9 +47,18 @@ def spans(config: PipelineConfig) -> list[Span]:
     return available_spans(config.ingestion.input)
 
 
-def attempt(span: Span, config: PipelineConfig, run_id: str, state: str, version: str = "") -> None:
+def attempt(
+    span: Span,
+    config: PipelineConfig,
+    run_id: str,
+    state: str,
+    version: str = "",
+    until: str = "",
+) -> None:
     config.folder.mkdir(parents=True, exist_ok=True)
-    begun = Attempt(run_id, span.number, span.label, files=1, inputs=inputs_of(span, config))
+    begun = Attempt(
+        run_id, span.number, span.label, files=1, inputs=inputs_of(span, config), until=until
+    )
     write_attempt(config.folder, begun)
     if state != FAILED:
         write_attempt(config.folder, begun.ended(state, "a reason\nin lines", version))
@@ -204,3 +214,20 @@ def test_a_run_that_was_killed_after_its_push_has_pushed(config: PipelineConfig)
     (artifact,) = RunHistory(config.folder).pushed()
     RunHistory(config.folder).set_rolled_back(artifact, True)
     assert read_attempts(config.folder)[0].state == ROLLED_BACK
+
+
+def test_a_span_that_was_only_prepared_is_taken_and_one_that_was_trained_on_stays_as_it_was(
+    config: PipelineConfig, spans: list[Span]
+) -> None:
+    attempt(spans[0], config, "a", PUSHED, "17")
+    attempt(spans[1], config, "b", NOT_BLESSED)
+    for number, span in enumerate(spans[:3]):
+        attempt(span, config, f"c{number}", PREPARED, until="validation")
+    attempt(spans[3], config, "d", REFUSED, until="validation")
+    states, following = span_states(config.folder, config)
+    assert [state.state for state in states] == [PUSHED, NOT_BLESSED, PREPARED, REFUSED]
+    assert states[0].version == "17"
+    assert following == spans[2].label
+    assert over(config, spans) == [spans[0].label, spans[1].label, spans[3].label]
+    attempt(spans[2], config, "e", FAILED, until="examples")
+    assert following == span_states(config.folder, config)[1]

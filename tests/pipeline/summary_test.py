@@ -13,7 +13,8 @@ from components.judgement import Judgement
 from components.seeds import SeedRun, SeedRuns
 from components.trials import Search, Trial
 from pipeline.metadata import RunHistory
-from pipeline.summary import COMPONENTS, summarize
+from pipeline.steps import COMPONENTS, steps_until
+from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
 
 Execution = mlmd.Execution
@@ -59,6 +60,18 @@ def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
     assert summary.version is None
 
 
+def test_a_run_until_its_validation_has_the_steps_up_to_there(recorder: Recorder) -> None:
+    for component in steps_until("validation"):
+        recorder.execution("a", component)
+    history = RunHistory(recorder.folder)
+    summary = summarize(history, "a", "validation")
+    assert [step.component for step in summary.steps][-2:] == ["TextCleaner", "DataGate"]
+    assert summary.complete
+    assert (summary.until, summary.version, summary.blessed) == ("validation", None, None)
+    assert not summarize(history, "a", "examples").complete
+    assert not summarize(history, "a").complete
+
+
 def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> None:
     blessing = recorder.artifact("ModelBlessing", blessed=blessed)
     properties: dict[str, Any] = {"pushed": blessed}
@@ -82,7 +95,6 @@ def test_a_run_that_pushed(recorder: Recorder) -> None:
     finish(recorder, "a", Execution.COMPLETE)
     summary = summarize(RunHistory(recorder.folder), "a")
     assert summary.complete
-    assert not summary.cached
     assert summary.blessed is True
     assert (summary.version, summary.destination) == ("17", "/s/17")
     assert {step.state for step in summary.steps} == {"done"}
@@ -106,7 +118,7 @@ def test_a_run_that_computed_nothing(recorder: Recorder) -> None:
     finish(recorder, "a", Execution.CACHED)
     summary = summarize(RunHistory(recorder.folder), "a")
     assert summary.complete
-    assert summary.cached
+    assert {step.state for step in summary.steps} == {"cached", "done"}  # resolvers look anew
     assert summary.version == "17"
 
 
@@ -279,3 +291,4 @@ def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
     assert evaluator.figures == "masked lm accuracy 0.258 [0.251, 0.265], bigram perplexity 61.9"
     assert summary.reasons == judgement.reasons
     assert summary.notes == ["loss is not compared"]
+    assert summary.metrics == figures

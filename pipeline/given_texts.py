@@ -1,0 +1,63 @@
+"""The texts that `predict` is given: as arguments, or as lines on standard input."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from models.errors import ConfigError
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_BYTE_ORDER_MARK = "\ufeff"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SHOWN = 40
+
+
+def given_texts(arguments: Sequence[str], stdin: BinaryIO | None) -> tuple[str, ...]:
+    """The arguments, or the lines of standard input that are not blank if there are none.
+
+    A byte order mark at the beginning of a text is no part of it.
+
+    Args:
+        arguments: texts as `sys.argv` has them.
+        stdin: standard input, None if it is closed.
+
+    Raises:
+        ConfigError: a text is not UTF-8.
+    """
+    if arguments:
+        texts = [_checked(number, text) for number, text in enumerate(arguments, start=1)]
+    else:
+        texts = _LINE_END.split(_decoded(stdin.read())) if stdin else []
+        texts = [text for text in texts if text.strip(_BYTE_ORDER_MARK).strip()]
+    return tuple(text.removeprefix(_BYTE_ORDER_MARK) for text in texts)
+
+
+def _checked(number: int, text: str) -> str:
+    """An argument; Python keeps bytes that are not UTF-8 in it as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"text {number} is not UTF-8",
+            where=f"{os.fsencode(text)!r:.{_SHOWN}}",
+            remedy="give it in UTF-8, or on standard input after `iconv -f ENCODING -t UTF-8`",
+        ) from None
+    return text
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        begin = content.rfind(b"\n", 0, error.start) + 1
+        shown = content[begin : begin + _SHOWN].partition(b"\n")[0]
+        encoding = "UTF-16" if content.startswith(_UTF_16) else "LATIN1"
+        raise ConfigError(
+            "standard input is not UTF-8",
+            where=f"line {line}: {shown!r}",
+            remedy=f"convert it, with `iconv -f {encoding} -t UTF-8` perhaps",
+        ) from None

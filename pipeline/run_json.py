@@ -1,0 +1,135 @@
+"""`run --json`: how a run ended, as one JSON object on standard output, whatever happened."""
+
+from __future__ import annotations
+
+import json
+import math
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from models.errors import ConfigError, PolysemeError
+from pipeline import display
+from pipeline.config import PipelineConfig
+from pipeline.console import output_on_stderr
+from pipeline.exit_codes import (
+    EXIT_DATA_REFUSED,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_BLESSED,
+    EXIT_NOTHING_NEW,
+    EXIT_OK,
+    EXIT_TEMPORARY,
+    EXIT_USAGE,
+    error_code,
+    exit_code,
+)
+from pipeline.failures import explain, in_a_line
+from pipeline.run import Outcome
+from pipeline.spans import NothingNew
+
+_OUTCOMES = {
+    EXIT_OK: "pushed",
+    EXIT_FAILED: "failed",
+    EXIT_USAGE: "usage or configuration",
+    EXIT_DATA_REFUSED: "refused",
+    EXIT_NOT_BLESSED: "not blessed",
+    EXIT_NOTHING_NEW: "nothing new",
+    EXIT_TEMPORARY: "try again later",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
+
+def run_as_json(
+    settings: Callable[[], PipelineConfig], work: Callable[[PipelineConfig], Outcome]
+) -> tuple[str, int]:
+    """Runs, with all that is printed on standard error.
+
+    Args:
+        settings: makes the configuration.
+        work: runs it.
+
+    Returns:
+        The JSON object to print on standard output, and the exit code.
+    """
+    config, outcome, error = None, None, None
+    with output_on_stderr():
+        try:
+            config = settings()
+            outcome = work(config)
+            display.print_outcome(outcome)
+            code, error = exit_code(outcome), outcome.error
+        except PolysemeError as failure:
+            show = display.print_nothing_new if isinstance(failure, NothingNew) else None
+            (show or display.print_error)(failure)  # type: ignore[arg-type]
+            code, error = error_code(failure), failure
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except Exception as failure:
+            traceback.print_exc()
+            error = explain(failure) or PolysemeError(
+                in_a_line(failure), where="the traceback is on standard error"
+            )
+            code = error_code(error)
+    return _dumps(record(code, config, outcome, error)), code
+
+
+def usage_error() -> str:
+    """The JSON object for a command line that the parser refused, saying why."""
+    error = ConfigError(
+        "the command line cannot be parsed",
+        where="standard error names the argument",
+        remedy="python -m pipeline run --help",
+    )
+    return _dumps(record(EXIT_USAGE, error=error))
+
+
+def _dumps(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, indent=2, allow_nan=False)
+
+
+def record(
+    code: int,
+    config: PipelineConfig | None = None,
+    outcome: Outcome | None = None,
+    error: PolysemeError | None = None,
+) -> dict[str, Any]:
+    """What a program reads; every key is there whatever happened, and None where nothing is known.
+
+    Args:
+        code: the exit code.
+        config: the run's configuration, None if it is refused.
+        outcome: how the run ended, None if it did not start.
+        error: what stopped it.
+    """
+    summary = outcome.summary if outcome else None
+    quarantine = config.folder / "quarantine" if config else None
+    prepared = code == EXIT_OK and summary is not None and summary.until
+    return {
+        "outcome": "prepared" if prepared else _OUTCOMES[code],
+        "exit_code": code,
+        "name": config.name if config else None,
+        "recipe": config.recipe if config else None,
+        "span": outcome.span if outcome else None,
+        "until": summary.until if summary else None,
+        "run": summary.run_id if summary else None,
+        "version": summary.version if summary else None,
+        "model": summary.destination if summary else None,
+        "blessed": summary.blessed if summary else None,
+        "reasons": [*summary.reasons] if summary else [],
+        "notes": [*summary.notes] if summary else [],
+        "metrics": {
+            name: value if math.isfinite(value) else None
+            for name, value in (summary.metrics if summary else {}).items()
+        },
+        "steps": [
+            {"component": step.component, "state": step.state, "seconds": step.seconds}
+            for step in (summary.steps if summary else ())
+        ],
+        "report": str(outcome.report) if outcome and outcome.report else None,
+        "log": str(outcome.log) if outcome else None,
+        "quarantine": str(quarantine) if quarantine and quarantine.is_dir() else None,
+        "error": (
+            {"what": error.what, "where": error.where, "remedy": error.remedy} if error else None
+        ),
+    }
