@@ -38,6 +38,8 @@ class AnsweringModel:
 
 def describe(folder: pathlib.Path) -> AnsweringModel:
     """What the model in a folder says of itself; nothing is loaded."""
+    name: str | None
+    span: str | None
     try:
         found = json.loads((folder / _PROVENANCE).read_text(encoding="utf-8"))
         name, span = str(found["name"]), str(found.get("label", found["span"]))

@@ -15,7 +15,8 @@ from components.input_files import PLACEHOLDER
 from models.errors import ConfigError, DataRefused
 from pipeline.at_work import process_at_work
 from pipeline.config import CONFIG_FILE, PipelineConfig, pipeline_folder
-from pipeline.metadata import DATABASE, RunHistory
+from pipeline.metadata import RunHistory
+from pipeline.metadata_store import DATABASE
 from pipeline.predict import newest_version
 from pipeline.span_history import Attempt, passed_over, read_attempts
 from pipeline.spans import NothingNew, available_spans, choose_span
