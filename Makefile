@@ -62,9 +62,14 @@ format: setup  ## Formats the code
 	ruff check --fix --select I .
 
 .PHONY: lint
-lint: setup  ## Checks style and format
+lint: setup  ## Checks style and format, and looks for unsafe code
 	ruff check .
 	ruff format --check .
+	bandit --quiet --configfile pyproject.toml --recursive models components pipeline
+
+.PHONY: audit
+audit: setup  ## Looks for known faults of the locked packages; the package index has to have advisories
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 .PHONY: types
 types: setup  ## Checks types

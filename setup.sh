@@ -10,6 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly venv=.venv stamp=.venv/polyseme-stamp
 readonly modern="3.13 3.12 3.11" compatible="3.10"
+# The wheel for Linux on x86_64; `uv pip compile --generate-hashes` names the hashes of another version.
+readonly uv_pinned="uv==0.13.9 --hash=sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 
@@ -190,7 +192,8 @@ make_venv
 rm -f "$stamp"
 uv=$(find_uv)
 if [[ -z $uv ]]; then
-  attempt "installing uv" "$venv/bin/python" -m pip install --quiet --retries 2 --disable-pip-version-check uv
+  attempt "installing uv" "$venv/bin/python" -m pip install --quiet --retries 2 --disable-pip-version-check \
+    --no-deps --only-binary :all: --require-hashes --requirement /dev/stdin <<<"$uv_pinned"
   uv=$venv/bin/uv
 fi
 say "installing from requirements.lock and compiling bytecode (the first time takes minutes) …"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Annotated
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from components import beam_flags
+from models.errors import ConfigError
 from models.settings import Affects, Settings, Share
 
 _Shards = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
@@ -18,9 +21,22 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """What TextExampleGen reads; see components/text_example_gen.py."""
 
     input: Annotated[str, Affects.NOTHING] = ""
-    """File, folder or pattern: .jsonl, .jsonl.gz, .txt or .parquet, with or without {SPAN}."""
+    """File, folder or pattern, with or without {SPAN}; formats are in components/input_files.py."""
     lang: str = "en"
     """Language of documents that do not say theirs."""
+    text_field: Annotated[str, pydantic.Field(min_length=1)] = "text"
+    """Name of the field, or column, that has a record's text."""
+    encoding: str = "utf-8"
+    """Encoding of files without a byte order mark."""
+    document_per_file: bool = False
+    """Each .txt file is one document; else blank lines separate documents in it. Its source is then
+    its folder's name."""
+    join_lines: bool = False
+    """Join the lines of a paragraph in a .txt file: for text with line ends where the paper had
+    them. The models take the end of a line for the end of a sentence."""
+    max_sources: PositiveInt = 50
+    """The documents of the sources that have the fewest, beyond so many sources, get the source
+    "other": metrics are computed for each source."""
     test_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """Share of documents, by a hash of the id, that the Evaluator judges models by and nothing else
     looks at."""
@@ -29,6 +45,9 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     `training.held_out_steps`, the Tuner and the choice among `training.seeds`, which need some."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
     """DataGate refuses the span if more than this share of its records is malformed."""
+    allow_unreadable: Annotated[tuple[str, ...], Affects.JUDGEMENT] = ()
+    """Names or paths of files that may be cut off or damaged: what can be read of them is used. Any
+    other such file makes DataGate refuse the span."""
     max_record_bytes: PositiveInt = 16_000_000
     """A longer record is quarantined."""
     shards: _Shards | None = None
@@ -38,7 +57,15 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     """Groups of the documents of each other split; None is its share of `shards`, 1 at least."""
 
     def check(self) -> None:
-        """Refuses shares that leave nothing to train on."""
+        """Refuses an encoding that does not exist, and shares that leave nothing to train on."""
+        try:
+            "".encode(self.encoding)
+        except (LookupError, ValueError):
+            raise self.refused(
+                "encoding",
+                f"{self.encoding!r:.60} is no encoding of text",
+                "give one that Python has, as utf-16-le, latin-1 or gb18030",
+            ) from None
         if self.held_out_share >= 1:
             raise self.refused(
                 "eval_share",
@@ -235,16 +262,64 @@ class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
     """The runner of every Beam step."""
 
     runner: str = "DirectRunner"
+    """One of `components.beam_flags.RUNNERS`."""
     workers: Annotated[int, pydantic.Field(ge=1, le=1_024)] = 1
     """Worker processes of the DirectRunner; 1 stays inside the process."""
     args: tuple[str, ...] = ()
-    """More Beam flags, as they are."""
+    """More Beam flags. `${NAME}` in one is the value of an environment variable, which is put in
+    when a step starts and is written nowhere."""
+    step_args: tuple[str, ...] = ()
+    """More flags for single steps, behind the others: `StatisticsGen:--num_workers=4`."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags of all steps and of single ones."""
+        each = (setting.partition(":")[2] for setting in self.step_args)
+        return (*self.args, *each)
 
     def check(self) -> None:
-        """Refuses workers of a runner that starts its own."""
+        """Refuses unknown runners and steps, secrets, and workers of a runner that starts its own.
+
+        No message repeats a flag's value.
+        """
+        try:
+            beam_flags.of_steps(self.step_args)
+        except ValueError as error:
+            raise self.refused(
+                "step_args",
+                f"{str(error).partition('=')[0]!r} is no flag of a step on Beam",
+                f"write STEP:--flag=value, where STEP is one of {', '.join(beam_flags.STEPS)}",
+            ) from None  # its text is the whole flag
+        for field, flags in (("args", self.args), ("step_args", self.flags[len(self.args) :])):
+            if name := beam_flags.with_secret(flags):
+                raise self.refused(
+                    field,
+                    f"{name} seems to hold a secret, and settings are written to config.json",
+                    f"set an environment variable to it, and name that: '{name}=${{NAME}}'",
+                )
+        if others := beam_flags.other_runners((f"--runner={self.runner}", *self.flags)):
+            raise self.refused(
+                "runner",
+                f"{others[0]!r} is no runner",
+                f"give one of {', '.join(beam_flags.RUNNERS)}",
+            )
         if self.workers > 1 and self.runner != "DirectRunner":
             raise self.refused(
                 "workers",
                 f"{self.workers} workers are the DirectRunner's, and the runner is {self.runner}",
                 "set the number that it starts by its own flags, in beam.args",
+            )
+
+    def check_environment(self) -> None:
+        """Refuses flags that name an environment variable which is not set here.
+
+        Raises:
+            ConfigError: naming the variables.
+        """
+        missing = sorted(beam_flags.variables(self.flags) - os.environ.keys())
+        if missing:
+            raise ConfigError(
+                f"Beam's flags name environment variables that are not set: {', '.join(missing)}",
+                where="beam.args" if beam_flags.variables(self.args) else "beam.step_args",
+                remedy="set them where the command is given, or leave the flags out",
             )

@@ -31,10 +31,10 @@ from components.corpus_statistics import (
 )
 from components.data_drift import drift_checks
 from components.gate_checks import Check, approve, refuse, share_check
+from components.ingestion_checks import malformed_check, unreadable_check
 from components.layout import CLEANING_FILE, INGESTION_FILE, QUARANTINE_FILE
 from components.span_label import span_label
 from components.text_quality import QUARANTINED
-from components.text_records import Malformed
 from models.config import from_json
 
 SCHEMA_FILE = "schema.pbtxt"
@@ -102,6 +102,7 @@ def DataGate(
     approval: OutputArtifact[DataApproval],
     config: Parameter[str],
     max_malformed_share: Parameter[float],
+    allow_unreadable: Parameter[str],
     max_dropped_share: Parameter[float],
     looks: Parameter[int],
     quarantine_dir: Parameter[str],
@@ -117,6 +118,7 @@ def DataGate(
         approval: written only if the gate opens: `checks.json`, the list of all checks.
         config: JSON of a ValidationConfig.
         max_malformed_share: `ingestion.max_quarantine_share`.
+        allow_unreadable: `ingestion.allow_unreadable`, as JSON.
         max_dropped_share: `cleaning.max_dropped_share`.
         looks: whether training looks at the split "eval", which then has to have a document.
         quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
@@ -130,7 +132,8 @@ def DataGate(
     cleaned_summary = _load(cleaned.uri, CLEANING_FILE)
     malformed = os.path.join(documents.uri, QUARANTINE_FILE)
     checks = [
-        _malformed_check(ingested, malformed, max_malformed_share),
+        unreadable_check(ingested, json.loads(allow_unreadable)),
+        malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
         *(_eval_checks(cleaned_summary) if looks else ()),
         *check_text(
@@ -159,23 +162,6 @@ def DataGate(
         f", compared with span {span_label(previous_statistics.span)}"
         if previous_statistics
         else "",
-    )
-
-
-def _malformed_check(ingested: Mapping[str, Any], quarantine: str, bound: float) -> Check:
-    """Of the records, those that are no documents; empty ones are neither."""
-    bad = ingested["quarantined"] - ingested["empty"]
-    good = sum(split["documents"] for split in ingested["splits"].values())
-    with open(quarantine, encoding="utf-8") as lines:
-        found = (Malformed(**json.loads(line)) for line in lines)
-        first = [*itertools.islice((item for item in found if not item.empty), _LISTED)]
-    return share_check(
-        "malformed records",
-        bad,
-        bad + good,
-        bound,
-        field="ingestion.max_quarantine_share",
-        examples=[f"{item.file}:{item.line} {item.reason}" for item in first],
     )
 
 

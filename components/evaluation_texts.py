@@ -13,7 +13,8 @@ import numpy as np
 from components.config import CleaningConfig
 from components.file_parts import parts
 from components.input_files import expand
-from components.text_records import Malformed, RecordReader
+from components.records import Malformed, Unreadable
+from components.text_records import RecordReader
 from components.word_grams import hash_grams, hash_words, words_of
 from models.errors import DataRefused
 
@@ -48,10 +49,16 @@ def read_evaluation_texts(config: CleaningConfig, path: str) -> EvaluationTexts:
     reader = RecordReader(lang="en", max_record_bytes=1 << 30)
     runs: list[np.ndarray] = []
     texts = short = 0
-    for file in (file for pattern in config.evaluation_texts for file in expand(pattern)):
+    for file in (file for pattern in config.evaluation_texts for file in expand(pattern).files):
         for record in (record for part in parts(file) for record in reader.read(part)):
             if isinstance(record, Malformed) and record.empty:
                 continue  # nothing to look for
+            if isinstance(record, Unreadable):
+                raise DataRefused(
+                    f"An evaluation text cannot be read: {record}.",
+                    where=record.file,
+                    remedy="Repair it, or take it out of cleaning.evaluation_texts.",
+                )
             if isinstance(record, Malformed):
                 raise DataRefused(
                     f"An evaluation text is malformed: {record.reason}.",

@@ -11,7 +11,8 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.input_files import suffix_of
+from components.input_files import format_of
+from components.input_streams import MARK, is_plain
 
 _PART_BYTES = 16_000_000  # small, as Beam deals parts to workers once and for all
 _BLOCK = 1 << 20
@@ -36,22 +37,46 @@ class FilePart(NamedTuple):
         return self.begin == 0 and self.end is None
 
 
-def parts(file: str, size: int = _PART_BYTES) -> Iterator[FilePart]:
+def parts(
+    file: str, size: int = _PART_BYTES, *, encoding: str = "utf-8", document_per_file: bool = False
+) -> Iterator[FilePart]:
     """Yields the parts of a file, in order, about alike: `size` bytes at most, and a record's end.
 
-    gzip cannot be read from the middle, and is one part. So is a damaged Parquet file: its reader
-    says what is wrong.
+    What is compressed, or not in UTF-8, is one part, as it cannot be read from the middle. So are
+    CSV, whose records may have line ends inside, and what cannot be read: its reader says what is
+    wrong.
+
+    Args:
+        file: its path.
+        size: of a part, in bytes.
+        encoding, document_per_file: `RecordReader`'s.
     """
-    suffix = suffix_of(file)
-    if suffix == ".parquet":
+    form = format_of(file)
+    kind = form.kind if form else ""
+    lines = kind in ("jsonl", "ndjson") or (kind == "txt" and not document_per_file)
+    if kind == "parquet":
         yield from _row_groups(file, size)
-    elif suffix == ".jsonl.gz" or os.path.getsize(file) <= size:
+    elif not lines or _size(file) <= size or not is_plain(file, encoding):
         yield FilePart(file)
     else:
         with open(file, "rb") as stream:
-            found = [*_lines(stream, file, size, blank=suffix == ".txt")]
+            found = [*_lines(stream, file, size, blank=kind == "txt")]
         # Of a file without a record its reader says so, if it sees all of it.
         yield from found if any(map(_has_more_than_space, found)) else [FilePart(file)]
+
+
+def is_blank(line: bytes) -> bool:
+    """Whether a line has white space only, in any script: U+3000, say, or a no-break space."""
+    if line[:1].isalnum() or line[:1] in (b"{", b'"'):  # nearly all lines that are not
+        return False
+    return not line.strip() or not line.removeprefix(MARK).decode(errors="replace").strip()
+
+
+def _size(file: str) -> int:
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0  # its reader says what is wrong
 
 
 def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[FilePart]:
@@ -73,7 +98,7 @@ def _lines(stream: IO[bytes], file: str, size: int, *, blank: bool) -> Iterator[
                 break
         while blank and (rest := _whole_line(stream)):
             lines += 1
-            if not rest.strip():
+            if is_blank(rest):
                 break
         end = stream.tell()
         yield FilePart(file, begin, end if end < total else None, line)
@@ -85,7 +110,7 @@ def _has_more_than_space(part: FilePart) -> bool:
         stream.seek(part.begin)
         left = part.end - part.begin if part.end is not None else -1
         while left and (block := stream.read(_BLOCK if left < 0 else min(_BLOCK, left))):
-            if block.strip():
+            if not is_blank(block):
                 return True
             left -= len(block) if left > 0 else 0
     return False
@@ -96,7 +121,7 @@ def _whole_line(stream: IO[bytes]) -> bytes:
     kept = rest = stream.readline(_BLOCK)
     while rest and not rest.endswith(b"\n"):
         rest = stream.readline(_BLOCK)
-        if not kept.strip():
+        if is_blank(kept):
             kept = rest or kept
     return kept
 
@@ -106,7 +131,7 @@ def _row_groups(file: str, size: int) -> Iterator[FilePart]:
         with pa.parquet.ParquetFile(file) as table:
             groups = [table.metadata.row_group(n) for n in range(table.num_row_groups)]
             sizes = [(group.total_byte_size, group.num_rows) for group in groups]
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         yield FilePart(file)
         return
     begin, line, held, rows = 0, 1, 0, 0

@@ -19,30 +19,36 @@ from typing import Any
 
 import apache_beam as beam
 
+from components.bad_records import CountBad
 from components.config import IngestionConfig
 from components.documents import Place, place_of, serialize, text_hash
-from components.exchange import GroupThroughFiles
+from components.exchange import CoGroupItems, GroupItems
 from components.file_parts import parts
-from components.input_files import suffix_of
+from components.frequent import OTHER, add_counts, folded, most_frequent, not_rare
+from components.input_files import format_of
 from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS
 from components.record_files import RecordWriter
-from components.text_records import Malformed, Record, RecordReader
+from components.records import Malformed, Record, Unreadable
+from components.text_records import RecordReader
 from components.whole_files import write_whole
+from models.printable import to_json
 
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
 
-_MALFORMED = "malformed"
+_MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"
+_MOST_LANGS = 50  # that are counted by name
 _SHARD_BYTES = 16_000_000
 _MIN_SHARDS = 2
-_EXPANSION = {".jsonl": 1, ".txt": 1, ".jsonl.gz": 4, ".parquet": 3, None: 1}  # roughly
+_SLIM = tuple[str, str, int, bool, str, str]
+_COMPRESSED, _PARQUET = 4, 3  # times the bytes of the text, roughly
 
 
 def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int]:
     """How many shards each split gets."""
     train = config.shards
     if train is None:
-        size = sum(os.path.getsize(file) * _EXPANSION[suffix_of(file)] for file in files)
+        size = sum(os.path.getsize(file) * _expansion(file) for file in files)
         train = _MIN_SHARDS
         while size * (1 - config.held_out_share) > train * _SHARD_BYTES:
             train *= 2  # so that a corpus that grows keeps its groups for long
@@ -55,6 +61,13 @@ def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int
         "eval": held_out(config.eval_share),
         "test": held_out(config.test_share),
     }
+
+
+def _expansion(file: str) -> int:
+    form = format_of(file)
+    if form is None:
+        return 1
+    return _COMPRESSED if form.compression else _PARQUET if form.kind == "parquet" else 1
 
 
 def ingest(
@@ -76,35 +89,58 @@ def ingest(
     shards = shard_counts(files, config)
     places = [Place(split, shard) for split in SPLITS for shard in range(shards[split])]
     place = _Placed(config.test_share, config.eval_share, shards)
-    reader = RecordReader(lang=config.lang, max_record_bytes=config.max_record_bytes)
+    reader = RecordReader(
+        lang=config.lang,
+        max_record_bytes=config.max_record_bytes,
+        text_field=config.text_field,
+        encoding=config.encoding,
+        document_per_file=config.document_per_file,
+        join_lines=config.join_lines,
+    )
     read = (
         pipeline
-        | "Files" >> beam.Create(list(files))
-        | "Parts" >> beam.FlatMap(parts).with_output_types(Any)
+        | "Files" >> beam.Create([os.fsencode(file) for file in files])
+        | "Parts" >> beam.FlatMap(_parts, config.encoding, config.document_per_file)
         | "Spread" >> beam.Reshuffle()
-        | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, main="records")
+        | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, _UNREADABLE, main="records")
     )
-    records = (
-        read.records
-        | "Place" >> beam.Map(lambda record: (place.key(record.document.id), record))
-        | "ByShard" >> GroupThroughFiles(scratch, len(places))
+    records = read.records | "Place" >> beam.Map(
+        lambda record: (place.key(record.document.id), record)
+    )
+    identified = (
+        records
+        | "Slim" >> beam.MapTuple(lambda key, record: (key, _slim(record)))
+        | "ById" >> GroupItems(scratch, len(places), _SLIM)
+        | "Identify" >> beam.ParDo(_Identify()).with_outputs(_SOURCES, main="texts")
+    )
+    sources = (
+        identified[_SOURCES]
+        | "AddSources" >> beam.CombineGlobally(add_counts)
+        | "Sources" >> beam.Map(lambda counted: most_frequent(counted, config.max_sources))
     )
     repeats = (
-        records
-        | "Identify" >> beam.FlatMap(_identify)
+        identified.texts
         | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
-        | "ByText" >> GroupThroughFiles(scratch, len(places))
+        | "ByText" >> GroupItems(scratch, len(places), tuple[str, str, str])
         | "Repeated" >> beam.FlatMap(_repeated)
         | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
-        | "Again" >> GroupThroughFiles(scratch, len(places))
     )
+    # To each shard, and not as a side input of its writing: between groups and what has a side
+    # input, Flink would write every group down once more, as one item.
+    kept = sources | "ToEach" >> beam.FlatMap(
+        lambda names: ((key, tuple(names)) for key in range(len(places)))
+    )
+    found = {"records": Record, "repeats": str, "sources": tuple[str, ...]}
     written = (
-        {"records": records, "repeats": repeats}
-        | "Gather" >> beam.CoGroupByKey()
+        {"records": records, "repeats": repeats, "sources": kept}
+        | "ByShard" >> CoGroupItems(scratch, len(places), found)
         | "Write"
         >> beam.ParDo(_WriteShard(folder, places, shards)).with_outputs(_MALFORMED, main="tallies")
     )
-    malformed = (read[_MALFORMED], written[_MALFORMED]) | "Bad" >> beam.Flatten()
+    malformed = (
+        read[_MALFORMED] | "CountMalformed" >> beam.CombineGlobally(CountBad()),
+        written[_MALFORMED] | "CountTaken" >> beam.CombineGlobally(CountBad()),
+    ) | "Bad" >> beam.Flatten()
     _ = (
         {
             # One more of nothing, so that a summary is written whatever was found.
@@ -112,10 +148,16 @@ def ingest(
             | "Tallies" >> beam.Flatten()
             | "KeyTallies" >> beam.Map(_alone),
             "malformed": malformed | "KeyBad" >> beam.Map(_alone),
+            "unreadable": read[_UNREADABLE] | "KeyUnreadable" >> beam.Map(_alone),
         }
         | "All" >> beam.CoGroupByKey()
         | "Summarize" >> beam.Map(_summarize, folder)
     )
+
+
+def _parts(file: bytes, encoding: str, document_per_file: bool) -> Iterator[Any]:
+    """A file's parts. Names travel as bytes: they need not be UTF-8."""
+    yield from parts(os.fsdecode(file), encoding=encoding, document_per_file=document_per_file)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,27 +180,39 @@ class _Read(beam.DoFn):
 
     def process(self, part: Any) -> Iterator[Any]:
         for item in self._reader.read(part):
-            yield (
-                beam.pvalue.TaggedOutput(_MALFORMED, item) if isinstance(item, Malformed) else item
-            )
+            if isinstance(item, Malformed):
+                yield beam.pvalue.TaggedOutput(_MALFORMED, item)
+            elif isinstance(item, Unreadable):
+                yield beam.pvalue.TaggedOutput(_UNREADABLE, item)
+            else:
+                yield item
 
 
 # The functions below are not annotated with NamedTuples: Beam would infer a row coder from them and
 # hand the next step another type.
 
 
-def _identify(element: Any) -> Iterator[tuple[str, str, str]]:
-    """Yields (text hash, final id, id) for the documents of a shard that stay."""
-    _, records = element
-    slim = sorted(
-        (r.document.id, r.file, r.line, r.derived, text_hash(r.document.text)) for r in records
-    )
-    for identity, same in itertools.groupby(slim, key=lambda entry: entry[0]):
-        ordered = list(same)
-        final = final_ids(identity, [derived for _, _, _, derived, _ in ordered])
-        for name, (*_, text) in zip(final, ordered, strict=True):
-            if name is not None:
-                yield text, name, identity
+def _slim(record: Any) -> tuple[str, str, int, bool, str, str]:
+    """What repeats are found by, and the source."""
+    document = record.document
+    text = text_hash(document.text)
+    return document.id, record.file, record.line, record.derived, text, document.source
+
+
+class _Identify(beam.DoFn):
+    """Yields (text hash, final id, id) for the documents of a shard that stay, and its sources."""
+
+    def process(self, element: Any) -> Iterator[Any]:
+        _, slim = element
+        sources, ids = collections.Counter[str](), sorted(slim)
+        for identity, same in itertools.groupby(ids, key=lambda entry: entry[0]):
+            ordered = list(same)
+            final = final_ids(identity, [derived for _, _, _, derived, _, _ in ordered])
+            for name, (*_, text, source) in zip(final, ordered, strict=True):
+                sources[source] += 1
+                if name is not None:
+                    yield text, name, identity
+        yield beam.pvalue.TaggedOutput(_SOURCES, not_rare(sources))
 
 
 def final_ids(identity: str, derived: Sequence[bool]) -> list[str | None]:
@@ -191,11 +245,11 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         key, groups = element
+        (sources,) = groups["sources"]
         place = self._places[key]
-        (found,), (again,) = groups["records"], groups["repeats"]
-        repeats = set(again)
-        documents = []
-        records = sorted(found, key=lambda r: (r.document.id, r.file, r.line))
+        repeats = set(groups["repeats"])
+        documents, wrapped = [], 0
+        records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
             final = final_ids(identity, [record.derived for record in group])
@@ -203,7 +257,9 @@ class _WriteShard(beam.DoFn):
                 if name is None:
                     yield beam.pvalue.TaggedOutput(_MALFORMED, _taken(record, group[0]))
                 else:
-                    documents.append(record.document._replace(id=name))
+                    document, wrapped = record.document, wrapped + record.wrapped
+                    source = document.source if document.source in sources else OTHER
+                    documents.append(document._replace(id=name, source=source))
         if not records:
             return
         documents.sort(key=lambda document: document.id)
@@ -213,8 +269,9 @@ class _WriteShard(beam.DoFn):
             "documents": len(documents),
             "characters": sum(len(document.text) for document in documents),
             "duplicates": len(repeats),
+            "wrapped": wrapped,
             "sources": collections.Counter(document.source for document in documents),
-            "langs": collections.Counter(document.lang for document in documents),
+            "langs": folded(collections.Counter(d.lang for d in documents), _MOST_LANGS),
         }
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
@@ -238,24 +295,31 @@ def _alone(item: Any) -> tuple[int, Any]:
 def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> None:
     """Writes quarantine.jsonl, in the order of files and lines, and ingestion.json."""
     _, groups = element
-    malformed = sorted(groups["malformed"])
-    lines = (json.dumps(item._asdict(), ensure_ascii=False) + "\n" for item in malformed)
+    bad = CountBad()
+    quarantined, empty, kinds, first = bad.extract_output(
+        bad.merge_accumulators(groups["malformed"])
+    )
+    malformed = (Malformed(*item)._asdict() for item in first)
+    lines = (to_json(item) + "\n" for item in malformed)
     write_whole(os.path.join(folder, QUARANTINE_FILE), lines)
+    counts = ("documents", "characters", "duplicates", "wrapped")
     splits: dict[str, Any] = {
-        split: {"documents": 0, "characters": 0, "duplicates": 0, "sources": {}, "langs": {}}
-        for split in SPLITS
+        split: {**dict.fromkeys(counts, 0), "sources": {}, "langs": {}} for split in SPLITS
     }
     for tally in filter(None, groups["tallies"]):
         split = splits[tally["split"]]
-        for field in ("documents", "characters", "duplicates"):
+        for field in counts:
             split[field] += tally[field]
         for field in ("sources", "langs"):
-            split[field] = collections.Counter(split[field]) + tally[field]
+            split[field] = collections.Counter(split[field]) + collections.Counter(tally[field])
+    for split in splits.values():
+        split["langs"] = folded(split["langs"], _MOST_LANGS)
     summary = {
         "splits": splits,
-        "quarantined": len(malformed),
-        "empty": sum(item.empty for item in malformed),
-        "quarantined_by_reason": collections.Counter(item.kind for item in malformed),
+        "quarantined": quarantined,
+        "empty": empty,
+        "quarantined_by_reason": kinds,
+        "unreadable": [item._asdict() for item in sorted(groups["unreadable"])],
     }
     write_whole(
         os.path.join(folder, INGESTION_FILE), [json.dumps(summary, indent=2, sort_keys=True)]

@@ -5,30 +5,71 @@ Imports neither TensorFlow nor Beam, so that the command line can check an input
 
 from __future__ import annotations
 
+import collections
 import glob
 import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
+from components.file_hashes import FileHashes
 from models.errors import DataRefused
 
 PLACEHOLDER = "{SPAN}"
 """Stands for a span's number or date in an input, see pipeline/spans.py."""
+KINDS = ("jsonl", "ndjson", "txt", "csv", "tsv", "parquet")
+"""Kinds of files that TextExampleGen reads: their suffixes without the dot."""
+FORMATS = (
+    ".jsonl, .txt (blank lines separate documents), .csv or .tsv, each alone or with .gz or .zst "
+    "after it, or .parquet"
+)
+"""The same for people."""
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".parquet")
-"""What TextExampleGen reads."""
-
-_FORMATS = ".jsonl, .jsonl.gz, .txt (documents parted by blank lines) or .parquet"
+_COMPRESSIONS: Mapping[str, tuple[str, tuple[bytes, ...]]] = {
+    ".gz": ("gzip", (b"\x1f\x8b",)),
+    ".zst": ("Zstandard", (b"\x28\xb5\x2f\xfd", *(bytes([n, 42, 77, 24]) for n in range(80, 96)))),
+}
+"""Name of each compression, and what its files can begin with; Zstandard's with a frame of
+metadata."""
 _NUMBERS = re.compile(r"(^|[-_.]+)\d+(?=[-_.]|$)|[-_.]*\d+$")
-_CHUNK = 1 << 20
+_SHOWN = 5
 
 
-def suffix_of(path: str | os.PathLike[str]) -> str | None:
-    """Returns which of `SUFFIXES` a file's name ends with, or None."""
-    name = os.fspath(path).lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+class Format(NamedTuple):
+    """What a file's name says of its content: one of `KINDS`, and ".gz" or the like or ""."""
+
+    kind: str
+    compression: str
+
+
+class Found(NamedTuple):
+    """What a folder or a pattern has: files to read, sorted, and the others by what they are."""
+
+    files: list[str]
+    skipped: collections.Counter[str]
+
+    def told(self) -> str:
+        """How many files are skipped, in words; empty for none."""
+        shown = [f"{count:,} {what}" for what, count in self.skipped.most_common(_SHOWN)]
+        more = sum(self.skipped.values()) - sum(n for _, n in self.skipped.most_common(_SHOWN))
+        return ", ".join(shown + ([f"{more:,} of other formats"] if more else []))
+
+
+def format_of(path: str | os.PathLike[str]) -> Format | None:
+    """Returns what a file's name says of its format, or None if that is not supported."""
+    name = os.path.basename(os.fspath(path)).lower()
+    compression = next((suffix for suffix in _COMPRESSIONS if name.endswith(suffix)), "")
+    _, dot, kind = name.removesuffix(compression).rpartition(".")
+    if not dot or kind not in KINDS or (kind == "parquet" and compression):
+        return None
+    return Format(kind, compression)
+
+
+def printable(path: str) -> str:
+    """A path as text: bytes that are not UTF-8 become escapes, as `caf\\xe9.txt`."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def source_of(path: str | os.PathLike[str]) -> str:
@@ -38,13 +79,14 @@ def source_of(path: str | os.PathLike[str]) -> str:
     sources: "news-2020.jsonl" and "2021-05-01-news.jsonl" are both "news". Of a name of nothing but
     numbers nothing is left, and the source is "text".
     """
-    name = os.fsencode(os.path.basename(path)).decode(errors="replace")
-    name = name[: len(name) - len(suffix_of(path) or "")]
+    name = printable(os.path.basename(path))
+    if found := format_of(path):
+        name = name[: len(name) - len(f".{found.kind}{found.compression}")]
     return _NUMBERS.sub("", name).strip("-_.") or "text"
 
 
-def expand(pattern: str) -> list[str]:
-    """Returns the files that a pattern means, sorted, each looked at so far as is cheap.
+def expand(pattern: str) -> Found:
+    """Returns the files that a pattern means, each looked at so far as is cheap.
 
     Args:
         pattern: a file, a folder (searched in depth, hidden files left out), or a glob (`**` goes
@@ -52,8 +94,8 @@ def expand(pattern: str) -> list[str]:
             among what they hold.
 
     Raises:
-        DataRefused: nothing there, nothing supported there, nothing but empty files, a file that
-            cannot be read, or one whose first bytes are not its format's.
+        DataRefused: nothing there, nothing supported there, nothing but empty files, or a file or
+            folder that cannot be read.
     """
     if PLACEHOLDER in pattern:
         raise DataRefused(
@@ -61,139 +103,231 @@ def expand(pattern: str) -> list[str]:
         )
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
-        files = files_below(path)
-        if not files:
+        found = chosen(paths_below(path))
+        if not found.files:
             raise DataRefused(
-                "The input folder holds no file of a supported format.",
+                "The input folder holds no file of a supported format." + _skipped(found),
                 where=pattern,
-                remedy=f"Give it files that are {_FORMATS}.",
+                remedy=f"Give it files that are {FORMATS}.",
             )
     elif path.exists():
-        if not suffix_of(path):
+        if not format_of(path):
             raise DataRefused(
                 "The input file's format is not supported.",
                 where=pattern,
-                remedy=f"Convert it to {_FORMATS}.",
+                remedy=f"Convert it to {FORMATS}.",
             )
-        files = [str(path)]
+        found = Found([str(path)], collections.Counter())
     else:
-        matches = glob.glob(str(path), recursive=True)
+        matches = glob.glob(as_glob(str(path)), recursive=True)
         if not matches:
             raise DataRefused(
                 "The input does not exist." if not glob.has_magic(pattern) else "No file matches.",
-                where=pattern,
+                where=printable(pattern),
                 remedy="Check the path, or fetch a corpus first: python -m pipeline corpus sotu",
             )
-        files = sorted(item for item in matches if suffix_of(item) and os.path.isfile(item))
-        if not files:
+        found = chosen(matches)
+        if not found.files:
             raise DataRefused(
-                f"None of the {len(matches)} matches is a file of a supported format.",
+                f"None of the {len(matches)} matches is a file of a supported format."
+                + _skipped(found),
                 where=pattern,
-                remedy=f"Match files that are {_FORMATS}.",
+                remedy=f"Match files that are {FORMATS}.",
             )
-    check_files(files)
-    return files
+    check_files(found.files)
+    return found
 
 
-def files_below(folder: str | os.PathLike[str]) -> list[str]:
-    """Returns the files of supported formats in a folder and in depth, sorted; none hidden."""
-    path = pathlib.Path(folder)
-    found = (
-        item
-        for item in path.rglob("*")
-        if not any(part.startswith(".") for part in item.relative_to(path).parts)
-    )
-    return sorted(str(item) for item in found if suffix_of(item) and not item.is_dir())
+def as_glob(pattern: str) -> str:
+    """A pattern in which folders that exist under a name such as `[2024]` mean just themselves."""
+    known, parts = "", pattern.split("/")
+    for number, part in enumerate(parts[:-1]):
+        known += f"{part}/"
+        if not os.path.isdir(known):
+            break
+        parts[number] = glob.escape(part)
+    return "/".join(parts)
+
+
+def chosen(paths: Iterable[str]) -> Found:
+    """Sorts out which of some paths are read: files of supported formats, each under one name."""
+    files, skipped, seen = [], collections.Counter[str](), set()
+    for path in sorted(paths):
+        if os.path.isdir(path):
+            continue
+        if not format_of(path):
+            skipped[pathlib.PurePath(path).suffix.lower() or "without a suffix"] += 1
+            continue
+        try:
+            status = os.stat(path)
+        except OSError:  # a link to nothing: `check_files` refuses it
+            files.append(path)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            skipped["second names of files"] += 1
+        else:
+            seen.add((status.st_dev, status.st_ino))
+            files.append(path)
+    return Found(files, skipped)
+
+
+def paths_below(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns all files in a folder and in depth, none hidden. Links to folders are followed.
+
+    Raises:
+        DataRefused: a folder cannot be read.
+    """
+    paths: list[str] = []
+    seen: set[str] = set()
+    for where, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:  # a link leads back to it
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths += [os.path.join(where, name) for name in names if not name.startswith(".")]
+    return paths
 
 
 def check_files(files: Sequence[str]) -> None:
     """Looks at each file so far as is cheap.
 
     Raises:
-        DataRefused: one cannot be read or does not begin as its format does, or all are empty.
+        DataRefused: one is no file or cannot be read, or all are empty.
     """
-    if not sum(map(_check, files)):
+    filled = [*map(_has_bytes, files)]  # each is looked at
+    if not any(filled):
         several = len(files) > 1
         raise DataRefused(
             "All the input files are empty." if several else "The input file is empty.",
-            where=os.path.commonpath(files),
+            where=printable(os.path.commonpath(files)),
             remedy="Fill them." if several else "Fill it or remove it from the input.",
         )
 
 
-def input_fingerprint(files: Sequence[str]) -> str:
+def check_formats(files: Sequence[str], allowed: Collection[str]) -> None:
+    """Refuses at once what the reader would find to be unreadable.
+
+    Args:
+        files: paths.
+        allowed: `ingestion.allow_unreadable`.
+
+    Raises:
+        DataRefused: a file that is not allowed does not begin, or end, as its format does.
+    """
+    for file in files:
+        form = format_of(file)
+        if form is None or is_allowed(printable(file), allowed):
+            continue
+        start, end = _ends(file)
+        if form.compression and start:
+            name, magic = _COMPRESSIONS[form.compression]
+            if not start.startswith(magic):
+                raise DataRefused(
+                    f"The input file is named {form.compression} but is not {name}.",
+                    where=printable(file),
+                    remedy=f"Compress it with {name}, or take {form.compression} off its name.",
+                )
+        elif form.kind == "parquet" and start and (start != b"PAR1" or end != b"PAR1"):
+            raise DataRefused(
+                "The input file is named .parquet but is not a whole Parquet file.",
+                where=printable(file),
+                remedy="Write it again: its first or last bytes are missing. Or leave it out on "
+                f"purpose: --set ingestion.allow_unreadable={printable(os.path.basename(file))}",
+            )
+
+
+def is_allowed(file: str, allowed: Collection[str]) -> bool:
+    """Whether `ingestion.allow_unreadable` has a file, by its path or its name."""
+    return file in allowed or os.path.basename(file) in allowed
+
+
+def input_fingerprint(
+    files: Sequence[str],
+    hashes: FileHashes | None = None,
+    told: Callable[[int], None] = lambda size: None,
+) -> str:
     """Returns a SHA-256, in hexadecimal, over the names and the bytes of files.
 
     Names count from the files' common folder, so that a corpus may move. Files are streamed.
 
     Args:
         files: what `expand` gave, or a span's; at least one.
+        hashes: what is known of the files.
+        told: is called with the size in bytes of each file that is done.
 
     Raises:
-        DataRefused: as `check_files`.
+        DataRefused: as `check_files`, or a file is gone meanwhile.
     """
     check_files(files)
     root = os.path.commonpath([os.path.dirname(file) or "." for file in files])
     total = hashlib.sha256()
-    for file in files:
-        content = hashlib.sha256()
-        with open(file, "rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                content.update(chunk)
+    try:
+        contents = (hashes or FileHashes()).of(files, told)
+    except OSError as error:
+        if error.filename in {os.path.abspath(file) for file in files}:
+            _refuse_file(str(error.filename), error)
+        raise
+    for file, content in zip(files, contents, strict=True):
         total.update(os.path.relpath(file, root).encode("utf-8", "surrogateescape") + b"\0")
-        total.update(content.digest())
+        total.update(bytes.fromhex(content))
     return total.hexdigest()
 
 
-def patterns_fingerprint(patterns: Sequence[str]) -> str:
+def patterns_fingerprint(patterns: Sequence[str], hashes: FileHashes | None = None) -> str:
     """Returns a SHA-256 over the files of several patterns, in their order; empty for none.
 
     Raises:
         DataRefused: as `expand`.
     """
-    found = [input_fingerprint(expand(pattern)) for pattern in patterns]
+    found = [input_fingerprint(expand(pattern).files, hashes) for pattern in patterns]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
-def _check(file: str) -> bool:
-    """Refuses a file that cannot be opened, or does not begin as its format does.
+def _skipped(found: Found) -> str:
+    return f" Skipped: {found.told()}." if found.skipped else ""
 
-    Returns:
-        Whether it holds any byte. A part without one is a whole part, of which writers in parallel
-        leave many.
+
+def _has_bytes(file: str) -> bool:
+    """Whether a file holds any byte: writers in parallel leave many that hold none.
+
+    Raises:
+        DataRefused: it is no file, or cannot be read.
     """
     if not os.path.isfile(file):
         raise DataRefused(
             "The input is not a regular file.",
-            where=file,
+            where=printable(file),
             remedy="Remove it from the input, or repair the link.",
         )
+    return bool(_ends(file)[0])
+
+
+def _ends(file: str) -> tuple[bytes, bytes]:
+    """A file's first and last four bytes."""
     try:
         with open(file, "rb") as stream:
             start = stream.read(4)
             stream.seek(0, os.SEEK_END)
             if stream.tell() >= 4:
                 stream.seek(-4, os.SEEK_END)
-            end = stream.read(4)
+            return start, stream.read(4)
     except OSError as error:
-        raise DataRefused(
-            f"The input file cannot be read: {error.strerror}.",
-            where=file,
-            remedy="Check its permissions and the disk it is on.",
-        ) from error
-    if not start:
-        return False
-    suffix = suffix_of(file)
-    if suffix == ".jsonl.gz" and not start.startswith(b"\x1f\x8b"):
-        raise DataRefused(
-            "The input file is named .gz but is not gzip.",
-            where=file,
-            remedy="Compress it with gzip, or name it .jsonl if it is plain text.",
-        )
-    if suffix == ".parquet" and (start != b"PAR1" or end != b"PAR1"):
-        raise DataRefused(
-            "The input file is named .parquet but is not a whole Parquet file.",
-            where=file,
-            remedy="Write it again: its first or last bytes are missing.",
-        )
-    return True
+        _refuse_file(file, error)
+
+
+def _refuse_file(file: str, error: OSError) -> NoReturn:
+    raise DataRefused(
+        f"The input file cannot be read: {error.strerror}.",
+        where=printable(file),
+        remedy="Check its permissions and the disk it is on.",
+    ) from error
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise DataRefused(
+        f"An input folder cannot be read: {error.strerror}.",
+        where=printable(str(error.filename)),
+        remedy="Check its permissions, or link only what is to be read into another folder.",
+    ) from error

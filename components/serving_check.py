@@ -121,30 +121,31 @@ def docker_available() -> bool:
 
 
 def serving_gate(
-    model: BaseChannel, examples: BaseChannel, *, docker: bool
+    model: BaseChannel, examples: BaseChannel, *, image: str
 ) -> tuple[list[BaseNode], BaseChannel]:
     """The nodes that must bless a model's serving before a push.
 
-    `ServingCheck` always; with `docker` then TFX's InfraValidator, which starts TF Serving itself
+    `ServingCheck` always; with an image then TFX's InfraValidator, which starts TF Serving itself
     and sends it training examples through `evaluate`.
 
     Args:
         model: the Trainer's `model`.
         examples: the ExampleBuilder's `examples`.
-        docker: what `docker_available()` says.
+        image: TF Serving's image with its digest; empty where none is to be started.
 
     Returns:
         The nodes, and the channel for Pusher's `infra_blessing`.
     """
     check = ServingCheck(model=model)
-    if not docker:
+    if not image:
         return [check], check.outputs["blessing"]
+    name, _, digest = image.partition("@")
     proto = tfx.proto
     validator = tfx.components.InfraValidator(
         model=model,
         examples=examples,
         serving_spec=proto.ServingSpec(
-            tensorflow_serving=proto.TensorFlowServing(tags=["latest"]),
+            tensorflow_serving=proto.TensorFlowServing(image_name=name, digests=[digest]),
             local_docker=proto.LocalDockerConfig(),
         ),
         request_spec=proto.RequestSpec(

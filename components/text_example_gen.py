@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -18,9 +19,10 @@ from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
 from components.ingestion import SCRATCH, ingest
-from components.input_files import PLACEHOLDER, check_files
+from components.input_files import PLACEHOLDER, check_files, format_of
 from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS, splits_in_words
 from components.properties import TEST_SHARE
+from components.records import Unreadable
 from components.span_label import LABEL_PROPERTY
 from components.whole_files import write_whole
 from models.config import from_json
@@ -70,8 +72,9 @@ def TextExampleGen(
     with open(os.path.join(examples.uri, INGESTION_FILE), encoding="utf-8") as stream:
         summary = json.load(stream)
     where = f"span {label} of {pattern}" if PLACEHOLDER in pattern else pattern
-    _require_documents(summary, settings, where=where, quarantine=quarantine)
+    _require_documents(summary, settings, paths, where=where, quarantine=quarantine)
     splits = summary["splits"]
+    _warn(summary, label)
     found = {split: counts["documents"] for split, counts in splits.items()}
     # TFX's steps read each split that is named, and refuse one without a document.
     examples.split_names = json.dumps([split for split in SPLITS if found[split]])
@@ -93,6 +96,20 @@ def TextExampleGen(
     )
 
 
+def _warn(summary: dict[str, Any], label: str) -> None:
+    """Says what was lost, or looks wrong and was taken as it is."""
+    for item in summary["unreadable"]:
+        _LOG.warning("span %s: unreadable: %s", label, Unreadable(**item))
+    wrapped = sum(split["wrapped"] for split in summary["splits"].values())
+    if wrapped:
+        _LOG.warning(
+            "span %s: the lines of %s documents in .txt files end in the middle of sentences, and"
+            " each is taken for a sentence: ingestion.join_lines=True joins them",
+            label,
+            f"{wrapped:,}",
+        )
+
+
 def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
     """Copies the quarantine to where the user finds it; returns the copy's path."""
     os.makedirs(quarantine_dir, exist_ok=True)
@@ -102,28 +119,51 @@ def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
     return path
 
 
+def _separated(found: int, paths: Sequence[str]) -> str:
+    """What made documents of plain text, where that may be what was not meant."""
+    texts = sum((form := format_of(path)) is not None and form.kind == "txt" for path in paths)
+    if not texts:
+        return ""
+    return (
+        f" In .txt files blank lines separate documents: {found:,} were found in {texts:,}"
+        " file(s). ingestion.document_per_file=True takes each file for one document."
+    )
+
+
 def _require_documents(
-    summary: dict[str, Any], config: IngestionConfig, *, where: str, quarantine: str
+    summary: dict[str, Any],
+    config: IngestionConfig,
+    paths: Sequence[str],
+    *,
+    where: str,
+    quarantine: str,
 ) -> None:
     """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
     train = summary["splits"]["train"]["documents"]
     test = summary["splits"]["test"]["documents"]
     bad = summary["quarantined"]
+    lost = [f"\n  {Unreadable(**item)}" for item in summary["unreadable"]]
     with open(quarantine, encoding="utf-8") as stream:
         first = [json.loads(line) for line in itertools.islice(stream, _LISTED)]
-    listing = "".join(f"\n  {item['file']}:{item['line']} {item['reason']}" for item in first)
+    listing = "".join(lost[:_LISTED])
+    listing += "".join(f"\n  {item['file']}:{item['line']} {item['reason']}" for item in first)
     if bad > _LISTED:
-        listing += f"\n  and {bad - _LISTED} more in {quarantine}"
-    if not sum(split["documents"] for split in summary["splits"].values()):
+        listing += f"\n  and {bad - _LISTED:,} more malformed records: see {quarantine}"
+    if len(lost) > _LISTED:
+        listing += f"\n  and {len(lost) - _LISTED:,} more unreadable files"
+    found = sum(split["documents"] for split in summary["splits"].values())
+    if not found:
         raise DataRefused(
             f"The input holds no document.{listing}",
             where=where,
-            remedy="Give it records with text: JSON Lines with a field `text`, or plain text.",
+            remedy="Give it records with text: .jsonl, .csv, .tsv or .parquet with a field"
+            f" {config.text_field!r} (ingestion.text_field), or plain text in .txt.",
         )
     if train < 2 or not test:
         raise DataRefused(
             f"Too few documents: {train} to train on and {test} to test on;"
             f" at least 2 and 1 are needed.{listing}",
             where=where,
-            remedy=f"Add documents, or change ingestion.test_share ({config.test_share}).",
+            remedy=f"Add documents, or change ingestion.test_share ({config.test_share})."
+            + _separated(found, paths),
         )

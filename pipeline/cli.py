@@ -23,7 +23,8 @@ from pipeline.failures import shown
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
-from pipeline.terminal import carried_out, check_encoding, show, standard_streams
+from pipeline.streams import carried_out, check_encoding, show, standard_streams
+from pipeline.terminal import guard, say, say_json
 
 _DESCRIPTION = """Contextual language models, from raw text to a served model.
 
@@ -39,7 +40,7 @@ def recipes(name: Positional[str | None] = None) -> int:
         name: A recipe.
     """
     if name:
-        print(resolve_recipe(name).to_json(), end="")
+        say(resolve_recipe(name).to_json().rstrip("\n"))
         return EXIT_OK
     for key, recipe in RECIPES.items():
         display.print_recipe(key, inspect.cleandoc(recipe.__doc__ or ""))
@@ -93,7 +94,7 @@ def predict(
     answering = describe(folder)
     if json:
         told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
-        display.print_json(asking.finite(told))
+        say_json(asking.finite(told))
     else:
         display.print_model(answering)
         display.print_answers(task, answers)
@@ -115,7 +116,7 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
         path = report_run(config, history, summary, at_work=at_work)
     if at_work:
         display.print_at_work(summary.run_id)
-    print(path)
+    say(path)
     return EXIT_OK
 
 
@@ -135,7 +136,7 @@ def compare(names: Positional[tuple[str, ...]], runs: Runs = "runs") -> int:
 
     with quiet_errors():
         path = compare_runs(folders)
-    print(path)
+    say(path)
     return EXIT_OK
 
 
@@ -213,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. A usage error leaves by SystemExit with code 2, from the parser.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    guard()
     with standard_streams():
         try:
             check_encoding(given)
@@ -229,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(functools.partial(display.print_error, told))
             return error_code(told)
         except KeyboardInterrupt:
-            print("interrupted; give the same command again to go on", file=sys.stderr)
+            sys.stderr.write("interrupted; give the same command again to go on\n")
             return EXIT_INTERRUPTED
 
 
@@ -262,7 +264,7 @@ def _wants_an_object(given: Sequence[str]) -> bool:
 def _print_object(error: PolysemeError) -> None:
     from pipeline.run_json import error_object
 
-    show(functools.partial(print, error_object(error)))
+    show(functools.partial(say, error_object(error)))
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -21,7 +21,8 @@ from pipeline.exit_codes import exit_code
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import resolve_recipe
 from pipeline.steps import Until
-from pipeline.terminal import show
+from pipeline.streams import show
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.run import Outcome
@@ -73,7 +74,7 @@ def run(
         from pipeline.run_json import run_as_json
 
         text, code = run_as_json(settings, work)
-        show(functools.partial(print, text))
+        show(functools.partial(say, text))
         return code
     outcome = work(settings())
     show(functools.partial(display.print_outcome, outcome))

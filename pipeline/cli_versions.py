@@ -11,6 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from pipeline import display
 from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.exit_codes import EXIT_OK
+from pipeline.terminal import say, say_json
 
 Runs = Annotated[str, arg(help="Folder that holds a folder per pipeline.")]
 Name = Annotated[str | None, arg(help="Name of the pipeline; the one that ran last if not given.")]
@@ -38,7 +39,7 @@ def lineage(
         folder = pipeline_folder(runs, name)
     found = lineage_of(RunHistory(folder), version)
     if json:
-        display.print_json(dataclasses.asdict(found))
+        say_json(dataclasses.asdict(found))
     else:
         display.print_lineage(found)
     return EXIT_OK
@@ -57,7 +58,7 @@ def spans(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool]
     states, following = span_states(folder, config)
     if json:
         found = {"spans": [*map(dataclasses.asdict, states)], "next": following}
-        display.print_json(found)
+        say_json(found)
     else:
         display.print_spans(states, following)
     return EXIT_OK
@@ -73,7 +74,7 @@ def status(name: Name = None, runs: Runs = "runs", json: FlagCreatePairsOff[bool
 
     found = status_of(find_folder(runs, name))
     if json:
-        display.print_json(dataclasses.asdict(found))
+        say_json(dataclasses.asdict(found))
     else:
         display.print_lines(lines(found))
     return EXIT_OK
@@ -115,6 +116,6 @@ def rollback(
     from pipeline.rollback import roll_back  # ML Metadata
 
     found = roll_back(pipeline_folder(runs, name), version, undo=undo)
-    print(f"version {found.version} {'is put back' if undo else 'is rolled back'}")
-    print(f"served now: version {found.served}")
+    say(f"version {found.version} {'is put back' if undo else 'is rolled back'}")
+    say(f"served now: version {found.served}")
     return EXIT_OK

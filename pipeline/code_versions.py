@@ -78,6 +78,7 @@ INDIFFERENT = frozenset(
         "markupsafe",
         "matplotlib",
         "ml_metadata",
+        "msgspec",  # what it encodes is decoded in the same step
         "pydantic",
         "tensorflow_metadata",
         "tensorflow_serving",
@@ -96,8 +97,6 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 """Modules that compute nothing: the values of settings are in the keys themselves."""
-_BY_NAME: Mapping[str, tuple[str, ...]] = {"models.bert.segmenter": ("jieba",)}
-"""Libraries that a module imports by a name in the configuration."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +155,6 @@ def imported(modules: Iterable[str], family: str, root: pathlib.Path = ROOT) -> 
         found.add(name)
         if parts[0] in _FLOORS:
             queue += _source(root / _path(name), root).imports
-            queue += _BY_NAME.get(name, ())
     return found
 
 

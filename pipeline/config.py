@@ -57,8 +57,12 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     push_older: Annotated[bool, Affects.JUDGEMENT] = False
     """Push a blessed model also where the served one has seen more recent text."""
-    serve_in_container: Annotated[bool, Affects.JUDGEMENT] = True
-    """Before a push, load the model with TF Serving in a container, where Docker can start one."""
+    serving_image: Annotated[
+        str, Affects.JUDGEMENT, pydantic.Field(pattern=r"^([\w./:-]+@sha256:[0-9a-f]{64})?$")
+    ] = ""
+    """Image of TF Serving, `tensorflow/serving@sha256:…`, that loads the model before a push where
+    Docker can start it. The digest is of what was looked at: a tag may be another image tomorrow.
+    Empty: only ServingCheck loads it."""
 
     def check(self) -> None:
         """Refuses parts that do not suit one another."""
@@ -193,15 +197,16 @@ def _with_todays_names(text: str | bytes) -> str | bytes:
     judged by."""
     try:
         fields = json.loads(text)
+        fields.pop("serve_in_container", None)  # of an image without a digest
         ingestion = fields["ingestion"]
         if "eval_shards" not in ingestion:
-            return text
+            return json.dumps(fields)
         ingestion["held_out_shards"] = ingestion.pop("eval_shards")
         ingestion["test_share"], ingestion["eval_share"] = ingestion["eval_share"], 0.0
         # It took no least number of documents; looks and trials were at the same split.
         fields["training"].update(held_out_steps=0, patience=0)
         fields["tuning"] = {}
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return text  # what is wrong with it is said by who reads it
     return json.dumps(fields)
 

@@ -12,16 +12,18 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from components.whole_files import write_whole
 from models.errors import PolysemeError
+from models.printable import printable
 from models.processor import choose_onednn
-from pipeline.terminal import Forgiving, end_what_cannot_be_written
+from pipeline.streams import Forgiving, end_what_cannot_be_written
+from pipeline.terminal import Console, PrintableFormatter, hide
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""
@@ -63,7 +65,7 @@ def quiet_errors() -> Iterator[None]:
             os.dup2(kept, 2)
             if not isinstance(error, PolysemeError):
                 file.seek(0)
-                sys.stderr.write(file.read().decode("utf-8", "replace"))
+                sys.stderr.write(printable(file.read().decode("utf-8", "replace")))
             raise
         finally:
             sys.stderr.flush()
@@ -90,11 +92,18 @@ def output_on_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
+def quiet_libraries(
+    log_file: pathlib.Path, secrets: Mapping[str, str] | None = None
+) -> Iterator[Console]:
     """Sends everything written to the process's output into a file, but what the console prints.
 
     The file descriptors themselves are redirected: TensorFlow, XLA and the worker processes don't
     ask Python. Loggers below `polyseme` and the starts and ends of components reach the console.
+
+    Args:
+        log_file: the file.
+        secrets: what neither the file nor the console may show, see `pipeline.terminal.hide`. What
+            C++ libraries and other processes write is cleared of it when the block ends.
 
     Yields:
         The console, on the real output.
@@ -110,10 +119,11 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
     output = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
-    console = Console(file=output, highlight=False)
+    console = Console(file=output)
     to_file = _FileHandler(log)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
-    to_console = _ProgressHandler(console)
+    form = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
+    to_file.setFormatter(PrintableFormatter(form, secrets))
+    to_console = _ProgressHandler(console, secrets or {})
     root.handlers[:] = [to_file, to_console]
     root.setLevel(logging.INFO)
     absl.logging.set_verbosity(absl.logging.INFO)
@@ -121,7 +131,7 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
         yield console
     except BaseException:
         with contextlib.suppress(OSError):
-            traceback.print_exc(file=log)
+            log.write(printable(hide(traceback.format_exc(), secrets or {})))
         raise
     finally:
         to_console.close()
@@ -135,6 +145,22 @@ def quiet_libraries(log_file: pathlib.Path) -> Iterator[Console]:
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
+        with contextlib.suppress(OSError):
+            _make_printable(log_file, secrets or {})
+
+
+def _make_printable(log_file: pathlib.Path, secrets: Mapping[str, str]) -> None:
+    """Shows control characters and hides secrets of what was written past Python's logging."""
+
+    def lines() -> Iterator[str]:
+        with open(log_file, encoding="utf-8", errors="replace", newline="\n") as file:
+            yield from file
+
+    def safe(line: str) -> str:
+        return printable(hide(line, secrets))
+
+    if any(safe(line) != line for line in lines()):
+        write_whole(str(log_file), map(safe, lines()))
 
 
 class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -152,8 +178,9 @@ class _ProgressHandler(logging.Handler):
     On a terminal records that have `progress` (done, all) are a bar instead of lines.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, secrets: Mapping[str, str]) -> None:
         super().__init__(logging.INFO)
+        self._secrets = secrets
         self._console = console
         self._component = ""
         self._started = time.monotonic()
@@ -164,11 +191,12 @@ class _ProgressHandler(logging.Handler):
         if record.name == PROGRESS or record.name.startswith(f"{PROGRESS}."):
             style = "yellow" if record.levelno >= logging.WARNING else ""
             progress = getattr(record, "progress", None)
+            text = hide(record.getMessage(), self._secrets)
             if progress and self._console.is_terminal:
                 done, total = progress
-                self._show(done, total, record.getMessage())
+                self._show(done, total, text)
                 return
-            self._console.print(Text(f"    {record.getMessage()}", style), soft_wrap=True)
+            self._console.print(Text(f"    {text}", style), soft_wrap=True)
         elif record.msg == _STARTED and isinstance(record.args, tuple):
             self._end_bar()
             self._component = str(record.args[0])

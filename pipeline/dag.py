@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tfx import v1 as tfx
+from tfx.dsl.placeholder.placeholder import Placeholder, environment_variable
 from tfx.types.standard_artifacts import ExampleStatistics
 
+from components import beam_flags
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
 from components.config import BeamConfig
 from components.data_validation import DataGate, TextSchema, stats_options
@@ -57,7 +59,7 @@ def create_pretraining_pipeline(
         provenance: which text, span and code; goes into the model.
         files: the span's files.
         code: versions of the code by step, see pipeline/code_versions.py.
-        docker: whether TFX's InfraValidator can start TF Serving in a container here.
+        docker: whether a container can be started here, for `config.serving_image`.
     """
     folder = config.folder
     span = provenance.span
@@ -116,6 +118,7 @@ def create_pretraining_pipeline(
         previous_statistics=last_statistics.outputs["statistics"],
         config=_json(config.validation, Affects.JUDGEMENT),
         max_malformed_share=config.ingestion.max_quarantine_share,
+        allow_unreadable=json.dumps(config.ingestion.allow_unreadable),
         max_dropped_share=config.cleaning.max_dropped_share,
         looks=int(config.looks),
         quarantine_dir=quarantine,
@@ -239,7 +242,9 @@ def create_pretraining_pipeline(
         example_splits=["test"],
         eval_config=eval_config(family.metrics(config.model.objective), config.evaluation),
     )
-    serving_checks, infra_blessing = serving_gate(model, examples, docker=docker)
+    serving_checks, infra_blessing = serving_gate(
+        model, examples, image=config.serving_image if docker else ""
+    )
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
@@ -252,30 +257,35 @@ def create_pretraining_pipeline(
             )
         ),
     )
+    components = [
+        example_gen,
+        statistics_gen,
+        schema,
+        validator,
+        last_statistics,
+        trained_earlier,
+        cleaner,
+        gate,
+        last_model,
+        start,
+        vocabulary_trainer,
+        example_builder,
+        last_examples,
+        example_gate,
+        *tuners,
+        trainer,
+        evaluator,
+        *serving_checks,
+        pusher,
+    ]
+    of_steps = beam_flags.of_steps(config.beam.step_args)
+    for component in components:
+        if component.id in of_steps:
+            component.with_beam_pipeline_args(map(_with_variables, of_steps[component.id]))
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(folder / "artifacts"),
-        components=[
-            example_gen,
-            statistics_gen,
-            schema,
-            validator,
-            last_statistics,
-            trained_earlier,
-            cleaner,
-            gate,
-            last_model,
-            start,
-            vocabulary_trainer,
-            example_builder,
-            last_examples,
-            example_gate,
-            *tuners,
-            trainer,
-            evaluator,
-            *serving_checks,
-            pusher,
-        ],
+        components=components,
         enable_cache=True,
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(str(folder / DATABASE))
@@ -284,8 +294,8 @@ def create_pretraining_pipeline(
     )
 
 
-def beam_arguments(config: BeamConfig) -> list[str]:
-    """The flags of every Beam step."""
+def beam_arguments(config: BeamConfig) -> list[str | Placeholder]:
+    """The flags of every Beam step, before those of its own."""
     arguments = [f"--runner={config.runner}"]
     if config.runner == "DirectRunner":
         mode = "in_memory" if config.workers == 1 else "multi_processing"
@@ -297,7 +307,19 @@ def beam_arguments(config: BeamConfig) -> list[str]:
             # itself for them at every Beam step, 52 MB that stay in the temporary folder.
             "--sdk_container_image=none",
         ]
-    return [*arguments, *config.args]
+    return [*arguments, *map(_with_variables, config.args)]
+
+
+def _with_variables(flag: str) -> str | Placeholder:
+    """A flag in which the environment variables that it names are read as the step starts."""
+    if not beam_flags.variables([flag]):
+        return flag
+    whole: str | Placeholder = ""
+    for text, variable in beam_flags.split(flag):
+        whole += text
+        if variable:
+            whole += environment_variable(variable)
+    return whole
 
 
 def _json(config: Settings, *kinds: Affects) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import collections
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from models.errors import PolysemeError
+from pipeline.terminal import Console
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,15 +37,9 @@ _PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
 _BARS, _BAR_WIDTH = 12, 40
 
 
-def print_json(value: Any) -> None:
-    """A value as JSON; in ASCII where standard output has no UTF-8."""
-    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    sys.stdout.write(json.dumps(value, ensure_ascii=not unicode, indent=2) + "\n")
-
-
 def print_outcome(outcome: Outcome) -> None:
     """The table of components, blessed or not and why, and where everything lies."""
-    console = Console(highlight=False)
+    console = Console()
     if outcome.summary:
         console.print(_table(outcome.summary))
         for line in _verdict(outcome.summary):
@@ -55,19 +47,19 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.error:
         print_error(outcome.error)
     if outcome.summary and outcome.summary.destination:
-        console.print(f"model   {outcome.summary.destination}", soft_wrap=True, markup=False)
+        console.print(f"model   {outcome.summary.destination}", soft_wrap=True)
     if outcome.report:
-        console.print(f"report  {outcome.report}", soft_wrap=True, markup=False)
-    console.print(f"log     {outcome.log}", soft_wrap=True, markup=False)
+        console.print(f"report  {outcome.report}", soft_wrap=True)
+    console.print(f"log     {outcome.log}", soft_wrap=True)
 
 
 def print_error(error: PolysemeError) -> None:
     """One screen on standard error: what, where, what to do."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     first, _, rest = _one_screen(str(error)).partition("\n")
     console.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
     if rest:
-        console.print(rest, markup=False, soft_wrap=True)
+        console.print(rest, soft_wrap=True)
 
 
 def _one_screen(text: str) -> str:
@@ -81,7 +73,7 @@ def _one_screen(text: str) -> str:
 
 def print_at_work(run_id: str) -> None:
     """On standard error, that a report is of a run that has not ended."""
-    Console(stderr=True, highlight=False).print(
+    Console(stderr=True).print(
         Text(f"run {run_id} is still at work; report.html stays as it is", "yellow"),
         soft_wrap=True,
     )
@@ -89,7 +81,7 @@ def print_at_work(run_id: str) -> None:
 
 def print_nothing_new(nothing: NothingNew) -> None:
     """Why there is nothing to do, on standard output: it is no error."""
-    console = Console(highlight=False)
+    console = Console()
     console.print(Text.assemble(("nothing new: ", "bold"), str(nothing)), soft_wrap=True)
 
 
@@ -108,23 +100,23 @@ def print_spans(states: Sequence[SpanState], following: str | None) -> None:
             state.version,
             Text(state.reason),
         )
-    console = Console(highlight=False)
+    console = Console()
     console.print(table)
     console.print(f"next: {following}" if following else "next: nothing new")
 
 
 def print_lines(lines: Sequence[str]) -> None:
     """Lines as they are, none wrapped."""
-    console = Console(highlight=False)
+    console = Console()
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
     """What was removed, or would be, and which versions stay."""
-    console = Console(highlight=False)
+    console = Console()
     for path in (*pruned.versions, *pruned.artifacts, *pruned.logs):
-        console.print(str(path), markup=False, soft_wrap=True)
+        console.print(str(path), soft_wrap=True)
     done = "would be removed" if dry_run else "removed"
     console.print(
         f"{len(pruned.versions)} versions and {len(pruned.artifacts)} artifacts {done}, "
@@ -134,42 +126,42 @@ def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
 
 def print_recipe(name: str, text: str) -> None:
     """A recipe's name, its docstring's first line and its command."""
-    console = Console(highlight=False)
+    console = Console()
     first, _, rest = text.partition("\n")
     console.print(Text.assemble((name, "bold"), f"  {first}"), soft_wrap=True)
     for line in rest.splitlines():
         if "python -m" in line:
-            console.print(f"    {line.strip()}", markup=False, soft_wrap=True)
+            console.print(f"    {line.strip()}", soft_wrap=True)
 
 
 def print_corpus(corpus: Corpus) -> None:
     """The spans that were fetched and how to use them."""
-    console = Console(highlight=False)
+    console = Console()
     for span in corpus.spans:
         console.print(
             f"span {span['span']}: {span['documents']:,} documents, "
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
-    console.print(f"use it: --input '{corpus.pattern}'", markup=False, soft_wrap=True)
+    console.print(f"use it: --input '{corpus.pattern}'", soft_wrap=True)
 
 
 def print_model(model: AnsweringModel) -> None:
     """Which model answers, on standard error."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     console.print(Text(f"answered by {model}", "dim"), soft_wrap=True)
 
 
 def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
     """Predictions for a reader; the numbers in full are for --json."""
-    console = Console(highlight=False)
+    console = Console()
     for answer in answers:
         if task == "fill-mask":
             console.print(Text(answer["text"], "bold"), soft_wrap=True)
             for choices in answer["masks"]:
                 shown = "  ".join(f"{c['word']} {c['probability']:.3f}" for c in choices)
-                console.print(f"    {shown}", markup=False, soft_wrap=True)
+                console.print(f"    {shown}", soft_wrap=True)
             if answer["cut_masks"]:
-                console.print(f"    {_cut_masks(answer)}", markup=False, soft_wrap=True)
+                console.print(f"    {_cut_masks(answer)}", soft_wrap=True)
         elif task == "score":
             console.print(Text(answer["text"], "bold"), soft_wrap=True)
             console.print(
@@ -197,7 +189,7 @@ def print_answers(task: str, answers: Sequence[Mapping[str, Any]]) -> None:
                 :_SHOWN_TOKENS
             ]:
                 start = " ".join(f"{value:+.2f}" for value in vector[:6])
-                console.print(f"    {token:16} {start} …", markup=False, soft_wrap=True)
+                console.print(f"    {token:16} {start} …", soft_wrap=True)
             if len(answer["tokens"]) > _SHOWN_TOKENS:
                 console.print("    …")
 
@@ -217,12 +209,12 @@ def _ordinal(number: int) -> str:
 
 def print_lineage(lineage: Lineage) -> None:
     """A tree from the pushed version down to the text, and on to the model it started from."""
-    Console(highlight=False, width=_UNCUT).print(_lineage_tree(lineage), soft_wrap=True)
+    Console(width=_UNCUT).print(_lineage_tree(lineage), soft_wrap=True)
 
 
 def print_examples(found: Inspection) -> None:
     """Examples in words, labels in green behind what stands there, then bars of the figures."""
-    console = Console(highlight=False)
+    console = Console()
     for number, (rows, facts) in enumerate(zip(found.shown, found.facts, strict=True), start=1):
         told = "  ".join(f"{name} {value}" for name, value in facts.items())
         console.print(Text.assemble((f"example {number}", "bold"), f"  {told}"), soft_wrap=True)
@@ -284,7 +276,7 @@ def _table(summary: Summary) -> Table:
 
 def _verdict(summary: Summary) -> list[Text]:
     if summary.until and summary.complete:
-        ended = Text(f"ended after {summary.until}", "bold green")
+        ended = (f"ended after {summary.until}", "bold green")
         return [Text.assemble(ended, ", as wanted: nothing was trained or pushed")]
     if summary.blessed is None:
         return []

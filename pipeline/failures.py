@@ -8,10 +8,11 @@ import pathlib
 import re
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models import errors
 from models.errors import ConfigError, PolysemeError
+from pipeline.terminal import hide
 
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _RAISED = re.compile(r"^(?:RuntimeError: )?models\.errors\.(\w+): (.*)$")
@@ -98,6 +99,12 @@ def explain(error: BaseException) -> PolysemeError | None:
     return None
 
 
+def without_secrets(error: PolysemeError, secrets: Mapping[str, str]) -> PolysemeError:
+    """The same error with secrets replaced in its texts, see `pipeline.terminal.hide`."""
+    where, remedy = (text and hide(text, secrets) for text in (error.where, error.remedy))
+    return type(error)(hide(error.what, secrets), where=where, remedy=remedy)
+
+
 def unforeseen(error: BaseException, log: pathlib.Path) -> PolysemeError:
     """The error to show for one that nobody foresaw.
 
@@ -135,7 +142,7 @@ def shown(error: BaseException) -> PolysemeError:
         with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(trace)
     except OSError:
-        lines = [printable(line) for line in trace.splitlines()[-_TRACE_LINES:]]
+        lines = [_a_line(line) for line in trace.splitlines()[-_TRACE_LINES:]]
         return PolysemeError("\n".join([in_a_line(error), *lines]), remedy=_AGAIN)
     return PolysemeError(in_a_line(error), where=f"the traceback is in {path}", remedy=_AGAIN)
 
@@ -143,12 +150,12 @@ def shown(error: BaseException) -> PolysemeError:
 def in_a_line(error: BaseException) -> str:
     """An exception in one line of limited length, without characters that control a terminal."""
     if found := explain(error):
-        return printable(found.what)
-    said = printable(_text_of(error))
+        return _a_line(found.what)
+    said = _a_line(_text_of(error))
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def printable(text: str) -> str:
+def _a_line(text: str) -> str:
     """The first line with any text, cut to `_MOST` characters, `?` for what cannot be shown."""
     beginning = text[:_LOOKED_AT].encode("utf-8", "replace").decode()
     lines = ("".join(c if c.isprintable() else "?" for c in line) for line in _lines(beginning))

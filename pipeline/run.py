@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import os
 import pathlib
 import shlex
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
+from components import beam_flags
+from components.file_hashes import FileHashes
 from components.finished import EXPORTED
-from components.input_files import input_fingerprint, patterns_fingerprint
+from components.input_files import check_formats, input_fingerprint, patterns_fingerprint
 from components.whole_files import write_whole
 from models.errors import DataRefused, PolysemeError
 from models.memory import imports
@@ -23,7 +25,7 @@ from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import CONFIG_FILE, PipelineConfig
 from pipeline.console import quiet_libraries
-from pipeline.failures import explain, in_a_line, unforeseen
+from pipeline.failures import explain, in_a_line, unforeseen, without_secrets
 from pipeline.lock import locked
 from pipeline.metadata import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
@@ -44,8 +46,14 @@ from pipeline.span_history import (
 from pipeline.spans import Span, available_spans, choose_span
 from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
+from pipeline.terminal import Console
 
+HASHES = "input_hashes.json"
+"""In a pipeline's folder: what is known of the files that its runs read."""
+
+_PROGRESS_SECONDS = 5.0
 _log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
+_progress = logging.getLogger("polyseme.input")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +91,7 @@ def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None =
         NothingNew: `next` was wanted, and there is no span that it does not pass over.
     """
     choose_onednn("training")
+    config.beam.check_environment()
     if not config.folder.exists():  # so that a mistyped input leaves no folder behind
         pattern = config.ingestion.input
         choose_span(available_spans(pattern), pattern, wanted_span, over=())
@@ -109,31 +118,34 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
         inputs=inputs_of(span, config),
         until=until or "",
     )
-    try:
-        corpus = input_fingerprint(span.files)
-    except DataRefused as refusal:  # by a file's first bytes; `next` is to know
-        write_whole(str(folder / CONFIG_FILE), [config.to_json()])
-        write_attempt(folder, attempt.ended(REFUSED, refusal.what))
-        raise
-    code = code_versions(config.model.family)
-    provenance = _provenance(config, span, corpus, code)
     moved = relocate(folder)
     write_whole(str(folder / CONFIG_FILE), [config.to_json()])
     remove_partial_versions(folder / "serving" / config.name)
     write_attempt(folder, attempt)
     log = folder / "logs" / f"{run_id}.log"
     log.parent.mkdir(exist_ok=True)
-    with quiet_libraries(log) as console:
-        console.print(
-            f"[bold]{config.name}[/]  {config.recipe}, span {span.label} of"
-            f" {escape(span.pattern)}, {len(span.files):,} file"
-            + ("s" if len(span.files) > 1 else "")
-        )
+    secrets = beam_flags.values(config.beam.flags)
+    with quiet_libraries(log, secrets) as console:
+        files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
+        what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"
+        console.print(Text.assemble((config.name, "bold"), what))
+        if span.skipped:
+            console.print(f"skipped, as files of other formats: {span.skipped}", style="yellow")
         if moved:
-            console.print(f"[dim]the folder was moved: {moved} records now say where it is[/]")
+            console.print(f"the folder was moved: {moved} records now say where it is", style="dim")
         for line in config.without_effect():
-            console.print(f"[yellow]{line}[/]")
+            console.print(line, style="yellow")
+        code = code_versions(config.model.family)
+        hashes = FileHashes(folder / HASHES)
+        try:
+            check_formats(span.files, config.ingestion.allow_unreadable)
+            corpus = input_fingerprint(span.files, hashes, _ProgressOf(span.files))
+        except DataRefused as refusal:  # by a file's first bytes; `next` is to know
+            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
+            raise
+        provenance = _provenance(config, span, corpus, code, hashes)
         error = _execute(config, provenance, span.files, code, run_id, console, until)
+        error = error and without_secrets(error, secrets)
         summary, report = None, None
         try:
             history = RunHistory(folder)
@@ -141,7 +153,7 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
             write_attempt(folder, _ended(attempt, summary, error))
         except Exception as failure:  # a full disk, most likely; the first error counts
             _log.exception("the run's end cannot be told")
-            error = error or explain(failure) or unforeseen(failure, log)
+            error = error or without_secrets(explain(failure) or unforeseen(failure, log), secrets)
         if summary is not None and summary.version:
             _tidy(folder, console)
         if summary is not None:
@@ -181,8 +193,24 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     return attempt.ended(NOT_BLESSED, "; ".join(summary.reasons))
 
 
+class _ProgressOf:
+    """Says now and then how many bytes of some files were read; called with the size of each."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._all = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+        self._done = 0
+        self._last = time.monotonic()
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        if time.monotonic() - self._last > _PROGRESS_SECONDS:
+            self._last = time.monotonic()
+            told = f"{self._done / 1e9:,.1f} of {self._all / 1e9:,.1f} GB of the input are hashed"
+            _progress.info(told, extra={"progress": (self._done, self._all)})
+
+
 def _provenance(
-    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str]
+    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str], hashes: FileHashes
 ) -> Provenance:
     given = config.vocabulary.file
     files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
@@ -194,7 +222,7 @@ def _provenance(
         pattern=span.pattern,
         corpus=corpus,
         config=config.fingerprint(),
-        evaluation=patterns_fingerprint(config.cleaning.evaluation_texts),
+        evaluation=patterns_fingerprint(config.cleaning.evaluation_texts, hashes),
         vocabulary=files_fingerprint(files),
         code=code_of_weights(code),
         start=config.training.start,
@@ -214,14 +242,14 @@ def _execute(
 ) -> PolysemeError | None:
     """Runs the graph; returns what stopped it."""
     try:
-        console.print("[dim]loading TensorFlow, Beam and TFX[/]")
+        console.print("loading TensorFlow, Beam and TFX", style="dim")
         with imports():
             from components.serving_check import docker_available
             from pipeline.cache_keys import keys_by_content
             from pipeline.dag import create_pretraining_pipeline
             from pipeline.runners import run_locally
 
-        docker = config.serve_in_container and docker_available()
+        docker = bool(config.serving_image) and docker_available()
         pipeline = create_pretraining_pipeline(config, provenance, files, code, docker=docker)
         with keys_by_content(code):
             run_locally(pipeline, run_id, steps_until(until))

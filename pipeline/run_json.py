@@ -26,7 +26,7 @@ from pipeline.exit_codes import (
 )
 from pipeline.failures import shown
 from pipeline.run import Outcome
-from pipeline.terminal import show
+from pipeline.streams import show
 
 _OUTCOMES = {
     EXIT_OK: "pushed",

@@ -17,7 +17,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from components.input_files import PLACEHOLDER, expand, files_below, suffix_of
+from components.input_files import (
+    FORMATS,
+    PLACEHOLDER,
+    as_glob,
+    chosen,
+    expand,
+    format_of,
+    paths_below,
+    printable,
+)
 from models.errors import ConfigError, DataRefused, PolysemeError
 
 _SHOWN = 20
@@ -49,12 +58,14 @@ class Span:
             names write it; "0" without `{SPAN}`.
         pattern: the input, absolute, with `{SPAN}` in it.
         files: its files, absolute and sorted; never none.
+        skipped: which others the pattern means, in words: their formats are not supported, say.
     """
 
     number: int
     label: str
     pattern: str
     files: tuple[str, ...]
+    skipped: str = ""
 
 
 class _Label(NamedTuple):
@@ -99,7 +110,8 @@ def available_spans(pattern: str) -> list[Span]:
     """
     pattern = str(pathlib.Path(pattern).expanduser().absolute())
     if PLACEHOLDER not in pattern:
-        return [Span(0, "0", pattern, tuple(expand(pattern)))]
+        found = expand(pattern)
+        return [Span(0, "0", pattern, tuple(found.files), found.told())]
     if _BESIDE_DIGIT.search(pattern):
         raise ConfigError(
             f"a digit stands directly beside {PLACEHOLDER}: where its number begins or ends cannot"
@@ -107,13 +119,19 @@ def available_spans(pattern: str) -> list[Span]:
             where=pattern,
             remedy=f"write {PLACEHOLDER} for the whole number",
         )
-    pattern_of_paths = _with_plain_root(pattern)
+    pattern_of_paths = as_glob(pattern)
     expression = _expression(pattern_of_paths)
     labels: dict[str, _Label] = {}
     for path, files in _found(pattern_of_paths):
-        if label := _label_of(path, expression, pattern):
+        try:
+            label = _label_of(path, expression, pattern)
+        except ConfigError:
+            if any(map(format_of, files)):
+                raise
+            continue  # nothing of it is read
+        if label:
             for file in files:
-                if labels.setdefault(file, label) != label:
+                if labels.setdefault(file, label) != label and format_of(file):
                     _refuse(pattern, file, f"{labels[file].text} or {label.text}")
     return _grouped(labels, pattern)
 
@@ -139,7 +157,7 @@ def choose_span(spans: Sequence[Span], pattern: str, wanted: str, over: Collecti
             "no file matches the input",
             where=pattern,
             remedy=f"check the path; {PLACEHOLDER} stands for a number, or a date as 2024-05-01 or"
-            " 2024-05; files are .jsonl, .jsonl.gz, .txt or .parquet",
+            f" 2024-05; files are {FORMATS}",
         )
     if wanted == "latest":
         return spans[-1]
@@ -167,8 +185,8 @@ def _found(pattern: str) -> Iterator[tuple[str, list[str]]]:
     folders = PLACEHOLDER in last or not glob.has_magic(last)
     for path in sorted(set(glob.glob(pattern.replace(PLACEHOLDER, "[0-9]*"), recursive=True))):
         if os.path.isdir(path):
-            yield path, files_below(path) if folders else []
-        elif suffix_of(path):
+            yield path, paths_below(path) if folders else []
+        else:
             yield path, [path]
 
 
@@ -218,9 +236,11 @@ def _label(kind: str, match: re.Match[str]) -> _Label | None:
 
 def _grouped(labels: Mapping[str, _Label], pattern: str) -> list[Span]:
     """Spans out of the label of each file."""
-    files: dict[_Label, list[str]] = {}
+    paths: dict[_Label, list[str]] = {}
     for file in sorted(labels):
-        files.setdefault(labels[file], []).append(file)
+        paths.setdefault(labels[file], []).append(file)
+    found = {label: each for label, held in paths.items() if (each := chosen(held)).files}
+    files = {label: each.files for label, each in found.items()}
     kinds = {label.kind: held[0] for label, held in files.items()}
     if len(kinds) > 1:
         names = " and ".join(f"{kind} in {_name(file, pattern)}" for kind, file in kinds.items())
@@ -246,8 +266,8 @@ def _grouped(labels: Mapping[str, _Label], pattern: str) -> list[Span]:
                 remedy="give all files of a span the same label",
             )
     return [
-        Span(number, _shown(spans[number]), pattern, tuple(files[spans[number]]))
-        for number in sorted(spans)
+        Span(number, _shown(label), pattern, tuple(files[label]), found[label].told())
+        for number, label in sorted(spans.items())
     ]
 
 
@@ -267,20 +287,8 @@ def _shown(label: _Label) -> str:
 
 def _name(file: str, pattern: str) -> str:
     """A file's path below the folders that the pattern spells out."""
-    return os.path.relpath(file, re.split(r"\{SPAN\}|[*?[]", pattern)[0].rpartition("/")[0] or "/")
-
-
-def _root(pattern: str) -> str:
-    """The folder that holds the first part of the path with `{SPAN}` in it."""
-    return pattern.partition(PLACEHOLDER)[0].rpartition("/")[0] or "/"
-
-
-def _with_plain_root(pattern: str) -> str:
-    """The pattern, to be read as a glob where a folder has a name that looks like one."""
-    root = _root(pattern)
-    if root != "/" and glob.has_magic(root) and os.path.isdir(root):
-        return glob.escape(root) + pattern[len(root) :]
-    return pattern
+    root = re.split(r"\{SPAN\}|[*?[]", pattern)[0].rpartition("/")[0] or "/"
+    return printable(os.path.relpath(file, root))
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

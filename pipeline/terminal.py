@@ -1,126 +1,94 @@
-"""Standard streams as a command needs them, whatever a shell or a scheduler has made of them."""
+"""What may reach a terminal: text whose control characters are shown, not obeyed.
+
+All that commands print goes through `Console`, `say` or `say_json`, and log lines through
+`PrintableFormatter`; models/printable.py says why.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import shutil
+import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
 
-from models.errors import ConfigError
+import rich.console
+from rich.segment import Segment
 
-_NARROWEST = 40  # columns
+from models.printable import UNSAFE, printable, to_json
 
 
-@contextlib.contextmanager
-def standard_streams() -> Iterator[None]:
-    """Sees to it that all three streams are there and can show any text.
+def say(text: object) -> None:
+    """Prints a line on standard output."""
+    sys.stdout.write(f"{printable(str(text))}\n")
 
-    A stream that was closed is empty, or goes nowhere: else the next file to be opened would get
-    its number, and what is printed would go into that file. A character that a stream's encoding
-    lacks is shown as its code. Lines are laid out for a width that words fit into, whatever the
-    terminal's. At the end nothing is left that Python would write as it exits.
+
+def say_json(value: Any) -> None:
+    """Prints a value as JSON on standard output, in ASCII where that has no UTF-8."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    sys.stdout.write(f"{to_json(value, indent=2, ensure_ascii=not unicode)}\n")
+
+
+def hide(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with secrets replaced.
+
+    Args:
+        text: what is to be printed or logged.
+        secrets: values, and what stands for each, as `components.beam_flags.values` gives them.
     """
-    _open_closed_ones()
-    width = shutil.get_terminal_size().columns
-    if width < _NARROWEST or os.environ.get("COLUMNS") == "0":
-        os.environ["COLUMNS"] = str(max(width, _NARROWEST))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        end_what_cannot_be_written()
+    for value in sorted(secrets, key=len, reverse=True):
+        text = text.replace(value, secrets[value])
+    return text
 
 
-def show(printing: Callable[[], None]) -> None:
-    """Prints what a command's end does not depend on: it is done, whether or not anybody reads."""
-    try:
-        printing()
-        sys.stdout.flush()
-    except (OSError, SystemExit):  # rich leaves by the latter where a pipe's reader is gone
-        end_what_cannot_be_written()
+class PrintableFormatter(logging.Formatter):
+    """Log records, with their tracebacks, that are safe to be read with `cat`.
 
-
-def carried_out(command: Callable[[], int]) -> int:
-    """Carries a command out, and prints what it has said.
-
-    Raises:
-        BrokenPipeError: nobody reads standard output.
+    Args:
+        form: as of `logging.Formatter`.
+        secrets: see `hide`.
     """
-    try:
-        code = command()
-    except SystemExit as left:  # no command leaves so, but rich does, as above
-        raise BrokenPipeError from left
-    sys.stdout.flush()
-    return code
+
+    def __init__(self, form: str | None = None, secrets: Mapping[str, str] | None = None) -> None:
+        super().__init__(form)
+        self._secrets = secrets or {}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return printable(hide(super().format(record), self._secrets))
 
 
-def check_encoding(arguments: Sequence[str]) -> None:
-    """Refuses bytes that are no text: they could be in no configuration, record or answer.
+class Console(rich.console.Console):  # noqa: TID251
+    """Rich's console for text that is not ours: no markup, no emoji codes, no control characters.
 
-    Raises:
-        ConfigError: an argument is not UTF-8, or the locale is not.
+    Styles come from `rich.text.Text`. Whatever is rendered, cells of tables too, is made printable;
+    rich's own sequences stay as they are.
     """
-    encoding = sys.getfilesystemencoding()
-    for argument in arguments:
-        given = os.fsencode(argument)
-        where = given.decode("utf-8", "backslashreplace")[:200]
-        if encoding != "utf-8" and not given.isascii():
-            raise ConfigError(
-                f"the locale's encoding is {encoding}, so this cannot be read as UTF-8",
-                where=where,
-                remedy="set LC_ALL=C.UTF-8",
-            )
-        try:
-            given.decode()
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                "an argument is not UTF-8",
-                where=where,
-                remedy="write it in UTF-8; a file of such a name has to be renamed, or linked to",
-            ) from error
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+    def render(self, *arguments: Any, **named: Any) -> Iterable[Segment]:
+        """The segments of something to print."""
+        for segment in super().render(*arguments, **named):
+            if segment.control or not UNSAFE.search(segment.text):
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
 
 
-class Forgiving(io.TextIOWrapper):
-    """A stream that goes nowhere once it cannot be written: a run does not end for its progress."""
+def guard() -> None:
+    """Has what Python itself writes to the terminal, log records and tracebacks, go through here.
 
-    def write(self, text: str) -> int:
-        """Writes, or does not."""
-        with contextlib.suppress(OSError):
-            return super().write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flushes, or does not."""
-        with contextlib.suppress(OSError):
-            super().flush()
+    For records where no handler is set, and for errors that nobody foresaw.
+    """
+    if logging.lastResort:
+        logging.lastResort.setFormatter(PrintableFormatter())
+    sys.excepthook = _print_traceback
 
 
-def end_what_cannot_be_written() -> None:
-    """Sends to nowhere what is left for a stream that cannot be written."""
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, number)
-            os.close(nowhere)
-            stream.flush()
-
-
-def _open_closed_ones() -> None:
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            file = os.open(os.devnull, os.O_RDWR)
-            if file != number:
-                os.dup2(file, number)
-                os.close(file)
-        if getattr(sys, name) is None:
-            mode = "w" if number else "r"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.stderr.write(printable("".join(traceback.format_exception(kind, error, trace))))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from models.errors import ConfigError, Preempted
 from models.processor import choose_onednn
+from pipeline.terminal import PrintableFormatter
 
 _LOOK_SECONDS = 1.0
 
@@ -42,7 +43,9 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
     choose_onednn("training")
     from components.training_processes import JOB, run_processes
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     done: set[tuple[int, int]] = set()
     with _asked() as asked:
         while not asked:

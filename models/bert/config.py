@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -12,6 +13,13 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from models.config import Activation, TrainingConfig, check_heads
 from models.settings import Affects, Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
+
+SEGMENTERS = ("jieba",)
+"""Word segmenters of Chinese that need no registration."""
+SEGMENTER_GROUP = "polyseme.segmenters"
+"""The group of entry points by which an installed package adds one: a function, text to words."""
+_OLD_SEGMENTERS: Mapping[str, str] = {"jieba:lcut": "jieba"}
+"""Names in configurations of older releases, which had `module:function`."""
 
 _MaskedShare = Annotated[float, pydantic.Field(gt=0, le=1)]
 
@@ -78,10 +86,11 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     shares are compared on the same task."""
     whole_words: bool = False
     """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
-    segmenter: str = "jieba:lcut"
-    """What cuts Chinese into the words that `whole_words` masks: `module:function`, text to words;
-    empty takes characters for words. Caches know it by its name alone: where what it does changes,
-    give it another."""
+    segmenter: str = "jieba"
+    """What cuts Chinese into the words that `whole_words` masks: "jieba", or an installed package's
+    entry point of the group polyseme.segmenters, a function from a text to its words; empty takes
+    characters for words. Caches know it by its name alone: where what it does changes, give it
+    another."""
     longest_ngram: PositiveInt = 1
     """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
     with a probability that goes by 1/n (ALBERT: 3)."""
@@ -104,6 +113,11 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     max_regression: Annotated[NonNegativeFloat | None, Affects.JUDGEMENT] = 0.05
     """Blessing needs to be shown that the masked-LM loss (nats a masked token) is at most this much
     above the last blessed model's on the same text. None does not compare."""
+
+    def __post_init__(self) -> None:
+        name = _OLD_SEGMENTERS.get(self.segmenter, self.segmenter)
+        object.__setattr__(self, "segmenter", name)  # frozen, and one setting has one name in keys
+        super().__post_init__()
 
     def check(self) -> None:
         """Refuses lengths that hold no words, masks that do not fit, and what has no effect."""
@@ -145,6 +159,15 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
                 "without whole_words nothing is cut into words",
                 "set model.objective.whole_words=True, or leave the segmenter out",
             )
+        if self.segmenter not in ("", *SEGMENTERS) and (
+            self.segmenter not in (registered := registered_segmenters())
+        ):
+            raise self.refused(
+                "segmenter",
+                f"there is no word segmenter {self.segmenter!r}",
+                f"give one of {', '.join([*SEGMENTERS, *registered])}, or leave it empty to mask "
+                f"characters; a package adds one as an entry point of the group {SEGMENTER_GROUP}",
+            )
         for field in ("min_next_sentence_accuracy", "min_next_sentence_over_majority"):
             if self.second_segment == "none" and getattr(self, field) > 0:
                 raise self.refused(
@@ -181,3 +204,8 @@ class BertConfig(Settings, place="model", affects=Affects.EXAMPLES):
 
     def check_training(self, training: TrainingConfig) -> None:
         """Any training will do."""
+
+
+def registered_segmenters() -> Mapping[str, importlib.metadata.EntryPoint]:
+    """The word segmenters that installed packages add, by name; none of them is imported."""
+    return {each.name: each for each in importlib.metadata.entry_points(group=SEGMENTER_GROUP)}

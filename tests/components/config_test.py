@@ -40,6 +40,13 @@ from models.errors import ConfigError
         (ExamplesConfig, {"seed": -1}, "examples.seed"),
         (BeamConfig, {"workers": 0}, "beam.workers"),
         (BeamConfig, {"workers": 2, "runner": "FlinkRunner"}, "beam.workers"),
+        (BeamConfig, {"runner": "os.path"}, "beam.runner"),
+        (BeamConfig, {"args": ("--runner=mine.Runner",)}, "beam.runner"),
+        (BeamConfig, {"args": ("--password=hush",)}, "beam.args"),
+        (BeamConfig, {"step_args": ("Trainer:--a=1",)}, "beam.step_args"),
+        (BeamConfig, {"step_args": ("Evaluator",)}, "beam.step_args"),
+        (BeamConfig, {"step_args": ("Evaluator:--runner=mine.Runner",)}, "beam.runner"),
+        (BeamConfig, {"step_args": ("Evaluator:--s3_session_token=hush",)}, "beam.step_args"),
     ],
 )
 def test_what_cannot_be_or_has_no_effect_is_refused(
@@ -53,3 +60,27 @@ def test_what_cannot_be_or_has_no_effect_is_refused(
 def test_bounds_of_quality_are_for_documents_that_are_judged() -> None:
     assert CleaningConfig(quality=True, min_words=20).min_words == 20
     assert CleaningConfig(evaluation_texts=("a.txt",), evaluation_words=8).evaluation_words == 8
+
+
+def test_a_secret_in_a_flag_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="seems to hold a secret") as caught:
+        BeamConfig(args=("--s3_secret_access_key=hush",))
+    assert caught.value.remedy is not None
+    assert "'--s3_secret_access_key=${NAME}'" in caught.value.remedy
+    assert "hush" not in str(caught.value)
+
+
+def test_an_unknown_step_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(ConfigError, match="'Trainer:--a' is no flag of a step on Beam") as caught:
+        BeamConfig(step_args=("Trainer:--a=hush",))
+    assert "TextExampleGen, StatisticsGen, TextCleaner" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_variables_that_flags_name_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET", "")
+    monkeypatch.delenv("UNSET", raising=False)
+    BeamConfig(args=("--token=${SET}",)).check_environment()
+    with pytest.raises(ConfigError, match="not set: UNSET") as caught:
+        BeamConfig(step_args=("Evaluator:--token=${UNSET}",)).check_environment()
+    assert caught.value.where == "beam.step_args"

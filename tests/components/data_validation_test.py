@@ -80,6 +80,7 @@ def _gate(
         approval=approval,
         config=config,
         max_malformed_share=max_malformed_share,
+        allow_unreadable="[]",
         max_dropped_share=max_dropped_share,
         looks=int(looks),
         quarantine_dir=str(folder / "quarantine"),
@@ -135,6 +136,7 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
     assert (approval.span, approval.statistics_id, approval.cleaned_id) == (7, 42, 43)
     assert all(check.passed for check in checks)
     assert [(check.split, check.feature) for check in checks] == [
+        ("all", "unreadable files"),
         ("all", "malformed records"),
         ("all", "quarantined documents (1 too short)"),
         ("all", "dropped documents (2 duplicate)"),
@@ -194,7 +196,7 @@ def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
     with pytest.raises(DataRefused) as refused:
         _gate(written, tmp_path, validation(**bounds), span=739007, **others)
     summary, said, *examples, last = refused.value.what.split("\n")
-    assert summary == "the text is not fit to train on: 1 of 8 checks failed"
+    assert summary == "the text is not fit to train on: 1 of 9 checks failed"
     assert said == f"  {found}; bound: {bound} ({setting})"
     assert examples == ([f"    {example}"] if example else [])
     evidence = tmp_path / "quarantine" / "span-2024-05-01.DataGate.json"
@@ -242,7 +244,7 @@ def _swap_languages(_, feature):
 
 def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_path):
     checks, _ = _gate(written, tmp_path / "same", validation(), previous=written)
-    drift = {check.feature: check for check in checks[8:]}
+    drift = {check.feature: check for check in checks[9:]}
     assert set(drift) == {"lang", "source", "characters"}
     assert drift["lang"].value.startswith(
         "language share 0.000 from the last approved span's ('en': 80.0% → 80.0%), 0.503 of it"
@@ -252,7 +254,7 @@ def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_pat
     _gate(written, tmp_path / "few", validation(), previous=swapped)
     with pytest.raises(DataRefused) as refused:
         _gate(written, tmp_path / "swapped", validation(max_language_drift=0.09), previous=swapped)
-    assert "1 of 11 checks failed" in refused.value.what
+    assert "1 of 12 checks failed" in refused.value.what
     assert "language share 0.600 from the last" in refused.value.what
     assert "at most 0.09 beyond chance (validation.max_language_drift)" in refused.value.what
 
@@ -310,6 +312,7 @@ def run(written, tmp_path):
             previous_statistics=last.outputs["statistics"],
             config=config,
             max_malformed_share=0.05,
+            allow_unreadable="[]",
             max_dropped_share=0.5,
             looks=0,
             quarantine_dir=str(tmp_path / "quarantine"),

@@ -88,6 +88,10 @@ def inputs(tmp_path_factory):
                 + [([3, 3, 3, 3], b"books", b"003-004")] * block
             ),
         ),
+        "many": _examples(
+            folder / "many",
+            lambda block: [([1, 2, 3, 0], b"s%02d" % source, b"001-002") for source in range(100)],
+        ),
         "good": _model(folder / "good"),
         "worse": _model(folder / "worse", weights=(0.0, 1.5, 1.0, 2.0)),
         "older": _model(folder / "older", _OlderObjective(), weights=(0.0, 1.5, 1.0, 2.0)),
@@ -146,6 +150,13 @@ def test_metrics_are_ratios_of_sums_over_each_slice(inputs, tmp_path):
     assert news.candidate == pytest.approx(
         {"loss": 4 / 4, "perplexity": math.e, "accuracy": 2 / 4}, rel=1e-12
     )
+
+
+def test_a_hundred_sources_have_figures_each(inputs, tmp_path):
+    found, _ = _evaluate(inputs, tmp_path, LetterObjective().metrics(), "good", examples="many")
+    sources = [figures for figures in found.slices if figures.name.startswith("source=")]
+    assert len(sources) == 100
+    assert {figures.examples for figures in sources} == {_BLOCKS}
 
 
 def test_blocks_of_documents_are_resampled(inputs, tmp_path):

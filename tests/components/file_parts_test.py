@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.file_parts import FilePart, parts
-from components.text_records import Malformed, Record, RecordReader
+from components.records import Malformed, Record, Unreadable
+from components.text_records import RecordReader
 
 READER = RecordReader(lang="en", max_record_bytes=100)
 
 
-def read(several: list[FilePart]) -> list[Record | Malformed]:
+def read(several: list[FilePart]) -> list[Record | Malformed | Unreadable]:
     return [item for part in several for item in READER.read(part)]
 
 

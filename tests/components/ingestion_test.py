@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -18,6 +19,8 @@ from components.documents import place_of
 from components.file_parts import parts
 from components.ingestion import SCRATCH, final_ids, ingest, shard_counts
 from components.input_files import expand
+from models.printable import printable
+from tests.components.another_runner import PATH as ANOTHER
 
 CONFIG = IngestionConfig(test_share=0.15, eval_share=0.15, shards=2, held_out_shards=2)
 PLACES: Any = {
@@ -32,7 +35,7 @@ def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, by
     target.mkdir()
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        ingest(pipeline, expand(str(source)), str(target), CONFIG)
+        ingest(pipeline, expand(str(source)).files, str(target), CONFIG)
     shutil.rmtree(target / SCRATCH)  # as the component does
     files = (path for path in sorted(target.rglob("*")) if path.is_file())
     return {str(path.relative_to(target)): path.read_bytes() for path in files}
@@ -171,10 +174,57 @@ def test_the_input_order_and_its_parts_change_nothing(
 ) -> None:
     write_corpus(tmp_path / "in")
     once = run(tmp_path / "in", tmp_path / "once")
-    monkeypatch.setattr(ingestion, "parts", lambda file: reversed(list(parts(file, 200))))
+    monkeypatch.setattr(ingestion, "parts", lambda file, **_: reversed(list(parts(file, 200))))
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
+
+
+def test_the_quarantine_can_be_printed(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    (tmp_path / "in" / "c.jsonl").write_text("{cut \x1b[2J\x9b31m\u202e short\n")
+    quarantine = run(tmp_path / "in", tmp_path / "out")["quarantine.jsonl"].decode()
+    assert printable(quarantine) == quarantine
+    found = json.loads(quarantine.splitlines()[-1])
+    assert found["start"] == "{cut \x1b[2J\x9b31m\u202e short"
+
+
+def test_ids_sources_and_languages_are_no_paths(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = [
+        "../../../above",
+        str(tmp_path / "absolute"),
+        ".",
+        "..",
+        "a/b",
+        "~",
+        "$HOME",
+        "%s",
+        "*",
+    ]
+    lines = [
+        json.dumps({"id": name, "text": f"Text {name}.", "source": name, "lang": name})
+        for name in names
+    ]
+    (tmp_path / "in" / "a.jsonl").write_text("\n".join(lines))
+    files = run(tmp_path / "in", tmp_path / "out")
+    shards = {name for name in files if name.startswith("Split-")}
+    assert all(re.fullmatch(r"Split-\w+/documents-\d{5}-of-\d{5}.tfrecord.gz", s) for s in shards)
+    assert set(files) - shards == {"ingestion.json", "quarantine.jsonl"}
+    found = [
+        row["id"]
+        for split in ("train", "eval", "test")
+        for rows in examples(tmp_path / "out", split).values()
+        for row in rows
+    ]
+    assert sorted(found) == sorted(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    once = run(tmp_path / "in", tmp_path / "once")
+    assert run(tmp_path / "in", tmp_path / "another", f"--runner={ANOTHER}") == once
 
 
 def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> None:

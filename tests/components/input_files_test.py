@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import builtins
+import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from components.file_hashes import FileHashes
 from components.input_files import (
+    FORMATS,
+    Format,
+    as_glob,
     check_files,
+    check_formats,
+    chosen,
     expand,
-    files_below,
+    format_of,
     input_fingerprint,
+    is_allowed,
+    paths_below,
     patterns_fingerprint,
+    printable,
     source_of,
-    suffix_of,
 )
 from models.errors import DataRefused
 
@@ -28,18 +37,24 @@ def refusal(pattern: pathlib.Path | str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"),
+    ("name", "expected"),
     [
-        ("a.jsonl", ".jsonl"),
-        ("a.JSONL.GZ", ".jsonl.gz"),
-        ("a.b.txt", ".txt"),
-        ("a.parquet", ".parquet"),
-        ("a.txt.gz", None),
+        ("a.jsonl", Format("jsonl", "")),
+        ("a.JSONL.GZ", Format("jsonl", ".gz")),
+        ("a.b.txt", Format("txt", "")),
+        ("a.txt.zst", Format("txt", ".zst")),
+        ("a.csv.gz", Format("csv", ".gz")),
+        ("a.tsv", Format("tsv", "")),
+        ("folder.d/a.ndjson", Format("ndjson", "")),
+        ("a.parquet", Format("parquet", "")),
+        ("a.parquet.gz", None),
         ("a.json", None),
+        ("a.gz", None),
+        ("folder.txt/text", None),
     ],
 )
-def test_suffixes(name: str, suffix: str | None) -> None:
-    assert suffix_of(name) == suffix
+def test_formats(name: str, expected: Format | None) -> None:
+    assert format_of(name) == expected
 
 
 def test_a_file_a_folder_and_a_glob(tmp_path: pathlib.Path) -> None:
@@ -47,17 +62,17 @@ def test_a_file_a_folder_and_a_glob(tmp_path: pathlib.Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("words")
-    assert expand(str(tmp_path / "b.txt")) == [str(tmp_path / "b.txt")]
-    assert expand(str(tmp_path)) == [
+    assert expand(str(tmp_path / "b.txt")).files == [str(tmp_path / "b.txt")]
+    assert expand(str(tmp_path)).files == [
         str(tmp_path / name) for name in ("a.jsonl", "b.txt", "deep/c.txt")
     ]
-    assert expand(str(tmp_path / "*")) == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.txt")]
-    assert expand(str(tmp_path / "**" / "c.*")) == [str(tmp_path / "deep/c.txt")]
+    assert expand(str(tmp_path / "*")).files == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.txt")]
+    assert expand(str(tmp_path / "**" / "c.*")).files == [str(tmp_path / "deep/c.txt")]
 
 
 def test_a_file_whose_name_looks_like_a_glob(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a[1].txt").write_text("words")
-    assert expand(str(tmp_path / "a[1].txt")) == [str(tmp_path / "a[1].txt")]
+    assert expand(str(tmp_path / "a[1].txt")).files == [str(tmp_path / "a[1].txt")]
 
 
 def test_refuses_a_missing_path(tmp_path: pathlib.Path) -> None:
@@ -70,17 +85,16 @@ def test_refuses_a_missing_path(tmp_path: pathlib.Path) -> None:
 
 
 def test_refuses_a_folder_without_supported_files(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.csv").write_text("words")
+    (tmp_path / "a.pdf").write_text("words")
     assert refusal(tmp_path) == (
-        "The input folder holds no file of a supported format.\n"
+        "The input folder holds no file of a supported format. Skipped: 1 .pdf.\n"
         f"  where: {tmp_path}\n"
-        "  to do: Give it files that are .jsonl, .jsonl.gz, .txt (documents parted by blank lines)"
-        " or .parquet."
+        f"  to do: Give it files that are {FORMATS}."
     )
     assert refusal(tmp_path / "*").startswith(
-        "None of the 1 matches is a file of a supported format.\n"
+        "None of the 1 matches is a file of a supported format. Skipped: 1 .pdf.\n"
     )
-    assert refusal(tmp_path / "a.csv").startswith("The input file's format is not supported.\n")
+    assert refusal(tmp_path / "a.pdf").startswith("The input file's format is not supported.\n")
 
 
 def test_refuses_empty_files_unless_others_hold_something(tmp_path: pathlib.Path) -> None:
@@ -93,7 +107,7 @@ def test_refuses_empty_files_unless_others_hold_something(tmp_path: pathlib.Path
     (tmp_path / "c.parquet").touch()
     assert refusal(tmp_path).startswith("All the input files are empty.\n")
     (tmp_path / "a.txt").write_text("words")
-    assert len(expand(str(tmp_path))) == 3
+    assert len(expand(str(tmp_path)).files) == 3
 
 
 def test_refuses_a_file_that_cannot_be_opened(
@@ -122,16 +136,98 @@ def test_refuses_a_broken_link(tmp_path: pathlib.Path) -> None:
 def test_refuses_what_is_not_its_format(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.jsonl.gz").write_text('{"text": "plain"}')
     (tmp_path / "b.parquet").write_bytes(b"PAR1 cut")
-    assert refusal(tmp_path / "a.jsonl.gz").startswith(
-        "The input file is named .gz but is not gzip.\n"
-    )
-    assert refusal(tmp_path / "b.parquet").startswith(
-        "The input file is named .parquet but is not a whole Parquet file.\n"
-    )
+    (tmp_path / "c.txt.zst").write_text("plain")
+    files = expand(str(tmp_path)).files
+    for number, what in enumerate(
+        (
+            "The input file is named .gz but is not gzip.",
+            "The input file is named .parquet but is not a whole Parquet file.",
+            "The input file is named .zst but is not Zstandard.",
+        )
+    ):
+        with pytest.raises(DataRefused, match=what):
+            check_formats(files[number:], allowed=())
+        assert is_allowed(files[number], (files[number],))
+        check_formats([files[number]], allowed=[files[number].rpartition("/")[2]])
+    (tmp_path / "a.txt.gz").touch()
+    (tmp_path / "b.txt").write_text("plain")
+    check_formats([str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt")], allowed=())
+
+
+def test_what_is_skipped_is_counted_by_what_it_is(tmp_path: pathlib.Path) -> None:
+    names = ["a.txt", "b.md", "c.MD", "_SUCCESS", ".hidden.md", *(f"d.{n}" for n in range(6))]
+    for name in names:
+        (tmp_path / name).write_text("words")
+    found = expand(str(tmp_path))
+    assert found.files == [str(tmp_path / "a.txt")]
+    assert found.told() == ("2 .md, 1 without a suffix, 1 .0, 1 .1, 1 .2, 3 of other formats")
+    assert expand(str(tmp_path / "a.txt")).told() == ""
+
+
+def test_links_are_followed_and_a_file_is_read_once(tmp_path: pathlib.Path) -> None:
+    blobs, folder = tmp_path / "blobs", tmp_path / "in"
+    for path in (blobs, folder):
+        path.mkdir()
+    (blobs / "one").write_text("One")
+    (folder / "a.txt").symlink_to(blobs / "one")
+    (folder / "b.txt").symlink_to(folder / "a.txt")
+    (folder / "loop").symlink_to(folder)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "c.txt").write_text("Two")
+    (folder / "linked").symlink_to(tmp_path / "more")
+    found = expand(str(folder))
+    assert found.files == [str(folder / "a.txt"), str(folder / "linked" / "c.txt")]
+    assert found.told() == "1 second names of files"
+
+
+def test_a_folder_that_cannot_be_read_is_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep").mkdir()
+    true = os.scandir
+
+    def denied(path: str) -> object:  # permissions would not stop root
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return true(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(DataRefused, match="An input folder cannot be read: Permission denied"):
+        paths_below(tmp_path)
+
+
+def test_folders_with_names_that_look_like_patterns(tmp_path: pathlib.Path) -> None:
+    for name in ("[ab]", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text(name)
+    assert expand(str(tmp_path / "[ab]" / "*.txt")).files == [str(tmp_path / "[ab]" / "x.txt")]
+    assert expand(str(tmp_path / "[ab]")).files == [str(tmp_path / "[ab]" / "x.txt")]
+    assert expand(str(tmp_path / "[a]" / "*.txt")).files == [str(tmp_path / "a" / "x.txt")]
+    assert as_glob(f"{tmp_path}/[ab]/[cd]/*") == f"{tmp_path}/[[]ab]/[cd]/*"
+
+
+def test_names_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9-2020.txt")
+    with open(name, "w") as stream:
+        stream.write("words")
+    assert expand(str(tmp_path)).files == [name]
+    assert source_of(name) == "caf\\xe9"
+    assert printable(name) == f"{tmp_path}/caf\\xe9-2020.txt"
+    os.truncate(name, 0)
+    assert "caf\\xe9" in refusal(name)
+
+
+def test_chosen_leaves_folders_out(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.parquet").mkdir()  # as Spark names them
+    assert chosen([str(tmp_path / "a.parquet")]).files == []
 
 
 def test_refuses_a_span_left_in_the_pattern() -> None:
     assert refusal("news-{SPAN}.txt").startswith("The input's {SPAN} was not replaced by a span.\n")
+
+
+def _files(folder: pathlib.Path) -> list[str]:
+    return chosen(paths_below(folder)).files
 
 
 def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
@@ -139,14 +235,25 @@ def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("words")
         (tmp_path / folder / "b.txt").write_text("more")
-    first = input_fingerprint(files_below(tmp_path / "one"))
+    first = input_fingerprint(_files(tmp_path / "one"))
     assert len(first) == 64
-    assert input_fingerprint(files_below(tmp_path / "two")) == first  # a corpus may move
-    assert input_fingerprint(files_below(tmp_path / "two")[:1]) != first
+    assert input_fingerprint(_files(tmp_path / "two")) == first  # a corpus may move
+    assert input_fingerprint(_files(tmp_path / "two")[:1]) != first
     (tmp_path / "two" / "b.txt").write_text("More")
-    assert input_fingerprint(files_below(tmp_path / "two")) != first
+    assert input_fingerprint(_files(tmp_path / "two")) != first
     (tmp_path / "one" / "b.txt").rename(tmp_path / "one" / "c.txt")
-    assert input_fingerprint(files_below(tmp_path / "one")) != first
+    assert input_fingerprint(_files(tmp_path / "one")) != first
+
+
+def test_the_fingerprint_needs_no_second_reading(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("words")
+    os.utime(file, (1_600_000_000, 1_600_000_000))
+    sizes: list[int] = []
+    first = input_fingerprint([str(file)], FileHashes(tmp_path / "memory.json"), sizes.append)
+    assert (first, sizes) == (input_fingerprint([str(file)]), [5])
+    with pytest.raises(DataRefused, match="not a regular file"):
+        input_fingerprint([str(tmp_path / "absent.txt")])
 
 
 def test_files_that_are_given_are_looked_at_as_those_of_a_pattern(tmp_path: pathlib.Path) -> None:

@@ -7,12 +7,17 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
+from tfx.components.infra_validator.serving_bins import parse_serving_binaries
+from tfx.proto import infra_validator_pb2
 from tfx.types import channel_utils, standard_artifacts
 
 from components import exporter, serving_check, serving_probe
 from models.errors import ServingCheckFailed
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
+
+IMAGE = f"example.org/serving@sha256:{'0a' * 32}"
 
 
 class _WithPython(LetterObjective):
@@ -122,13 +127,17 @@ def test_difference_of_words_is_exact_where_the_export_was_on_a_cpu():
 
 
 @pytest.mark.parametrize(
-    ("docker", "nodes"),
-    [(False, ["ServingCheck"]), (True, ["ServingCheck", "InfraValidator"])],
+    ("image", "nodes"),
+    [("", ["ServingCheck"]), (IMAGE, ["ServingCheck", "InfraValidator"])],
 )
-def test_the_gate_adds_tf_serving_itself_where_docker_is(docker, nodes):
+def test_the_gate_adds_tf_serving_itself_where_there_is_an_image(image, nodes):
     model = channel_utils.as_channel([standard_artifacts.Model()])
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
-    gate, blessing = serving_check.serving_gate(model, examples, docker=docker)
+    gate, blessing = serving_check.serving_gate(model, examples, image=image)
     assert [node.id for node in gate] == nodes
     assert blessing.type is standard_artifacts.InfraBlessing
     assert all(earlier in gate[-1].upstream_nodes for earlier in gate[:-1])
+    for validator in gate[1:]:
+        spec = infra_validator_pb2.ServingSpec()
+        json_format.Parse(validator.exec_properties["serving_spec"], spec)
+        assert [binary.image for binary in parse_serving_binaries(spec)] == [IMAGE]

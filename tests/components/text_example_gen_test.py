@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import logging
 import pathlib
@@ -14,7 +15,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.input_files import files_below
+from components.input_files import chosen, paths_below
 from components.text_example_gen import TextExampleGen
 from models.errors import DataRefused
 
@@ -77,7 +78,7 @@ def test_fills_an_artifact_that_tfx_understands(
     ]
     kept = tmp_path / "quarantine" / "span-2.jsonl"
     assert kept.read_bytes() == (folder / "quarantine.jsonl").read_bytes()
-    assert json.loads(kept.read_text())["reason"] == "no text"
+    assert json.loads(kept.read_text())["reason"] == "no text: no field 'text'; there are: id"
     size = (tmp_path / "a.jsonl").stat().st_size
     assert caplog.messages == [
         f"span 2: reading {size:,} bytes in 1 file(s)",
@@ -107,7 +108,7 @@ def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
     for name in ("part-1.jsonl", "part-2.txt", "part-3.jsonl.gz", "part-4.parquet"):
         (folder / name).touch()
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "part-5.parquet")
-    artifact = generate(tmp_path, folder, files=files_below(folder))
+    artifact = generate(tmp_path, folder, files=chosen(paths_below(folder)).files)
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     assert (summary["quarantined"], summary["empty"]) == (5, 5)
     assert summary["quarantined_by_reason"] == {"no record in the file": 5}
@@ -160,3 +161,54 @@ def test_reads_the_files_of_the_span_and_no_others(
     with pytest.raises(DataRefused) as caught:
         generate(tmp_path, pattern, files=[str(files[2])], label="2024-05-02")
     assert caught.value.where == f"span 2024-05-02 of {pattern}"
+
+
+def test_a_text_file_without_blank_lines_is_told_what_separates_documents(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(f"Text {n}." for n in range(30)))
+    with pytest.raises(DataRefused) as caught:
+        generate(tmp_path, tmp_path / "a.txt")
+    assert str(caught.value).endswith(
+        "to do: Add documents, or change ingestion.test_share (0.1). In .txt files blank lines"
+        " separate documents: 1 were found in 1 file(s). ingestion.document_per_file=True takes"
+        " each file for one document."
+    )
+    (tmp_path / "in").mkdir()
+    for number in range(30):
+        (tmp_path / "in" / f"{number}.txt").write_text(f"Text {number}.\n\nMore.")
+    files = [str(path) for path in sorted((tmp_path / "in").iterdir())]
+    config = IngestionConfig(document_per_file=True)
+    artifact = generate(tmp_path, tmp_path / "in", config, files)
+    summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
+    splits = summary["splits"].values()
+    assert sum(split["documents"] for split in splits) == 30
+    assert {source for split in splits for source in split["sources"]} == {"in"}
+
+
+def test_losses_and_oddities_are_warned_of(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = gzip.compress("\n".join(GOOD).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-8])
+    wrapped = "A line as long as a page of a book is wide, and it\n" * 6
+    (tmp_path / "wrapped.txt").write_text(f"{wrapped}\n{wrapped}ends here.")
+    (tmp_path / "good.jsonl").write_text("\n".join(GOOD))
+    files = [str(tmp_path / name) for name in ("cut.jsonl.gz", "good.jsonl", "wrapped.txt")]
+    with caplog.at_level(logging.WARNING, "polyseme.text_example_gen"):
+        artifact = generate(tmp_path, tmp_path, files=files)
+    lost, odd = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert lost.startswith(f"span 2: unreadable: {files[0]}:30 damaged file: ")
+    assert odd.startswith("span 2: the lines of 2 documents in .txt files end in the middle of")
+    summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
+    assert [item["line"] for item in summary["unreadable"]] == [30]
+
+
+def test_an_input_that_cannot_be_read_at_all_is_refused_with_the_reason(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "a.txt").write_bytes("\n\n".join(GOOD).encode("utf-16-le"))
+    with pytest.raises(DataRefused, match=r"set ingestion\.encoding=utf-16-le"):
+        generate(tmp_path, tmp_path / "a.txt")
+    artifact = generate(tmp_path, tmp_path / "a.txt", IngestionConfig(encoding="utf-16-le"))
+    assert json.loads(artifact.split_names) == ["train", "test"]

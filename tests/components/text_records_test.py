@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import gzip
 import json
 import pathlib
@@ -10,29 +9,29 @@ import tracemalloc
 import unicodedata
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.documents import Document
 from components.file_parts import FilePart
-from components.text_records import Malformed, Record, RecordReader, seconds
+from components.records import Malformed, Record, Unreadable
+from components.text_records import RecordReader
+from tests.components import any_input
 
 READER = RecordReader(lang="en", max_record_bytes=100)
 
 
-def read(path: pathlib.Path, content: bytes | str) -> list[Record | Malformed]:
+def read(path: pathlib.Path, content: bytes | str) -> list[Record | Malformed | Unreadable]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return list(READER.read(FilePart(str(path))))
 
 
-def faults(records: list[Record | Malformed]) -> list[tuple[int, str]]:
+def faults(records: Any) -> list[tuple[int, str]]:
     return [(item.line, item.reason) for item in records if isinstance(item, Malformed)]
 
 
-def texts(records: list[Record | Malformed]) -> list[tuple[int, str]]:
+def texts(records: Any) -> list[tuple[int, str]]:
     return [(item.line, item.document.text) for item in records if isinstance(item, Record)]
 
 
@@ -59,7 +58,17 @@ def test_json_lines(tmp_path: pathlib.Path) -> None:
         (b'{"text": "cut"', "not JSON: Expecting ',' delimiter, column 15"),
         (b'{"text": "\xff"}', "not UTF-8: byte 0xff at 10"),
         (b'["text"]', "not a JSON object: list"),
-        (b'{"id": "a"}', "no text"),
+        (b'{"id": "a"}', "no text: no field 'text'; there are: id"),
+        (
+            b'{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0}',
+            "no text: no field 'text'; there are: a, b, c, d, e, …",
+        ),
+        (b'{"text": "x", "text": "y"}', "duplicate key: 'text'"),
+        (
+            b'{"text": "x", "timestamp": 1700000000000}',
+            "bad timestamp: 1700000000000 is not in the years 1 to 2999, counted in seconds since"
+            " 1970; are these milliseconds?",
+        ),
         (b'{"text": null}', "no text"),
         (b'{"text": 3}', "text is not a string: int"),
         (b'{"text": " \\n"}', "text is empty"),
@@ -147,20 +156,21 @@ def test_a_gzip_cut_short_keeps_the_lines_before(tmp_path: pathlib.Path) -> None
     kept = texts(found)
     assert len(kept) > 1000
     assert [json.dumps({"text": text}) for _, text in kept] == lines[: len(kept)]
-    assert faults(found) == [
-        (
-            len(kept) + 1,
-            "damaged file: lost from here on, Compressed file ended before the end-of-stream"
-            " marker was reached",
-        )
-    ]
+    assert found[-1] == Unreadable(
+        str(tmp_path / "a.jsonl.gz"),
+        len(kept) + 1,
+        "damaged file: Compressed file ended before the end-of-stream marker was reached",
+        size=len(whole) // 2,
+        lost_bytes=0,
+        lost_records=None,
+    )
 
 
-def test_a_gzip_with_a_flipped_bit_ends_in_a_fault(tmp_path: pathlib.Path) -> None:
+def test_a_gzip_with_a_flipped_bit_is_unreadable(tmp_path: pathlib.Path) -> None:
     whole = bytearray(gzip.compress(b'{"text": "one"}\n'))
     whole[-6] ^= 1  # the checksum
     found = read(tmp_path / "a.jsonl.gz", bytes(whole))
-    assert [item.kind for item in found if isinstance(item, Malformed)] == ["damaged file"]
+    assert [type(item) for item in found if not isinstance(item, Record)] == [Unreadable]
 
 
 def test_what_is_empty_is_no_fault(tmp_path: pathlib.Path) -> None:
@@ -181,108 +191,28 @@ def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
     assert faults(read(tmp_path / "a.txt", "\n \n")) == [(1, "no record in the file")]
 
 
-def parquet(path: pathlib.Path, columns: dict[str, Any]) -> list[Record | Malformed]:
-    pa.parquet.write_table(pa.table(columns), path)
-    return list(READER.read(FilePart(str(path))))
-
-
-def test_parquet(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "a.parquet"
-    moment = datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000)  # noqa: DTZ001, as Parquet's
-    found = parquet(
-        path,
-        {
-            "id": [1, 2, 3],
-            "text": ["one", None, "x" * 101],
-            "timestamp": pa.array([moment, None, None], pa.timestamp("ns")),
-            "other": [[1], [2], [3]],
-        },
-    )
-    assert found == [
-        Record(str(path), 1, Document("1", "one", "a", "en", -1), False),
-        Malformed(str(path), 2, "no text", found[1].start),  # type: ignore[union-attr]
-        Malformed(str(path), 3, "too long: more than 100 bytes", "x" * 80),
-    ]
-
-
-def test_parquet_strings_need_not_be_utf_8(tmp_path: pathlib.Path) -> None:
-    bad = pa.array([b"good", b"\xffbad"]).cast(pa.binary()).view(pa.string())
-    found = parquet(tmp_path / "a.parquet", {"text": bad})
-    assert texts(found) == [(1, "good")]
-    assert faults(found) == [(2, "not UTF-8: byte 0xff at 0")]
-
-
-def test_parquet_dates_and_dictionaries(tmp_path: pathlib.Path) -> None:
-    day = datetime.date(2001, 2, 27)
-    (found,) = parquet(
-        tmp_path / "a.parquet",
-        {"text": ["one"], "timestamp": [day], "source": pa.array(["s"]).dictionary_encode()},
-    )
-    assert isinstance(found, Record)
-    assert (found.document.timestamp, found.document.source) == (983232000, "s")
-
-
-def test_a_damaged_parquet_file_is_told(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1 nothing behind it PAR1")
-    (item,) = READER.read(FilePart(str(path)))
-    assert isinstance(item, Malformed)
-    assert (item.line, item.kind) == (1, "damaged file")
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, 0),
-        ("", 0),
-        (0, 0),
-        (-5679590400, -5679590400),
-        (1.9, 1),
-        (-0.5, -1),
-        ("2001-02-27", 983232000),
-        ("1790-01-08", -5679590400),
-        ("2001-02-27T00:00:01Z", 983232001),
-        ("2001-02-27 02:00:01.999+02:00", 983232001),
-        ("2001-02-27T00:01", 983232060),
-        (datetime.date(1970, 1, 2), 86400),
-    ],
-)
-def test_seconds(value: Any, expected: int) -> None:
-    assert seconds(value) == expected
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "20010227", "2001-02-30", "2001-W09-2", "983232000", True, 2**63, 10**400, float("nan"),
-        float("inf"), {},
-    ],
-)  # fmt: skip
-def test_bad_timestamps(tmp_path: pathlib.Path, value: Any) -> None:
-    (item,) = RecordReader(lang="en", max_record_bytes=10_000).read(
-        _write(tmp_path / "a.jsonl", json.dumps({"text": "x", "timestamp": value}))
-    )
-    assert isinstance(item, Malformed)
-    assert item.kind == "bad timestamp"
-
-
-def _write(path: pathlib.Path, content: str) -> FilePart:
-    path.write_text(content)
-    return FilePart(str(path))
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".txt"])
 @settings(deadline=None)
-@given(content=st.binary(max_size=400))
-def test_any_bytes_are_read_or_told(
-    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes
+@given(any_input.files(), st.sampled_from([1, 1 << 20]))
+def test_what_is_written_in_any_format_is_read(
+    tmp_path_factory: pytest.TempPathFactory, file: any_input.Written, size: int
 ) -> None:
-    path = tmp_path_factory.mktemp("any") / f"a{suffix}"
-    found = read(path, content)
-    assert found
-    for item in found:
-        item_text = item.document.text if isinstance(item, Record) else item.reason + item.start
-        item_text.encode()
+    found = any_input.read(file, tmp_path_factory.mktemp("any"), size)
+    documents = [item.document.text for item in found if isinstance(item, Record)]
+    assert documents == any_input.normal(file.texts)
+    assert all(item.empty for item in found if not isinstance(item, Record))
+
+
+@settings(deadline=None)
+@given(any_input.damaged(), st.sampled_from([1, 1 << 20]), st.booleans(), st.booleans())
+def test_any_damage_is_reported(
+    tmp_path_factory: pytest.TempPathFactory,
+    file: any_input.Written,
+    size: int,
+    whole: bool,
+    join: bool,
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    any_input.check(file, folder, size, document_per_file=whole, join_lines=join)
 
 
 @settings(deadline=None)

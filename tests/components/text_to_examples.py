@@ -61,7 +61,7 @@ def run(
         return beam.Pipeline(options=PipelineOptions([*flags]))
 
     with pipeline() as steps:
-        ingestion.ingest(steps, expand(str(source)), str(documents), INGESTION)
+        ingestion.ingest(steps, expand(str(source)).files, str(documents), INGESTION)
     shutil.rmtree(documents / ingestion.SCRATCH)
     with pipeline() as steps:
         cleaning.clean(steps, str(documents), str(cleaned), clean, ValidationConfig(), None)

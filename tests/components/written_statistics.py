@@ -83,6 +83,7 @@ MALFORMED = [
     {"file": "a.jsonl", "line": 7, "reason": "not JSON: column 2", "start": "{"},
 ]
 INGESTED = {
+    "unreadable": [],
     "splits": {"train": {"documents": 31}, "eval": {"documents": 0}, "test": {"documents": 6}},
     "quarantined": 2,
     "empty": 1,

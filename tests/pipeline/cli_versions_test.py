@@ -53,8 +53,18 @@ def _folder_for(name: str) -> Callable[[pathlib.Path], None]:
     return damage
 
 
-DATABASE = ("report", "compare", "lineage", "spans", "prune", "rollback", "examples", "run")
-CONFIG = ("report", "compare", "spans")
+DATABASE = (
+    "report",
+    "compare",
+    "lineage",
+    "spans",
+    "prune",
+    "rollback",
+    "examples",
+    "status",
+    "run",
+)
+CONFIG = ("report", "compare", "spans", "status")
 LOCK = ("prune", "rollback", "run")
 DAMAGES: dict[str, tuple[Callable[[pathlib.Path], None], tuple[str, ...]]] = {
     "an empty database": (_write("metadata.sqlite", b""), DATABASE),
@@ -66,7 +76,10 @@ DAMAGES: dict[str, tuple[Callable[[pathlib.Path], None], tuple[str, ...]]] = {
     "a deep configuration": (_write("config.json", b"[" * 200_000), CONFIG),
     "a newer configuration": (_write("config.json", b'{"from_the_future": 1}'), CONFIG),
     "no object for a configuration": (_write("config.json", b"17"), CONFIG),
-    "a folder for a configuration": (_folder_for("config.json"), (*CONFIG, "run")),
+    "a folder for a configuration": (
+        _folder_for("config.json"),
+        ("report", "compare", "spans", "run"),
+    ),
     "a folder for a lock": (_folder_for("lock"), LOCK),
     "a file for logs": (_write("logs", b"x"), ("run",)),
 }

@@ -48,6 +48,23 @@ def test_a_configuration_of_two_splits_is_read() -> None:
     assert PipelineConfig.from_json(json.dumps(fields)) == config
 
 
+def test_an_image_without_a_digest_is_refused() -> None:
+    config = RECIPES["bert_tiny"]()
+    image = f"registry:5000/tensorflow/serving@sha256:{'0a' * 32}"
+    assert dataclasses.replace(config, serving_image=image).serving_image == image
+    for other in ("tensorflow/serving", "tensorflow/serving:latest", image[:-1], f"{image}0"):
+        with pytest.raises(ConfigError) as caught:
+            dataclasses.replace(config, serving_image=other)
+        assert caught.value.where == "serving_image"
+
+
+def test_a_configuration_that_started_a_container_without_a_digest_is_read() -> None:
+    config = RECIPES["bert_tiny"]()
+    fields = json.loads(config.to_json())
+    del fields["serving_image"]
+    assert PipelineConfig.from_json(json.dumps(fields | {"serve_in_container": True})) == config
+
+
 def test_an_unknown_field_is_named() -> None:
     fields = json.loads(RECIPES["bert_tiny"]().to_json())
     fields["training"]["stepps"] = 3

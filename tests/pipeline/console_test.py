@@ -44,6 +44,26 @@ def test_only_our_own_progress_is_seen(tmp_path: pathlib.Path) -> None:
     assert "details" in log
 
 
+def test_control_characters_of_texts_reach_neither_the_console_nor_the_log(
+    tmp_path: pathlib.Path,
+) -> None:
+    seen, log, _ = speak(
+        tmp_path,
+        r"""
+        logging.getLogger("polyseme.text_cleaner").info("id \x1b[2J\u202e")
+        logging.getLogger("pipeline.run").error("id %s", "\x9b31m")
+        console.print("id \x1b[31m")
+        print("library \x1b[32m")
+        os.write(2, b"C++ \x1b[33m\r\n")
+        raise ValueError("\x1b[34m")
+        """,
+    )
+    assert seen.splitlines() == [r"    id \x1b[2J\u202e", r"id \x1b[31m"]
+    for text in (r"\x1b[2J\u202e", r"\x9b31m", r"\x1b[32m", r"C++ \x1b[33m\r", r"r: \x1b[34m"):
+        assert text in log
+    assert not {"\x1b", "\x9b", "\r", "\u202e"} & set(log)
+
+
 def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -> None:
     seen, _, _ = speak(
         tmp_path,
@@ -71,14 +91,13 @@ def test_on_a_terminal_training_is_a_bar_and_all_else_a_line() -> None:
     import io
     import logging
 
-    from rich.console import Console
-
     from pipeline.console import _ProgressHandler
+    from pipeline.terminal import Console
 
     def said(*, terminal: bool) -> str:
         output = io.StringIO()
-        console = Console(file=output, force_terminal=terminal, width=100, highlight=False)
-        handler = _ProgressHandler(console)
+        console = Console(file=output, force_terminal=terminal, width=100)
+        handler = _ProgressHandler(console, {})
         log = logging.Logger("polyseme.training")
         log.addHandler(handler)
         log.info("resumed from step 1")

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import pytest
 from tfx import v1 as tfx
-from tfx.dsl.compiler import compiler
+from tfx.dsl.compiler import compiler, placeholder_utils
+from tfx.orchestration.local import runner_utils
 from tfx.utils import dependency_utils
 
+from components import beam_flags
 from components.config import BeamConfig
 from components.tuning_config import TuningConfig
 from models.errors import ConfigError
@@ -41,11 +43,14 @@ PROVENANCE = Provenance(
     window=1,
     commit="1a2b3c4",
 )
+IMAGE = f"tensorflow/serving@sha256:{'0a' * 32}"
 CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
 
 
 def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
     config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
+    if docker:
+        config = dataclasses.replace(config, serving_image=IMAGE)
     return create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], CODE, docker=docker)
 
 
@@ -156,6 +161,7 @@ LOOKS = ("training.held_out_steps", "training.seeds", "tuning.trials")
         ("training.warm_start.max_epochs=5", TRAINED),
         ("devices.strategy=mirrored", set()),
         ("beam.workers=2", set()),
+        ("beam.step_args=TextExampleGen:--a=${A},Evaluator:--b", set()),
         ("validation.min_documents=3", {"DataGate", "ExampleGate"}),
         ("validation.min_characters=3", {"TextCleaner", *TRAINED}),
         ("ingestion.max_quarantine_share=0.5", {"DataGate"}),
@@ -302,13 +308,41 @@ def test_beams_flags(config: BeamConfig, expected: list[str]) -> None:
     assert beam_arguments(config) == expected
 
 
-def test_tfx_packs_no_copy_of_itself_for_workers_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def flags_of(graph: tfx.dsl.Pipeline) -> dict[str, list[str]]:
+    """The flags that each step on Beam gets, with the environment of now, as TFX reads them."""
+    compiled = compiler.Compiler().compile(graph)
+    deployment = runner_utils.extract_local_deployment_config(compiled)
+    assert "hush" not in str(compiled)
+    context = placeholder_utils.empty_placeholder_context()
+    resolve = placeholder_utils.resolve_placeholder_expression
+    return {
+        node: [resolve(flag, context) for flag in flags]
+        for node, spec in deployment.executor_specs.items()
+        if (flags := spec.beam_executable_spec.beam_pipeline_args_placeholders)
+    }
+
+
+def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "hush")
+    tiny = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
+    plain = flags_of(graph())
+    assert set(plain) == set(beam_flags.STEPS)
+    changes = [
+        "beam.args=--all,--both=<${WORD}>${WORD}",
+        "beam.step_args=Evaluator:--num_workers=4,TextCleaner:--x=${WORD},Evaluator:--y",
+    ]
+    given = flags_of(graph(config=apply_overrides(tiny, changes)))
+    each = [*plain["TextExampleGen"], "--all", "--both=<hush>hush"]
+    own = {"Evaluator": ["--num_workers=4", "--y"], "TextCleaner": ["--x=hush"]}
+    assert given == {step: [*each, *own.get(step, [])] for step in plain}
+    assert flags_of(graph()) == plain  # of the next pipeline in this process
+
+
+def test_tfx_packs_no_copy_of_itself_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     # It leaves each one, 52 MB, in the temporary folder.
     packed: list[str] = []
     monkeypatch.setattr(
-        dependency_utils, "build_ephemeral_package", lambda: packed.append("a copy") or "tfx.tar.gz"
+        dependency_utils, "build_ephemeral_package", lambda: packed.append("") or ""
     )
     for workers in (1, 2):
         arguments = beam_arguments(BeamConfig(workers=workers))

@@ -8,15 +8,19 @@ from typing import Any
 from models.settings import Affects, Settings, effects
 
 OTHERS = {
+    "beam.runner": "FlinkRunner",
+    "beam.step_args": "Evaluator:--x=1",
     "cleaning.near_duplicate_similarity": "0.7",
     "devices.strategy": "mirrored",
     "evaluation.confidence": "0.9",
+    "ingestion.encoding": "utf-16",
     "model.backbone.activation": "gelu",
     "model.backbone.heads": "4",
     "model.backbone.vocabulary_rows": "1024",
     "model.backbone.width": "64",
     "model.objective.second_segment": "sentence_order",
     "model.objective.sequence_length": "48",
+    "serving_image": f"tensorflow/serving@sha256:{'0b' * 32}",
     "training.optimizer.beta_1": "0.8",
     "training.optimizer.beta_2": "0.99",
     "training.optimizer.decay": "cosine",

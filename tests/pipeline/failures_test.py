@@ -7,7 +7,14 @@ import tempfile
 import pytest
 
 from models.errors import ConfigError, DataRefused, ServingCheckFailed
-from pipeline.failures import DiskFull, explain, in_a_line, shown, unforeseen
+from pipeline.failures import (
+    DiskFull,
+    explain,
+    in_a_line,
+    shown,
+    unforeseen,
+    without_secrets,
+)
 
 
 def raised(make: object) -> BaseException:
@@ -94,6 +101,12 @@ def test_a_full_disk_is_told(error: Exception) -> None:
 
 def test_what_nobody_foresaw_stays_unexplained() -> None:
     assert explain(KeyError("models.errors.NoSuchError: x")) is None
+
+
+def test_secrets_are_hidden_in_all_of_an_error() -> None:
+    error = without_secrets(DataRefused("a hush", where="b hush"), {"hush": "${WORD}"})
+    assert isinstance(error, DataRefused)
+    assert (error.what, error.where, error.remedy) == ("a ${WORD}", "b ${WORD}", None)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.bert.config import SIZES, BertBackboneConfig, BertConfig, BertObjectiveConfig
+from models.config import from_json
 from models.errors import ConfigError
 
 
@@ -49,7 +50,8 @@ def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
         ({"longest_ngram": 21}, "longest_ngram"),
         ({"short_sequence_share": -0.1}, "short_sequence_share"),
         ({"dupe_factor": 0}, "dupe_factor"),
-        ({"segmenter": "mine:cut"}, "segmenter"),
+        ({"segmenter": ""}, "segmenter"),  # without whole words
+        ({"segmenter": "os:system", "whole_words": True}, "segmenter"),
         (
             {"second_segment": "none", "min_next_sentence_accuracy": 0.6},
             "min_next_sentence_accuracy",
@@ -70,6 +72,12 @@ def test_the_least_that_works() -> None:
     assert alone.sequence_length == 3
     assert BertObjectiveConfig(sequence_length=512, max_predictions=77).sequence_length == 512
     assert BertObjectiveConfig(segmenter="", whole_words=True).segmenter == ""
+
+
+def test_an_older_releases_name_of_the_segmenter_is_todays() -> None:
+    old = '{"segmenter": "jieba:lcut", "whole_words": true}'
+    assert from_json(BertObjectiveConfig, old) == BertObjectiveConfig(whole_words=True)
+    assert BertObjectiveConfig(segmenter="jieba:lcut").segmenter == "jieba"
 
 
 def test_examples_fit_the_encoders_positions() -> None:

@@ -1,0 +1,80 @@
+"""What no source does: run what data, a configuration or a neighbour on a shared folder names."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SOURCES = sorted(
+    path for floor in ("models", "components", "pipeline") for path in (ROOT / floor).rglob("*.py")
+)
+
+# Formats whose reader runs code that the data names, and what runs a text.
+MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy", "code"}
+CALLS = {
+    "eval", "exec", "compile", "__import__", "importlib.import_module", "os.system", "os.popen",
+    "tf.keras.models.load_model", "keras.models.load_model", "keras.saving.load_model",
+}  # fmt: skip
+FLAGS = {"allow_pickle": True, "shell": True, "safe_mode": False}
+
+
+def unsafe(source: str) -> list[str]:
+    """What a source does of it, a line each."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
+            found.append(str(node.module))
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            found += [name] if name in CALLS else []
+            found += [
+                f"{name}({keyword.arg}=…)"
+                for keyword in node.keywords
+                if isinstance(keyword.value, ast.Constant)
+                and keyword.arg in FLAGS
+                and keyword.value.value == FLAGS[keyword.arg]
+            ]
+    return found
+
+
+def test_it_is_recognised() -> None:
+    assert unsafe("import pickle\nfrom yaml import load") == ["pickle", "yaml"]
+    assert unsafe("import importlib\nimportlib.import_module(name)") == ["importlib.import_module"]
+    assert unsafe("np.load(path, allow_pickle=True)") == ["np.load(allow_pickle=…)"]
+    assert unsafe("subprocess.run(text, shell=True)") == ["subprocess.run(shell=…)"]
+    assert unsafe("re.compile('a')\nsession.eval()\njson.loads(text)") == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_runs_what_data_names(path: pathlib.Path) -> None:
+    assert not unsafe(path.read_text(encoding="utf-8"))
+
+
+def test_the_tests_that_the_table_of_threats_names_are_there() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = text[text.index("Who may write where\n") :]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", table)
+    assert len(named) > 10
+    for path, test in named:
+        assert f"def {test or 'test_'}" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_nothing_is_installed_without_its_hash() -> None:
+    """The project itself apart, which is this checkout."""
+    text = "".join((ROOT / name).read_text() for name in ("setup.sh", "Makefile", ".ci/run"))
+    commands = re.findall(
+        r"(?:pip (?:install|sync) |pip install$)[^\n]*", text.replace("\\\n", " "), re.M
+    )
+    commands = [command for command in commands if "then run the same command" not in command]
+    assert len(commands) == 3
+    for command in commands:
+        assert "--require-hashes" in command or (
+            "--no-deps" in command and "--editable ." in command
+        )
+    pins = re.findall(r'"(uv==[^"]*)"', text)
+    assert len(pins) == 1
+    assert re.fullmatch(r"uv==[0-9.]+ --hash=sha256:[0-9a-f]{64}", pins[0])
