@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from models.errors import ConfigError, PolysemeError
+from models.printable import to_json
 from pipeline import display
 from pipeline.config import PipelineConfig
 from pipeline.console import output_on_stderr
@@ -85,7 +85,7 @@ def usage_error() -> str:
 
 
 def _dumps(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, indent=2, allow_nan=False)
+    return to_json(fields, indent=2, allow_nan=False, ensure_ascii=True)
 
 
 def record(
