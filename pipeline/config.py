@@ -206,7 +206,7 @@ def _with_todays_names(text: str | bytes) -> str | bytes:
         # It took no least number of documents; looks and trials were at the same split.
         fields["training"].update(held_out_steps=0, patience=0)
         fields["tuning"] = {}
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return text  # what is wrong with it is said by who reads it
     return json.dumps(fields)
 
