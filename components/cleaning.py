@@ -11,7 +11,6 @@ Imports no TFX, which each of Beam's worker processes would pay for.
 import collections
 import functools
 import itertools
-import json
 import os
 import pathlib
 import uuid
@@ -32,6 +31,7 @@ from components.record_files import RecordWriter
 from components.text_quality import QUARANTINED, Fault, fault_of, outside_bounds
 from components.whole_files import link_whole, write_whole
 from components.word_grams import hash_words, words_of
+from models.printable import to_json
 
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
@@ -231,7 +231,7 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         trained_texts.write_part(_table(scratch, number), stays, part)
     if dropped:
         path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")
-        write_whole(path, (json.dumps(item, ensure_ascii=False) + "\n" for item in dropped))
+        write_whole(path, (to_json(item) + "\n" for item in dropped))
     examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
     for item in dropped:
         examples[item["reason"]].append(item)
@@ -290,7 +290,7 @@ def _summarize(
     }
     write_whole(
         os.path.join(folder, CLEANING_FILE),
-        [json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False)],
+        [to_json(summary, indent=2, sort_keys=True)],
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from components.span_label import span_label
 from components.whole_files import write_whole
 from models.errors import DataRefused
+from models.printable import to_json
 
 CHECKS_FILE = "checks.json"
 """A gate's checks in its artifact's folder: JSON list of `Check`."""
@@ -132,4 +133,4 @@ def refuse(
 
 
 def _write(path: pathlib.Path, content: Any) -> None:
-    write_whole(str(path), [json.dumps(content, indent=1, ensure_ascii=False) + "\n"])
+    write_whole(str(path), [to_json(content, indent=1) + "\n"])

@@ -31,6 +31,7 @@ from components.record_files import RecordWriter
 from components.records import Malformed, Record, Unreadable
 from components.text_records import RecordReader
 from components.whole_files import write_whole
+from models.printable import to_json
 
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
@@ -299,7 +300,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
         bad.merge_accumulators(groups["malformed"])
     )
     malformed = (Malformed(*item)._asdict() for item in first)
-    lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in malformed)
+    lines = (to_json(item) + "\n" for item in malformed)
     write_whole(os.path.join(folder, QUARANTINE_FILE), lines)
     counts = ("documents", "characters", "duplicates", "wrapped")
     splits: dict[str, Any] = {

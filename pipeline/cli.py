@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json as json_module
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from models.errors import ConfigError
+from models.errors import ConfigError, PolysemeError
 from pipeline import display
 from pipeline.cli_run import run
 from pipeline.cli_versions import Name, Runs, lineage, prune, rollback, spans, status
@@ -41,7 +40,7 @@ def recipes(name: Positional[str | None] = None) -> int:
         name: A recipe.
     """
     if name:
-        say_json(json_module.loads(resolve_recipe(name).to_json()))
+        say(resolve_recipe(name).to_json().rstrip("\n"))
         return EXIT_OK
     for key, recipe in RECIPES.items():
         display.print_recipe(key, inspect.cleandoc(recipe.__doc__ or ""))
@@ -218,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     guard()
     with standard_streams():
         try:
+            check_encoding(given)
             return carried_out(_command(given))
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))
@@ -226,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         except Exception as error:
             told = shown(error)
+            if _wants_an_object(given):
+                _print_object(told)
             show(functools.partial(display.print_error, told))
             return error_code(told)
         except KeyboardInterrupt:
@@ -233,23 +235,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_INTERRUPTED
 
 
-def _command(arguments: Sequence[str]) -> Callable[[], int]:
-    """What a command line asks for, to be carried out."""
+def _command(given: Sequence[str]) -> Callable[[], int]:
+    """The command that was given, parsed."""
     try:
-        check_encoding(arguments)
         return tyro.extras.subcommand_cli_from_dict(
             {name: _parsed(function) for name, function in _COMMANDS.items()},
             prog="python -m pipeline",
             description=_DESCRIPTION,
-            args=arguments,
+            args=given,
         )
-    except (SystemExit, ConfigError) as left:
-        help_was_shown = isinstance(left, SystemExit) and not left.code
-        if not help_was_shown and arguments[:1] == ["run"] and "--json" in arguments:
-            from pipeline.run_json import usage_error
-
-            say(usage_error())
+    except SystemExit as left:
+        if left.code and _wants_an_object(given):
+            _print_object(
+                ConfigError(
+                    "the command line cannot be parsed",
+                    where="standard error names the argument",
+                    remedy="python -m pipeline run --help",
+                )
+            )
         raise
+
+
+def _wants_an_object(given: Sequence[str]) -> bool:
+    """Whether it is `run --json`, which prints one whatever happens."""
+    return given[:1] == ["run"] and "--json" in given
+
+
+def _print_object(error: PolysemeError) -> None:
+    from pipeline.run_json import error_object
+
+    show(functools.partial(say, error_object(error)))
 
 
 def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:

@@ -74,7 +74,7 @@ def run(
         from pipeline.run_json import run_as_json
 
         text, code = run_as_json(settings, work)
-        say(text)
+        show(functools.partial(say, text))
         return code
     outcome = work(settings())
     show(functools.partial(display.print_outcome, outcome))

@@ -20,9 +20,10 @@ from rich.text import Text
 
 from components.whole_files import write_whole
 from models.errors import PolysemeError
+from models.printable import printable
 from models.processor import choose_onednn
 from pipeline.streams import Forgiving, end_what_cannot_be_written
-from pipeline.terminal import Console, PrintableFormatter, hide, printable
+from pipeline.terminal import Console, PrintableFormatter, hide
 
 PROGRESS = "polyseme"
 """The logger whose records, from INFO on, people see."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -25,27 +24,14 @@ def given_texts(arguments: Sequence[str], stdin: BinaryIO | None) -> tuple[str, 
         stdin: standard input, None if it is closed.
 
     Raises:
-        ConfigError: a text is not UTF-8.
+        ConfigError: standard input is not UTF-8. The arguments' encoding is checked already, see
+            pipeline/terminal.py.
     """
-    if arguments:
-        texts = [_checked(number, text) for number, text in enumerate(arguments, start=1)]
-    else:
-        texts = _LINE_END.split(_decoded(stdin.read())) if stdin else []
-        texts = [text for text in texts if text.strip(_BYTE_ORDER_MARK).strip()]
+    texts = arguments
+    if not texts and stdin:
+        lines = _LINE_END.split(_decoded(stdin.read()))
+        texts = [line for line in lines if line.strip(_BYTE_ORDER_MARK).strip()]
     return tuple(text.removeprefix(_BYTE_ORDER_MARK) for text in texts)
-
-
-def _checked(number: int, text: str) -> str:
-    """An argument; Python keeps bytes that are not UTF-8 in it as surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"text {number} is not UTF-8",
-            where=f"{os.fsencode(text)!r:.{_SHOWN}}",
-            remedy="give it in UTF-8, or on standard input after `iconv -f ENCODING -t UTF-8`",
-        ) from None
-    return text
 
 
 def _decoded(content: bytes) -> str:

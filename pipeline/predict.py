@@ -180,12 +180,6 @@ def check_generation(task: Task, generation: Generation) -> None:
                 where=_option(field),
                 remedy="leave it out, or ask for generate",
             )
-    try:
-        generation.stop.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"{generation.stop!a:.40} is not UTF-8", where="--stop", remedy="give it in UTF-8"
-        ) from None
     for name, fits, allowed in (
         ("length", 1 <= generation.length <= _INT32, f"from 1 to {_INT32}"),
         ("temperature", 0.0 <= generation.temperature <= 1e30, "from 0 to 1e30"),

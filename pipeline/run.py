@@ -118,6 +118,10 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
         inputs=inputs_of(span, config),
         until=until or "",
     )
+    moved = relocate(folder)
+    write_whole(str(folder / CONFIG_FILE), [config.to_json()])
+    remove_partial_versions(folder / "serving" / config.name)
+    write_attempt(folder, attempt)
     log = folder / "logs" / f"{run_id}.log"
     log.parent.mkdir(exist_ok=True)
     secrets = beam_flags.values(config.beam.flags)
@@ -127,13 +131,10 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
         console.print(Text.assemble((config.name, "bold"), what))
         if span.skipped:
             console.print(f"skipped, as files of other formats: {span.skipped}", style="yellow")
-        if moved := relocate(folder):
+        if moved:
             console.print(f"the folder was moved: {moved} records now say where it is", style="dim")
         for line in config.without_effect():
             console.print(line, style="yellow")
-        write_whole(str(folder / CONFIG_FILE), [config.to_json()])
-        remove_partial_versions(folder / "serving" / config.name)
-        write_attempt(folder, attempt)
         code = code_versions(config.model.family)
         hashes = FileHashes(folder / HASHES)
         try:

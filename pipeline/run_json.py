@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import traceback
 from collections.abc import Callable
 from typing import Any
 
-from models.errors import ConfigError, PolysemeError
+from models.errors import PolysemeError
 from pipeline import display
 from pipeline.config import PipelineConfig
 from pipeline.console import output_on_stderr
@@ -24,9 +24,9 @@ from pipeline.exit_codes import (
     error_code,
     exit_code,
 )
-from pipeline.failures import explain, in_a_line
+from pipeline.failures import shown
 from pipeline.run import Outcome
-from pipeline.spans import NothingNew
+from pipeline.streams import show
 
 _OUTCOMES = {
     EXIT_OK: "pushed",
@@ -57,31 +57,20 @@ def run_as_json(
         try:
             config = settings()
             outcome = work(config)
-            display.print_outcome(outcome)
+            show(functools.partial(display.print_outcome, outcome))
             code, error = exit_code(outcome), outcome.error
-        except PolysemeError as failure:
-            show = display.print_nothing_new if isinstance(failure, NothingNew) else None
-            (show or display.print_error)(failure)  # type: ignore[arg-type]
-            code, error = error_code(failure), failure
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         except Exception as failure:
-            traceback.print_exc()
-            error = explain(failure) or PolysemeError(
-                in_a_line(failure), where="the traceback is on standard error"
-            )
+            error = shown(failure)
+            show(functools.partial(display.print_error, error))
             code = error_code(error)
     return _dumps(record(code, config, outcome, error)), code
 
 
-def usage_error() -> str:
-    """The JSON object for a command line that the parser refused, saying why."""
-    error = ConfigError(
-        "the command line cannot be parsed",
-        where="standard error names the argument",
-        remedy="python -m pipeline run --help",
-    )
-    return _dumps(record(EXIT_USAGE, error=error))
+def error_object(error: PolysemeError) -> str:
+    """The JSON object for an error that came before the run."""
+    return _dumps(record(error_code(error), error=error))
 
 
 def _dumps(fields: dict[str, Any]) -> str:

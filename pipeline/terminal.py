@@ -1,16 +1,12 @@
 """What may reach a terminal: text whose control characters are shown, not obeyed.
 
-Ids, sources, file names, tokens and generated texts come from whoever wrote the corpus. With an
-escape sequence among them they could move the cursor, write over lines that were printed before, or
-set a terminal's title; with bidirectional controls, read differently from what they are. All that
-commands print goes through `Console`, `say` or `say_json`, and log lines through `printable`.
+All that commands print goes through `Console`, `say` or `say_json`, and log lines through
+`PrintableFormatter`; models/printable.py says why.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -20,26 +16,7 @@ from typing import Any
 import rich.console
 from rich.segment import Segment
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, delete, C1
-    "\u2028\u2029"  # line and paragraph separators
-    "\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
-    "\ud800-\udfff]"  # bytes of file names that are not UTF-8, which no stream could encode
-)
-
-
-def printable(text: str) -> str:
-    r"""The text with each control character as Python writes it in a literal, `\x1b` say.
-
-    Tabs and line feeds stay.
-    """
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def to_json(value: Any, **options: Any) -> str:
-    """JSON that is readable and safe to print: in it too, control characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False, **options)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+from models.printable import UNSAFE, printable, to_json
 
 
 def say(text: object) -> None:
@@ -50,8 +27,7 @@ def say(text: object) -> None:
 def say_json(value: Any) -> None:
     """Prints a value as JSON on standard output, in ASCII where that has no UTF-8."""
     unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    text = to_json(value, indent=2) if unicode else json.dumps(value, indent=2)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{to_json(value, indent=2, ensure_ascii=not unicode)}\n")
 
 
 def hide(text: str, secrets: Mapping[str, str]) -> str:
@@ -96,7 +72,7 @@ class Console(rich.console.Console):  # noqa: TID251
     def render(self, *arguments: Any, **named: Any) -> Iterable[Segment]:
         """The segments of something to print."""
         for segment in super().render(*arguments, **named):
-            if segment.control or not _UNSAFE.search(segment.text):
+            if segment.control or not UNSAFE.search(segment.text):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)

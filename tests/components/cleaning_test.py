@@ -19,6 +19,7 @@ from components.documents import Document, place_of, read_documents, serialize
 from components.evaluation_texts import EvaluationTexts, read_evaluation_texts
 from components.record_files import RecordWriter
 from components.trained_texts import merge
+from models.printable import printable
 from tests.components.another_runner import PATH as ANOTHER
 
 SHARDS = {"train": 3, "eval": 2, "test": 1}
@@ -265,6 +266,15 @@ def test_size_of_runs_is_not_seen(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     run(tmp_path / "in", tmp_path / "out", ALL)
     assert files(tmp_path / "out") == files(tmp_path / "once")
     assert len(dropped(tmp_path / "out")) > 20
+
+
+def test_what_was_dropped_can_be_printed(tmp_path: pathlib.Path) -> None:
+    odd = "\x9b31m\u202e"
+    write(tmp_path / "in", [document(f"{odd}{n}", f"Same {odd}.") for n in range(9)])
+    run(tmp_path / "in", tmp_path / "out", CleaningConfig())
+    assert len(dropped(tmp_path / "out")) == 8
+    for path in (*(tmp_path / "out" / "Dropped").iterdir(), tmp_path / "out" / "cleaning.json"):
+        assert printable(path.read_text()) == path.read_text()
 
 
 def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ from components.documents import place_of
 from components.file_parts import parts
 from components.ingestion import SCRATCH, final_ids, ingest, shard_counts
 from components.input_files import expand
+from models.printable import printable
 from tests.components.another_runner import PATH as ANOTHER
 
 CONFIG = IngestionConfig(test_share=0.15, eval_share=0.15, shards=2, held_out_shards=2)
@@ -177,6 +178,15 @@ def test_the_input_order_and_its_parts_change_nothing(
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
+
+
+def test_the_quarantine_can_be_printed(tmp_path: pathlib.Path) -> None:
+    write_corpus(tmp_path / "in")
+    (tmp_path / "in" / "c.jsonl").write_text("{cut \x1b[2J\x9b31m\u202e short\n")
+    quarantine = run(tmp_path / "in", tmp_path / "out")["quarantine.jsonl"].decode()
+    assert printable(quarantine) == quarantine
+    found = json.loads(quarantine.splitlines()[-1])
+    assert found["start"] == "{cut \x1b[2J\x9b31m\u202e short"
 
 
 def test_ids_sources_and_languages_are_no_paths(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,6 @@
 """The texts that `predict` is given."""
 
 import io
-import os
 
 import pytest
 
@@ -49,9 +48,3 @@ def test_standard_input_of_another_encoding_is_refused(
         given_texts((), io.BytesIO(content))
     assert (refused.value.where or "").startswith(where)
     assert f"iconv -f {encoding} " in (refused.value.remedy or "")
-
-
-def test_an_argument_of_another_encoding_is_refused() -> None:
-    with pytest.raises(ConfigError, match="text 2 is not UTF-8") as refused:
-        given_texts(("one", os.fsdecode(b"caf\xe9")), None)
-    assert refused.value.where == "b'caf\\xe9'"

@@ -254,12 +254,6 @@ def test_a_setting_that_the_task_does_not_look_at_is_refused(
     check_generation(task, Generation())
 
 
-def test_a_stop_text_that_is_not_utf_8_is_refused() -> None:
-    with pytest.raises(ConfigError, match="is not UTF-8") as error:
-        check_generation("generate", Generation(stop="caf\udce9"))
-    assert error.value.where == "--stop"
-
-
 def test_one_model_is_asked() -> None:
     with pytest.raises(ConfigError, match="two are named"):
         model_folder("folder", "runs", "name")
