@@ -131,8 +131,9 @@ def DataGate(
     ingested = _load(documents.uri, INGESTION_FILE)
     cleaned_summary = _load(cleaned.uri, CLEANING_FILE)
     malformed = os.path.join(documents.uri, QUARANTINE_FILE)
+    unreadable = unreadable_check(ingested, json.loads(allow_unreadable))
     checks = [
-        unreadable_check(ingested, json.loads(allow_unreadable)),
+        unreadable,
         malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
         *(_eval_checks(cleaned_summary) if looks else ()),
@@ -155,6 +156,8 @@ def DataGate(
     approval.statistics_id = statistics.id
     approval.cleaned_id = cleaned.id
     approve(checks, approval.uri)
+    for loss in unreadable.examples:
+        _log.warning("span %s: allowed as unreadable: %s", span_label(statistics.span), loss)
     _log.info(
         "span %s: %d checks of the text passed%s",
         span_label(statistics.span),

@@ -44,6 +44,7 @@ from models.tokenizers.tokenizer import Tokenizer
 _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
 _BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
 _MOST_WORDS = 1_000_000  # different ones counted before they are handed on
+_LEAST_LEARNED = 0.6  # of the occurrences of words
 _LOG = logging.getLogger("polyseme.vocabulary_trainer")
 
 
@@ -105,6 +106,14 @@ def VocabularyTrainer(
     vocabulary.size = len(made.vocabulary)
     set_content(vocabulary, _files(folder))
     _LOG.info("%d entries, %s", vocabulary.size, _origin(words, source))
+    if words.get("learned_occurrences", 0) < _LEAST_LEARNED * words.get("occurrences", 0):
+        _LOG.warning(
+            "the vocabulary is learned from %.0f%% of the text: its other words occur fewer than"
+            " vocabulary.min_count=%d times. Set it to 1 where words are long, as the clauses of"
+            " Chinese are for byte-level BPE",
+            100 * words["learned_occurrences"] / words["occurrences"],
+            settings.min_count,
+        )
 
 
 def count(

@@ -194,7 +194,8 @@ def _documents(node: NodeRecord) -> str:
     empty = found.get("empty", 0)
     for count, told in ((found["quarantined"] - empty, "quarantined"), (empty, "empty")):
         text += f", {count:,} {told}" if count else ""
-    return text
+    unreadable = len({item["file"] for item in found.get("unreadable", ())})
+    return text + (f", {unreadable:,} unreadable files" if unreadable else "")
 
 
 def _checks(node: NodeRecord) -> str:

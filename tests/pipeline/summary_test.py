@@ -192,6 +192,7 @@ def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
                 "test": {"documents": 9},
             },
             "quarantined": 11,
+            "unreadable": [{"file": "a"}, {"file": "b"}, {"file": "b"}],
             "empty": 10,
         },
     )
@@ -209,7 +210,9 @@ def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
         },
     )
     figures = {step.component: step.figures for step in summarize(history, "a").steps}
-    assert figures["TextExampleGen"] == "70 + 9 + 4 documents, 1 quarantined, 10 empty"
+    assert figures["TextExampleGen"] == (
+        "70 + 9 + 4 documents, 1 quarantined, 10 empty, 2 unreadable files"
+    )
     assert figures["TextCleaner"] == "60 + 9 + 4 documents, 2 quarantined, 8 dropped"
     assert figures["ExampleGate"] == "1.2% unknown, 1.44 tokens a word"
 
