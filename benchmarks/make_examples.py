@@ -29,6 +29,7 @@ with imports():  # as `python -m pipeline run` does
         ValidationConfig,
         VocabularyConfig,
     )
+    from components.example_shards import shards_of
     from models.config import from_json
     from models.registry import FAMILIES
 
@@ -68,7 +69,7 @@ def make(
     with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
         example_generation.build(
             pipeline,
-            str(documents),
+            shards_of(str(documents), {}, None),
             str(folder),
             family=family,
             objective=json.dumps(dataclasses.asdict(settings.objective)),
@@ -129,7 +130,7 @@ def steps(
             with beam.Pipeline() as pipeline:
                 vocabulary_trainer.count(
                     pipeline,
-                    str(documents),
+                    [str(documents)],
                     str(folder / "words" / family),
                     family,
                     tokenizer,
