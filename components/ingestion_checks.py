@@ -21,14 +21,22 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
     refused = [item for item in lost if not is_allowed(item.file, allowed)]
     files = {item.file for item in lost}
     names = sorted({os.path.basename(item.file) for item in refused})
+    value = f"{len(files):,}" + (f", of which {len(names):,} not allowed" if refused else "")
+    if lost:
+        known = sum(item.lost_records or 0 for item in lost)
+        least = "at least " if any(item.lost_records is None for item in lost) else ""
+        value += f"; lost: {least}{known:,} documents, {sum(i.lost_bytes for i in lost):,} bytes"
+    listed = [*map(str, (refused or lost)[:_LISTED])]
+    if len(refused or lost) > _LISTED:
+        listed.append(f"and {len(refused or lost) - _LISTED:,} more places")
     return Check(
         split="all",
         feature="unreadable files",
-        value=f"{len(files):,}" + (f", of which {len(names):,} not allowed" if refused else ""),
+        value=value,
         bound="none but those that are named",
         passed=not refused,
         field="ingestion.allow_unreadable",
-        examples=[*map(str, (refused or lost)[:_LISTED])],
+        examples=listed,
         remedy="write the files again, or use what can be read of them: --set"
         f" ingestion.allow_unreadable={','.join(names[:_LISTED])}",
     )

@@ -97,9 +97,7 @@ def TextExampleGen(
 
 
 def _warn(summary: dict[str, Any], label: str) -> None:
-    """Says what was lost, or looks wrong and was taken as it is."""
-    for item in summary["unreadable"]:
-        _LOG.warning("span %s: unreadable: %s", label, Unreadable(**item))
+    """Says what looks wrong and was taken as it is; what is lost is DataGate's to judge and tell."""
     wrapped = sum(split["wrapped"] for split in summary["splits"].values())
     if wrapped:
         _LOG.warning(

@@ -26,18 +26,25 @@ def test_an_unreadable_file_is_refused_unless_it_is_allowed_by_name() -> None:
     found = ingested(CUT, *GROUPS)
     check = unreadable_check(found, [])
     assert not check.passed
-    assert check.value == "2, of which 2 not allowed"
+    assert check.value == "2, of which 2 not allowed; lost: at least 600 documents, 400 bytes"
     assert check.examples == [str(CUT), *map(str, GROUPS)]
     assert check.remedy.endswith("--set ingestion.allow_unreadable=a.jsonl.gz,b.parquet")
     check = unreadable_check(found, ["a.jsonl.gz"])
-    assert (check.passed, check.value) == (False, "2, of which 1 not allowed")
+    assert (check.passed, check.value) == (
+        False,
+        "2, of which 1 not allowed; lost: at least 600 documents, 400 bytes",
+    )
     assert check.examples == [*map(str, GROUPS)]
     for allowed in (["/in/a.jsonl.gz", "b.parquet"], ["b.parquet", "a.jsonl.gz", "c"]):
         check = unreadable_check(found, allowed)
-        assert (check.passed, check.value) == (True, "2")
+        assert check.passed
+        assert check.value == "2; lost: at least 600 documents, 400 bytes"
         assert check.examples[0] == str(CUT)  # the loss is named all the same
     assert not unreadable_check(found, ["jsonl.gz", "/other/b.parquet"]).passed
     assert unreadable_check(ingested(), []).passed
+    many = unreadable_check(ingested(*GROUPS * 4), [])
+    assert many.value == "1, of which 1 not allowed; lost: 2,400 documents, 1,600 bytes"
+    assert many.examples[3:] == ["and 5 more places"]
 
 
 @pytest.mark.parametrize(("bound", "passed"), [(0.1, True), (0.09, False)])

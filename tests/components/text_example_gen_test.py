@@ -186,7 +186,7 @@ def test_a_text_file_without_blank_lines_is_told_what_separates_documents(
     assert {source for split in splits for source in split["sources"]} == {"in"}
 
 
-def test_losses_and_oddities_are_warned_of(
+def test_losses_are_counted_and_oddities_are_warned_of(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = gzip.compress("\n".join(GOOD).encode())
@@ -197,11 +197,11 @@ def test_losses_and_oddities_are_warned_of(
     files = [str(tmp_path / name) for name in ("cut.jsonl.gz", "good.jsonl", "wrapped.txt")]
     with caplog.at_level(logging.WARNING, "polyseme.text_example_gen"):
         artifact = generate(tmp_path, tmp_path, files=files)
-    lost, odd = (record.message for record in caplog.records if record.levelname == "WARNING")
-    assert lost.startswith(f"span 2: unreadable: {files[0]}:30 damaged file: ")
+    (odd,) = (record.message for record in caplog.records if record.levelname == "WARNING")
     assert odd.startswith("span 2: the lines of 2 documents in .txt files end in the middle of")
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
-    assert [item["line"] for item in summary["unreadable"]] == [30]
+    (lost,) = summary["unreadable"]
+    assert (lost["file"], lost["line"]) == (files[0], 30)
 
 
 def test_an_input_that_cannot_be_read_at_all_is_refused_with_the_reason(
