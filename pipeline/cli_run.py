@@ -115,4 +115,11 @@ def _settings(
         raise ConfigError(
             f"{settings.name!r} cannot be a name", remedy="use letters, digits, _ and - only"
         )
+    devices = settings.devices
+    if devices.strategy == "multi_worker" and not (devices.processes or "TF_CONFIG" in os.environ):
+        raise devices.refused(
+            "strategy",
+            "nothing tells which processes train together",
+            "set devices.processes for processes of this machine, or the variable TF_CONFIG",
+        )
     return settings

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 from models.errors import PolysemeError
+from models.printable import to_json
 from pipeline import display
 from pipeline.config import PipelineConfig
 from pipeline.console import output_on_stderr
@@ -74,7 +74,7 @@ def error_object(error: PolysemeError) -> str:
 
 
 def _dumps(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, indent=2, allow_nan=False)
+    return to_json(fields, indent=2, allow_nan=False, ensure_ascii=True)
 
 
 def record(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import apache_beam as beam
@@ -30,12 +34,14 @@ PLACES: Any = {
 }
 
 
-def run(source: pathlib.Path, target: pathlib.Path, *flags: str) -> dict[str, bytes]:
+def run(
+    source: pathlib.Path, target: pathlib.Path, *flags: str, config: IngestionConfig = CONFIG
+) -> dict[str, bytes]:
     """Ingests a folder; returns the bytes of what was written, by path."""
     target.mkdir()
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        ingest(pipeline, expand(str(source)).files, str(target), CONFIG)
+        ingest(pipeline, expand(str(source)).files, str(target), config)
     shutil.rmtree(target / SCRATCH)  # as the component does
     files = (path for path in sorted(target.rglob("*")) if path.is_file())
     return {str(path.relative_to(target)): path.read_bytes() for path in files}
@@ -263,3 +269,56 @@ def test_shards_grow_with_the_text(
         stream.truncate(megabytes * 1_000_000)  # takes no disk
     counts = shard_counts([str(tmp_path / name)], config)
     assert (counts["train"], counts["eval"], counts["test"]) == expected
+
+
+def test_rare_sources_become_other_and_rare_languages_are_counted_together(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    lines = [{"id": f"a{n}", "text": f"A {n}.", "source": f"s{n % 5}"} for n in range(50)]
+    lines += [{"id": f"b{n}", "text": f"B {n}.", "source": f"own {n}"} for n in range(40)]
+    lines += [{"id": f"c{n}", "text": f"C {n}.", "lang": f"l{n}"} for n in range(60)]
+    path = tmp_path / "in" / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    config = dataclasses.replace(CONFIG, max_sources=4)
+    files = run(tmp_path / "in", tmp_path / "out", config=config)
+    splits = json.loads(files["ingestion.json"])["splits"].values()
+    sources = {source for split in splits for source in split["sources"]}
+    assert sources == {"a", "s0", "s1", "s2", "other"}  # "a", of the file's name, has the most
+    assert sum(split["sources"].get("other", 0) for split in splits) == 20 + 40
+    assert all(len(split["langs"]) <= 51 for split in splits)
+    assert sum(sum(split["langs"].values()) for split in splits) == 150
+
+
+@pytest.mark.e2e
+def test_a_million_records_that_are_none_are_counted_and_not_held(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(b"{}\n" * 1_000_000 + b'{"text": "One."}\n')
+    program = (
+        "import pathlib, resource, sys\n"
+        "from tests.components import ingestion_test\n"
+        "ingestion_test.run(*map(pathlib.Path, sys.argv[1:]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "in"), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    summary = json.loads((tmp_path / "out" / "ingestion.json").read_text())
+    assert summary["quarantined_by_reason"] == {"no text": 1_000_000}
+    assert sum(split["documents"] for split in summary["splits"].values()) == 1
+    assert len((tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()) == 10_000
+    assert int(done.stdout) < 1_200  # megabytes, half of which are TensorFlow and Beam
+
+
+def test_names_of_files_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        name = os.fsdecode(os.fsencode(tmp_path / "in") + b"/caf\xe9-%d.txt" % number)
+        with open(name, "wb") as stream:
+            stream.write(b"Text %d.\n\n\xff" % number)
+    files = run(tmp_path / "in", tmp_path / "out")
+    found = [json.loads(line)["file"] for line in files["quarantine.jsonl"].splitlines()]
+    assert found == [f"{tmp_path}/in/caf\\xe9-{number}.txt" for number in range(3)]

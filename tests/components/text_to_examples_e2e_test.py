@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pathlib
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 
@@ -154,6 +156,31 @@ def test_poison_leaves_the_good_records_examples_as_they_are(
         expected[reason] = expected.get(reason, 0) + 1
     assert lost == expected
     assert sum(split["kept"] for split in clean["cleaning"]["splits"].values()) == len(GOOD)
+
+
+def test_a_file_cut_off_among_a_hundred_costs_what_is_cut_off(
+    poisoned: pathlib.Path, good: list[bytes], tmp_path: pathlib.Path
+) -> None:
+    records = b"".join(path.read_bytes() for path in sorted(poisoned.iterdir())).splitlines()
+    more = [
+        json.dumps({"id": f"m{n}", "text": f"{text(n)} {n}.", "source": "small"}).encode()
+        for n in range(200)
+    ]
+    whole = gzip.compress(b"\n".join(more))
+    cut = whole[: len(whole) * 2 // 5]
+    there = zlib.decompressobj(31).decompress(cut).count(b"\n")
+    assert 10 < there < 150
+    (tmp_path / "hundred").mkdir()
+    for n in range(99):
+        content = gzip.compress(b"\n".join(records[n::99]))
+        (tmp_path / "hundred" / f"{n:02d}.jsonl.gz").write_bytes(content)
+    (tmp_path / "hundred" / "cut.jsonl.gz").write_bytes(cut)
+    found = run(tmp_path / "hundred", tmp_path / "out", clean=RULES)
+    clean = run(write(tmp_path / "clean", good + more[:there]), tmp_path / "plain", clean=RULES)
+    assert found["manifest"] == clean["manifest"]
+    (lost,) = found["ingestion"]["unreadable"]
+    assert (lost["line"], lost["size"], lost["lost_records"]) == (there + 1, len(cut), None)
+    assert found["ingestion"]["quarantined"] == len(POISON) - 4  # the others are odd documents
 
 
 def test_poison_that_nothing_forbids_is_learned_from(

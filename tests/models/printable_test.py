@@ -26,3 +26,4 @@ def test_json_reads_back_as_it_was() -> None:
     assert json.loads(to_json([HOSTILE, SAFE])) == [HOSTILE, SAFE]
     assert printable(to_json([HOSTILE])) == to_json([HOSTILE])
     assert "河" in to_json(SAFE)
+    assert to_json("河\x7f", ensure_ascii=True) == '"\\u6cb3\\u007f"'

@@ -55,3 +55,19 @@ def test_a_run_takes_one_configuration(
 ) -> None:
     assert main(["run", *given, "--input", "x.jsonl"]) == 2
     assert "a run takes a recipe or a configuration" in capsys.readouterr().err
+
+
+def test_processes_that_nothing_tells_of_are_refused_before_any_step(
+    ran: list[PipelineConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["run", "bert_tiny", "--input", "x.jsonl", "--set", "devices.strategy=multi_worker"]
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert main(given) == 2
+    assert "  where: devices.strategy" in capsys.readouterr().err.splitlines()
+    assert ran == []
+    main([*given, "--set", "devices.processes=2"])
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    main(given)
+    assert len(ran) == 2
