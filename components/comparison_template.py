@@ -28,6 +28,7 @@ COMPARISON = """\
 {% with inputs=model.inputs, overall=model.overall, previous=model.previous,
         metrics=model.metrics, pictures=model.pictures %}
 <h2>Figures of {{ model.heading }}</h2>
+{% for sentence in inputs.unreadable %}<p class="bad">{{ sentence }}</p>{% endfor %}
 {% include "figures" %}
 {% endwith %}
 {% endfor %}

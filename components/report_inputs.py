@@ -119,6 +119,7 @@ class ReportInputs:
         history: overall figures of the runs so far, oldest first, this one included.
         predictions: example answers.
         bank: the vectors of one ambiguous word.
+        unreadable: parts that are gone or damaged, in sentences.
     """
 
     name: str
@@ -152,6 +153,7 @@ class ReportInputs:
     history: Sequence[Version] = ()
     predictions: Sequence[Prediction] = ()
     bank: WordVectors | None = None
+    unreadable: Sequence[str] = ()
 
 
 def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:

@@ -153,6 +153,7 @@ _REPORT = """\
 <p class="strong">The run is still at work. This page shows what it had done at
 {{ inputs.at_work }}.</p>
 {% endif %}
+{% for sentence in inputs.unreadable %}<p class="bad">{{ sentence }}</p>{% endfor %}
 {% for sentence in inputs.reasons|list + inputs.notes|list %}<p>{{ sentence }}</p>{% endfor %}
 
 <table>

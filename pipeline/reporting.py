@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import logging
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from components.corpus_statistics import SplitStatistics, corpus_statistics
 from components.evaluator import Evaluation, read_evaluation
@@ -34,10 +36,14 @@ from models.platform import PLATFORM_FILE, read_platforms
 from models.registry import FAMILIES
 from pipeline.at_work import process_at_work
 from pipeline.config import PipelineConfig
+from pipeline.failures import in_a_line
 from pipeline.lineage import provenance_of
 from pipeline.metadata import NodeRecord, RunHistory
 from pipeline.span_history import read_attempts
 from pipeline.summary import Summary, blessing_of, summarize
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
@@ -103,16 +109,24 @@ def last_run(folder: pathlib.Path) -> tuple[PipelineConfig, RunHistory, Summary,
 def gather(
     config: PipelineConfig, history: RunHistory, summary: Summary, *, at_work: bool = False
 ) -> ReportInputs:
-    """Everything the report shows; what a run did not come to is left out."""
+    """Everything the report shows; what a run did not come to is left out.
+
+    What is gone or damaged since is left out too, and told.
+    """
+    part = _Parts()
     nodes = {name: node for name, node in history.nodes(summary.run_id).items() if node.succeeded}
     ingestion = nodes.get("TextExampleGen")
     provenance = _provenance(nodes)
-    evaluation = _evaluation(nodes)
+    evaluation = part("the evaluation", lambda: _evaluation(nodes), None)
     found = {figures.name: figures for figures in evaluation.slices} if evaluation else {}
     shown, more_slices = largest_slices({name: each.examples for name, each in found.items()})
     slices = [found[name] for name in shown]
     judgement = evaluation.judgement if evaluation else None
-    predictions, bank = _answers(nodes, config.model.backbone.layers)
+    prompts = part("the held-out text", lambda: _prompts(nodes), Prompts())
+    no_answers: tuple[list[Prediction], WordVectors | None] = [], None
+    layers = config.model.backbone.layers
+    predictions, bank = part("the model", lambda: _answers(nodes, layers, prompts), no_answers)
+    gates = history.nodes(summary.run_id)
     return ReportInputs(
         name=config.name,
         recipe=config.recipe,
@@ -127,14 +141,14 @@ def gather(
         reasons=summary.reasons,
         notes=summary.notes,
         steps=_steps(summary, at_work),
-        corpus=_corpus(nodes),
-        quarantined=_quarantined(nodes),
-        dropped=_dropped(nodes),
-        checks=_checks(history.folder, history.nodes(summary.run_id)),
-        search=_search(nodes),
-        seeds=_seeds(nodes),
-        training=_training(nodes),
-        computed_on=_computed_on(nodes),
+        corpus=part("the statistics", lambda: _corpus(nodes), {}),
+        quarantined=part("the quarantine", lambda: _quarantined(nodes), {}),
+        dropped=part("what cleaning dropped", lambda: _dropped(nodes), []),
+        checks=part("the gates' checks", lambda: _checks(history.folder, gates), []),
+        search=part("the trials", lambda: _search(nodes), None),
+        seeds=part("the seeds", lambda: _seeds(nodes), None),
+        training=part("the training's log", lambda: _training(nodes), []),
+        computed_on=part("what training computed on", lambda: _computed_on(nodes), []),
         metrics=FAMILIES[config.model.family].metrics(config.model.objective),
         evaluation={figures.name: figures.candidate for figures in slices},
         previous={figures.name: figures.baseline for figures in slices if figures.baseline},
@@ -142,10 +156,31 @@ def gather(
         intervals=judgement.metrics if judgement else {},
         changes=judgement.changes if judgement else {},
         resampled=judgement.resampled() if judgement else "",
-        history=_history(history, summary.run_id),
+        history=_history(history, summary.run_id, part),
         predictions=predictions,
         bank=bank,
+        unreadable=part.unreadable,
     )
+
+
+class _Parts:
+    """Reads the parts of a run.
+
+    Attributes:
+        unreadable: the parts that are gone or damaged, and why, in sentences.
+    """
+
+    def __init__(self) -> None:
+        self.unreadable: list[str] = []
+
+    def __call__(self, name: str, read: Callable[[], T], otherwise: T) -> T:
+        """A part, or what stands for it where a library, or we, cannot read it."""
+        try:
+            return read()
+        except Exception as error:
+            _log.info("%s cannot be read", name, exc_info=True)
+            self.unreadable.append(f"Not shown, as it cannot be read: {name}: {in_a_line(error)}")
+            return otherwise
 
 
 def _steps(summary: Summary, at_work: bool) -> list[StepState]:
@@ -225,14 +260,25 @@ def _evaluation(nodes: Mapping[str, NodeRecord]) -> Evaluation | None:
     return read_evaluation(str(folder)) if folder else None
 
 
-def _history(history: RunHistory, last: str) -> list[Version]:
+def _overall(uri: str) -> Mapping[str, float]:
+    return read_evaluation(uri).overall.candidate
+
+
+def _prompts(nodes: Mapping[str, NodeRecord]) -> Prompts:
+    documents = _uri(nodes, "TextCleaner", "cleaned")
+    return held_out_prompts(documents) if documents else Prompts()
+
+
+def _history(history: RunHistory, last: str, part: _Parts) -> list[Version]:
     """The evaluations up to a run, oldest first; a cached one is the run's that computed it."""
     versions: dict[int, Version] = {}
     for run_id in history.run_ids():
         nodes = {name: node for name, node in history.nodes(run_id).items() if node.succeeded}
         artifact = nodes["Evaluator"].output("evaluation") if "Evaluator" in nodes else None
         if artifact is not None and artifact.id not in versions:
-            figures = read_evaluation(artifact.uri).overall.candidate
+            nothing: Mapping[str, float] = {}
+            read = functools.partial(_overall, artifact.uri)
+            figures = part(f"the evaluation of run {run_id}", read, nothing)
             span = nodes["TextExampleGen"].span_label
             label = f"span {span}, run {len(versions) + 1}"
             pushed = nodes["Pusher"].output("pushed_model") if "Pusher" in nodes else None
@@ -244,13 +290,14 @@ def _history(history: RunHistory, last: str) -> list[Version]:
 
 
 def _answers(
-    nodes: Mapping[str, NodeRecord], layers: int
+    nodes: Mapping[str, NodeRecord], layers: int, prompts: Prompts
 ) -> tuple[list[Prediction], WordVectors | None]:
     """The exported model's answers about the held-out text, and its vectors of an ambiguous word.
 
     Args:
         nodes: the run's nodes.
         layers: layers of the model.
+        prompts: what it is asked.
     """
     folder = _uri(nodes, "Trainer", "model")
     if folder is None:
@@ -273,9 +320,8 @@ def _answers(
 
         return call
 
-    documents = _uri(nodes, "TextCleaner", "cleaned")
     predictions = example_predictions(
-        held_out_prompts(documents) if documents else Prompts(),
+        prompts,
         fill_mask=ask("fill_mask"),
         next_sentence=ask("next_sentence"),
         generate=ask("generate"),

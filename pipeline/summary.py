@@ -14,7 +14,6 @@ from components.search_space import described
 from components.seeds import LOSS, SEEDS_FILE, SeedRuns
 from components.span_label import span_label
 from components.trials import Search
-from models.errors import ConfigError
 from pipeline.metadata import NodeRecord, RunHistory
 from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
 
@@ -115,12 +114,7 @@ def key_figures(node: NodeRecord) -> str:
         return ""
     try:
         return describe(node)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        ConfigError,
-    ):  # a run of old code, or artifacts removed since
+    except Exception:  # a run of old code, or artifacts that are gone or damaged since
         return ""
 
 
@@ -164,7 +158,7 @@ def _judged(
 
     try:
         found = read_evaluation(evaluation.uri)
-    except (OSError, ValueError):  # the artifact was removed since
+    except Exception:  # whatever TFMA says of an artifact that is gone or damaged since
         return (), (), {}
     notes = found.judgement.notes if found.judgement else ()
     return found.reasons, notes, found.overall.candidate

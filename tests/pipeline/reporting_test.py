@@ -191,6 +191,42 @@ def test_the_report_lies_in_the_pipelines_folder(
     assert "<td>a</td>" in page  # the run's id
 
 
+def test_what_is_gone_or_damaged_is_told_and_the_rest_is_shown(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
+    history = record(recorder)
+    for name in ("StatisticsGen", "Evaluator"):  # their folders are not there
+        outputs = {"statistics": recorder.artifact("ExampleStatistics")}
+        if name == "Evaluator":
+            outputs = {
+                "evaluation": recorder.artifact("ModelEvaluation"),
+                "blessing": recorder.artifact("ModelBlessing", blessed=1),
+            }
+        recorder.execution("a", name, outputs=outputs)
+    for component, output, name in (
+        ("TextExampleGen", "examples", "ingestion.json"),
+        ("TextCleaner", "cleaned", "cleaning.json"),
+        ("Trainer", "model_run", "platform.jsonl"),
+    ):
+        artifact = history.nodes("a")[component].output(output)
+        assert artifact is not None
+        (pathlib.Path(artifact.uri) / name).write_bytes(b"\xff{")
+    history = RunHistory(recorder.folder)
+    found = gather(config, history, summarize(history, "a"))
+    assert [line.split(": ")[1] for line in found.unreadable] == [
+        "the evaluation",
+        "the statistics",
+        "the quarantine",
+        "what cleaning dropped",
+        "what training computed on",
+        "the evaluation of run a",
+    ]
+    assert (found.blessed, found.training[0].loss) == (True, 3.5)
+    assert [version.figures for version in found.history] == [{}]
+    page = report_run(config, history, summarize(history, "a")).read_text(encoding="utf-8")
+    assert page.count("Not shown, as it cannot be read: ") == 6
+
+
 def test_in_a_moved_folder_the_report_lies_where_the_folder_is(
     recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
 ) -> None:
