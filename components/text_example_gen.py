@@ -97,7 +97,7 @@ def TextExampleGen(
 
 
 def _warn(summary: dict[str, Any], label: str) -> None:
-    """Says what looks wrong and was taken as it is; what is lost is DataGate's to judge and tell."""
+    """Says what looks wrong and is taken as it is; DataGate says what is lost."""
     wrapped = sum(split["wrapped"] for split in summary["splits"].values())
     if wrapped:
         _LOG.warning(
