@@ -291,6 +291,7 @@ def test_rare_sources_become_other_and_rare_languages_are_counted_together(
 
 
 @pytest.mark.e2e
+@pytest.mark.hostile
 def test_a_million_records_that_are_none_are_counted_and_not_held(tmp_path: pathlib.Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_bytes(b"{}\n" * 1_000_000 + b'{"text": "One."}\n')

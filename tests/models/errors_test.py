@@ -8,6 +8,7 @@ from models import errors
 from models.errors import (
     ConfigError,
     DataRefused,
+    InUse,
     PolysemeError,
     Preempted,
     ServingCheckFailed,
@@ -18,6 +19,7 @@ KINDS = [
     PolysemeError,
     ConfigError,
     DataRefused,
+    InUse,
     Preempted,
     ServingCheckFailed,
     TrainingDiverged,
