@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import os
 from typing import Annotated
 
 import pydantic
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from components import beam_flags
 from models.errors import ConfigError
-from models.settings import Affects, Settings, Share
+from models.settings import Affects, NonNegativeInt, PositiveInt, Settings, Share
 
 _Shards = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 
@@ -60,6 +61,8 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
         """Refuses an encoding that does not exist, and shares that leave nothing to train on."""
         try:
             "".encode(self.encoding)
+            for errors in ("surrogateescape", "surrogatepass"):  # as files are read
+                codecs.getincrementaldecoder(self.encoding)(errors).decode(b"a", final=False)
         except (LookupError, ValueError):
             raise self.refused(
                 "encoding",

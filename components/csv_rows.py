@@ -13,7 +13,8 @@ from components.file_parts import is_blank
 from components.input_lines import Line, Lines
 from components.records import Fault, Row, at_fault, decode, too_long
 
-_NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d+)?", re.ASCII)
+_SECONDS = re.compile(r"(?!\d{4}$|\d{8}$)[-+]?\d{1,18}(\.\d+)?", re.ASCII)
+"""A number, but none that looks like a year or like a date as 20240501: that is malformed."""
 
 
 def csv_rows(lines: Lines, kind: str, max_bytes: int) -> Iterator[Row]:
@@ -31,7 +32,9 @@ def csv_rows(lines: Lines, kind: str, max_bytes: int) -> Iterator[Row]:
             yield Row(line.number, line.start, at_fault(fault))
         elif names is None:
             names = [cell.strip() for cell in cells]
-        elif cells != names:  # as where files were joined
+        elif sorted(cell.strip() for cell in cells) == sorted(names):
+            names = [cell.strip() for cell in cells]  # a header again, as where files were joined
+        else:
             yield Row(line.number, line.start, functools.partial(_fields, names, cells))
 
 
@@ -79,5 +82,5 @@ def _fields(names: list[str], cells: list[str]) -> Mapping[str, Any]:
         if name in fields:
             raise Fault(f"duplicate key: {name!r:.60}")
         text = decode(cell.encode("utf-8", "surrogateescape"))
-        fields[name] = float(text) if name == "timestamp" and _NUMBER.fullmatch(text) else text
+        fields[name] = float(text) if name == "timestamp" and _SECONDS.fullmatch(text) else text
     return fields

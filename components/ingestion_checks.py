@@ -13,6 +13,7 @@ from components.input_files import is_allowed
 from components.records import Malformed, Unreadable
 
 _LISTED = 3
+_MOST_NAMES = 2_000  # characters
 
 
 def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Check:
@@ -38,7 +39,7 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
         field="ingestion.allow_unreadable",
         examples=listed,
         remedy="write the files again, or use what can be read of them: --set"
-        f" ingestion.allow_unreadable={','.join(names[:_LISTED])}",
+        f" ingestion.allow_unreadable={','.join(names)[:_MOST_NAMES]}",
     )
 
 

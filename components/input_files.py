@@ -34,7 +34,9 @@ _COMPRESSIONS: Mapping[str, tuple[str, tuple[bytes, ...]]] = {
 """Name of each compression, and what its files can begin with; Zstandard's with a frame of
 metadata."""
 _NUMBERS = re.compile(r"(^|[-_.]+)\d+(?=[-_.]|$)|[-_.]*\d+$")
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # a workbook of a spreadsheet is one
 _SHOWN = 5
+_MOST_NAMES = 2_000  # characters
 
 
 class Format(NamedTuple):
@@ -214,28 +216,41 @@ def check_formats(files: Sequence[str], allowed: Collection[str]) -> None:
         allowed: `ingestion.allow_unreadable`.
 
     Raises:
-        DataRefused: a file that is not allowed does not begin, or end, as its format does.
+        DataRefused: files that are not allowed do not begin, or end, as their formats do.
     """
+    wrong = []
     for file in files:
-        form = format_of(file)
-        if form is None or is_allowed(printable(file), allowed):
-            continue
-        start, end = _ends(file)
-        if form.compression and start:
-            name, magic = _COMPRESSIONS[form.compression]
-            if not start.startswith(magic):
-                raise DataRefused(
-                    f"The input file is named {form.compression} but is not {name}.",
-                    where=printable(file),
-                    remedy=f"Compress it with {name}, or take {form.compression} off its name.",
-                )
-        elif form.kind == "parquet" and start and (start != b"PAR1" or end != b"PAR1"):
-            raise DataRefused(
-                "The input file is named .parquet but is not a whole Parquet file.",
-                where=printable(file),
-                remedy="Write it again: its first or last bytes are missing. Or leave it out on "
-                f"purpose: --set ingestion.allow_unreadable={printable(os.path.basename(file))}",
-            )
+        if not is_allowed(printable(file), allowed) and (fault := wrong_format(file)):
+            wrong.append((printable(file), fault))
+    if not wrong:
+        return
+    shown = "".join(f"\n  {file}: {fault}" for file, fault in wrong[:_SHOWN])
+    more = f"\n  and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+    names = ",".join(os.path.basename(file) for file, _ in wrong)
+    raise DataRefused(
+        f"{len(wrong):,} input files are not what their names say.{shown}{more}",
+        where=os.path.commonpath([os.path.dirname(file) for file, _ in wrong]),
+        remedy="Write them again, or give them the right names. Or use what can be read of them:"
+        f" --set ingestion.allow_unreadable={names[:_MOST_NAMES]}",
+    )
+
+
+def wrong_format(file: str) -> str:
+    """What a file's first or last bytes say against its name; empty for nothing."""
+    form = format_of(file)
+    start, end = _ends(file)
+    if form is None or not start:
+        return ""
+    if form.compression:
+        name, magic = _COMPRESSIONS[form.compression]
+        return "" if start.startswith(magic) else f"named {form.compression}, but is not {name}"
+    if form.kind == "parquet":
+        whole = start == end == b"PAR1"
+        return "" if whole else "named .parquet, but its first or last bytes are not Parquet's"
+    for name, magic in (*_COMPRESSIONS.values(), ("Parquet", (b"PAR1",)), ("a ZIP file", _ZIP)):
+        if start.startswith(magic):
+            return f"named .{form.kind}, but is {name}"
+    return ""
 
 
 def is_allowed(file: str, allowed: Collection[str]) -> bool:

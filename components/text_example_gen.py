@@ -86,12 +86,12 @@ def TextExampleGen(
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("file_format", "tfrecords_gzip")
     _LOG.info(
-        "span %s: documents: %s; %s characters; %d quarantined%s",
+        "span %s: documents: %s; %s characters; %s quarantined%s",
         label,
         splits_in_words(found),
         f"{sum(split['characters'] for split in splits.values()):,}",
-        summary["quarantined"],
-        (f", {summary['empty']} of them empty" if summary["empty"] else "")
+        f"{summary['quarantined'] - summary['empty']:,}",
+        (f", {summary['empty']:,} empty" if summary["empty"] else "")
         + (f": see {quarantine}" if summary["quarantined"] else ""),
     )
 

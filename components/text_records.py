@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from components.csv_rows import csv_rows
 from components.file_parts import FilePart
-from components.input_files import format_of, printable, source_of
+from components.input_files import format_of, printable, source_of, wrong_format
 from components.input_lines import Lines
 from components.input_streams import DAMAGED, open_lines
 from components.json_rows import json_rows
@@ -90,6 +90,8 @@ class RecordReader:
             size = os.path.getsize(part.file)
             if not size:
                 return
+            if part.begin == 0 and kind != "parquet" and (fault := wrong_format(part.file)):
+                raise OSError(fault)
             if kind == "parquet":
                 yield from self._parquet(part, size)
                 return

@@ -7,10 +7,9 @@ import json
 from typing import ClassVar, Literal
 
 import pydantic
-from pydantic import NonNegativeInt, PositiveInt
 
 from models.errors import ConfigError
-from models.settings import Affects, Settings
+from models.settings import Affects, NonNegativeInt, PositiveInt, Settings
 
 Value = bool | int | float | str
 """What a hyperparameter may be."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.errors import ConfigError
-from models.settings import Affects, Rate, Settings, refusal
+from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings, refusal
 from models.warm_start_config import WarmStartConfig
 
 T = TypeVar("T")

@@ -22,6 +22,10 @@ from models.errors import ConfigError
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A share or a probability."""
+PositiveInt = Annotated[int, pydantic.Field(gt=0, le=2**31 - 1)]
+"""A whole number above 0, of 31 bits: TensorFlow has no more for most of them."""
+NonNegativeInt = Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)]
+"""A whole number of 31 bits, 0 included."""
 Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 """A share that cannot be all: dropout, or a decay of averages."""
 

@@ -46,8 +46,9 @@ def run(
         recipe: Name of a recipe; `python -m pipeline recipes` lists them.
         config: A file with a configuration, in place of RECIPE: what `recipes NAME` prints, or the
             config.json of a run. The other options count before what it says.
-        input: Required, unless --config has it: file, folder or pattern of .jsonl, .jsonl.gz, .txt
-            or .parquet; {SPAN} in it stands for a number, or a date as 2024-05-01 or 2024-05.
+        input: Required, unless --config has it: file, folder or pattern of .jsonl, .txt, .csv, .tsv
+            (.gz or .zst after it) or .parquet; {SPAN} in it stands for a number, or a date as
+            2024-05-01 or 2024-05.
         span: A span, `latest`, or `next`: the first one that was not pushed yet. One that was
             refused or not blessed is passed over until its files or the configuration change.
         runs: Folder that holds a folder per pipeline; "runs" if not given.

@@ -15,6 +15,7 @@ import pathlib
 from models.errors import ConfigError
 from pipeline.lock import locked
 from pipeline.metadata import ArtifactRecord, RunHistory, relocate
+from pipeline.predict import SAVED_MODEL
 from pipeline.span_history import PUSHED, ROLLED_BACK, read_attempts, write_attempt
 
 
@@ -102,5 +103,9 @@ def _chosen(
 
 
 def _served(serving: pathlib.Path) -> list[str]:
-    """The versions that a server sees."""
-    return [each.name for each in serving.glob("*") if each.name.isdecimal()]
+    """The versions that a server sees and can load; a folder that is not whole is none."""
+    return [
+        each.name
+        for each in serving.glob("*")
+        if each.name.isdecimal() and (each / SAVED_MODEL).is_file()
+    ]

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.config import Activation, TrainingConfig, check_heads
-from models.settings import Affects, Rate, Settings, Share
+from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
 
 SEGMENTERS = ("jieba",)

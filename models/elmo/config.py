@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.config import TrainingConfig
-from models.settings import Affects, Rate, Settings
+from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings
 from models.tokenizers.config import WORD_LENGTH, CharacterConfig
 
 _FilterWidth = Annotated[int, pydantic.Field(ge=1, le=WORD_LENGTH)]

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.config import Activation, TrainingConfig, check_heads
-from models.settings import Affects, Rate, Settings
+from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
 
 

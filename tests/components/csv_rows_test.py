@@ -92,6 +92,23 @@ def test_a_file_without_the_text_and_with_a_column_twice(tmp_path: pathlib.Path)
 def test_a_header_that_comes_again_is_no_document(tmp_path: pathlib.Path) -> None:
     found = read(tmp_path / "a.csv", "text,id\none,1\n\ufefftext,id\ntwo,2\n")
     assert told(found) == [(2, "one"), (4, "two")]
+    found = read(tmp_path / "a.csv", "text,id\none,1\n id ,text\n2,two\n")
+    assert told(found) == [(2, "one"), (4, "two")]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("1700000000", 1_700_000_000), ("-86400.5", -86_401), ("946684800", 946_684_800), ("", 0)],
+)
+def test_seconds_in_a_cell(tmp_path: pathlib.Path, given: str, seconds: int) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+    assert found.document.timestamp == seconds
+
+
+@pytest.mark.parametrize("given", ["20240501", "2024", "1e9", "1700000000000"])
+def test_no_guess_is_made_of_a_cell_that_may_be_a_date(tmp_path: pathlib.Path, given: str) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+    assert found.kind == "bad timestamp"
 
 
 def test_long_fields_and_nothing(tmp_path: pathlib.Path) -> None:

@@ -26,6 +26,7 @@ from components.input_files import (
     patterns_fingerprint,
     printable,
     source_of,
+    wrong_format,
 )
 from models.errors import DataRefused
 
@@ -138,17 +139,22 @@ def test_refuses_what_is_not_its_format(tmp_path: pathlib.Path) -> None:
     (tmp_path / "b.parquet").write_bytes(b"PAR1 cut")
     (tmp_path / "c.txt.zst").write_text("plain")
     files = expand(str(tmp_path)).files
-    for number, what in enumerate(
-        (
-            "The input file is named .gz but is not gzip.",
-            "The input file is named .parquet but is not a whole Parquet file.",
-            "The input file is named .zst but is not Zstandard.",
-        )
-    ):
-        with pytest.raises(DataRefused, match=what):
-            check_formats(files[number:], allowed=())
-        assert is_allowed(files[number], (files[number],))
-        check_formats([files[number]], allowed=[files[number].rpartition("/")[2]])
+    (tmp_path / "d.csv").write_bytes(b"PK\x03\x04 a workbook")
+    files = expand(str(tmp_path)).files
+    with pytest.raises(DataRefused) as caught:
+        check_formats(files, allowed=["c.txt.zst"])
+    assert str(caught.value) == (
+        "3 input files are not what their names say.\n"
+        f"  {files[0]}: named .gz, but is not gzip\n"
+        f"  {files[1]}: named .parquet, but its first or last bytes are not Parquet's\n"
+        f"  {files[3]}: named .csv, but is a ZIP file\n"
+        f"  where: {tmp_path}\n"
+        "  to do: Write them again, or give them the right names. Or use what can be read of them:"
+        " --set ingestion.allow_unreadable=a.jsonl.gz,b.parquet,d.csv"
+    )
+    assert wrong_format(files[2]) == "named .zst, but is not Zstandard"
+    check_formats(files, allowed=files)
+    assert is_allowed(files[0], ("a.jsonl.gz",))
     (tmp_path / "a.txt.gz").touch()
     (tmp_path / "b.txt").write_text("plain")
     check_formats([str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt")], allowed=())

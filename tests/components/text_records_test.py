@@ -173,6 +173,24 @@ def test_a_gzip_with_a_flipped_bit_is_unreadable(tmp_path: pathlib.Path) -> None
     assert [type(item) for item in found if not isinstance(item, Record)] == [Unreadable]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.txt", gzip.compress(b"one\n\ntwo"), "named .txt, but is gzip"),
+        ("a.jsonl", b"PAR1 and more", "named .jsonl, but is Parquet"),
+        ("a.csv", b"PK\x03\x04 and more", "named .csv, but is a ZIP file"),
+        ("a.tsv.gz", b"text\n", "named .gz, but is not gzip"),
+    ],
+)
+def test_what_is_not_what_its_name_says_is_unreadable(
+    tmp_path: pathlib.Path, name: str, content: bytes, what: str
+) -> None:
+    (found,) = read(tmp_path / name, content)
+    assert isinstance(found, Unreadable)
+    assert found.reason == f"damaged file: {what}"
+    assert found.lost_bytes == len(content)
+
+
 def test_what_is_empty_is_no_fault(tmp_path: pathlib.Path) -> None:
     lines = '{"text": ""}\n{"text": null}\n{"text": "one"}\n'
     found = [item for item in read(tmp_path / "a.jsonl", lines) if isinstance(item, Malformed)]

@@ -52,6 +52,8 @@ IMPOSSIBLE = {
     "elmo_tiny training.batch_size=3": "training.batch_size",
     "gpt_tiny training.length_buckets=4": "training.length_buckets",
     "gpt_tiny model.tokenizer.vocabulary_size=256": "model.tokenizer.vocabulary_size",
+    "bert_tiny training.steps=999999999999999999999999": "training.steps",
+    "bert_tiny ingestion.encoding=idna": "ingestion.encoding",
 }
 """Recipes with settings that cannot be, or have no effect, and the fields that errors name."""
 

@@ -89,7 +89,7 @@ def test_later_pairs_win() -> None:
         ("training.optimizer.learningrate=1", "did you mean training.optimizer.learning_rate"),
         ("training.optimizer=adam", "training.optimizer.learning_rate"),
         ("qqqq=1", "python -m pipeline recipes"),
-        ("training.steps=many", "give a whole number above 0; it is 20 now"),
+        ("training.steps=many", "give a whole number above 0 and up to 2147483647; it is 20 now"),
         ("training.steps=1.5", "give a whole number"),
         ("training.jit_compile=perhaps", "give one of auto, True, False"),
         ("model.family=word2vec", "give one of bert"),

@@ -123,6 +123,8 @@ def test_what_cannot_be_rolled_back(house: House, arguments: tuple, message: str
 def test_something_stays_to_be_served(house: House) -> None:
     for version in ("19", "18"):
         roll_back(house.folder, version)
+    serving = house.folder / "serving" / house.folder.name
+    (serving / "9999999999").mkdir()  # no server can load it
     with pytest.raises(ConfigError, match="none would be left to serve"):
         roll_back(house.folder, None)
     assert house.served() == ["17"]
