@@ -127,7 +127,7 @@ def test_something_stays_to_be_served(house: House) -> None:
     (serving / "9999999999").mkdir()  # no server can load it
     with pytest.raises(ConfigError, match="none would be left to serve"):
         roll_back(house.folder, None)
-    assert house.served() == ["17"]
+    assert house.served() == ["17", "9999999999"]
     assert house.bases() == {"17"}
 
 
