@@ -89,12 +89,12 @@ def _row(row: int, fields: dict[str, Any], text_field: str, max_bytes: int) -> R
 def _rows(table: Any, group: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yields the rows of a group, as far as they can be read."""
     for batch in table.iter_batches(_BATCH_ROWS, [group], names):
-        columns = dict(zip(batch.schema.names, map(_cells, batch.columns), strict=True))
+        columns = dict(zip(batch.schema.names, map(cells, batch.columns), strict=True))
         for index in range(batch.num_rows):
-            yield {name: cells[index] for name, cells in columns.items()}
+            yield {name: values[index] for name, values in columns.items()}
 
 
-def _cells(column: Any) -> list[Any]:
+def cells(column: Any) -> list[Any]:
     """A column's values: strings as bytes, as a file's need not be UTF-8, and times as seconds."""
     kind = column.type
     if pa.types.is_dictionary(kind):
