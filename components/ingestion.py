@@ -248,7 +248,7 @@ class _WriteShard(beam.DoFn):
         (sources,) = groups["sources"]
         place = self._places[key]
         repeats = set(groups["repeats"])
-        documents, wrapped = [], 0
+        documents, wrapped, renamed = [], 0, 0
         records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
@@ -259,6 +259,7 @@ class _WriteShard(beam.DoFn):
                 else:
                     document, wrapped = record.document, wrapped + record.wrapped
                     source = document.source if document.source in sources else OTHER
+                    renamed += source != document.source
                     documents.append(document._replace(id=name, source=source))
         if not records:
             return
@@ -270,6 +271,7 @@ class _WriteShard(beam.DoFn):
             "characters": sum(len(document.text) for document in documents),
             "duplicates": len(repeats),
             "wrapped": wrapped,
+            "of_rare_sources": renamed,
             "sources": collections.Counter(document.source for document in documents),
             "langs": folded(collections.Counter(d.lang for d in documents), _MOST_LANGS),
         }
@@ -302,7 +304,7 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
     malformed = (Malformed(*item)._asdict() for item in first)
     lines = (to_json(item) + "\n" for item in malformed)
     write_whole(os.path.join(folder, QUARANTINE_FILE), lines)
-    counts = ("documents", "characters", "duplicates", "wrapped")
+    counts = ("documents", "characters", "duplicates", "wrapped", "of_rare_sources")
     splits: dict[str, Any] = {
         split: {**dict.fromkeys(counts, 0), "sources": {}, "langs": {}} for split in SPLITS
     }

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from components.input_files import format_of
+from components.input_files import format_of, wrong_format
+from models.errors import DataRefused
 
 MARK = codecs.BOM_UTF8
 """UTF-8's byte order mark: no text, wherever files were joined."""
@@ -67,9 +68,11 @@ def is_plain(file: str, encoding: str) -> bool:
     if form is None or form.compression:
         return False
     try:
+        if wrong_format(file):
+            return False
         with open(file, "rb", buffering=_HEAD_BYTES) as stream:
             return _recoding(stream, encoding) is None
-    except OSError:
+    except (OSError, DataRefused):
         return False  # the reader says what is wrong
 
 

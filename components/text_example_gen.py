@@ -98,6 +98,14 @@ def TextExampleGen(
 
 def _warn(summary: dict[str, Any], label: str) -> None:
     """Says what looks wrong and is taken as it is; DataGate says what is lost."""
+    rare = sum(split["of_rare_sources"] for split in summary["splits"].values())
+    if rare:
+        _LOG.warning(
+            "span %s: there are many sources: %s documents of the rarest have the source 'other'"
+            " (ingestion.max_sources)",
+            label,
+            f"{rare:,}",
+        )
     wrapped = sum(split["wrapped"] for split in summary["splits"].values())
     if wrapped:
         _LOG.warning(

@@ -286,6 +286,7 @@ def test_rare_sources_become_other_and_rare_languages_are_counted_together(
     sources = {source for split in splits for source in split["sources"]}
     assert sources == {"a", "s0", "s1", "s2", "other"}  # "a", of the file's name, has the most
     assert sum(split["sources"].get("other", 0) for split in splits) == 20 + 40
+    assert sum(split["of_rare_sources"] for split in splits) == 20 + 40
     assert all(len(split["langs"]) <= 51 for split in splits)
     assert sum(sum(split["langs"].values()) for split in splits) == 150
 

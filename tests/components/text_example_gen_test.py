@@ -195,9 +195,11 @@ def test_losses_are_counted_and_oddities_are_warned_of(
     (tmp_path / "wrapped.txt").write_text(f"{wrapped}\n{wrapped}ends here.")
     (tmp_path / "good.jsonl").write_text("\n".join(GOOD))
     files = [str(tmp_path / name) for name in ("cut.jsonl.gz", "good.jsonl", "wrapped.txt")]
+    config = IngestionConfig(max_sources=1)
     with caplog.at_level(logging.WARNING, "polyseme.text_example_gen"):
-        artifact = generate(tmp_path, tmp_path, files=files)
-    (odd,) = (record.message for record in caplog.records if record.levelname == "WARNING")
+        artifact = generate(tmp_path, tmp_path, config, files)
+    many, odd = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert many.startswith("span 2: there are many sources: 31 documents of the rarest have")
     assert odd.startswith("span 2: the lines of 2 documents in .txt files end in the middle of")
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     (lost,) = summary["unreadable"]
