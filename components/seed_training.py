@@ -17,7 +17,7 @@ from models.errors import TrainingDiverged
 from models.held_out import HeldOutLoss, no_examples
 
 _log = logging.getLogger("polyseme.trainer")
-_EVERY = 2**40  # batches, more than there are
+_EVERY = 2**31 - 1  # batches, more than there are
 
 
 def train_on_devices(job: TrainingJob) -> Trained:
