@@ -37,9 +37,9 @@ class SplitStatistics:
         max_replacement_share: highest share of U+FFFD of one document.
         duplicate_share: share of documents that repeat another one's text.
         languages: share of the documents by language, the most frequent first.
-        sources: likewise by source; of both only the most frequent if there are very many.
+        sources: documents by source; where there are many, the most frequent ones only.
         language_count: how many languages there are, those that are not listed included.
-        source_count: likewise of sources.
+        source_count: number of distinct sources.
     """
 
     documents: int

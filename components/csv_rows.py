@@ -18,7 +18,7 @@ _SECONDS = re.compile(r"(?!\d{4}$|\d{8}$)[-+]?\d{1,18}(\.\d+)?", re.ASCII)
 
 
 def csv_rows(lines: Lines, kind: str, max_bytes: int) -> Iterator[Row]:
-    """Yields the rows after the header. After a fault it goes on with the next line.
+    """Yields the rows after the header. A line at fault costs itself: the next one is read anew.
 
     Args:
         lines: the file's.

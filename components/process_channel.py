@@ -1,7 +1,7 @@
 """What a training process tells the one that started it, over a pipe of their own.
 
 Standard output and standard error belong to every library in the process: a line of theirs may look
-like one of ours, be no text, or never end. So none of ours is there.
+like one of our messages, be no text, or never end. So no message of ours is written there.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class FromProcess:
     """What a process has told.
 
     Attributes:
-        error: what ended it, if it said so: one of ours, or a RuntimeError.
+        error: what ended it, if it said so: a PolysemeError, or a RuntimeError for any other.
         done: whether it said that its work is done.
     """
 

@@ -36,7 +36,7 @@ class Asked:
     Attributes:
         texts: what the model is given.
         expected: what the text has there: the masked word, whether the second sentence follows, or
-            how the text goes on.
+            the rest of the sentence.
     """
 
     texts: tuple[str, ...]

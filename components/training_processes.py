@@ -3,8 +3,8 @@
 TensorFlow's collective operations want a process that has done nothing yet, and all processes of a
 training end together. So each of them is one of its own, for this job alone. It tells its progress
 and its end over a pipe (components/process_channel.py); what libraries write to its standard output
-and standard error goes to ours. An error that nobody foresaw is none of ours: as from one process
-it comes as a RuntimeError, its trace in the log.
+and standard error goes to this process's log. An unforeseen error of a training process is raised
+here as a RuntimeError; its traceback is in the log.
 """
 
 from __future__ import annotations
