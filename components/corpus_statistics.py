@@ -37,7 +37,7 @@ class SplitStatistics:
         max_replacement_share: highest share of U+FFFD of one document.
         duplicate_share: share of documents that repeat another one's text.
         languages: share of the documents by language, the most frequent first.
-        sources: documents by source; where there are many, the most frequent ones only.
+        sources: share of the documents by source; of languages and sources, the most frequent only.
         language_count: how many languages there are, those that are not listed included.
         source_count: number of distinct sources.
     """
