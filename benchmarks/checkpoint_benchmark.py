@@ -22,12 +22,12 @@ import tensorflow as tf
 from benchmarks.cores import print_processor
 from benchmarks.training_batches import SHAPES, batches
 from benchmarks.training_ours import OPTIMIZERS, build
-from models.checkpoints import Checkpoints
-from models.config import TrainingConfig
-from models.devices import Devices
 from models.memory import keep_freed_memory
-from models.optimizer import build_optimizer
-from models.training_step import compile_steps
+from models.training.checkpoints import Checkpoints
+from models.training.config import TrainingConfig
+from models.training.devices import Devices
+from models.training.optimizer import build_optimizer
+from models.training.step import compile_steps
 
 
 def main() -> None:

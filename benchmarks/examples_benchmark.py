@@ -34,13 +34,13 @@ from benchmarks.cores import print_processor
 from benchmarks.corpus import DEFAULT
 from benchmarks.make_examples import steps
 from benchmarks.processes import measure
-from components import example_generation
 from components.documents import Document
-from components.record_files import RecordWriter
-from components.tokenization import GraphTokenizer, tokenize_documents
-from models.config import from_json
+from components.examples import transforms as example_generation
+from components.examples.tokenization import GraphTokenizer, tokenize_documents
+from components.storage.record_files import RecordWriter
 from models.examples import Serializer
 from models.registry import FAMILIES
+from models.settings import from_json
 from models.tokenizers.sentences import split_sentences
 
 PEER = "tf-models-official==2.16.0"

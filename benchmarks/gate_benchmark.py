@@ -10,8 +10,8 @@ models that are alike: 8 units of a few thousand tokens, as in the demo's first 
 
 A comparison draws as many units as the text has, with replacement, and in each unit a coin says
 which of the two models is the candidate's: neither is better in truth, however they differ. The
-candidate is then judged by `components.judgement`, as it is and made worse. "By value" is what
-comparing the two numbers alone would come to.
+candidate is then judged by `components.evaluation.judgement`, as it is and made worse. "By value"
+is what comparing the two numbers alone would come to.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from components.config import EvaluationConfig
-from components.judgement import judge
-from components.units import UNIT, of_documents, unit_number
+from components.evaluation.judgement import judge
+from components.evaluation.units import UNIT, of_documents, unit_number
 from models.objective import Metric
 
 _MOST_UNITS = 1_024
@@ -185,8 +185,8 @@ def _evaluated(
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokenizer's ops
 
-    from models.config import from_json
     from models.registry import FAMILIES
+    from models.settings import from_json
 
     model = json.loads((models[0] / "assets.extra/config.json").read_text())["model"]
     family = FAMILIES[model["family"]]

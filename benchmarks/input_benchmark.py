@@ -3,7 +3,7 @@
     python -m benchmarks.input_benchmark [--input FILE.jsonl] [--megabytes 8]
 
 Examples of 128 tokens, each text once, from raw text by way of the pipeline's own steps, then one
-epoch of batches of 32 as `models.training` reads them: shuffled, parsed, cut. Reading must be
+epoch of batches of 32 as `models.training.loop` reads them: shuffled, parsed, cut. Reading must be
 faster than the step, which takes some thousand tokens a second on two cores.
 """
 
@@ -22,9 +22,9 @@ import tensorflow as tf
 from benchmarks.cores import print_processor
 from benchmarks.corpus import arguments, read_documents
 from benchmarks.make_examples import ingest, make
-from models.batches import example_batches
-from models.config import TrainingConfig
 from models.registry import FAMILIES
+from models.training.batches import example_batches
+from models.training.config import TrainingConfig
 
 BUCKETS = (1, 2, 4, 8, 16)
 

@@ -21,7 +21,6 @@ with imports():  # as `python -m pipeline run` does
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from components import example_generation, ingestion
     from components.config import (
         CleaningConfig,
         ExamplesConfig,
@@ -29,9 +28,11 @@ with imports():  # as `python -m pipeline run` does
         ValidationConfig,
         VocabularyConfig,
     )
-    from components.example_shards import shards_of
-    from models.config import from_json
+    from components.examples import transforms as example_generation
+    from components.examples.shards import shards_of
+    from components.ingestion import transforms as ingestion
     from models.registry import FAMILIES
+    from models.settings import from_json
 
 
 def main() -> None:
@@ -87,8 +88,11 @@ def steps(
     tokenizers: Mapping[str, pathlib.Path],
 ) -> dict[str, tuple[float, int]]:
     """Seconds and bytes written of each step on Beam, in this process; all of cleaning is on."""
-    from components import cleaning, vocabulary_trainer  # TFX, which example making is without
-    from components.evaluation_texts import read_evaluation_texts
+    from components.cleaning import transforms as cleaning
+    from components.cleaning.evaluation_texts import read_evaluation_texts
+    from components.vocabulary import (
+        component as vocabulary_trainer,  # TFX, which example making is without
+    )
 
     found: dict[str, tuple[float, int]] = {}
 

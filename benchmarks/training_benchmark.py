@@ -18,8 +18,8 @@ optimizers and fused GELU, and memory kept between steps as Polyseme keeps it.
   once, no further than the longest one's padding counts; the peer also without that, and the faster
   one counts. Ours clips cells and outputs besides. Adagrad.
 
-Ours is `models.training`'s step, with oneDNN and XLA as training chooses them on this processor
-(choices_benchmark.py measures the choices). The share of the peak is of the
+Ours is `models.training.loop`'s step, with oneDNN and XLA as training chooses them on this
+processor (choices_benchmark.py measures the choices). The share of the peak is of the
 operations that the step needs at least (`training_batches.step_operations`), against the faster
 side's float32 product of two 4,096 × 4,096 matrices in the same run. A second figure of the peer is
 torch.compile's, where it works.

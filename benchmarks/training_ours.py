@@ -31,16 +31,16 @@ from benchmarks.training_batches import (
     batches,
 )
 from models.bert.config import BertBackboneConfig, BertObjectiveConfig
-from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
-from models.devices import Devices
 from models.elmo.config import ElmoBackboneConfig, ElmoObjectiveConfig
 from models.gpt.config import GptBackboneConfig, GptObjectiveConfig
 from models.memory import keep_freed_memory
 from models.objective import Objective
-from models.optimizer import build_optimizer
-from models.platform import with_xla_chosen
 from models.registry import FAMILIES
-from models.training_step import compile_steps
+from models.training.config import DevicesConfig, OptimizerConfig, TrainingConfig
+from models.training.devices import Devices
+from models.training.optimizer import build_optimizer
+from models.training.platform import with_xla_chosen
+from models.training.step import compile_steps
 
 OPTIMIZERS = {
     "bert": OptimizerConfig(),
@@ -113,7 +113,7 @@ def build(family: str, shape: Shape) -> tuple[keras.Model, Objective]:
 def compile_step(
     model: keras.Model, objective: Objective, config: TrainingConfig, devices: Devices
 ) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
-    """The step that `models.training.train` runs, of features `[1, batch, …]`."""
+    """The step that `models.training.loop.train` runs, of features `[1, batch, …]`."""
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
     steps = compile_steps(model, objective, optimizer, config, devices)

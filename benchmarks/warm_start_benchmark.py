@@ -17,14 +17,14 @@ import pathlib
 import tempfile
 
 from benchmarks.cores import print_processor
-from components.training_job import TrainingJob, begin, train_job
-from models.config import DevicesConfig
-from models.devices import Devices
-from models.held_out import HeldOutLoss
+from components.training.job import TrainingJob, begin, train_job
 from models.settings import Affects
-from models.warm_start_config import WarmStartConfig
+from models.training.config import DevicesConfig
+from models.training.devices import Devices
+from models.training.held_out import HeldOutLoss
+from models.training.warm_start_config import WarmStartConfig
 from pipeline.config import PipelineConfig
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 
 _ALL = 1_000_000  # batches: every example of the split
 

@@ -19,10 +19,10 @@ _Shards = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 
 @dataclasses.dataclass(frozen=True)
 class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
-    """What TextExampleGen reads; see components/text_example_gen.py."""
+    """What TextExampleGen reads; see components/ingestion/component.py."""
 
     input: Annotated[str, Affects.NOTHING] = ""
-    """File, folder or pattern, with or without {SPAN}; formats are in components/input_files.py."""
+    """File, folder or pattern, with or without {SPAN}; see components/readers/files.py."""
     lang: str = "en"
     """Language of documents that do not say theirs."""
     text_field: Annotated[str, pydantic.Field(min_length=1)] = "text"
@@ -156,7 +156,7 @@ _QUALITY_BOUNDS = (
 
 @dataclasses.dataclass(frozen=True)
 class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
-    """Which documents TextCleaner drops; see components/text_cleaner.py."""
+    """Which documents TextCleaner drops; see components/cleaning/component.py."""
 
     duplicates: bool = True
     """Drop all but one of the documents that have the same text."""
@@ -229,7 +229,7 @@ class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyConfig(Settings, place="vocabulary", affects=Affects.EXAMPLES):
-    """Where the vocabulary comes from; see components/vocabulary_trainer.py."""
+    """Where the vocabulary comes from; see components/vocabulary/component.py."""
 
     file: Annotated[str | None, Affects.NOTHING] = None
     """A given vocabulary; None learns one."""
@@ -241,15 +241,15 @@ class VocabularyConfig(Settings, place="vocabulary", affects=Affects.EXAMPLES):
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesConfig(Settings, place="examples", affects=Affects.EXAMPLES):
-    """How examples are made; see components/example_generation.py."""
+    """How examples are made; see components/examples/transforms.py."""
 
     seed: NonNegativeInt = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(Settings, place="evaluation", affects=Affects.JUDGEMENT):
-    """How sure the blessing is; see components/judgement.py. Nothing but the judgement depends on
-    it."""
+    """How sure the blessing is; see components/evaluation/judgement.py. Nothing but the judgement
+    depends on it."""
 
     confidence: Annotated[float, pydantic.Field(ge=0.5, lt=1)] = 0.95
     """Probability with which the interval of a metric holds its true value. Half of the rest is the

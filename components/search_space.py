@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.tuning_config import Hyperparameter, TuningConfig, Value
-from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
+from models.settings import from_json
+from models.training.config import TrainingConfig
 
 _SHARED = (
     "model.family", "model.objective", "model.tokenizer", "ingestion", "validation", "cleaning",

@@ -99,7 +99,7 @@ def _literal(text: str) -> Value:
 
 @dataclasses.dataclass(frozen=True)
 class TuningConfig(Settings, place="tuning", affects=Affects.WEIGHTS):
-    """How hyperparameters are searched before the training; see components/tuner.py."""
+    """How hyperparameters are searched before the training; see components/tuning/component.py."""
 
     trials: NonNegativeInt = 0
     """Candidates that are tried; 0 trains with the configuration as it is."""

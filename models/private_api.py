@@ -2,7 +2,7 @@
 
 Each function says why no public interface will do. If a new version of a library lacks one,
 `tests/models/private_api_test.py` names it. `tests/house_test.py` rejects private names elsewhere.
-The one exception is `components/serving_probe.py`, which has to run without this code.
+The one exception is `components/serving/probe.py`, which has to run without this code.
 """
 
 from __future__ import annotations

@@ -13,12 +13,14 @@ import enum
 import functools
 import typing
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
 
 from models.allowed_values import allowed_at, families_at, nearest_field
 from models.errors import ConfigError
+
+T = TypeVar("T")
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A share or a probability."""
@@ -183,3 +185,15 @@ def _fields(kind: Any) -> type[pydantic.BaseModel]:
         field.name: (hints[field.name], ...) for field in dataclasses.fields(kind)
     }
     return pydantic.create_model(kind.__name__, __config__=kind.__pydantic_config__, **fields)
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """The dataclass `kind` of a JSON object, nested dataclasses included, types checked.
+
+    Raises:
+        ConfigError: naming the field, its value and what was expected.
+    """
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
+    except pydantic.ValidationError as error:
+        raise refusal(kind, error) from error

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from models.config import Activation
 from models.errors import ConfigError
+from models.transformer_config import Activation
 
 
 def _gelu(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -17,7 +17,7 @@ from typing import Any
 from tfx.orchestration.portable import cache_utils
 from tfx.orchestration.portable.mlmd import context_lib
 
-from components.properties import CONTENT
+from components.lineage.properties import CONTENT
 
 UNKEYED = "unkeyed"
 """The parameter of a step, or the entry of a Trainer's custom configuration, that no key holds."""

@@ -22,27 +22,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 ROOT = pathlib.Path(__file__).parent.parent
 
 STEPS: Mapping[str, tuple[str, ...]] = {
-    "TextExampleGen": ("components.text_example_gen", "components.ingestion"),
-    "StatisticsGen": ("components.data_validation",),
-    "TextSchema": ("components.data_validation",),
-    "ExampleValidator": ("components.data_validation",),
-    "DataGate": ("components.data_validation",),
-    "TextCleaner": ("components.text_cleaner", "components.cleaning"),
-    "VocabularyTrainer": ("components.vocabulary_trainer",),
-    "ExampleBuilder": ("components.example_builder", "components.example_generation"),
-    "ExampleGate": ("components.example_gate",),
-    "Tuner": ("components.tuner",),
-    "Trainer": ("components.trainer",),
-    "Evaluator": ("components.evaluator", "components.served_model"),
-    "Pusher": ("components.pusher",),
-    "ServingCheck": ("components.serving_check", "components.serving_probe"),
+    "TextExampleGen": ("components.ingestion.component", "components.ingestion.transforms"),
+    "StatisticsGen": ("components.validation.component",),
+    "TextSchema": ("components.validation.component",),
+    "ExampleValidator": ("components.validation.component",),
+    "DataGate": ("components.validation.component",),
+    "TextCleaner": ("components.cleaning.component", "components.cleaning.transforms"),
+    "VocabularyTrainer": ("components.vocabulary.component",),
+    "ExampleBuilder": ("components.examples.component", "components.examples.transforms"),
+    "ExampleGate": ("components.examples.gate",),
+    "Tuner": ("components.tuning.component",),
+    "Trainer": ("components.training.component",),
+    "Evaluator": ("components.evaluation.metrics", "components.evaluation.component"),
+    "Pusher": ("components.serving.component",),
+    "ServingCheck": ("components.serving.check", "components.serving.probe"),
 }
 """The modules that a step of the graph runs; of TFX's own steps those that configure them."""
 
 TRAINING = "training"
 """The name of the version that checkpoints are kept under: of the training loop and the model,
 without what the Trainer does afterwards."""
-_TRAINING_MODULES = ("components.training_job", "models.training")
+_TRAINING_MODULES = ("components.training.job", "models.training.loop")
 
 _FLOORS = ("models", "components")
 _REGISTRY = "models.registry"
@@ -93,7 +93,7 @@ _WITHOUT_EFFECT = frozenset(
         "models.allowed_values",
         "models.errors",
         "models.settings",
-        "models.warm_start_config",
+        "models.training.warm_start_config",
     }
 )
 """Modules that compute nothing: the values of settings are in the keys themselves."""
@@ -139,7 +139,7 @@ def imported(modules: Iterable[str], family: str, root: pathlib.Path = ROOT) -> 
     """All modules below `root` and all libraries that these modules import, directly or not.
 
     Args:
-        modules: where to begin, as `components.trainer`. They are among the result.
+        modules: where to begin, as `components.training.component`. They are among the result.
         family, root: see `code_versions`.
     """
     registry = _source(root / _path(_REGISTRY), root)

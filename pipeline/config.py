@@ -22,11 +22,11 @@ from components.config import (
 from components.search_space import tuned_space
 from components.tuning_config import TuningConfig
 from models.bert.config import BertConfig
-from models.config import DevicesConfig, TrainingConfig, from_json
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
-from models.settings import Affects, Settings
+from models.settings import Affects, Settings, from_json
+from models.training.config import DevicesConfig, TrainingConfig
 
 CONFIG_FILE = "config.json"
 """In a pipeline's folder."""

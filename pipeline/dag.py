@@ -11,35 +11,35 @@ from tfx.types.standard_artifacts import ExampleStatistics
 
 from components import beam_flags
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
+from components.cleaning.component import TextCleaner
 from components.config import BeamConfig
-from components.data_validation import DataGate, TextSchema, stats_options
-from components.evaluator import eval_config
-from components.example_builder import ExampleBuilder
-from components.example_gate import ExampleGate
-from components.pusher import Pusher
-from components.resolvers import (
+from components.evaluation.component import Evaluator
+from components.evaluation.metrics import eval_config
+from components.examples.component import ExampleBuilder
+from components.examples.gate import ExampleGate
+from components.ingestion.component import TextExampleGen
+from components.lineage.resolvers import (
     LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,
     TrainedEarlier,
 )
-from components.served_model import Evaluator
-from components.serving_check import serving_gate
-from components.text_cleaner import TextCleaner
-from components.text_example_gen import TextExampleGen
-from components.trainer import Trainer
-from components.training_start import TrainingStart
-from components.tuner import Tuner
-from components.vocabulary_trainer import VocabularyTrainer
+from components.serving.check import serving_gate
+from components.serving.component import Pusher
+from components.training.component import Trainer
+from components.training.start import TrainingStart
+from components.tuning.component import Tuner
+from components.validation.component import DataGate, TextSchema, stats_options
+from components.vocabulary.component import VocabularyTrainer
 from models.registry import FAMILIES
 from models.settings import Affects, Settings
 from pipeline.code_versions import TRAINING
 from pipeline.config import PipelineConfig
-from pipeline.metadata_store import DATABASE
+from pipeline.metadata.store import DATABASE
 from pipeline.provenance import Provenance
 
-RUN_FN = "components.trainer.run_fn"
-TUNER_FN = "components.tuner.tuner_fn"
+RUN_FN = "components.training.component.run_fn"
+TUNER_FN = "components.tuning.component.tuner_fn"
 
 _EXPORTED = (Affects.EXAMPLES, Affects.WEIGHTS)
 

@@ -6,10 +6,10 @@ import dataclasses
 
 from components.config import ValidationConfig
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
-from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
+from models.training.config import OptimizerConfig, TrainingConfig
 from pipeline.config import PipelineConfig
 
 _ADAM = OptimizerConfig(

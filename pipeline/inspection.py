@@ -13,7 +13,7 @@ import numpy as np
 
 from models.errors import ConfigError
 from models.objective import Position
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 
 _ADDED = ("files", "documents", "pieces", "examples", "positions", "real_positions")
 
@@ -101,9 +101,9 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         )
     import tensorflow as tf
 
-    from models.config import from_json
     from models.examples import parse
     from models.registry import FAMILIES
+    from models.settings import from_json
 
     family = FAMILIES[told["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)

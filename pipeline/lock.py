@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 from models.errors import ConfigError, InUse
-from pipeline.failures import explain
+from pipeline.terminal.failures import explain
 
 LOCK = "lock"
 """The file's name in a pipeline's folder. It holds the number of the process that took it last."""

@@ -24,7 +24,7 @@ class Provenance:
         span: number of the span.
         label: the number or the date that its files' names bear.
         pattern: where its text lay, with {SPAN} where the label stands.
-        corpus: fingerprint of its text, see components/input_files.py.
+        corpus: fingerprint of its text, see components/readers/files.py.
         config: fingerprint of the configuration.
         evaluation: fingerprint of the texts that are not to be trained on, empty for none.
         vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from models.errors import ConfigError
 from pipeline.lock import locked
-from pipeline.metadata import ArtifactRecord, RunHistory, relocate
+from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
 
 _LARGE = ("Examples", "Model", "ModelRun", "PushedModel", "PolysemeTrainedTexts")
 _BLOCK = 512  # bytes of a block in st_blocks

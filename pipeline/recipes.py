@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from components.config import CleaningConfig, IngestionConfig, ValidationConfig, VocabularyConfig
 from models.bert.config import SIZES as BERT_SIZES
 from models.bert.config import BertBackboneConfig, BertConfig, BertObjectiveConfig
-from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import SIZES as ELMO_SIZES
 from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
 from models.errors import ConfigError
 from models.gpt.config import SIZES as GPT_SIZES
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
+from models.training.config import OptimizerConfig, TrainingConfig
 from pipeline.config import PipelineConfig
 from pipeline.demo_recipes import bert_demo, elmo_demo, gpt_demo
 

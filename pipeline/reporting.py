@@ -9,11 +9,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from components.corpus_statistics import SplitStatistics, corpus_statistics
-from components.evaluator import Evaluation, read_evaluation
-from components.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
+from components.evaluation.metrics import Evaluation, read_evaluation
 from components.layout import CLEANING_FILE
-from components.report_inputs import (
+from components.reporting.inputs import (
     Dropped,
     Prediction,
     ReportInputs,
@@ -26,21 +24,23 @@ from components.report_inputs import (
     read_quarantined,
     read_training_log,
 )
-from components.report_prompts import Prompts, held_out_prompts
-from components.reporter import write_comparison, write_report
-from components.seeds import SEEDS_FILE, SeedRuns
-from components.trials import TRIALS_FILE, Search
-from components.word_senses import WordVectors, bank_vectors
+from components.reporting.prompts import Prompts, held_out_prompts
+from components.reporting.report import write_comparison, write_report
+from components.reporting.word_senses import WordVectors, bank_vectors
+from components.training.seeds import SEEDS_FILE, SeedRuns
+from components.tuning.trials import TRIALS_FILE, Search
+from components.validation.corpus_statistics import SplitStatistics, corpus_statistics
+from components.validation.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
 from models.errors import ConfigError, PolysemeError
-from models.platform import PLATFORM_FILE, read_platforms
 from models.registry import FAMILIES
+from models.training.platform import PLATFORM_FILE, read_platforms
 from pipeline.at_work import process_at_work
 from pipeline.config import PipelineConfig
-from pipeline.failures import in_a_line
-from pipeline.lineage import provenance_of
-from pipeline.metadata import NodeRecord, RunHistory
+from pipeline.metadata.lineage import provenance_of
+from pipeline.metadata.queries import NodeRecord, RunHistory
 from pipeline.span_history import read_attempts
 from pipeline.summary import Summary, blessing_of, summarize
+from pipeline.terminal.failures import in_a_line
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import pathlib
 
 from models.errors import ConfigError
 from pipeline.lock import locked
-from pipeline.metadata import ArtifactRecord, RunHistory, relocate
+from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.span_history import PUSHED, ROLLED_BACK, read_attempts, write_attempt
 

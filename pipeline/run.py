@@ -15,19 +15,17 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from components import beam_flags
-from components.file_hashes import FileHashes
-from components.finished import EXPORTED
-from components.input_files import check_formats, input_fingerprint, patterns_fingerprint
-from components.whole_files import write_whole
+from components.readers.files import check_formats, input_fingerprint, patterns_fingerprint
+from components.storage.file_hashes import FileHashes
+from components.storage.finished import EXPORTED
+from components.storage.publish import write_whole
 from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import CONFIG_FILE, PipelineConfig
-from pipeline.console import quiet_libraries
-from pipeline.failures import explain, in_a_line, unforeseen, without_secrets
 from pipeline.lock import locked
-from pipeline.metadata import SUCCEEDED, RunHistory, relocate
+from pipeline.metadata.queries import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.span_history import (
@@ -46,7 +44,9 @@ from pipeline.span_history import (
 from pipeline.spans import Span, available_spans, choose_span
 from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
-from pipeline.terminal import Console
+from pipeline.terminal.console import quiet_libraries
+from pipeline.terminal.failures import explain, in_a_line, unforeseen, without_secrets
+from pipeline.terminal.output import Console
 
 HASHES = "input_hashes.json"
 """In a pipeline's folder: what is known of the files that its runs read."""
@@ -244,7 +244,7 @@ def _execute(
     try:
         console.print("loading TensorFlow, Beam and TFX", style="dim")
         with imports():
-            from components.serving_check import docker_available
+            from components.serving.check import docker_available
             from pipeline.cache_keys import keys_by_content
             from pipeline.dag import create_pretraining_pipeline
             from pipeline.runners import run_locally

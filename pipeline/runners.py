@@ -23,8 +23,8 @@ def run_locally(pipeline: Pipeline, run_id: str, steps: Collection[str] | None =
         steps: the components to run, and whatever these need; None: all.
 
     Raises:
-        Exception: whatever a component or a resolver raised; see pipeline/failures.py. Nothing is
-            raised when a model is not blessed: read ML Metadata afterwards.
+        Exception: whatever a component or a resolver raised; see pipeline/terminal/failures.py.
+            Nothing is raised when a model is not blessed: read ML Metadata afterwards.
     """
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner

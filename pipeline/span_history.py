@@ -24,8 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from models.errors import DataRefused
 from pipeline.config import PipelineConfig
-from pipeline.metadata import NodeRecord, RunHistory
-from pipeline.metadata_store import has_database
+from pipeline.metadata.queries import NodeRecord, RunHistory
+from pipeline.metadata.store import has_database
 from pipeline.spans import NothingNew, Span, available_spans, choose_span
 
 NEW, PUSHED, NOT_BLESSED, REFUSED, FAILED = "new", "pushed", "not blessed", "refused", "failed"

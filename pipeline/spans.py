@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from components.input_files import (
+from components.readers.files import (
     FORMATS,
     PLACEHOLDER,
     as_glob,
@@ -106,7 +106,7 @@ def available_spans(pattern: str) -> list[Span]:
     Raises:
         ConfigError: a file's name can be read as two spans, or two names of a span differ, or some
             are dates and some numbers.
-        DataRefused: without `{SPAN}`, as `components.input_files.expand`.
+        DataRefused: without `{SPAN}`, as `components.readers.files.expand`.
     """
     pattern = str(pathlib.Path(pattern).expanduser().absolute())
     if PLACEHOLDER not in pattern:

@@ -11,12 +11,12 @@ import os
 import pathlib
 import re
 
-from components.input_files import PLACEHOLDER
+from components.readers.files import PLACEHOLDER
 from models.errors import ConfigError, DataRefused
 from pipeline.at_work import process_at_work
 from pipeline.config import CONFIG_FILE, PipelineConfig, pipeline_folder
-from pipeline.metadata import RunHistory
-from pipeline.metadata_store import DATABASE
+from pipeline.metadata.queries import RunHistory
+from pipeline.metadata.store import DATABASE
 from pipeline.predict import newest_version
 from pipeline.span_history import Attempt, passed_over, read_attempts
 from pipeline.spans import NothingNew, available_spans, choose_span

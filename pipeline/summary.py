@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
-from components.properties import REASON, ROLLED_BACK, SPANS
+from components.lineage.properties import REASON, ROLLED_BACK, SPANS
+from components.lineage.span_label import span_label
 from components.search_space import described
-from components.seeds import LOSS, SEEDS_FILE, SeedRuns
-from components.span_label import span_label
-from components.trials import Search
-from pipeline.metadata import NodeRecord, RunHistory
+from components.training.seeds import LOSS, SEEDS_FILE, SeedRuns
+from components.tuning.trials import Search
+from pipeline.metadata.queries import NodeRecord, RunHistory
 from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
 
 
@@ -154,7 +154,7 @@ def _judged(
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
         return (), (), {}
-    from components.evaluator import read_evaluation  # TFMA
+    from components.evaluation.metrics import read_evaluation  # TFMA
 
     try:
         found = read_evaluation(evaluation.uri)
@@ -260,7 +260,7 @@ def _evaluation(node: NodeRecord) -> str:
     artifact = node.output("evaluation")
     if artifact is None:
         return ""
-    from components.evaluator import read_evaluation  # TFMA
+    from components.evaluation.metrics import read_evaluation  # TFMA
 
     evaluation = read_evaluation(artifact.uri)
     figures = evaluation.overall.candidate

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from models.errors import ConfigError, Preempted
 from models.processor import choose_onednn
-from pipeline.terminal import PrintableFormatter
+from pipeline.terminal.output import PrintableFormatter
 
 _LOOK_SECONDS = 1.0
 
@@ -41,7 +41,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
             '"task": {"type": "worker", "index": 1}}; the chief, index 0, runs the pipeline',
         )
     choose_onednn("training")
-    from components.training_processes import JOB, run_processes
+    from components.training.processes import JOB, run_processes
 
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter())

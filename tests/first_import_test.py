@@ -68,7 +68,7 @@ def runs(tmp_path: pathlib.Path) -> pathlib.Path:
 )
 def test_a_command_decides_first(runs: pathlib.Path, command: str, value: str) -> None:
     arguments = command.format(runs.parent, runs).split()
-    entry = f"from pipeline.cli import main; main({arguments!r})"
+    entry = f"from pipeline.cli.main import main; main({arguments!r})"
     assert decided(runs.parent, entry, TF_CONFIG="{}") == value
 
 

@@ -16,9 +16,9 @@ FAMILIES = ("elmo", "bert", "gpt")
 MAX_LINES = 350
 NO_TEST_OF_THEIR_OWN = {
     "components/artifacts.py": "declares types only",
-    "components/comparison_template.py": "is HTML; report_page_test.py fills it",
-    "components/report_style.py": "is CSS; it has nothing to test",
-    "components/report_template.py": "is HTML; report_page_test.py fills it",
+    "components/reporting/comparison_template.py": "is HTML; report_page_test.py fills it",
+    "components/reporting/style.py": "is CSS; it has nothing to test",
+    "components/reporting/template.py": "is HTML; report_page_test.py fills it",
     "models/objective.py": "declares the protocol only",
     "models/tokenizers/tokenizer.py": "declares the interface; wordpiece_test.py holds it",
     "pipeline/__main__.py": "calls cli.main; readme_test.py runs it",
@@ -26,8 +26,8 @@ NO_TEST_OF_THEIR_OWN = {
 
 # Libraries that only some files of a floor may import, and those that a floor may not at all.
 ONLY_IN = {
-    "keras_tuner": {"components/oracles.py", "components/tuner.py"},
-    "matplotlib": {"components/reporter.py"},
+    "keras_tuner": {"components/tuning/oracles.py", "components/tuning/component.py"},
+    "matplotlib": {"components/reporting/report.py"},
     "airflow": {"pipeline/runners.py"},
     "kfp": {"pipeline/runners.py"},
     "grpc": {"pipeline/client.py"},
@@ -50,8 +50,8 @@ MAY_USE_PRIVATE = {
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext",
     },
     # A program that is run without our modules, as TF Serving has none of them.
-    "components/serving_probe.py": {"tensorflow.python.framework.op_def_registry"},
-    "components/tuner.py": {"_get_tmp_dir"},  # TFX's executors; its own Tuner does so too
+    "components/serving/probe.py": {"tensorflow.python.framework.op_def_registry"},
+    "components/tuning/component.py": {"_get_tmp_dir"}, # TFX's executors; its own Tuner does so too
 }  # fmt: skip
 PUBLIC = {"os._exit", "_asdict", "_replace"}  # by their documentation, underscore or not
 
@@ -142,8 +142,8 @@ def test_below_the_families_nothing_knows_them() -> None:
 @pytest.mark.parametrize(
     ("file", "imported", "allowed"),
     [
-        ("models/training.py", "components.config.BeamConfig", False),
-        ("models/training.py", "apache_beam", False),
+        ("models/training/loop.py", "components.config.BeamConfig", False),
+        ("models/training/loop.py", "apache_beam", False),
         ("models/bert/objective.py", "models.elmo.backbone", False),
         ("models/bert/objective.py", "models.registry.FAMILIES", False),
         ("models/bert/objective.py", "models.bert.masking", True),
@@ -151,13 +151,13 @@ def test_below_the_families_nothing_knows_them() -> None:
         ("models/tokenizers/words.py", "models.objective.Loss", False),
         ("models/tasks/tagging.py", "models.gpt.backbone", False),
         ("models/registry.py", "models.bert.objective", True),
-        ("components/exporter.py", "pipeline.config", False),
-        ("components/exporter.py", "matplotlib.pyplot", False),
-        ("components/trainer.py", "keras_tuner.oracles", False),
-        ("components/tuner.py", "keras_tuner.oracles", True),
-        ("components/reporter.py", "matplotlib.pyplot", True),
-        ("components/exporter.py", "tfx.v1", True),
-        ("pipeline/dag.py", "components.evaluator", True),
+        ("components/serving/export.py", "pipeline.config", False),
+        ("components/serving/export.py", "matplotlib.pyplot", False),
+        ("components/training/component.py", "keras_tuner.oracles", False),
+        ("components/tuning/component.py", "keras_tuner.oracles", True),
+        ("components/reporting/report.py", "matplotlib.pyplot", True),
+        ("components/serving/export.py", "tfx.v1", True),
+        ("pipeline/dag.py", "components.evaluation.metrics", True),
         ("pipeline/dag.py", "airflow", False),
     ],
 )
@@ -177,7 +177,7 @@ def test_configuration_needs_no_tensorflow() -> None:
 
 def test_what_workers_import_needs_no_tensorflow_before_it_reads() -> None:
     """Each of Beam's worker processes pays for what a step's module imports."""
-    steps = "components.ingestion, components.example_generation"
+    steps = "components.ingestion.transforms, components.examples.transforms"
     script = f"import sys, {steps}; print(*{{'tensorflow', 'keras', 'tfx'}} & sys.modules.keys())"
     loaded = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True

@@ -6,8 +6,9 @@ A change that must not change behavior is run on both sides, on one machine:
     python -m tests.recipe_bytes > after.json
     diff before.json after.json
 
-The text is fixed (tests/testdata/small_corpus.py). The weights are hashed by their values alone, so a
-variable may get another name. Floating-point sums depend on the processor: compare on one machine.
+The text is fixed (tests/testdata/small_corpus.py). The weights are hashed by their values alone, so
+a variable may get another name. Floating-point sums depend on the processor: compare on one
+machine.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from models.config import Activation, TrainingConfig, check_heads
 from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings, Share
 from models.tokenizers.config import WordPieceConfig
+from models.training.config import TrainingConfig
+from models.transformer_config import Activation, check_heads
 
 SEGMENTERS = ("jieba",)
 """Word segmenters of Chinese that need no registration."""

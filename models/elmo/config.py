@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from models.config import TrainingConfig
 from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings
 from models.tokenizers.config import WORD_LENGTH, CharacterConfig
+from models.training.config import TrainingConfig
 
 _FilterWidth = Annotated[int, pydantic.Field(ge=1, le=WORD_LENGTH)]
 _PUBLISHED_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))

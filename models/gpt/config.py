@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from models.config import Activation, TrainingConfig, check_heads
 from models.settings import Affects, NonNegativeInt, PositiveInt, Rate, Settings
 from models.tokenizers.config import ByteBpeConfig
+from models.training.config import TrainingConfig
+from models.transformer_config import Activation, check_heads
 
 
 @dataclasses.dataclass(frozen=True)

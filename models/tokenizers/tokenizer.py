@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from models.config import from_json
 from models.errors import ConfigError
+from models.settings import from_json
 
 CONFIG_FILE = "tokenizer.json"
 

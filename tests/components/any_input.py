@@ -27,9 +27,9 @@ import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from components.file_parts import parts
-from components.records import Malformed, Record, Unreadable
-from components.text_records import RecordReader
+from components.readers.parts import parts
+from components.readers.records import Malformed, Record, Unreadable
+from components.readers.text_records import RecordReader
 
 MOST_SECONDS = 20.0
 MOST_MEGABYTES = 400  # more than at the beginning

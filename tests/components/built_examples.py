@@ -17,7 +17,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.documents import Document, serialize
-from components.example_builder import ExampleBuilder
+from components.examples.component import ExampleBuilder
 from models.bert.config import BertConfig
 from tests.testdata import little_bert
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from components import example_generation, exchange, ingestion
 from components.config import CleaningConfig
+from components.examples import transforms as example_generation
+from components.ingestion import transforms as ingestion
+from components.storage import exchange
 from tests.components.flink_cluster import MISSING, FlinkCluster, flink_cluster
 from tests.components.text_to_examples import run
 from tests.testdata.small_corpus import text

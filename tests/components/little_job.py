@@ -10,14 +10,14 @@ import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.baseline_counts import arrays_of, write_counts
-from components.shard_arrays import write_arrays
-from components.training_job import TrainingJob
+from components.examples.baseline_counts import arrays_of, write_counts
+from components.storage.shard_arrays import write_arrays
+from components.training.job import TrainingJob
 from models.bert.config import BertConfig
 from models.bert.objective import BertObjective
-from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.counts import Counting
 from models.examples import Serializer
+from models.training.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from tests.testdata import little_bert
 from tests.testdata.example_files import index_files
 

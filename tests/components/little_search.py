@@ -8,11 +8,11 @@ import pathlib
 
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import tuner
-from components.trials import Search
+from components.tuning import component as tuner
+from components.tuning.trials import Search
 from components.tuning_config import Hyperparameter, TuningConfig
-from models.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from models.settings import Affects
+from models.training.config import DevicesConfig, OptimizerConfig, TrainingConfig
 from tests.components.built_examples import make, write_documents
 from tests.testdata import little_bert
 

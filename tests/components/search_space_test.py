@@ -17,9 +17,9 @@ from components.search_space import (
 )
 from components.tuning_config import Hyperparameter, TuningConfig
 from models.bert.config import BertConfig
-from models.config import OptimizerConfig, TrainingConfig
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
+from models.training.config import OptimizerConfig, TrainingConfig
 
 RATE, WARMUP = "training.optimizer.learning_rate", "training.optimizer.warmup_steps"
 TRAINING = TrainingConfig(

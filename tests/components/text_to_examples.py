@@ -19,11 +19,12 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import cleaning, ingestion
+from components.cleaning import transforms as cleaning
 from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, ValidationConfig
-from components.example_generation import build
-from components.example_shards import shards_of
-from components.input_files import expand
+from components.examples.shards import shards_of
+from components.examples.transforms import build
+from components.ingestion import transforms as ingestion
+from components.readers.files import expand
 from models.bert.config import BertConfig, BertObjectiveConfig
 from models.registry import FAMILIES
 from models.tokenizers.config import WordPieceConfig

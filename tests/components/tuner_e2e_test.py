@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.checkpoints import Checkpoints
+from models.training.checkpoints import Checkpoints
 from tests.components.little_search import RATE, SIZE, arguments, build_examples, searched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from components.tuning_config import Hyperparameter, TuningConfig
-from models.config import from_json
 from models.errors import ConfigError
+from models.settings import from_json
 
 
 @pytest.mark.parametrize(

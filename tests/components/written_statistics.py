@@ -10,7 +10,7 @@ from tfx.components import StatisticsGen
 from tfx.types.standard_artifacts import Examples, ExampleStatistics
 
 from components.config import ValidationConfig
-from components.data_validation import stats_options
+from components.validation.component import stats_options
 
 # Thirty train documents (24 en from a diary, 6 zh from letters; lengths 100 to 129), five held out.
 TRAIN = [("en", "diary", 100 + n) for n in range(24)] + [

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pytest
 
-from models.config import from_json
 from models.errors import ConfigError
-from models.settings import Affects, Rate, Settings, Share, effects
+from models.settings import Affects, Rate, Settings, Share, effects, from_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from tfx.orchestration.portable import cache_utils, launcher
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
-from components.properties import CONTENT
+from components.lineage.properties import CONTENT
 from pipeline.cache_keys import cache_key, keys_by_content
 
 STEP = ["Trainer", "type", "executor", "c0de"]

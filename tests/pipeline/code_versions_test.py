@@ -71,7 +71,7 @@ def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Pa
     for file in ("evaluator", "reporter", "data_validation", "text_cleaner", "serving_check"):
         assert TRAINING not in changed(source, f"components/{file}.py", "import ", "import os, ")
     assert TRAINING not in changed(source, "components/config.py", "import ", "import os, ")
-    assert TRAINING in changed(source, "models/training_step.py", "import ", "import os, ")
+    assert TRAINING in changed(source, "models/training/step.py", "import ", "import os, ")
 
 
 @pytest.mark.parametrize(

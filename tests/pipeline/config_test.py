@@ -13,10 +13,10 @@ import pytest
 
 from components.config import BeamConfig
 from models.bert.config import BertConfig
-from models.config import DevicesConfig
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
+from models.training.config import DevicesConfig
 from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES

@@ -210,7 +210,7 @@ def test_a_second_fetch_into_the_folder_ends_before_it_fetches(
     tmp_path: pathlib.Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def second(*_: object) -> None:
-        program = "import sys\nfrom pipeline.cli import main\nsys.exit(main(sys.argv[1:]))"
+        program = "import sys\nfrom pipeline.cli.main import main\nsys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", program, "corpus", "sotu", "--folder", str(tmp_path)]
         ended.append(subprocess.run(command, capture_output=True, text=True, cwd=_ROOT))
         raise OSError("the first one ends here")

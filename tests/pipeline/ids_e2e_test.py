@@ -16,11 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components import documents as documents_module
-from components import example_generation
 from components.config import ExamplesConfig
 from components.documents import Document
-from components.example_shards import shards_of
-from components.exporter import export
+from components.examples import transforms as example_generation
+from components.examples.shards import shards_of
+from components.serving.export import export
 from models.bert.config import BertConfig
 from models.examples import parse
 from models.objective import Objective, numeric_features

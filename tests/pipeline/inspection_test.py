@@ -15,9 +15,10 @@ from models.errors import ConfigError
 from models.examples import Serializer
 from models.objective import Position
 from models.registry import FAMILIES
-from pipeline import cli, display
+from pipeline.cli import display
+from pipeline.cli import main as cli
 from pipeline.inspection import Inspection, inspect, newest_examples
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 from tests.testdata.little_families import LITTLE, make_examples
 from tests.testdata.recorded_runs import Recorder
 

@@ -18,8 +18,8 @@ import pytest
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.metadata import RunHistory
-from pipeline.metadata_store import DATABASE
+from pipeline.metadata.queries import RunHistory
+from pipeline.metadata.store import DATABASE
 from tests.testdata.small_corpus import arguments, files_below, finish, start, states, write_corpus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]

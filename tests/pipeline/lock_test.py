@@ -92,7 +92,7 @@ _OVERLAPPING = {
 }
 _COMMAND = """
 import builtins, sys
-from pipeline.cli import main
+from pipeline.cli.main import main
 opened, original = [], builtins.open
 def spy(file, *given, **named):
     opened.append(str(file))

@@ -12,8 +12,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from models.errors import ConfigError
 from pipeline import prune as prune_module
-from pipeline.cli import main
-from pipeline.metadata import RunHistory
+from pipeline.cli.main import main
+from pipeline.metadata.queries import RunHistory
 from pipeline.prune import prune
 from tests.testdata.recorded_runs import Recorder
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from components.gate_checks import Check, refuse
-from components.report_inputs import Dropped, TrainingPoint
-from components.seeds import SeedRun, SeedRuns
-from components.trials import Search, Trial
+from components.reporting.inputs import Dropped, TrainingPoint
+from components.training.seeds import SeedRun, SeedRuns
+from components.tuning.trials import Search, Trial
+from components.validation.gate_checks import Check, refuse
 from models.errors import ConfigError, DataRefused
-from models.platform import Platform
 from models.registry import FAMILIES
-from pipeline import cli
+from models.training.platform import Platform
+from pipeline.cli import main as cli
 from pipeline.config import PipelineConfig
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 from pipeline.recipes import bert_tiny
 from pipeline.reporting import REPORT, compare_runs, gather, last_run, report_run
 from pipeline.span_history import Attempt, write_attempt

@@ -9,11 +9,11 @@ import pytest
 from ml_metadata import MetadataStore
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-from components.resolvers import pushed_versions
+from components.lineage.resolvers import pushed_versions
 from models.errors import ConfigError
-from pipeline.cli import main
-from pipeline.metadata import RunHistory
-from pipeline.metadata_store import DATABASE
+from pipeline.cli.main import main
+from pipeline.metadata.queries import RunHistory
+from pipeline.metadata.store import DATABASE
 from pipeline.prune import prune
 from pipeline.rollback import RolledBack, roll_back
 from pipeline.span_history import Attempt, read_attempts, write_attempt

@@ -12,9 +12,9 @@ import pytest
 
 from models.errors import DataRefused, PolysemeError, TrainingDiverged
 from pipeline import run
-from pipeline.cli import main
+from pipeline.cli.exit_codes import exit_code
+from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
-from pipeline.exit_codes import exit_code
 from pipeline.provenance import Provenance
 from pipeline.recipes import bert_tiny
 from pipeline.run import remove_checkpoints, remove_partial_versions, run_pipeline

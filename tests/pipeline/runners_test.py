@@ -12,8 +12,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
 from models.errors import ConfigError, DataRefused
-from pipeline.metadata import RunHistory
-from pipeline.metadata_store import DATABASE
+from pipeline.metadata.queries import RunHistory
+from pipeline.metadata.store import DATABASE
 from pipeline.runners import run_locally
 
 

@@ -7,9 +7,9 @@ import pathlib
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from models.config import DevicesConfig
+from models.training.config import DevicesConfig
 from pipeline.config import PipelineConfig
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 from pipeline.recipes import bert_tiny
 from pipeline.span_history import (
     FAILED,

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from components.documents import place_of
-from pipeline.metadata import RunHistory
+from pipeline.metadata.queries import RunHistory
 from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
 pytestmark = pytest.mark.e2e

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
 from pipeline.recipes import bert_tiny
 from pipeline.span_history import NOT_BLESSED, PUSHED, Attempt, inputs_of, write_attempt
@@ -180,7 +180,7 @@ def test_it_imports_no_tensorflow_and_leaves_the_lock_alone(
 ) -> None:
     program = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.cli.main import main\n"
         "code = main(sys.argv[1:])\n"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)\n"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from components.bootstrap import Interval
-from components.evaluator import Evaluation, SliceFigures
-from components.judgement import Judgement
-from components.seeds import SeedRun, SeedRuns
-from components.trials import Search, Trial
-from pipeline.metadata import RunHistory
+from components.evaluation.bootstrap import Interval
+from components.evaluation.judgement import Judgement
+from components.evaluation.metrics import Evaluation, SliceFigures
+from components.training.seeds import SeedRun, SeedRuns
+from components.tuning.trials import Search, Trial
+from pipeline.metadata.queries import RunHistory
 from pipeline.steps import COMPONENTS, steps_until
 from pipeline.summary import summarize
 from tests.testdata.recorded_runs import Recorder
@@ -283,7 +283,7 @@ def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
     )
     figures = {"masked_lm_accuracy": 0.2581, "bigram_perplexity": 61.87}
     found = Evaluation(False, [SliceFigures("overall", 100, figures, None)], judgement)
-    monkeypatch.setattr("components.evaluator.read_evaluation", lambda uri: found)
+    monkeypatch.setattr("components.evaluation.metrics.read_evaluation", lambda uri: found)
     outputs = {
         "blessing": recorder.artifact("ModelBlessing", blessed=0),
         "evaluation": recorder.artifact("ModelEvaluation"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from models.example_index import write_index
+from models.training.example_index import write_index
 
 
 def index_files(files: Sequence[str]) -> list[str]:

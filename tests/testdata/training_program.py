@@ -108,11 +108,12 @@ def run(
     """What the program does, in this process."""
     import tensorflow as tf
 
-    from models.batches import example_batches
-    from models.config import DevicesConfig, TrainingConfig, from_json
-    from models.devices import Devices
     from models.registry import FAMILIES
-    from models.training import train
+    from models.settings import from_json
+    from models.training.batches import example_batches
+    from models.training.config import DevicesConfig, TrainingConfig
+    from models.training.devices import Devices
+    from models.training.loop import train
     from tests.testdata.little_families import LITTLE, build_model
 
     training = from_json(TrainingConfig, json.dumps(given_training))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from models.bert.config import SIZES, BertBackboneConfig, BertConfig, BertObjectiveConfig
-from models.config import from_json
 from models.errors import ConfigError
+from models.settings import from_json
 
 
 @pytest.mark.parametrize(

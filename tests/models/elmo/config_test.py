@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from models.config import TrainingConfig, from_json
 from models.elmo.config import SIZES, ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
 from models.errors import ConfigError
+from models.settings import from_json
+from models.training.config import TrainingConfig
 
 
 @pytest.mark.parametrize("size", SIZES)

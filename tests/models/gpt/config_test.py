@@ -3,9 +3,10 @@ import json
 
 import pytest
 
-from models.config import TrainingConfig, from_json
 from models.errors import ConfigError
 from models.gpt.config import SIZES, GptBackboneConfig, GptConfig, GptObjectiveConfig
+from models.settings import from_json
+from models.training.config import TrainingConfig
 
 
 def test_it_survives_json() -> None:

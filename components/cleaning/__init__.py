@@ -1,0 +1,1 @@
+"""Cleaning: drops documents that must not be trained on, counted by reason."""

@@ -1,0 +1,1 @@
+"""Examples: documents become training examples."""

@@ -1,0 +1,1 @@
+"""Ingestion: raw records become documents in three splits."""

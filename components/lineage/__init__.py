@@ -1,0 +1,1 @@
+"""Lineage: which artifacts of earlier runs a run builds on, and how they are recognized."""

@@ -1,0 +1,136 @@
+"""Reads files of text into documents, streaming, and says of every bad record what was wrong.
+
+A record is never guessed at: what cannot be understood is malformed, with file, line and reason.
+A record without an id gets one from its text, so that the same text has the same id, and the same
+split, wherever it is. What cannot be read at all is reported apart from malformed records: nobody
+knows how many documents it had.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+
+from components.readers.csv_rows import csv_rows
+from components.readers.files import format_of, printable, source_of, wrong_format
+from components.readers.json_rows import json_rows
+from components.readers.lines import Lines
+from components.readers.parquet_rows import parquet_rows
+from components.readers.parts import FilePart
+from components.readers.records import (
+    EMPTY_FILE,
+    FIELDS,
+    Fault,
+    Malformed,
+    Record,
+    Row,
+    Unreadable,
+    document_of,
+)
+from components.readers.streams import DAMAGED, open_lines
+from components.readers.text_blocks import text_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordReader:
+    """Reads one file at a time, holding one record of it.
+
+    Args:
+        lang: the language of documents that do not say theirs.
+        max_record_bytes: longer records are malformed, and are skipped without being held.
+        text_field: name of the field, or column, that has the text.
+        encoding: of files without a byte order mark.
+        document_per_file: whether a .txt file is one document.
+        join_lines: whether the lines of a paragraph in a .txt file are joined by spaces.
+    """
+
+    lang: str
+    max_record_bytes: int
+    text_field: str = "text"
+    encoding: str = "utf-8"
+    document_per_file: bool = False
+    join_lines: bool = False
+
+    def read(self, part: FilePart) -> Iterator[Record | Malformed | Unreadable]:
+        """Yields the records of a part of a file in order.
+
+        Lines count from 1; in Parquet, rows do. A document of a .txt file has its first line's
+        number. A document without a source has the one that `input_files.source_of` gives.
+        """
+        file, source = printable(part.file), self._source(part.file)
+        empty = True
+        for row in self._rows(part):
+            empty = False
+            if isinstance(row, Unreadable):
+                yield row
+                continue
+            try:
+                document, derived = document_of(
+                    row.value(), text_field=self.text_field, source=source, lang=self.lang
+                )
+            except Fault as fault:
+                yield Malformed(file, row.line, str(fault), row.start())
+            else:
+                yield Record(file, row.line, document, derived, row.wrapped)
+        if empty and part.whole:
+            yield Malformed(file, 1, EMPTY_FILE, "")
+
+    def _source(self, file: str) -> str:
+        """Where each file is a document, the folder has the name that says where they are from."""
+        return source_of(os.path.dirname(os.path.abspath(file)) if self._whole(file) else file)
+
+    def _whole(self, file: str) -> bool:
+        form = format_of(file)
+        return self.document_per_file and form is not None and form.kind == "txt"
+
+    def _rows(self, part: FilePart) -> Iterator[Row | Unreadable]:
+        form = format_of(part.file)
+        kind = form.kind if form else ""
+        try:
+            size = os.path.getsize(part.file)
+            if not size:
+                return
+            if part.begin == 0 and kind != "parquet" and (fault := wrong_format(part.file)):
+                raise OSError(fault)
+            if kind == "parquet":
+                yield from self._parquet(part, size)
+                return
+            stream, raw = open_lines(part.file, part.begin, self.encoding)
+        except DAMAGED as error:
+            yield self._unreadable(part, part.line, error, None)
+            return
+        with contextlib.closing(stream), contextlib.closing(raw):
+            lines = Lines(stream, part, self.max_record_bytes)
+            if kind == "txt":
+                yield from text_rows(
+                    lines,
+                    self.max_record_bytes,
+                    whole=self.document_per_file,
+                    join=self.join_lines,
+                )
+            elif kind in ("csv", "tsv"):
+                yield from csv_rows(lines, kind, self.max_record_bytes)
+            else:
+                yield from json_rows(lines)
+            if lines.error:
+                yield self._unreadable(part, lines.number, lines.error, raw.tell())
+
+    def _parquet(self, part: FilePart, size: int) -> Iterator[Row | Unreadable]:
+        names = (self.text_field, *(name for name in FIELDS if name != "text"))
+        for row in parquet_rows(part, names, self.max_record_bytes):
+            if isinstance(row, Row):
+                yield row
+            else:
+                line, reason, records, lost = row
+                yield Unreadable(printable(part.file), line, reason, size, lost, records)
+
+    def _unreadable(
+        self, part: FilePart, line: int, error: BaseException, position: int | None
+    ) -> Unreadable:
+        """What is lost of a part: from a position on, or all of it."""
+        size = os.path.getsize(part.file) if os.path.isfile(part.file) else 0
+        end = size if part.end is None or not position else part.end
+        lost = size if position is None else max(0, end - position)
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = f"damaged file: {said.splitlines()[0][:200]}"
+        return Unreadable(printable(part.file), line, reason, size, lost, None)

@@ -1,0 +1,1 @@
+"""Reporting: HTML pages about a run and about several runs."""

@@ -1,0 +1,1 @@
+"""Serving: export, the check before a push, and the push itself."""

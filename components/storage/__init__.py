@@ -1,0 +1,1 @@
+"""Files that steps write and read: published whole or not at all, grouped by key."""

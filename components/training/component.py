@@ -1,0 +1,103 @@
+"""TFX's glue around training: artifacts in, an exported model and its training run out."""
+
+import json
+import logging
+import pathlib
+import shutil
+from typing import Any
+
+from tfx import types
+from tfx import v1 as tfx
+from tfx.components.trainer import executor
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils
+
+from components.examples.baseline_counts import StoredCounts
+from components.lineage.resolvers import write_origin
+from components.search_space import described, with_values
+from components.serving.export import export
+from components.storage.finished import EXPORTED
+from components.training.job import job_of, train_job
+from components.training.seed_training import train_all, train_on_devices
+from models.training.devices import Devices
+
+_log = logging.getLogger("polyseme.trainer")
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains a family's objective on the examples and exports the model with its tokenizer inside.
+
+    `fn_args.custom_config` holds `family`, `model` and `training` (JSON of the settings that the
+    weights depend on), `config` (JSON of the whole pipeline's, exported as it is) and `code`. What
+    the Tuner found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all
+    of them. Its entry `unkeyed` holds what no key does: `training` (JSON of the other settings),
+    `devices`, `provenance` (JSON) and `folder`, which this pipeline's checkpoints are kept in.
+    With `training.seeds` it trains as often, and exports the best; see
+    components/training/seeds.py.
+
+    Raises:
+        ConfigError: the base model doesn't fit the configuration.
+        TrainingDiverged: see `models.training.loop.train`.
+        Preempted: training was cut short and is saved.
+    """
+    values = (fn_args.hyperparameters or {}).get("values", {})
+    given = with_values(fn_args.custom_config, values)
+    if values:
+        _log.info("tuned: %s", described(values))
+    job = job_of(given, fn_args)
+    seeds = job.config.seeds
+    jobs = [job.with_seed((job.config.seed + place) % 2**32) for place in range(seeds)]
+    runs = None
+    if seeds == 1:
+        (job,) = jobs
+        trained = train_on_devices(job)
+    else:
+        runs = train_all(jobs)
+        job = job.with_seed(runs.best.seed)
+        trained = train_job(job, Devices())  # all is done, and lies in the last checkpoint
+    trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
+    export(
+        trained.model,
+        trained.objective,
+        trained.tokenizer,
+        pathlib.Path(fn_args.serving_model_dir),
+        config_json=given["config"],
+        provenance=json.loads(given["unkeyed"]["provenance"]) | {"seed": job.config.seed},
+    )
+    shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
+    if runs:
+        runs.write(fn_args.model_run_dir)
+    for each in jobs:
+        if each.folder.is_dir():
+            (each.folder / EXPORTED).touch()
+
+
+class Executor(executor.GenericExecutor):
+    """TFX's executor, which also writes on the model, in ML Metadata, where it comes from."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Trains, and gives the model the properties that lineage/resolvers.py chooses by."""
+        super().Do(input_dict, output_dict, exec_properties)
+        given = json.loads(exec_properties["custom_config"])
+        provenance = json.loads(given["unkeyed"]["provenance"])
+        base = input_dict.get("base_model") or [None]
+        write_origin(
+            artifact_utils.get_single_instance(output_dict["model"]),
+            span=provenance["span"],
+            fingerprint=provenance["fingerprint"],
+            test_share=json.loads(given["config"])["ingestion"]["test_share"],
+            examples=artifact_utils.get_single_instance(input_dict["examples"]),
+            base=base[0],
+        )
+
+
+class Trainer(tfx.components.Trainer):
+    """TFX's Trainer with `Executor`."""
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

@@ -1,0 +1,1 @@
+"""Tuning: a search for hyperparameters before training."""

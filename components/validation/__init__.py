@@ -1,0 +1,1 @@
+"""Validation: whether a span's text is fit to train on."""

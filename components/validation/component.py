@@ -1,0 +1,319 @@
+"""Is a span's text fit to train on? A schema, the statistics it needs, and a gate that raises.
+
+TFX's ExampleValidator compares StatisticsGen's statistics with the schema and records anomalies,
+but stops nothing. `DataGate` reads what it recorded and what ingestion and cleaning counted, adds
+bounds over the whole span and drift from the last approved span, and raises. It judges spans only:
+single documents are quarantined before it, so that one odd document refuses nothing
+(docs/decisions/0031-what-the-data-gate-judges.md).
+"""
+
+import itertools
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
+
+from components.artifacts import DataApproval
+from components.cleaning.text_quality import QUARANTINED
+from components.config import ValidationConfig
+from components.layout import CLEANING_FILE, INGESTION_FILE, QUARANTINE_FILE
+from components.lineage.span_label import span_label
+from components.validation.corpus_statistics import (
+    CorpusStatistics,
+    corpus_statistics,
+    feature_statistics,
+)
+from components.validation.data_drift import drift_checks
+from components.validation.gate_checks import Check, approve, refuse, share_check
+from components.validation.ingestion_checks import malformed_check, unreadable_check
+from models.settings import from_json
+
+SCHEMA_FILE = "schema.pbtxt"
+_ANOMALIES_FILE = "SchemaDiff.pb"
+_COMPARED_SPLIT = "train"  # the held-out split is too small to compare distributions
+_LISTED = 3
+
+_FEATURES = {
+    "source": schema_pb2.BYTES,
+    "lang": schema_pb2.BYTES,
+    "timestamp": schema_pb2.INT,
+    "characters": schema_pb2.INT,
+    "non_letter_share": schema_pb2.FLOAT,
+    "replacement_share": schema_pb2.FLOAT,
+    "duplicate": schema_pb2.INT,
+}
+
+_log = logging.getLogger("polyseme.data_validation")
+
+
+def text_schema() -> schema_pb2.Schema:
+    """The curated schema: every feature in every document, with its type, always one value."""
+    schema = schema_pb2.Schema()
+    schema.dataset_constraints.min_examples_count = 1
+    for name, kind in _FEATURES.items():
+        feature = schema.feature.add(name=name, type=kind)
+        feature.presence.min_fraction = 1.0
+        feature.presence.min_count = 1
+        feature.value_count.min = feature.value_count.max = 1
+    return schema
+
+
+def stats_options() -> tfdv.StatsOptions:
+    """What StatisticsGen computes: numeric and categorical features, never texts and ids.
+
+    Texts are not even read.
+    """
+    schema = text_schema()
+    schema.ClearField("dataset_constraints")
+    return tfdv.StatsOptions(
+        schema=schema,
+        experimental_filter_read_paths=True,
+        num_top_values=50,
+        num_quantiles_histogram_buckets=100,  # lengths are compared by them
+    )
+
+
+@component
+def TextSchema(schema: OutputArtifact[Schema]) -> None:
+    """Writes the curated schema.
+
+    Args:
+        schema: the schema, as text.
+    """
+    text = text_format.MessageToString(text_schema())
+    (pathlib.Path(schema.uri) / SCHEMA_FILE).write_text(text, encoding="utf-8")
+
+
+@component
+def DataGate(
+    documents: InputArtifact[Examples],
+    cleaned: InputArtifact[Examples],
+    statistics: InputArtifact[ExampleStatistics],
+    anomalies: InputArtifact[ExampleAnomalies],
+    approval: OutputArtifact[DataApproval],
+    config: Parameter[str],
+    max_malformed_share: Parameter[float],
+    allow_unreadable: Parameter[str],
+    max_dropped_share: Parameter[float],
+    looks: Parameter[int],
+    quarantine_dir: Parameter[str],
+    previous_statistics: InputArtifact[ExampleStatistics] = None,
+) -> None:
+    """Lets the span's documents pass, or raises.
+
+    Args:
+        documents: TextExampleGen's, with its `ingestion.json` and `quarantine.jsonl`.
+        cleaned: TextCleaner's, with its `cleaning.json`.
+        statistics: StatisticsGen's, of the documents as they came.
+        anomalies: ExampleValidator's, of these statistics.
+        approval: written only if the gate opens: `checks.json`, the list of all checks.
+        config: JSON of a ValidationConfig.
+        max_malformed_share: `ingestion.max_quarantine_share`.
+        allow_unreadable: `ingestion.allow_unreadable`, as JSON.
+        max_dropped_share: `cleaning.max_dropped_share`.
+        looks: whether training looks at the split "eval", which then has to have a document.
+        quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
+        previous_statistics: those of the last approved earlier span; absent in a first run.
+
+    Raises:
+        DataRefused: naming split, feature, value and bound of each check that failed.
+    """
+    bounds = from_json(ValidationConfig, config)
+    ingested = _load(documents.uri, INGESTION_FILE)
+    cleaned_summary = _load(cleaned.uri, CLEANING_FILE)
+    malformed = os.path.join(documents.uri, QUARANTINE_FILE)
+    unreadable = unreadable_check(ingested, json.loads(allow_unreadable))
+    checks = [
+        unreadable,
+        malformed_check(ingested, malformed, max_malformed_share),
+        *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
+        *(_eval_checks(cleaned_summary) if looks else ()),
+        *check_text(
+            feature_statistics(statistics.uri),
+            corpus_statistics(statistics.uri),
+            _read_anomalies(anomalies.uri),
+            feature_statistics(previous_statistics.uri) if previous_statistics else {},
+            bounds,
+        ),
+    ]
+    refuse(
+        checks,
+        {"ingestion": ingested, "cleaning": cleaned_summary},
+        gate="DataGate",
+        span=statistics.span,
+        folder=quarantine_dir,
+    )
+    approval.span = statistics.span
+    approval.statistics_id = statistics.id
+    approval.cleaned_id = cleaned.id
+    approve(checks, approval.uri)
+    for loss in unreadable.examples:
+        _log.warning("span %s: allowed as unreadable: %s", span_label(statistics.span), loss)
+    _log.info(
+        "span %s: %d checks of the text passed%s",
+        span_label(statistics.span),
+        len(checks),
+        f", compared with span {span_label(previous_statistics.span)}"
+        if previous_statistics
+        else "",
+    )
+
+
+def _cleaning_checks(
+    summary: Mapping[str, Any], config: ValidationConfig, max_dropped_share: float
+) -> list[Check]:
+    """Of the documents, those that were quarantined and those that were dropped; what is left."""
+    splits = summary["splits"].values()
+    total = sum(split["documents"] for split in splits)
+    quarantined = sum(split["quarantined"] for split in splits)
+    dropped = sum(sum(split["dropped"].values()) for split in splits) - quarantined
+    train, test = (summary["splits"][split]["kept"] for split in (_COMPARED_SPLIT, "test"))
+    reasons = {
+        reason: sum(split["dropped"].get(reason, 0) for split in splits)
+        for reason in summary["examples"]
+    }
+    odd = {reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)}
+    others = {reason: count for reason, count in reasons.items() if reason not in odd}
+    return [
+        share_check(
+            "quarantined documents" + _listed(odd),
+            quarantined,
+            total,
+            config.max_quarantine_share,
+            field="validation.max_quarantine_share",
+            examples=_examples(summary, odd),
+        ),
+        share_check(
+            "dropped documents" + _listed(others),
+            dropped,
+            total,
+            max_dropped_share,
+            field="cleaning.max_dropped_share",
+            examples=_examples(summary, others),
+        ),
+        Check(
+            split=_COMPARED_SPLIT,
+            feature="documents",
+            value=f"{train:,} after cleaning",
+            bound=f"at least {config.min_documents:,}",
+            passed=train >= config.min_documents,
+            field="validation.min_documents",
+            remedy="add documents",
+        ),
+        Check(
+            split="test",
+            feature="documents",
+            value=f"{test:,} after cleaning",
+            bound=f"at least {config.min_test_documents:,}",
+            passed=test >= config.min_test_documents,
+            field="validation.min_test_documents",
+            remedy="add documents, or raise ingestion.test_share in a chain that begins anew",
+        ),
+    ]
+
+
+def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
+    """That there is something to look at in training."""
+    held_out = summary["splits"]["eval"]["kept"]
+    return [
+        Check(
+            split="eval",
+            feature="documents",
+            value=f"{held_out:,} after cleaning",
+            bound="at least 1, as training looks at them",
+            passed=held_out >= 1,
+            remedy="raise ingestion.eval_share, or train without looks, trials and several seeds",
+        )
+    ]
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{count:,} {reason}' for reason, count in told)})" if told else ""
+
+
+def _examples(summary: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
+    """Documents, one of each reason in turn, the most frequent reason first."""
+    ordered = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    turns = itertools.zip_longest(*(summary["examples"][reason] for reason in ordered))
+    found = (item for turn in turns for item in turn if item is not None)
+    return [
+        f"{item['id']}: {item['reason']}, {item['detail']}"
+        for item in itertools.islice(found, _LISTED)
+    ]
+
+
+def check_text(
+    statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
+    corpus: CorpusStatistics,
+    anomalies: Mapping[str, anomalies_pb2.Anomalies],
+    previous: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
+    config: ValidationConfig,
+) -> list[Check]:
+    """The checks of a span's statistics.
+
+    Args:
+        statistics: of each split.
+        corpus: the same as plain numbers.
+        anomalies: of each split, as ExampleValidator found them with `text_schema`.
+        previous: statistics of the span to compare with, by split; empty if there is none.
+        config: the bounds.
+    """
+    checks = [check for split in corpus.splits for check in _schema_checks(split, anomalies[split])]
+    repeated = corpus.duplicate_share
+    checks.append(
+        Check(
+            split="all",
+            feature="duplicate",
+            value=f"{repeated:.2%} of the documents repeat another one's text",
+            bound=f"at most {config.max_duplicate_share:.2%}",
+            passed=repeated <= config.max_duplicate_share,
+            field="validation.max_duplicate_share",
+        )
+    )
+    if previous:
+        checks.extend(
+            drift_checks(
+                statistics[_COMPARED_SPLIT], previous[_COMPARED_SPLIT], _COMPARED_SPLIT, config
+            )
+        )
+    return checks
+
+
+def _schema_checks(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Check]:
+    """ExampleValidator's verdicts."""
+    verdicts = {
+        name: "; ".join(reason.description.strip(". ") for reason in info.reason)
+        for name, info in anomalies.anomaly_info.items()
+        if info.severity != anomalies_pb2.AnomalyInfo.WARNING
+    }
+    if anomalies.HasField("dataset_anomaly_info"):
+        verdicts["documents"] = anomalies.dataset_anomaly_info.description
+    if not verdicts:
+        return [Check(split, "schema", "every feature in every document", "the schema's", True)]
+    return [
+        Check(split, feature, verdict, "the schema's", passed=False)
+        for feature, verdict in sorted(verdicts.items())
+    ]
+
+
+def _load(folder: str, name: str) -> Any:
+    return json.loads(pathlib.Path(folder, name).read_text(encoding="utf-8"))
+
+
+def _read_anomalies(uri: str) -> dict[str, anomalies_pb2.Anomalies]:
+    return {
+        file.parent.name.removeprefix("Split-"): anomalies_pb2.Anomalies.FromString(
+            file.read_bytes()
+        )
+        for file in pathlib.Path(uri).glob(f"Split-*/{_ANOMALIES_FILE}")
+    }

@@ -1,0 +1,1 @@
+"""Vocabulary: a span's documents become a tokenizer."""

@@ -1,0 +1,1 @@
+"""Training: the loop, its step, checkpoints, optimizers and devices."""

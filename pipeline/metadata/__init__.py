@@ -1,0 +1,1 @@
+"""What ML Metadata records about a pipeline's runs."""

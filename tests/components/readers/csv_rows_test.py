@@ -1,0 +1,144 @@
+"""CSV and TSV: quotes, line ends inside, and lines that are at fault."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pathlib
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.documents import Document
+from components.readers.parts import FilePart
+from components.readers.records import Malformed, Record, Unreadable
+from components.readers.text_records import RecordReader
+
+
+def read(path: pathlib.Path, content: bytes | str, **given: Any) -> Any:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    reader = RecordReader(**({"lang": "en", "max_record_bytes": 100} | given))
+    return [*reader.read(FilePart(str(path)))]
+
+
+def told(found: list[Record | Malformed | Unreadable]) -> list[tuple[int, str]]:
+    return [
+        (item.line, item.document.text if isinstance(item, Record) else item.reason)
+        for item in found
+    ]
+
+
+def test_columns_by_the_header(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.csv"
+    content = (
+        "\ufeffid, text ,lang,source,timestamp,more\r\n"
+        'a,"One, ""quoted"",\r\nin two.",de,s,1700000000,x\r\n'
+        "\r\n"
+        ",Two.,,,2001-02-27,\r\n"
+    )
+    found = read(path, content)
+    assert found == [
+        Record(
+            str(path),
+            2,
+            Document("a", 'One, "quoted",\nin two.', "s", "de", 1700000000),
+            False,
+        ),
+        Record(str(path), 5, found[1].document, True),
+    ]
+    assert found[1].document[1:] == ("Two.", "a", "en", 983232000)
+    assert told(read(tmp_path / "a.tsv", "id\ttext\nb\tOne, two\n")) == [(2, "One, two")]
+
+
+def test_a_bad_row_costs_itself_alone(tmp_path: pathlib.Path) -> None:
+    rows = [b"text,id", b"one,1", b"two", b"three,3,3", b'"four" x,4', b"f\xffve,5", b"six,6"]
+    assert told(read(tmp_path / "a.csv", b"\n".join(rows))) == [
+        (2, "one"),
+        (3, "not CSV: 1 fields where the header has 2"),
+        (4, "not CSV: 3 fields where the header has 2"),
+        (5, "not CSV: ',' expected after '\"'"),
+        (6, "not UTF-8: byte 0xff at 1"),
+        (7, "six"),
+    ]
+
+
+def test_a_quote_that_nobody_closes_costs_its_line_alone(tmp_path: pathlib.Path) -> None:
+    lines = ["text,id", "one,1", '"two,2', "three,3", "four,4"]
+    assert told(read(tmp_path / "a.csv", "\n".join(lines))) == [
+        (2, "one"),
+        (3, "not CSV: unexpected end of data"),
+        (4, "three"),
+        (5, "four"),
+    ]
+    long = ["text,id", '"two,2', *["x" * 40 + ",0"] * 4]
+    assert told(read(tmp_path / "a.csv", "\n".join(long))) == [
+        (2, "too long: more than 100 bytes"),
+        *((number, "x" * 40) for number in range(3, 7)),
+    ]
+
+
+def test_a_file_without_the_text_and_with_a_column_twice(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.csv"
+    assert told(read(path, "body,id\none,1\n")) == [
+        (2, "no text: no field 'text'; there are: body, id")
+    ]
+    assert told(read(path, "body,id\none,1\n", text_field="body")) == [(2, "one")]
+    assert told(read(path, "text,text\none,two\n")) == [(2, "duplicate key: 'text'")]
+
+
+def test_a_header_that_comes_again_is_no_document(tmp_path: pathlib.Path) -> None:
+    found = read(tmp_path / "a.csv", "text,id\none,1\n\ufefftext,id\ntwo,2\n")
+    assert told(found) == [(2, "one"), (4, "two")]
+    found = read(tmp_path / "a.csv", "text,id\none,1\n id ,text\n2,two\n")
+    assert told(found) == [(2, "one"), (4, "two")]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("1700000000", 1_700_000_000), ("-86400.5", -86_401), ("946684800", 946_684_800), ("", 0)],
+)
+def test_seconds_in_a_cell(tmp_path: pathlib.Path, given: str, seconds: int) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+    assert found.document.timestamp == seconds
+
+
+@pytest.mark.parametrize("given", ["20240501", "2024", "1e9", "1700000000000"])
+def test_no_guess_is_made_of_a_cell_that_may_be_a_date(tmp_path: pathlib.Path, given: str) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+    assert found.kind == "bad timestamp"
+
+
+def test_long_fields_and_nothing(tmp_path: pathlib.Path) -> None:
+    long = "x" * 200_000  # more than Python's csv takes unless it is told
+    found = read(tmp_path / "a.csv", f"text\n{long}\n", max_record_bytes=1_000_000)
+    assert told(found) == [(2, long)]
+    for content in ("", "text,id\n", "\n\n"):
+        assert told(read(tmp_path / "a.csv", content)) == [(1, "no record in the file")]
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0\ufeff")).filter(
+            str.strip
+        ),
+        min_size=1,
+    ),
+    kind=st.sampled_from(["csv", "tsv"]),
+    ends=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_python_writes_is_read(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], kind: str, ends: str
+) -> None:
+    out = io.StringIO(newline="")
+    dialect: Any = csv.excel_tab if kind == "tsv" else csv.excel
+    writer = csv.writer(out, dialect, lineterminator=ends)
+    writer.writerows([["id", "text"], *([str(n), text] for n, text in enumerate(texts))])
+    path = tmp_path_factory.mktemp("csv") / f"a.{kind}"
+    found = read(path, out.getvalue(), max_record_bytes=1_000_000)
+    assert [item.document.text for item in found] == [
+        unicodedata.normalize("NFC", text) for text in texts
+    ]

@@ -1,0 +1,40 @@
+"""What a record has to be, and how what is none is reported."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.documents import Document
+from components.readers.records import Fault, Malformed, Unreadable, document_of, no_text
+
+
+def test_a_document_of_fields() -> None:
+    given = {"text_field": "body", "source": "s", "lang": "en"}
+    document, derived = document_of({"body": "\ufeffCafe\u0301", "id": 7, "text": 1}, **given)
+    assert (document, derived) == (Document("7", "Café", "s", "en", 0), False)
+    _, derived = document_of({"body": "x", "id": ""}, **given)
+    assert derived
+    with pytest.raises(Fault, match="no text: no field 'body'; there are: text"):
+        document_of({"text": "x"}, **given)
+    with pytest.raises(Fault, match="text is empty"):
+        document_of({"body": "\ufeff\u3000\n"}, **given)
+
+
+def test_names_of_other_fields_are_few_and_short() -> None:
+    assert no_text("text", []) == "no text: no field 'text'; there are: none"
+    fault = no_text("text", [f"{n}" * 100 for n in range(9)])
+    assert fault.endswith("3" * 40 + ", " + "4" * 40 + ", …")
+
+
+def test_what_is_lost_is_named_in_documents_and_bytes() -> None:
+    assert (
+        str(Unreadable("a.parquet", 301, "damaged row group: x", 5_000, 1_200, 300))
+        == "a.parquet:301 damaged row group: x; lost: 300 documents, 1,200 of 5,000 bytes"
+    )
+    assert (
+        str(Unreadable("a.gz", 7, "damaged file: cut", 5_000, 0, None))
+        == "a.gz:7 damaged file: cut; lost: unknown documents, and all that followed its 5,000"
+        " bytes"
+    )
+    assert Malformed("a", 1, "text is empty", "").empty
+    assert Malformed("a", 1, "not JSON: x", "").kind == "not JSON"

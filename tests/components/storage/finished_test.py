@@ -1,0 +1,90 @@
+"""Finished work is known again, and nothing that is not whole is taken for it."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from components.storage.finished import finish, sha256
+
+
+class Maker:
+    """Writes "made", and counts how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, *paths: str) -> dict[str, Any]:
+        self.times += 1
+        for path, word in zip(paths, ("made", "told"), strict=True):
+            pathlib.Path(path).write_text(word)
+        return {"lines": 1}
+
+
+KNOWN = {
+    "lines": 1,
+    "sha256": [hashlib.sha256(b"made").hexdigest(), hashlib.sha256(b"told").hexdigest()],
+}
+
+
+def of(folder: pathlib.Path, fingerprint: str, make: Callable[..., Any]) -> Any:
+    """Finishes two files in `folder`."""
+    targets = [str(folder / "target"), str(folder / "other")]
+    return finish(str(folder), fingerprint, targets, make, str(folder))
+
+
+def test_what_is_finished_is_not_made_again(tmp_path: pathlib.Path) -> None:
+    make, target = Maker(), tmp_path / "target"
+    assert of(tmp_path, "c0ffee", make) == (KNOWN, False)
+    target.unlink()
+    assert of(tmp_path, "c0ffee", make) == (KNOWN, True)
+    assert (target.read_text(), make.times) == ("made", 1)
+    assert (tmp_path / "other").read_text() == "told"
+    assert of(tmp_path, "feed", make) == (KNOWN, False)
+    assert make.times == 2
+
+
+@pytest.mark.parametrize(
+    "what", ["damaged", "file lost", "other lost", "half told", "nothing told"]
+)
+def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> None:
+    make, target = Maker(), tmp_path / "target"
+    of(tmp_path, "c0ffee", make)
+    kept, told = tmp_path / "c0ffee.0", tmp_path / "c0ffee.json"
+    target.unlink()
+    if what == "damaged":
+        kept.write_text("mad")
+    elif what == "file lost":
+        kept.unlink()
+    elif what == "other lost":
+        (tmp_path / "c0ffee.1").unlink()
+    elif what == "half told":
+        told.write_text(told.read_text()[:-1])
+    else:
+        told.unlink()
+    assert of(tmp_path, "c0ffee", make) == (KNOWN, False)
+    assert (target.read_text(), make.times) == ("made", 2)
+
+
+def test_a_maker_that_dies_finishes_nothing(tmp_path: pathlib.Path) -> None:
+    def die(*paths: str) -> dict[str, Any]:
+        pathlib.Path(paths[0]).write_text("half")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        of(tmp_path, "c0ffee", die)
+    make = Maker()
+    assert of(tmp_path, "c0ffee", make) == (
+        KNOWN,
+        False,
+    )
+
+
+def test_sha256(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    # The standard's example.
+    assert sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")

@@ -1,0 +1,28 @@
+"""Arrays of a shard come back as they were written."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from components.storage.shard_arrays import read_arrays, write_arrays
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"a": [1, 2**62], "none": [], "b": [3]}, {"none": []}, {}],
+    ids=["some", "empty", "none"],
+)
+def test_arrays_come_back(tmp_path: pathlib.Path, arrays: dict[str, list[int]]) -> None:
+    given = {name: np.array(values, np.int64) for name, values in arrays.items()}
+    sizes = write_arrays(tmp_path / "file", given)
+    assert sizes == {name: len(values) for name, values in arrays.items()}
+    found = read_arrays(tmp_path / "file", sizes)
+    assert {name: array.tolist() for name, array in found.items()} == arrays
+
+
+def test_narrower_integers_are_widened(tmp_path: pathlib.Path) -> None:
+    sizes = write_arrays(tmp_path / "file", {"a": np.array([7, 8], np.int32)[::-1]})
+    assert read_arrays(tmp_path / "file", sizes)["a"].tolist() == [8, 7]

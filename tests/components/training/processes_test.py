@@ -1,0 +1,272 @@
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from components.training import processes as training_processes
+from components.training.job import train_job
+from components.training.processes import JOB, train_in_processes
+from models.errors import ConfigError, Preempted
+from models.training.config import DevicesConfig
+from tests.components.little_job import TRAINING, little_job, write_examples
+
+TWO = DevicesConfig(strategy="multi_worker", processes=2)
+SLOW = dataclasses.replace(TRAINING, steps=150, held_out_steps=0, checkpoint_seconds=0.1)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write_examples(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.mark.e2e
+def test_two_processes_train_what_one_does(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_dropout = json.loads(little_job(tmp_path, examples).model)
+    no_dropout["backbone"]["dropout"] = 0.0
+    model = json.dumps(no_dropout)
+    alone = train_job(dataclasses.replace(little_job(tmp_path / "one", examples), model=model))
+    job = dataclasses.replace(little_job(tmp_path / "two", examples, devices=TWO), model=model)
+    train_in_processes(job, 2)
+    assert not (job.folder / JOB).exists()
+    assert (job.folder / "logs" / "training.jsonl").exists()
+    assert (job.folder / "logs" / "worker-1" / "training.jsonl").exists()
+    done = dataclasses.replace(job, devices=little_job(tmp_path, examples).devices)
+    together = train_job(done)
+    assert together.result.resumed_from == 6
+    for a, b in zip(alone.model.variables, together.model.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
+
+
+@pytest.mark.e2e
+def test_what_a_process_finds_wrong_is_told_as_its_own_error(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    training = dataclasses.replace(TRAINING, batch_size=7)
+    job = little_job(tmp_path, examples, training=training, devices=TWO)
+    with pytest.raises(ConfigError, match="a batch of 7 can't be computed") as caught:
+        train_in_processes(job, 2)
+    assert caught.value.where == "training.batch_size"
+
+
+PREEMPTED, FAILED = Preempted("asked to end"), RuntimeError("a training process failed: X")
+WRONG = ConfigError("a batch of 7")
+
+
+@pytest.mark.parametrize(
+    ("raised", "codes", "told"),
+    [
+        ([None, None], [0, 0], None),
+        ([PREEMPTED, PREEMPTED], [75, 75], "asked to end"),
+        ([PREEMPTED, WRONG], [75, 1], "a batch of 7"),
+        ([PREEMPTED, FAILED], [75, 1], "a training process failed: X"),
+        ([FAILED, None], [1, None], "a training process failed: X"),
+        ([FAILED, None], [1, -6], "a training process failed: X"),  # what aborts, aborts for it
+        ([None, PREEMPTED], [-9, 75], "ended with code -9; training goes on"),
+        ([FAILED, None], [1, -9], "ended with code 1; training goes on"),
+        ([None, None], [None, -6], "ended with code -6; training goes on"),
+        ([None, None], [3, 0], "ended with code 3; its log tells why"),
+    ],
+)
+def test_what_ended_the_processes_is_told(raised, codes, told) -> None:  # type: ignore[no-untyped-def]
+    if told is None:
+        training_processes._raise_worst(raised, codes)
+        return
+    with pytest.raises((Preempted, ConfigError, RuntimeError)) as caught:
+        training_processes._raise_worst(raised, codes)
+    assert told in str(caught.value)
+    again = "goes on" in told or told == "asked to end"
+    assert isinstance(caught.value, Preempted) == again
+
+
+def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
+    examples: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    job = little_job(tmp_path, examples)
+    lost = dataclasses.replace(job, examples=str(tmp_path / "nowhere"))
+    path = tmp_path / JOB
+    path.write_text(json.dumps(dataclasses.asdict(lost)), encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"process failed: FileNotFoundError: .*nowhere"):
+        training_processes.run_processes(path, [{}])
+
+
+def test_processes_that_were_asked_to_end_when_they_were_done_end_what_started_them(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = training_processes._wait
+
+    def ask_at_the_end(processes):  # type: ignore[no-untyped-def]
+        codes = waits(processes)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [0 for _ in codes]
+
+    monkeypatch.setattr(training_processes, "_wait", ask_at_the_end)
+    monkeypatch.setattr(training_processes.sys, "executable", "true")
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(Preempted, match="asked to end when training was done"):
+            training_processes.run_processes(tmp_path / JOB, [{}])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+HOSTILE = {
+    "a library's error line": "os.write(1, b'error: cannot allocate\\n' * 100_000)",
+    "our own marks": "os.write(1, b'error: [1]\\nstep 1/2 \\n{\"done\": true}\\n' * 50_000)",
+    "no text": "os.write(1, bytes(range(256)) * 10_000); os.write(2, b'\\xff' * 1_000_000)",
+    "no line feed": "os.write(1, b'a' * 10_000_000)",
+    "what is left behind": "os.fork() or (os.setsid(), time.sleep(20), os._exit(0))",
+}
+"""What a process writes, or does, beside its work, in Python."""
+
+
+def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Has processes run a program instead of a training; in it, `starter` tells what started it."""
+    program = folder / "program"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, signal, sys, time\n"
+        f"sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})\n"
+        "from components.training.channel import ToStarter\n"
+        "starter = ToStarter(int(sys.argv[-1]))\n" + "\n".join(lines)
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(training_processes.sys, "executable", str(program))
+
+
+@pytest.mark.parametrize("noise", HOSTILE.values(), ids=HOSTILE)
+def test_what_a_process_writes_neither_hangs_nor_fails_a_training(
+    noise: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_processes, "_LISTEN_SECONDS", 0.5)
+    play(tmp_path, monkeypatch, noise, "starter.done()")
+    began = time.monotonic()
+    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "told"),
+    [
+        ("pass", RuntimeError, "before its work was done"),
+        ("os._exit(0)", RuntimeError, "before its work was done"),
+        ("os._exit(3)", RuntimeError, "code 3; its log tells why"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Preempted, "code -9; training goes on"),
+    ],
+)
+def test_a_process_that_ends_in_silence_is_told(  # type: ignore[no-untyped-def]
+    end: str, error: type[Exception], told: str, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    play(tmp_path, monkeypatch, end)
+    with pytest.raises(error, match=told):
+        training_processes.run_processes(tmp_path / JOB, [{}])
+
+
+def test_a_process_that_cannot_be_started_leaves_no_other_one(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    popen = training_processes.subprocess.Popen
+
+    def start(*given, **named):  # type: ignore[no-untyped-def]
+        if started:
+            raise OSError("no more processes")
+        started.append(popen(*given, **named))
+        return started[-1]
+
+    play(tmp_path, monkeypatch, "time.sleep(60)")
+    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    with pytest.raises(OSError, match="no more"):
+        training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    assert started[0].poll() is not None
+
+
+def test_the_log_of_the_first_process_is_ours(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(
+        tmp_path,
+        monkeypatch,
+        "import logging",
+        "logging.getLogger().addHandler(starter)",
+        "logging.warning('step 3/9', extra={'progress': (3, 9)})",
+        "starter.done()",
+    )
+    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    (record,) = [record for record in caplog.records if record.name == "polyseme.training"]
+    assert (record.getMessage(), record.progress) == ("step 3/9", (3, 9))
+
+
+@pytest.mark.e2e
+@pytest.mark.hostile
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, victim: int
+) -> None:
+    job = little_job(tmp_path, examples, training=SLOW, devices=TWO)
+    started = []
+    popen = training_processes.subprocess.Popen
+
+    def start(*given, **named):  # type: ignore[no-untyped-def]
+        started.append(popen(*given, **named))
+        return started[-1]
+
+    def kill() -> None:
+        while not list(job.folder.glob("ckpt-*.index")):
+            time.sleep(0.05)
+        started[victim].kill()
+
+    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    monkeypatch.setattr(training_processes, "_END_SECONDS", 5.0)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(Preempted):
+        train_in_processes(job, 2)
+    killer.join()
+    assert all(process.poll() is not None for process in started)
+    train_in_processes(job, 2)
+    lines = (job.folder / "logs" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 151))
+
+
+def test_without_processes_and_tf_config_there_is_nobody_to_train_with(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="nothing tells which processes") as caught:
+        train_in_processes(little_job(tmp_path, examples), 0)
+    assert caught.value.where == "devices.processes"
+
+
+def test_a_job_that_an_earlier_run_left_is_removed(
+    examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def run(path: pathlib.Path, environments: list[dict[str, str]]) -> None:
+        seen.append((sorted(tmp_path.glob(f"*/{JOB}")), environments, path.read_text()))
+
+    monkeypatch.setattr(training_processes, "run_processes", run)
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / JOB).write_text("{}")
+    job = little_job(tmp_path, examples)
+    train_in_processes(job, 2)
+    ((jobs, environments, text),) = seen
+    assert jobs == [job.folder / JOB]
+    assert json.loads(text)["family"] == "bert"
+    first, second = (json.loads(environment["TF_CONFIG"]) for environment in environments)
+    assert first["cluster"] == second["cluster"]
+    assert len(set(first["cluster"]["worker"])) == 2
+    assert [config["task"] for config in (first, second)] == [
+        {"type": "worker", "index": 0},
+        {"type": "worker", "index": 1},
+    ]
+    assert not (job.folder / JOB).exists()

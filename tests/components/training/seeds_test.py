@@ -1,0 +1,45 @@
+"""Which of several trainings is the best, and how far they lie apart."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+
+import pytest
+
+from components.training.seeds import SeedRun, SeedRuns
+
+RUNS = SeedRuns(
+    (
+        SeedRun(4, {"loss": 2.0, "accuracy": 0.5}),
+        SeedRun(5, {"loss": 1.0, "accuracy": 0.25}),
+        SeedRun(6, {}, "training step 3: the loss is nan"),
+        SeedRun(7, {"loss": 3.0, "accuracy": 0.75}),
+    )
+)
+
+
+def test_the_best_is_the_one_of_the_lowest_loss_that_is_a_number() -> None:
+    assert RUNS.best.seed == 5
+    assert SeedRuns((SeedRun(1, {"loss": math.nan}), RUNS.runs[3])).best.seed == 7
+    assert SeedRuns((RUNS.runs[1], SeedRun(9, {"loss": 1.0}))).best.seed == 5
+    assert SeedRuns((RUNS.runs[2], SeedRun(8, {"loss": math.inf}))).best.seed == 8
+
+
+def test_the_spread_is_of_the_seeds_that_did_not_fail() -> None:
+    # Of 2, 1 and 3 the mean is 2 and the sample's deviation 1.
+    assert RUNS.spread["loss"] == (2.0, 1.0)
+    assert RUNS.spread["accuracy"] == (0.5, 0.25)
+    infinite = SeedRun(9, {"loss": 4.0, "accuracy": math.nan})
+    assert SeedRuns((*RUNS.runs, infinite)).spread["accuracy"] == (0.5, 0.25)
+    mean, deviation = SeedRuns(RUNS.runs[:1]).spread["loss"]
+    assert mean == 2.0
+    assert math.isnan(deviation)
+
+
+def test_a_file_there_and_back(tmp_path: pathlib.Path) -> None:
+    RUNS.write(tmp_path)
+    assert SeedRuns.read(tmp_path) == RUNS
+    assert (tmp_path / "seeds.json").read_text().startswith('{\n  "runs": [')
+    with pytest.raises(FileNotFoundError):
+        SeedRuns.read(tmp_path / "nowhere")

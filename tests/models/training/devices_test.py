@@ -1,0 +1,135 @@
+import json
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.errors import ConfigError, Preempted
+from models.training.config import DevicesConfig
+from models.training.devices import Devices
+
+
+class _Of(Devices):
+    """A process of some, with replicas of its own."""
+
+    def __init__(self, workers: int, worker: int, replicas: int) -> None:
+        super().__init__()
+        self.workers, self.worker, self.replicas = workers, worker, replicas
+
+
+@pytest.mark.parametrize(
+    ("workers", "replicas", "expected"),
+    [
+        (1, 1, [range(12)]),
+        (2, 2, [range(6), range(6, 12)]),
+        (3, 6, [range(4), range(4, 8), range(8, 12)]),
+    ],
+)
+def test_each_process_has_rows_of_its_own(
+    workers: int, replicas: int, expected: list[range]
+) -> None:
+    found = [range(12)[_Of(workers, i, replicas).own_rows(12)] for i in range(workers)]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("replicas", "accumulation", "rows"), [(1, 1, 24), (1, 3, 8), (2, 1, 12), (4, 3, 2)]
+)
+def test_rows_at_once(replicas: int, accumulation: int, rows: int) -> None:
+    assert _Of(1, 0, replicas).rows_at_once(24, accumulation) == rows
+
+
+@pytest.mark.parametrize(
+    ("replicas", "accumulation", "what", "where"),
+    [
+        (1, 5, "a batch of 24 can't be computed in 5 parts", "training.accumulation"),
+        (
+            5,
+            1,
+            "a batch of 24 can't be computed in equal parts on each of 5 devices",
+            "training.batch_size",
+        ),
+        (
+            2,
+            8,
+            "a batch of 24 can't be computed in 8 parts on each of 2 devices",
+            "training.accumulation",
+        ),
+    ],
+)
+def test_a_batch_that_does_not_come_out_even_is_refused(
+    replicas: int, accumulation: int, what: str, where: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _Of(1, 0, replicas).rows_at_once(24, accumulation)
+    assert caught.value.what == what
+    assert caught.value.where == where
+
+
+def test_one_device_is_the_chief_with_all_rows_as_they_are() -> None:
+    devices = Devices()
+    assert (devices.workers, devices.worker, devices.replicas) == (1, 0, 1)
+    assert devices.chief
+    features = {"a": tf.constant([[1], [2]])}
+    assert devices.spread(features, axis=0) is features
+    assert devices.agree(7) == 7
+
+
+def test_a_mirrored_devices_share_is_its_rows() -> None:
+    devices = Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))
+    shared = devices.spread({"a": tf.constant([[[1], [2]]])}, axis=1)
+    np.testing.assert_array_equal(devices.first(shared["a"]), [[[1], [2]]])
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"there is no device GPU:17; there are CPU:0") as caught:
+        Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0", "GPU:17")))
+    assert caught.value.where == "devices.devices"
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
+def test_without_a_gpu_there_is_nothing_to_mirror() -> None:
+    with pytest.raises(ConfigError, match="no GPU is to be seen"):
+        Devices(DevicesConfig(strategy="mirrored"))
+
+
+@pytest.mark.parametrize("config", [None, {"cluster": {"worker": ["a:1"]}}])
+def test_several_processes_need_to_know_of_one_another(
+    monkeypatch: pytest.MonkeyPatch, config: object
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config:
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(ConfigError, match="TF_CONFIG does not tell") as caught:
+        Devices(DevicesConfig(strategy="multi_worker"))
+    assert caught.value.where == "devices.strategy"
+
+
+def test_no_tpu_answers() -> None:
+    with pytest.raises(ConfigError, match="no TPU answers") as caught:
+        Devices(DevicesConfig(strategy="tpu", tpu="local"))
+    assert caught.value.where == "devices.tpu"
+
+
+def test_another_processes_end_is_told_only_where_there_is_another() -> None:
+    gone = tf.errors.UnavailableError(None, None, "Connection reset by peer")
+    with pytest.raises(Preempted, match="another process of this training is gone"):
+        _raise_in(_Of(2, 1, 2), gone)
+    with pytest.raises(tf.errors.UnavailableError):
+        _raise_in(Devices(), gone)
+
+
+def _raise_in(devices: Devices, error: Exception) -> None:
+    with devices.all_there():
+        raise error
+
+
+def test_the_peak_is_what_a_product_of_matrices_reaches() -> None:
+    found = Devices().peak()
+    matrix = tf.ones((1024, 1024))
+    begun = time.perf_counter()
+    for _ in range(3):
+        (matrix @ matrix).numpy()
+    assert found > 0.1 * 3 * 2 * 1024**3 / (time.perf_counter() - begun)
+    assert found < 1e16

@@ -1,0 +1,136 @@
+"""Where XLA is chosen, and what is kept of it."""
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from models.processor import Processor
+from models.registry import FAMILIES
+from models.training import platform as platform_module
+from models.training.config import DevicesConfig, TrainingConfig
+from models.training.devices import Devices
+from models.training.platform import (
+    PLATFORM_FILE,
+    Platform,
+    keep_platform,
+    platform,
+    read_platforms,
+    with_xla_chosen,
+)
+
+OLD = Platform(0, "old", ("avx2",), "CPU", 1, onednn=True, xla=False, tensorflow="2.0")
+NEW = dataclasses.replace(OLD, processor="new", flags=("avx512f",), xla=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """A model of so many."""
+
+    number: int
+
+    def count_params(self):
+        return self.number
+
+
+LARGE = Weights(5_000_000)
+
+
+@pytest.mark.parametrize(
+    ("onednn", "gpus", "weights", "kind"),
+    [
+        (True, [], 5_000_000, "CPU with oneDNN"),
+        (False, [], 5_000_000, "CPU"),
+        (True, [], 4_999_999, "CPU, small model"),
+        (False, [], 4_999_999, "CPU, small model"),
+        (True, ["GPU:0"], 4_999_999, "GPU"),
+        (False, ["GPU:0"], 5_000_000, "GPU"),
+    ],
+)
+def test_xla_is_chosen_by_the_device(monkeypatch, onednn, gpus, weights, kind):
+    monkeypatch.setattr(platform_module, "onednn_is_on", lambda: onednn)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    given = TrainingConfig(), Weights(weights), Devices()
+    others = {"CPU", "CPU with oneDNN", "CPU, small model", "GPU", "TPU"} - {kind}
+    assert with_xla_chosen(given[0], {kind}, *given[1:]).jit_compile is True
+    assert with_xla_chosen(given[0], others, *given[1:]).jit_compile is False
+
+
+def test_processors_that_are_named_are_no_gpu(monkeypatch):
+    monkeypatch.setattr(platform_module, "onednn_is_on", lambda: False)
+    devices = Devices(DevicesConfig("mirrored", devices=("CPU:0",)))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"])
+    assert with_xla_chosen(TrainingConfig(), {"GPU"}, LARGE, devices).jit_compile is False
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_who_has_chosen_is_not_overruled(given):
+    config = TrainingConfig(jit_compile=given)
+    assert with_xla_chosen(config, {"CPU", "CPU with oneDNN", "GPU"}, LARGE, Devices()) == config
+    assert with_xla_chosen(config, set(), LARGE, Devices()) == config
+
+
+def test_every_family_knows_where_it_pays():
+    assert {name: sorted(family.xla_pays_on) for name, family in FAMILIES.items()} == {
+        "elmo": [],
+        "bert": ["CPU", "CPU, small model", "GPU"],
+        "gpt": ["CPU", "CPU, small model", "GPU"],
+    }
+
+
+def test_this_platform(monkeypatch):
+    monkeypatch.setattr(Processor, "here", lambda: Processor("mine", ("avx2",)))
+    monkeypatch.setattr(platform_module, "onednn_is_on", lambda: True)
+    found = platform(7, TrainingConfig(jit_compile=False), Devices())
+    assert found == Platform(
+        7, "mine", ("avx2",), "CPU", 1, onednn=True, xla=False, tensorflow=tf.__version__
+    )
+    assert str(found) == (f"CPU, mine (avx2), oneDNN on, XLA off, TensorFlow {tf.__version__}")
+
+
+def test_several_devices_are_counted():
+    assert str(dataclasses.replace(NEW, device="GPU", replicas=8)) == (
+        "8 × GPU, new (avx512f), oneDNN on, XLA on, TensorFlow 2.0"
+    )
+
+
+def kept(folder: pathlib.Path) -> list[tuple[int, str]]:
+    lines = (folder / PLATFORM_FILE).read_text().splitlines()
+    return [(json.loads(line)["first_step"], json.loads(line)["processor"]) for line in lines]
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "polyseme.training")
+    keep_platform(tmp_path / "logs", OLD)
+    assert caplog.messages == [f"on {OLD}"]
+    keep_platform(tmp_path / "logs", dataclasses.replace(NEW, first_step=5))
+    assert kept(tmp_path / "logs") == [(0, "old"), (5, "new")]
+    assert "the first 5 steps were computed on CPU, old (avx2)" in caplog.text
+    assert read_platforms(tmp_path / "logs" / PLATFORM_FILE) == [
+        OLD,
+        dataclasses.replace(NEW, first_step=5),
+    ]
+
+
+def test_a_run_that_goes_on_here_leaves_the_file_of_one_never_stopped(tmp_path, caplog):
+    keep_platform(tmp_path, OLD)
+    before = (tmp_path / PLATFORM_FILE).read_bytes()
+    keep_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
+    assert (tmp_path / PLATFORM_FILE).read_bytes() == before
+    assert not caplog.messages  # of warnings
+
+
+def test_what_is_computed_again_is_forgotten(tmp_path):
+    keep_platform(tmp_path, OLD)
+    keep_platform(tmp_path, dataclasses.replace(NEW, first_step=5))
+    keep_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
+    assert kept(tmp_path) == [(0, "old")]
+    keep_platform(tmp_path, NEW)
+    assert kept(tmp_path) == [(0, "new")]
+
+
+def test_a_training_of_before_has_none(tmp_path):
+    assert read_platforms(tmp_path / PLATFORM_FILE) == []

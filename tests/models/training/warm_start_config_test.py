@@ -1,0 +1,20 @@
+"""What the settings of a warm start refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.errors import ConfigError
+from models.training.warm_start_config import WarmStartConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("learning_rate_share", 0.0), ("learning_rate_share", 1.5), ("max_epochs", 0.0)],
+)
+def test_what_would_not_train_or_not_be_less_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        WarmStartConfig(**{field: value})
+    assert caught.value.where == f"training.warm_start.{field}"

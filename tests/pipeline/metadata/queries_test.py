@@ -1,0 +1,155 @@
+"""Reading runs back out of ML Metadata."""
+
+import pathlib
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from models.errors import ConfigError
+from pipeline.metadata.queries import RunHistory, relocate
+from tests.testdata.recorded_runs import Recorder
+
+Execution = mlmd.Execution
+
+
+@pytest.fixture
+def recorder(tmp_path: pathlib.Path) -> Recorder:
+    return Recorder(tmp_path)
+
+
+def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Recorder) -> None:
+    documents = recorder.artifact("Examples", span=4)
+    recorder.execution(
+        "run-1", "TextExampleGen", parameters={"span": 4}, outputs={"examples": documents}
+    )
+    recorder.execution("run-1", "StatisticsGen", Execution.CACHED, inputs={"examples": documents})
+    recorder.execution("run-1", "DataGate", Execution.FAILED)
+    recorder.execution("run-1", "Trainer", Execution.RUNNING)
+    recorder.execution("run-2", "Pusher")
+
+    history = RunHistory(recorder.folder)
+    assert history.run_ids() == ["run-1", "run-2"]
+    nodes = history.nodes("run-1")
+    assert {name: node.state for name, node in nodes.items()} == {
+        "TextExampleGen": "done",
+        "StatisticsGen": "cached",
+        "DataGate": "failed",
+        "Trainer": "interrupted",
+    }
+    assert [node.succeeded for node in nodes.values()] == [True, True, False, False]
+    made = nodes["TextExampleGen"].output("examples")
+    assert made is not None
+    assert (made.id, made.type, made.properties) == (documents, "Examples", {"span": 4})
+    assert nodes["TextExampleGen"].parameters == {"span": 4}
+    assert (nodes["TextExampleGen"].span_label, made.span_label) == ("4", "4")
+    assert nodes["StatisticsGen"].input("examples") == made
+    assert nodes["StatisticsGen"].output("statistics") is None
+    assert nodes["StatisticsGen"].seconds >= 0
+    assert history.nodes("run-3") == {}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "properties", "label"),
+    [
+        ({}, {}, "2024-05-01"),
+        ({}, {"span_label": "2024-05"}, "2024-05"),
+        ({"label": "2024-05"}, {}, "2024-05"),
+    ],
+)
+def test_a_date_span_is_a_date_in_runs_old_and_new(
+    recorder: Recorder, parameters: dict[str, str], properties: dict[str, str], label: str
+) -> None:
+    documents = recorder.artifact("Examples", span="739007", **properties)
+    recorder.execution(
+        "a",
+        "TextExampleGen",
+        parameters={"span": 739007} | parameters,
+        outputs={"examples": documents},
+    )
+    node = RunHistory(recorder.folder).nodes("a")["TextExampleGen"]
+    assert node.span_label == label
+
+
+def test_notes_are_kept_beside_the_runs_the_last_under_a_name(tmp_path: pathlib.Path) -> None:
+    history = RunHistory(tmp_path, create=True)
+    assert history.notes("thing") == {}
+    history.note("thing", "b", {"text": "first", "number": 1})
+    history.note("thing", "a", {"text": ""})
+    history.note("thing", "b", {"text": "second"})
+    history.note("other", "c", {})
+    assert list(history.notes("thing")) == ["b", "a"]
+    again = RunHistory(tmp_path)
+    assert again.notes("thing") == {"b": {"text": "second"}, "a": {"text": ""}}
+    assert list(again.notes("thing")) == ["b", "a"]
+    assert again.run_ids() == []
+
+
+def test_pushed_are_those_that_pusher_pushed(recorder: Recorder) -> None:
+    history = RunHistory(recorder.folder)
+    assert history.pushed() == []
+    first = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
+    recorder.artifact("PushedModel", pushed=0)
+    last = recorder.artifact("PushedModel", pushed=1, pushed_version="18")
+    assert [artifact.id for artifact in RunHistory(recorder.folder).pushed()] == [first, last]
+
+
+def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Recorder) -> None:
+    model = recorder.artifact("Model")
+    made = recorder.execution("a", "Trainer", outputs={"model": model})
+    recorder.execution("b", "Trainer", Execution.CACHED, outputs={"model": model})
+    history = RunHistory(recorder.folder)
+    record = history.nodes("b")["Trainer"].output("model")
+    assert record is not None
+    assert history.producer(record).id == made
+
+
+def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="no run has been here"):
+        RunHistory(tmp_path)
+
+
+def test_an_empty_database_has_no_runs(recorder: Recorder) -> None:
+    history = RunHistory(recorder.folder)
+    assert history.run_ids() == []
+    assert history.notes("thing") == {}
+
+
+@pytest.fixture
+def moved(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A pipeline's folder that was moved after its run."""
+    recorder = Recorder(tmp_path / "old" / "p")
+    serving = tmp_path / "old" / "p" / "serving" / "p" / "17"
+    serving.mkdir(parents=True)
+    (tmp_path / "old" / "p" / "artifacts" / "Trainer" / "model" / "3").mkdir(parents=True)
+    model = recorder.artifact("Model", uri=recorder.folder / "artifacts/Trainer/model/3")
+    pushed = recorder.artifact(
+        "PushedModel", pushed=1, pushed_version="17", pushed_destination=str(serving)
+    )
+    recorder.execution("a", "Trainer", outputs={"model": model})
+    recorder.execution("a", "Pusher", inputs={"model": model}, outputs={"pushed_model": pushed})
+    (tmp_path / "old").rename(tmp_path / "new")
+    return tmp_path / "new" / "p"
+
+
+def test_in_a_moved_folder_artifacts_are_where_they_are_now(moved: pathlib.Path) -> None:
+    for _ in range(2):  # as readers see it, and once it is written
+        nodes = RunHistory(moved).nodes("a")
+        model, pushed = nodes["Trainer"].output("model"), nodes["Pusher"].output("pushed_model")
+        assert model is not None
+        assert pushed is not None
+        assert model.uri == str(moved / "artifacts/Trainer/model/3")
+        assert pushed.properties["pushed_destination"] == str(moved / "serving/p/17")
+        relocate(moved)
+
+
+def test_a_moved_folder_is_written_once(moved: pathlib.Path) -> None:
+    assert relocate(moved) == 2
+    assert relocate(moved) == 0
+    assert relocate(moved / "nowhere") == 0
+
+
+def test_what_lies_elsewhere_is_left_alone(tmp_path: pathlib.Path) -> None:
+    recorder = Recorder(tmp_path / "p")
+    recorder.artifact("Model", uri="/elsewhere/artifacts/Trainer/model/3")  # not here either
+    recorder.artifact("Schema", uri="gs://bucket/schema")
+    assert relocate(tmp_path / "p") == 0

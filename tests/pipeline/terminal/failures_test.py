@@ -1,0 +1,190 @@
+"""What is shown of an error that travelled through Beam, TFX and a worker process."""
+
+import errno
+import pathlib
+import tempfile
+
+import pytest
+
+from models.errors import ConfigError, DataRefused, ServingCheckFailed
+from pipeline.terminal.failures import (
+    DiskFull,
+    explain,
+    in_a_line,
+    shown,
+    unforeseen,
+    without_secrets,
+)
+
+
+def raised(make: object) -> BaseException:
+    try:
+        make()  # type: ignore[operator]
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_our_own_error_is_itself() -> None:
+    error = DataRefused("bad", where="a.jsonl:3", remedy="mend it")
+    assert explain(error) is error
+
+
+def test_an_error_behind_a_cause_and_a_context_is_found() -> None:
+    inner = ConfigError("no [MASK]", where="vocab.txt")
+
+    def fail() -> None:
+        try:
+            try:
+                raise inner
+            except ConfigError as error:
+                raise ValueError("wrapped") from error
+        except ValueError:
+            raise RuntimeError("while handling")  # noqa: B904  implicitly chained on purpose
+
+    assert explain(raised(fail)) is inner
+
+
+def test_an_error_of_a_worker_process_is_read_from_its_traceback() -> None:
+    text = """Traceback (most recent call last):
+  File "sdk_worker.py", line 307, in _execute
+    response = task()
+models.errors.DataRefused: the text is not fit: 2 checks failed
+  split train, lang: xx; bound: one of en
+  split eval, lang: yy; bound: one of en
+  where: DataGate, span 3
+  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1498, in process
+    raise new_exn
+RuntimeError: models.errors.DataRefused: the text is not fit: 2 checks failed
+  split train, lang: xx; bound: one of en
+  split eval, lang: yy; bound: one of en
+  where: DataGate, span 3
+  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+"""
+    found = explain(RuntimeError(text))
+    assert isinstance(found, DataRefused)
+    assert found.what == (
+        "the text is not fit: 2 checks failed\n"
+        "  split train, lang: xx; bound: one of en\n"
+        "  split eval, lang: yy; bound: one of en"
+    )
+    assert found.where == "DataGate, span 3"
+    assert found.remedy == "mend the documents"
+
+
+def test_an_error_without_place_and_remedy_is_read_too() -> None:
+    text = "models.errors.ServingCheckFailed: op Foo is unknown [while running 'x']"
+    found = explain(RuntimeError(text))
+    assert isinstance(found, ServingCheckFailed)
+    assert str(found) == "op Foo is unknown"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/full/file"),
+        RuntimeError("UNKNOWN: mysql? no: database or disk is full"),
+        RuntimeError("ResourceExhaustedError: variables.data: No space left on device [Op:Save]"),
+    ],
+)
+def test_a_full_disk_is_told(error: Exception) -> None:
+    found = explain(error)
+    assert isinstance(found, DiskFull)
+    assert "disk is full" in str(found)
+    assert found.where == getattr(error, "filename", None)
+
+
+def test_what_nobody_foresaw_stays_unexplained() -> None:
+    assert explain(KeyError("models.errors.NoSuchError: x")) is None
+
+
+def test_secrets_are_hidden_in_all_of_an_error() -> None:
+    error = without_secrets(DataRefused("a hush", where="b hush"), {"hush": "${WORD}"})
+    assert isinstance(error, DataRefused)
+    assert (error.what, error.where, error.remedy) == ("a ${WORD}", "b ${WORD}", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("\n\n  first\tline  \nsecond"), "ValueError: first line"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("\x1b[2J\x07 bell \ud800"), "RuntimeError: ?[2J? bell ?"),
+        (RuntimeError("b" * 10_000_000), "RuntimeError: " + "b" * 299 + "…"),
+        (RuntimeError("\n" * 10_000_000 + "far below"), "RuntimeError"),
+        (DataRefused("bad\nand more", where="here"), "bad"),
+    ],
+)
+def test_an_unforeseen_error_is_a_line_whatever_its_text(error: Exception, told: str) -> None:
+    assert in_a_line(error) == told
+    shown = str(unforeseen(error, pathlib.Path("a.log")))
+    assert shown.splitlines() == [
+        told,
+        "  where: the traceback is in a.log",
+        "  to do: give the same command again to go on from the last finished step",
+    ]
+
+
+def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert in_a_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
+
+
+def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path) -> None:
+    told = shown(raised(lambda: open(tmp_path)))
+    assert isinstance(told, ConfigError)
+    assert (told.what, told.where) == (
+        "a file or folder cannot be used: Is a directory",
+        str(tmp_path),
+    )
+    broken = shown(OSError(errno.EIO, "Input/output error", b"a\xff"))
+    assert not isinstance(broken, ConfigError)
+    assert broken.where == "a\\xff"
+    assert "Input/output error" in broken.what
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Error when executing query: database disk image is malformed query: CREATE", "damaged"),
+        ("Error when executing query: file is not a database query: CREATE", "damaged"),
+        ("attempt to write a readonly database", "it may not be written"),
+        ("Error: database is locked", "another process is at work on it"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_whoever_met_it(text: str, told: str) -> None:
+    found = explain(RuntimeError(text))
+    assert isinstance(found, ConfigError)
+    assert found.what.startswith("the record of the runs ")
+    assert told in found.what
+    assert found.remedy
+
+
+def test_of_what_nobody_foresaw_the_traceback_is_kept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail() -> None:
+        raise KeyError("k" * 10_000_000)
+
+    told = shown(raised(fail))
+    (file,) = tmp_path.iterdir()
+    assert str(file) in (told.where or "")
+    assert "in fail" in file.read_text(encoding="utf-8")
+    assert len(str(told)) < 1_000
+
+    file.unlink()
+    tmp_path.rmdir()  # there is no place for it
+    told = shown(raised(fail))
+    assert "in fail" in told.what
+    assert len(str(told)) < 6_000
+    assert len(str(told).splitlines()) < 20
