@@ -117,7 +117,9 @@ def main() -> None:
     print_processor()
     keep_freed_memory()
     tf.get_logger().setLevel("ERROR")  # each way is traced anew, which is meant
-    config = ElmoBackboneConfig(units=options.units, projection=options.projection, dropout=0.0)
+    config = ElmoBackboneConfig(
+        units=options.units, projection_size=options.projection, dropout=0.0
+    )
     recurrence._over_all_steps = _over_all_steps
     shape = (2, options.batch, options.time, options.projection)
     words = options.batch * options.time
@@ -171,7 +173,10 @@ def _elmo(config: ElmoBackboneConfig, way: Recurrence) -> Step:
 def _keras(config: ElmoBackboneConfig) -> Step:
     keras.utils.set_random_seed(0)
     directions = [
-        [keras.layers.LSTM(config.projection, return_sequences=True) for _ in range(config.layers)]
+        [
+            keras.layers.LSTM(config.projection_size, return_sequences=True)
+            for _ in range(config.num_layers)
+        ]
         for _ in DIRECTIONS
     ]
 

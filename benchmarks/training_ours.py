@@ -45,7 +45,7 @@ from models.training.step import compile_steps
 OPTIMIZERS = {
     "bert": OptimizerConfig(),
     "gpt": OptimizerConfig(weight_decay=0.1, beta_2=0.95, epsilon=1e-8, bias_correction=True),
-    "elmo": OptimizerConfig(kind="adagrad", learning_rate=0.2, decay="constant", clip_norm=0.5),
+    "elmo": OptimizerConfig(kind="adagrad", learning_rate=0.2, schedule="constant", clip_norm=0.5),
 }
 
 
@@ -126,7 +126,7 @@ def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
             BertBackboneConfig(
                 shape.layers, shape.width, shape.heads, 4 * shape.width, shape.dropout
             ),
-            BertObjectiveConfig(sequence_length=shape.time, max_predictions=shape.masks),
+            BertObjectiveConfig(sequence_length=shape.time, max_predictions_per_seq=shape.masks),
         )
     if family == "gpt":
         return (
@@ -136,13 +136,15 @@ def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
     return (
         ElmoBackboneConfig(
             filters=SMALL_ELMO_FILTERS if shape.units < 1_000 else ELMO_FILTERS,
-            highways=1,
-            layers=shape.layers,
+            num_highways=1,
+            num_layers=shape.layers,
             units=shape.units,
-            projection=shape.width,
+            projection_size=shape.width,
             dropout=shape.dropout,
         ),
-        ElmoObjectiveConfig(unroll=shape.time, streams=shape.batch, candidates=shape.candidates),
+        ElmoObjectiveConfig(
+            unroll_steps=shape.time, num_streams=shape.batch, num_sampled=shape.candidates
+        ),
     )
 
 

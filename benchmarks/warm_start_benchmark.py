@@ -92,7 +92,7 @@ def _job(
         final_learning_rate=rate * config.training.optimizer.final_learning_rate,
         warmup_steps=steps // 10,
     )
-    whole = WarmStartConfig(learning_rate_share=1.0, max_epochs=1e9)  # this is what is varied here
+    whole = WarmStartConfig(learning_rate_factor=1.0, max_epochs=1e9)  # this is what is varied here
     training = dataclasses.replace(
         config.training, steps=steps, optimizer=optimizer, warm_start=whole
     )
@@ -114,7 +114,7 @@ def _job(
 
 def _losses(job: TrainingJob, trained, before: pathlib.Path) -> tuple[float, float]:
     """The loss on the test documents of the new and of the old span."""
-    judged = dataclasses.replace(job.config, held_out_batches=_ALL)
+    judged = dataclasses.replace(job.config, eval_batches=_ALL)
     new, old = (
         HeldOutLoss(trained.model, trained.objective, sorted(map(str, files)), judged)()
         for files in (

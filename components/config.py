@@ -43,7 +43,7 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
     looks at."""
     eval_share: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     """Share of documents that training looks at without learning from them: for
-    `training.held_out_steps`, the Tuner and the choice among `training.seeds`, which need some."""
+    `training.eval_steps`, the Tuner and the choice among `training.seeds`, which need some."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
     """DataGate refuses the span if more than this share of its records is malformed."""
     allow_unreadable: Annotated[tuple[str, ...], Affects.JUDGEMENT] = ()

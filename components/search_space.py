@@ -59,7 +59,7 @@ def tuned_space(
         _check(each, fields[each.field])
         for value in each.values or (each.low, each.high):
             _try(model, training, each.field, value)
-        parts = training.accumulation
+        parts = training.gradient_accumulation_steps
         if each.field == "training.batch_size" and parts > 1 and not each.values:
             raise ConfigError(
                 f"a batch is computed in {parts} parts, which do not divide all sizes of a range",
@@ -99,7 +99,7 @@ def in_small(training: TrainingConfig, steps: int) -> TrainingConfig:
         training,
         steps=steps,
         seeds=1,
-        held_out_steps=0,
+        eval_steps=0,
         patience=0,
         optimizer=dataclasses.replace(training.optimizer, warmup_steps=warmup),
     )

@@ -10,18 +10,18 @@ Activation = Literal["gelu", "gelu_tanh"]
 """Forms of GELU: by the error function, and its approximation by tanh."""
 
 
-def check_heads(backbone: Settings, width: int, heads: int) -> None:
-    """Checks that the attention heads of a Transformer can share its width equally.
+def check_heads(backbone: Settings, hidden_size: int, num_heads: int) -> None:
+    """Checks that the attention heads of a Transformer can share its hidden size equally.
 
     Args:
-        backbone: the configuration that has both, as `width` and `heads`.
+        backbone: the configuration that has the two fields `hidden_size` and `num_heads`.
 
     Raises:
         ConfigError: they can't.
     """
-    if width % heads:
+    if hidden_size % num_heads:
         raise backbone.refused(
-            "width",
-            f"a width of {width} is not a multiple of the {heads} attention heads",
-            f"give a width that {backbone.place}.heads divides",
+            "hidden_size",
+            f"a hidden size of {hidden_size} is not a multiple of the {num_heads} attention heads",
+            f"give a multiple of {backbone.place}.num_heads",
         )

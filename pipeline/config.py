@@ -25,6 +25,7 @@ from models.bert.config import BertConfig
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
+from models.renamed_settings import RENAMED, with_new_names
 from models.settings import Affects, Settings, from_json
 from models.training.config import DevicesConfig, TrainingConfig
 
@@ -71,7 +72,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
         if self.tuning.trials:
             tuned_space(self.tuning, self.model, self.training)
         for looks, setting in (
-            (self.training.held_out_steps, "training.held_out_steps"),
+            (self.training.eval_steps, "training.eval_steps"),
             (self.training.seeds > 1, "training.seeds above 1"),
             (self.tuning.trials, "tuning.trials"),
         ):
@@ -107,7 +108,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
     def looks(self) -> bool:
         """Whether training, the Tuner or the choice among seeds looks at the split "eval"."""
         training = self.training
-        return bool(training.held_out_steps or training.seeds > 1 or self.tuning.trials)
+        return bool(training.eval_steps or training.seeds > 1 or self.tuning.trials)
 
     def without_effect(self) -> list[str]:
         """Settings that a recipe may have and that have no effect in this run, a line each."""
@@ -193,10 +194,14 @@ def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
 
 
 def _with_todays_names(text: str | bytes) -> str | bytes:
-    """A configuration of an older release, which had one held-out split, `eval`, that models were
-    judged by."""
+    """A configuration of an earlier release, in the form that it has now.
+
+    Settings had other names, and there was one held-out split, `eval`, that models were judged by.
+    """
     try:
-        fields = json.loads(text)
+        fields = with_new_names(json.loads(text))
+        for each in fields.get("tuning", {}).get("space", ()):
+            each["field"] = RENAMED.get(each["field"], each["field"])
         fields.pop("serve_in_container", None)  # of an image without a digest
         ingestion = fields["ingestion"]
         if "eval_shards" not in ingestion:
@@ -204,7 +209,7 @@ def _with_todays_names(text: str | bytes) -> str | bytes:
         ingestion["held_out_shards"] = ingestion.pop("eval_shards")
         ingestion["test_share"], ingestion["eval_share"] = ingestion["eval_share"], 0.0
         # It took no least number of documents; looks and trials were at the same split.
-        fields["training"].update(held_out_steps=0, patience=0)
+        fields["training"].update(eval_steps=0, patience=0)
         fields["tuning"] = {}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return text  # what is wrong with it is said by who reads it

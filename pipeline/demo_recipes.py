@@ -15,7 +15,7 @@ from pipeline.config import PipelineConfig
 _ADAM = OptimizerConfig(
     learning_rate=4e-3,
     warmup_steps=50,
-    decay="cosine",
+    schedule="cosine",
     final_learning_rate=1e-4,
     weight_decay=0.1,
     beta_2=0.95,
@@ -47,8 +47,8 @@ def bert_demo() -> PipelineConfig:
             ),
             objective=BertObjectiveConfig(
                 sequence_length=64,
-                masked_share=0.4,
-                max_predictions=26,
+                mask_prob=0.4,
+                max_predictions_per_seq=26,
                 dupe_factor=4,
                 min_next_sentence_over_majority=1.0,
                 min_accuracy_over_unigram=3.0,
@@ -62,7 +62,7 @@ def bert_demo() -> PipelineConfig:
             optimizer=OptimizerConfig(
                 learning_rate=1.2e-3,
                 warmup_steps=100,
-                decay="cosine",
+                schedule="cosine",
                 final_learning_rate=5e-5,
                 beta_2=0.98,
                 bias_correction=True,
@@ -85,15 +85,15 @@ def elmo_demo() -> PipelineConfig:
         model=ElmoConfig(
             backbone=ElmoBackboneConfig(
                 filters=((1, 16), (2, 32), (3, 64), (4, 64)),
-                highways=1,
+                num_highways=1,
                 units=128,
-                projection=64,
+                projection_size=64,
                 dropout=0.0,  # in minutes nothing is seen often enough to be learned by heart
             ),
             objective=ElmoObjectiveConfig(
-                unroll=24,
-                streams=24,
-                candidates=1_024,
+                unroll_steps=24,
+                num_streams=24,
+                num_sampled=1_024,
                 max_loss_over_bigram=0.98,  # the interval, of 8 units of text: 0.950 [0.938, 0.969]
             ),
             tokenizer=CharacterConfig(vocabulary_size=8_000),

@@ -103,12 +103,15 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
 
     from models.examples import parse
     from models.registry import FAMILIES
+    from models.renamed_settings import with_new_names
     from models.settings import from_json
 
     family = FAMILIES[told["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
     given = told["objective"] if "objective" in told else told["model"]["objective"]  # older runs
-    settings = from_json(family.objective_config, json.dumps(given))
+    settings = from_json(
+        family.objective_config, json.dumps(with_new_names(given, "model.objective"))
+    )
     objective = family.build_objective(settings, tokenizer)
     spec = objective.feature_spec()
     shown: list[Sequence[Sequence[Position]]] = []

@@ -13,6 +13,7 @@ from typing import Any
 from components.tuning_config import Hyperparameter
 from models.allowed_values import allowed
 from models.errors import ConfigError
+from models.renamed_settings import RENAMED
 from pipeline.config import PipelineConfig
 
 _OPTIONS = {"name": "--name", "runs": "--runs", "recipe": "RECIPE", "ingestion.input": "--input"}
@@ -36,6 +37,12 @@ def apply_overrides(config: PipelineConfig, pairs: Sequence[str]) -> PipelineCon
         if not equals:
             raise ConfigError(
                 f"{pair!r} sets nothing", where="--set", remedy="write --set training.steps=100"
+            )
+        if key in RENAMED:
+            raise ConfigError(
+                f"{key} has another name now",
+                where=f"--set {pair}",
+                remedy=f"write --set {RENAMED[key]}{pair.removeprefix(key)}",
             )
         if key not in fields:
             raise ConfigError(

@@ -22,7 +22,7 @@ from pipeline.demo_recipes import bert_demo, elmo_demo, gpt_demo
 _NANOGPT = OptimizerConfig(
     learning_rate=6e-4,
     warmup_steps=2_000,
-    decay="cosine",
+    schedule="cosine",
     final_learning_rate=6e-5,
     weight_decay=0.1,
     beta_2=0.95,
@@ -35,8 +35,8 @@ _BILM_TF = OptimizerConfig(
     kind="adagrad",
     learning_rate=0.2,
     warmup_steps=0,
-    decay="constant",
-    initial_accumulator=1.0 / 20**2,
+    schedule="constant",
+    initial_accumulator_value=1.0 / 20**2,
     clip_norm=10.0 / 20,
 )
 """bilm-tf's Adagrad. Its loss is the sum over the 20 words of a window and ours their mean, so that
@@ -57,7 +57,7 @@ def bert_tiny() -> PipelineConfig:
             backbone=BertBackboneConfig(2, 32, 2, 64, initializer_range=0.1, max_length=64),
             objective=BertObjectiveConfig(
                 sequence_length=64,
-                max_predictions=10,
+                max_predictions_per_seq=10,
                 dupe_factor=1,
                 min_accuracy_over_unigram=0.0,
                 max_regression=None,
@@ -103,7 +103,8 @@ def bert_base() -> PipelineConfig:
 
     Then the second phase, on 512 tokens, which goes on from the model of the first:
         … --span 1 --set training.steps=100000 --set model.objective.sequence_length=512
-          --set model.objective.max_predictions=77 --set training.accumulation=4
+          --set model.objective.max_predictions_per_seq=77 --set
+          training.gradient_accumulation_steps=4
 
     Expected: 109 million parameters in the encoder. Meant for accelerators and billions of words;
     nobody has trained it to the end with this code yet, so no figures are promised.
@@ -134,12 +135,12 @@ def elmo_tiny() -> PipelineConfig:
         tiny,
         model=ElmoConfig(
             backbone=ElmoBackboneConfig(
-                filters=((1, 16), (2, 16), (3, 32)), highways=1, units=64, projection=32
+                filters=((1, 16), (2, 16), (3, 32)), num_highways=1, units=64, projection_size=32
             ),
             objective=ElmoObjectiveConfig(
-                unroll=10,
-                streams=8,
-                candidates=256,
+                unroll_steps=10,
+                num_streams=8,
+                num_sampled=256,
                 bigram_pairs=16_384,
                 max_loss_over_bigram=None,
                 max_loss_over_unigram=None,
@@ -236,7 +237,11 @@ def gpt_small() -> PipelineConfig:
         model=GptConfig(backbone=GPT_SIZES["small"]),
         ingestion=IngestionConfig(test_share=0.01),
         training=TrainingConfig(
-            steps=600_000, batch_size=480, accumulation=40, log_steps=100, optimizer=_NANOGPT
+            steps=600_000,
+            batch_size=480,
+            gradient_accumulation_steps=40,
+            log_steps=100,
+            optimizer=_NANOGPT,
         ),
     )
 

@@ -124,7 +124,7 @@ def gather(
     judgement = evaluation.judgement if evaluation else None
     prompts = part("the held-out text", lambda: _prompts(nodes), Prompts())
     no_answers: tuple[list[Prediction], WordVectors | None] = [], None
-    layers = config.model.backbone.layers
+    layers = config.model.backbone.num_layers
     predictions, bank = part("the model", lambda: _answers(nodes, layers, prompts), no_answers)
     gates = history.nodes(summary.run_id)
     return ReportInputs(

@@ -219,7 +219,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> Trained:
         job.train_files, training, spec, objective.streams, devices, objective.prepare
     )
     held_out = None
-    if training.held_out_steps:
+    if training.eval_steps:
         held_out = HeldOutLoss(model, objective, job.eval_files, training, devices)
     result = train(model, objective, batches, training, job.folder, held_out, devices)
     if devices.config.strategy != "one" or training.precision != "float32":

@@ -74,7 +74,7 @@ def _judged(job: TrainingJob, trained: Trained) -> dict[str, float]:
     """
     model, objective = trained.model, trained.objective
     objective.set_baseline(model, StoredCounts(job.examples))
-    every = dataclasses.replace(job.config, held_out_batches=_EVERY)
+    every = dataclasses.replace(job.config, eval_batches=_EVERY)
     metrics = objective.metrics()
     look = HeldOutLoss(model, objective, job.eval_files, every, metrics=metrics)
     figures = look.figures(LOSS)

@@ -203,7 +203,7 @@ class TrialTuner(base_tuner.BaseTuner):
             raise ConfigError(
                 "the device has too little memory",
                 where="training.batch_size",
-                remedy="give smaller ones, or a higher training.accumulation",
+                remedy="give smaller ones, or a higher training.gradient_accumulation_steps",
             ) from error
         if not math.isfinite(loss):
             what = f"the loss on held-out examples is {loss}"

@@ -57,7 +57,7 @@ class BertEncoder(keras.Model):
         }
         token_embedding = keras_hub.layers.ReversibleEmbedding(
             embedding_rows(config.vocabulary_rows, vocabulary_size),
-            config.width,
+            config.hidden_size,
             embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
             reverse_dtype="float32",  # or logits are rounded before the loss
             name="token_embedding",
@@ -67,8 +67,8 @@ class BertEncoder(keras.Model):
             config.max_length, initializer=_normal(_EMBEDDINGS_RANGE), name="position_embedding"
         )(tokens)
         segments = layers.Embedding(
-            config.segments,
-            config.width,
+            config.num_segments,
+            config.hidden_size,
             embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
             name="segment_embedding",
         )(inputs["segment_ids"])
@@ -77,11 +77,13 @@ class BertEncoder(keras.Model):
             epsilon=config.layer_norm_epsilon, name="embeddings_layer_norm"
         )(x)
         states = [layers.Dropout(config.dropout, name="embeddings_dropout")(x)]
-        transformer_layers = [_transformer_layer(config, place) for place in range(config.layers)]
+        transformer_layers = [
+            _transformer_layer(config, place) for place in range(config.num_layers)
+        ]
         for layer in transformer_layers:
             states.append(layer(states[-1], padding_mask=inputs["padding_mask"]))
         pooled_dense = layers.Dense(
-            config.width,
+            config.hidden_size,
             kernel_initializer=_normal(config.initializer_range),
             activation="tanh",
             name="pooled_dense",
@@ -129,8 +131,8 @@ def _transformer_layer(
     import keras_hub
 
     return keras_hub.layers.TransformerEncoder(
-        num_heads=config.heads,
-        intermediate_dim=config.intermediate,
+        num_heads=config.num_heads,
+        intermediate_dim=config.intermediate_size,
         activation=ACTIVATIONS[config.activation],
         dropout=config.dropout,
         layer_norm_epsilon=config.layer_norm_epsilon,

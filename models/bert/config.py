@@ -22,30 +22,30 @@ SEGMENTER_GROUP = "polyseme.segmenters"
 _OLD_SEGMENTERS: Mapping[str, str] = {"jieba:lcut": "jieba"}
 """Names in configurations of older releases, which had `module:function`."""
 
-_MaskedShare = Annotated[float, pydantic.Field(gt=0, le=1)]
+_MaskProb = Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
 @dataclasses.dataclass(frozen=True)
 class BertBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the encoder (Devlin et al., 2019, section 3)."""
 
-    layers: PositiveInt = 12
-    width: PositiveInt = 768
-    heads: PositiveInt = 12
-    intermediate: PositiveInt = 3072
+    num_layers: PositiveInt = 12
+    hidden_size: PositiveInt = 768
+    num_heads: PositiveInt = 12
+    intermediate_size: PositiveInt = 3072
     """Width of the feed-forward layer."""
     dropout: Rate = 0.1
     initializer_range: PositiveFloat = 0.02
-    """Standard deviation of the first kernels. The published value suits a width of 768; a narrow
-    encoder that starts so near to zero learns word frequencies and then no more, so give about
-    1/sqrt(width). Embeddings, which a normalization follows, start at 0.02 whatever the width."""
+    """Standard deviation of the first kernels. The published value suits a hidden size of 768. A
+    narrow encoder that starts so near to zero learns word frequencies and then no more, so give
+    about 1/sqrt(hidden_size). Embeddings are normalized and start at 0.02 at any hidden size."""
     max_length: PositiveInt = 512
     """Positions that have an embedding, in tokens."""
     activation: Activation = "gelu_tanh"
     """Of the feed-forward layers and the masked-word head: "gelu" by the error function, as
     transformers' checkpoints say it, or its approximation by tanh, as google-research/bert."""
     layer_norm_epsilon: PositiveFloat = 1e-12
-    segments: PositiveInt = 2
+    num_segments: PositiveInt = 2
     """Segments that have an embedding: 2, or 1 where there are no pairs (RoBERTa)."""
     vocabulary_rows: NonNegativeInt = 0
     """Rows of the token embedding, 0 for as many as the tokenizer has entries. With more, a
@@ -54,7 +54,7 @@ class BertBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGH
 
     def check(self) -> None:
         """Refuses heads of unequal width."""
-        check_heads(self, self.width, self.heads)
+        check_heads(self, self.hidden_size, self.num_heads)
 
 
 SIZES: Mapping[str, BertBackboneConfig] = {
@@ -79,23 +79,23 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     else something of another document (BERT); what follows it, the two changing places half of the
     time (ALBERT); nothing: full sentences are packed, across documents, and words are masked and no
     more (RoBERTa)."""
-    max_predictions: PositiveInt = 20
+    max_predictions_per_seq: PositiveInt = 20
     """Masked positions of an example, at most."""
-    masked_share: _MaskedShare = 0.15
-    eval_masked_share: _MaskedShare = 0.15
+    mask_prob: _MaskProb = 0.15
+    eval_mask_prob: _MaskProb = 0.15
     """Share of masked tokens in the evaluation split, so that models trained with different
     shares are compared on the same task."""
-    whole_words: bool = False
+    whole_word_mask: bool = False
     """Masks all pieces of a word or none, as google-research/bert's later checkpoints."""
     segmenter: str = "jieba"
-    """What cuts Chinese into the words that `whole_words` masks: "jieba", or an installed package's
-    entry point of the group polyseme.segmenters, a function from a text to its words; empty takes
-    characters for words. Caches know it by its name alone: where what it does changes, give it
-    another."""
-    longest_ngram: PositiveInt = 1
-    """Words in a row, or tokens without `whole_words`, that are masked together at most; n of them
-    with a probability that goes by 1/n (ALBERT: 3)."""
-    short_sequence_share: Share = 0.1
+    """How Chinese is split into words for `whole_word_mask`: "jieba", the name of an entry point
+    that an installed package has in the group polyseme.segmenters (a function from a text to its
+    words), or empty, where every character is a word. Cache keys hold only this name: a segmenter
+    that changes needs a new name."""
+    max_ngram: PositiveInt = 1
+    """Words in a row, or tokens without `whole_word_mask`, that are masked together at most; n of
+    them with a probability that goes by 1/n (ALBERT: 3)."""
+    short_seq_prob: Share = 0.1
     """Share of examples that aim at a random shorter length."""
     dupe_factor: PositiveInt = 10
     """Times each document of the training split is used, with other masks and cuts; those of the
@@ -131,34 +131,35 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
                 "token of each segment",
                 f"give {least} or more",
             )
-        if self.max_predictions > self.sequence_length - special:
+        most = self.sequence_length - special
+        if self.max_predictions_per_seq > most:
             raise self.refused(
-                "max_predictions",
-                f"{self.max_predictions} tokens cannot be masked of {self.sequence_length}, "
-                f"{special} of which are special",
-                f"give {self.sequence_length - special} or fewer",
+                "max_predictions_per_seq",
+                f"{self.max_predictions_per_seq} tokens cannot be masked of "
+                f"{self.sequence_length}, {special} of which are special",
+                f"give {most} or fewer",
             )
-        for field in ("masked_share", "eval_masked_share"):
+        for field in ("mask_prob", "eval_mask_prob"):
             wanted = round(self.sequence_length * getattr(self, field))
-            if self.max_predictions < min(wanted, self.sequence_length - special):
+            if self.max_predictions_per_seq < min(wanted, most):
                 raise self.refused(
-                    "max_predictions",
-                    f"{self.max_predictions} positions are fewer than {wanted}, the {field} of "
-                    f"{self.sequence_length} tokens",
+                    "max_predictions_per_seq",
+                    f"{self.max_predictions_per_seq} positions are fewer than {wanted}, the "
+                    f"{field} of {self.sequence_length} tokens",
                     f"give {wanted} or more, or lower model.objective.{field}",
                 )
-        if self.longest_ngram > self.max_predictions:
+        if self.max_ngram > self.max_predictions_per_seq:
             raise self.refused(
-                "longest_ngram",
-                f"{self.longest_ngram} words in a row are more than the {self.max_predictions} "
-                "positions that are masked",
-                f"give {self.max_predictions} or fewer",
+                "max_ngram",
+                f"{self.max_ngram} words in a row are more than the "
+                f"{self.max_predictions_per_seq} positions that are masked",
+                f"give {self.max_predictions_per_seq} or fewer",
             )
-        if self.changed("segmenter") and not self.whole_words:
+        if self.changed("segmenter") and not self.whole_word_mask:
             raise self.refused(
                 "segmenter",
-                "without whole_words nothing is cut into words",
-                "set model.objective.whole_words=True, or leave the segmenter out",
+                "without whole_word_mask nothing is cut into words",
+                "set model.objective.whole_word_mask=True, or leave the segmenter out",
             )
         if self.segmenter not in ("", *SEGMENTERS) and (
             self.segmenter not in (registered := registered_segmenters())
@@ -196,9 +197,9 @@ class BertConfig(Settings, place="model", affects=Affects.EXAMPLES):
                 f"{self.backbone.max_length} positions",
                 "shorten the examples, or raise model.backbone.max_length",
             )
-        if self.objective.second_segment != "none" and self.backbone.segments < 2:
+        if self.objective.second_segment != "none" and self.backbone.num_segments < 2:
             raise self.backbone.refused(
-                "segments",
+                "num_segments",
                 "examples of pairs have two segments, and the encoder has an embedding for one",
                 'give 2, or set model.objective.second_segment="none"',
             )

@@ -36,7 +36,7 @@ _NEXT_SENTENCE = Labels(
 
 def feature_spec(config: BertObjectiveConfig) -> FeatureSpec:
     """The schema of an example; `next_sentence_label` is 0 where B follows A."""
-    of_masks = functools.partial(Feature, (config.max_predictions,), axis="masks")
+    of_masks = functools.partial(Feature, (config.max_predictions_per_seq,), axis="masks")
     along_time = functools.partial(Feature, (config.sequence_length,), "int64", axis="time")
     spec = {
         "token_ids": along_time("[CLS] A [SEP] B [SEP], padded"),
@@ -131,7 +131,7 @@ def make_examples(
             `chunks_without_partner`; of packed sentences `cut_pieces`.
     """
     tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
-    corpus = Corpus.of(documents, goes_on if config.whole_words else np.zeros_like(goes_on))
+    corpus = Corpus.of(documents, goes_on if config.whole_word_mask else np.zeros_like(goes_on))
     words = np.setdiff1d(np.arange(len(goes_on)), list(special_ids.values()))
     buckets = length_buckets(config.sequence_length)
     lay_out = _packed if config.second_segment == "none" else _paired
@@ -150,7 +150,7 @@ def _paired(
     pairs = make_pairs(
         corpus,
         max_tokens=max_tokens,
-        short_share=config.short_sequence_share,
+        short_share=config.short_seq_prob,
         passes=config.dupe_factor,
         rng=rng,
         tally=tally,
@@ -173,7 +173,7 @@ def _packed(
         packed = pack(
             corpus,
             max_tokens=config.sequence_length - 2,
-            short_share=config.short_sequence_share,
+            short_share=config.short_seq_prob,
             separator=special_ids["end"],
             rng=rng,
             tally=tally,
@@ -193,18 +193,18 @@ def _masked(
     buckets: np.ndarray,
     rng: np.random.Generator,
 ) -> Examples:
-    whole = config.whole_words or config.longest_ngram > 1
+    whole = config.whole_word_mask or config.max_ngram > 1
     masked = mask_words(
         layout.token_ids,
         layout.maskable,
         layout.lengths,
-        share=config.masked_share,
-        max_predictions=config.max_predictions,
+        share=config.mask_prob,
+        max_predictions_per_seq=config.max_predictions_per_seq,
         mask_id=special_ids["mask"],
         words=words,
         rng=rng,
         begins=layout.begins if whole else None,
-        longest_ngram=config.longest_ngram,
+        max_ngram=config.max_ngram,
     )
     real = np.arange(config.sequence_length) < layout.lengths[:, None]
     sources = np.array(corpus.sources, object)[layout.document]

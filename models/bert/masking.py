@@ -1,9 +1,9 @@
 """Masked words: which positions, and what stands there instead, for many examples at once.
 
 Follows `create_masked_lm_predictions` of google-research/bert: `max(1, round(length · share))`
-positions of an example, at most `max_predictions`, special tokens apart; of these 80 % become
-[MASK], 10 % stay as they are and 10 % become a random word, never a special one. Words can be
-masked whole (its `do_whole_word_mask`), and several in a row (Lan et al., 2020, "ALBERT").
+positions of an example, at most `max_predictions_per_seq`, special tokens apart; of these 80 %
+become [MASK], 10 % stay as they are and 10 % become a random word, never a special one. Words can
+be masked whole (its `do_whole_word_mask`), and several in a row (Lan et al., 2020, "ALBERT").
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Masked:
 
     Attributes:
         token_ids: `[examples, time]`, with the masked positions replaced.
-        positions: int64 `[examples, max_predictions]`, ascending, then 0.
-        labels: int64 `[examples, max_predictions]`, the ids that stood there, then 0.
-        weights: float32 `[examples, max_predictions]`, 1 for a masked position, else 0.
+        positions: int64 `[examples, max_predictions_per_seq]`, ascending, then 0.
+        labels: int64 `[examples, max_predictions_per_seq]`, the ids that stood there, then 0.
+        weights: float32 `[examples, max_predictions_per_seq]`, 1 for a masked position, else 0.
     """
 
     token_ids: np.ndarray
@@ -36,12 +36,12 @@ def mask_words(
     lengths: np.ndarray,
     *,
     share: float,
-    max_predictions: int,
+    max_predictions_per_seq: int,
     mask_id: int,
     words: np.ndarray,
     rng: np.random.Generator,
     begins: np.ndarray | None = None,
-    longest_ngram: int = 1,
+    max_ngram: int = 1,
 ) -> Masked:
     """Masks examples.
 
@@ -53,17 +53,17 @@ def mask_words(
         rng: the only source of chance.
         begins: bool `[examples, time]`, where a word begins, to mask words whole: never more
             tokens than wanted, and fewer where no word is left that fits. None: tokens one by one.
-        longest_ngram: with `begins`, up to so many words in a row are masked together, n of them
+        max_ngram: with `begins`, up to so many words in a row are masked together, n of them
             with a probability that goes by 1/n.
     """
     examples, time = token_ids.shape
-    slots = min(max_predictions, time)
+    slots = min(max_predictions_per_seq, time)
     wanted = np.maximum(1, np.rint(lengths * share)).astype(np.int64)
     wanted = np.minimum(np.minimum(wanted, slots), maskable.sum(axis=1))
     if begins is None:
         positions = _tokens(maskable, wanted, slots, rng)
     else:
-        positions = _whole_words(maskable, begins, wanted, slots, longest_ngram, rng)
+        positions = _whole_words(maskable, begins, wanted, slots, max_ngram, rng)
 
     taken = positions < time
     rows = np.arange(examples)[:, None]
@@ -76,7 +76,7 @@ def mask_words(
     masked.ravel()[(rows * time + positions)[taken]] = replaced[taken]
 
     def padded(values: np.ndarray, dtype: type) -> np.ndarray:
-        out: np.ndarray = np.zeros((examples, max_predictions), dtype)
+        out: np.ndarray = np.zeros((examples, max_predictions_per_seq), dtype)
         out[:, :slots] = values
         return out
 
@@ -110,7 +110,7 @@ def _whole_words(
     begins: np.ndarray,
     wanted: np.ndarray,
     slots: int,
-    longest_ngram: int,
+    max_ngram: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Positions `[examples, slots]` of words in a row, ascending, then `time`.
@@ -123,7 +123,7 @@ def _whole_words(
     first = maskable & (begins | ~before)  # what a special token cuts off is a word of its own
     word = np.where(maskable, np.cumsum(first, axis=1) - 1, -1)
     count = first.sum(axis=1)
-    most = int(count.max(initial=0)) + longest_ngram  # so many words a row, some of them none
+    most = int(count.max(initial=0)) + max_ngram  # so many words a row, some of them none
     flat = (np.arange(examples)[:, None] * most + word)[maskable]
     tokens = np.bincount(flat, minlength=examples * most).reshape(examples, most)
     ends = np.pad(np.cumsum(tokens, axis=1), ((0, 0), (1, 0)))  # in tokens, special ones apart
@@ -135,14 +135,14 @@ def _whole_words(
     alone[np.nonzero(opens)[0], word[opens]] = True
     alone[np.arange(most + 1) >= count[:, None]] = True
     reach = np.ones((examples, most), np.int64)
-    for n in range(1, longest_ngram):
+    for n in range(1, max_ngram):
         unbroken = ~alone[:, n : most + 1][:, : most - n]
         reach[:, : most - n] += (reach[:, : most - n] == n) & unbroken
 
     rows = np.arange(examples)
     keys = np.where(np.arange(most) < count[:, None], rng.random((examples, most)), 2.0)
     order = np.argsort(keys, axis=1)
-    sizes = np.arange(1, longest_ngram + 1)
+    sizes = np.arange(1, max_ngram + 1)
     chances = np.cumsum(1 / sizes) / np.sum(1 / sizes)
     drawn = 1 + np.searchsorted(chances, rng.random((examples, most)), side="right")
     masked = np.zeros((examples, most), bool)

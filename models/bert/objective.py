@@ -63,7 +63,7 @@ class BertObjective:
 
     def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
         """Cuts Chinese, whose tokens are characters, into words if these are masked whole."""
-        if not (self.config.whole_words and self.config.segmenter and is_chinese(lang)):
+        if not (self.config.whole_word_mask and self.config.segmenter and is_chinese(lang)):
             return None
         if self._segmenter is None:  # not before there is Chinese: it may not be installed
             self._segmenter = load_segmenter(self.config.segmenter)
@@ -84,9 +84,7 @@ class BertObjective:
         """
         config = self.config
         if held_out:
-            config = dataclasses.replace(
-                config, dupe_factor=1, masked_share=config.eval_masked_share
-            )
+            config = dataclasses.replace(config, dupe_factor=1, mask_prob=config.eval_mask_prob)
         return examples.make_examples(
             documents, config, self.special_ids, self._goes_on, rng, tally
         )
@@ -122,15 +120,15 @@ class BertObjective:
 
     def multiply_adds(self, model: BertPretraining, time: int) -> float:
         """Projections, feed-forward and attention at each position; the masked ones' head."""
-        shape, width = model.backbone.config, model.backbone.config.width
+        shape, width = model.backbone.config, model.backbone.config.hidden_size
         words = model.backbone.token_embedding.input_dim
-        layer = 4 * width**2 + 2 * width * shape.intermediate + 2 * time * width
+        layer = 4 * width**2 + 2 * width * shape.intermediate_size + 2 * time * width
         head = width**2 + width * words
-        return time * shape.layers * layer + self.config.max_predictions * head
+        return time * shape.num_layers * layer + self.config.max_predictions_per_seq * head
 
     def logits_per_example(self) -> int:
         """One for each entry of the vocabulary, at each masked position."""
-        return self.config.max_predictions * self.vocabulary_size
+        return self.config.max_predictions_per_seq * self.vocabulary_size
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Masked words, and the labels of pairs."""

@@ -26,14 +26,14 @@ class Convolution(keras.layers.Layer):
     """The largest answer of each filter anywhere in a word, negative ones cut off.
 
     Attributes:
-        kernel: `[width, character_width, count]`.
+        kernel: `[width, character_embedding_size, count]`.
         bias: `[count]`.
     """
 
-    def __init__(self, character_width: int, width: int, count: int, name: str) -> None:
+    def __init__(self, character_embedding_size: int, width: int, count: int, name: str) -> None:
         super().__init__(name=name)
         self.kernel = self.add_weight(
-            shape=(width, character_width, count),
+            shape=(width, character_embedding_size, count),
             initializer=keras.initializers.RandomUniform(-0.05, 0.05),
             name="kernel",
         )
@@ -41,7 +41,7 @@ class Convolution(keras.layers.Layer):
         self.built = True
 
     def call(self, characters: tf.Tensor) -> tf.Tensor:
-        """`[words, 50, character_width]` → `[words, count]`."""
+        """`[words, 50, character_embedding_size]` → `[words, count]`."""
         found = tf.nn.conv1d(characters, self.kernel, stride=1, padding="VALID")
         # Of no word oneDNN makes an answer in the shape of its input, where a processor has it.
         words, length = tf.unstack(tf.shape(characters)[:2])
@@ -80,8 +80,8 @@ class TokenLayer(keras.layers.Layer):
     kernels normal with variance 1/width of their inputs.
 
     Attributes:
-        characters: `[262, character_width]`. Row 0, of masked positions, starts at 0 and gets no
-            gradient as long as padding has no part in the loss.
+        characters: `[262, character_embedding_size]`. Row 0, of masked positions, starts at 0 and
+            gets no gradient as long as padding has no part in the loss.
         convolutions: a layer for each width.
         highways: the highway layers.
         projection: the dense layer at the end.
@@ -89,21 +89,23 @@ class TokenLayer(keras.layers.Layer):
 
     def __init__(self, config: ElmoBackboneConfig, name: str = "token_layer") -> None:
         super().__init__(name=name)
-        self._width = config.projection
+        self._width = config.projection_size
         self._widest = max(width for width, _ in config.filters)
         self.characters = self.add_weight(
-            shape=(CHARACTERS, config.character_width), initializer=_characters, name="characters"
+            shape=(CHARACTERS, config.character_embedding_size),
+            initializer=_characters,
+            name="characters",
         )
         self.convolutions = [
-            Convolution(config.character_width, width, count, f"convolution_{i}")
+            Convolution(config.character_embedding_size, width, count, f"convolution_{i}")
             for i, (width, count) in enumerate(config.filters)
         ]
         filters = sum(count for _, count in config.filters)
-        self.highways = [Highway(filters, f"highway_{i}") for i in range(config.highways)]
+        self.highways = [Highway(filters, f"highway_{i}") for i in range(config.num_highways)]
         layers: list[keras.layers.Layer] = [*self.convolutions, *self.highways]
         for layer in layers:
             setattr(self, layer.name, layer)  # tf.train.Checkpoint does not look into lists
-        self.projection = _dense(filters, config.projection, "projection")
+        self.projection = _dense(filters, config.projection_size, "projection")
         self.built = True
 
     def call(

@@ -73,12 +73,12 @@ def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
             remedy="give pairs of width and count",
         )
     return ElmoBackboneConfig(
-        character_width=option("char_cnn.embedding.dim", int),
+        character_embedding_size=option("char_cnn.embedding.dim", int),
         filters=tuple((width, count) for width, count in filters),
-        highways=option("char_cnn.n_highway", int, default=0),
-        layers=option("lstm.n_layers", int),
+        num_highways=option("char_cnn.n_highway", int, default=0),
+        num_layers=option("lstm.n_layers", int),
         units=option("lstm.dim", int),
-        projection=option("lstm.projection_dim", int),
+        projection_size=option("lstm.projection_dim", int),
         dropout=float(option("dropout", (int, float), default=ElmoBackboneConfig.dropout)),
         cell_clip=float(option("lstm.cell_clip", (int, float))),
         projection_clip=float(option("lstm.proj_clip", (int, float))),

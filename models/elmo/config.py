@@ -21,17 +21,17 @@ _PUBLISHED_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (
 class ElmoBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the encoder (Peters et al., 2018, section 3.4, and bilm-tf's options)."""
 
-    character_width: PositiveInt = 16
+    character_embedding_size: PositiveInt = 16
     """Width of a character's embedding."""
     filters: tuple[tuple[_FilterWidth, PositiveInt], ...] = _PUBLISHED_FILTERS
     """Convolutions over the characters of a word: pairs of width, in characters, and count."""
-    highways: NonNegativeInt = 2
+    num_highways: NonNegativeInt = 2
     """Highway layers between the convolutions and the projection."""
-    layers: PositiveInt = 2
+    num_layers: PositiveInt = 2
     """LSTM layers of each direction."""
     units: PositiveInt = 4096
     """Width of an LSTM's cells."""
-    projection: PositiveInt = 512
+    projection_size: PositiveInt = 512
     """Width that words and LSTM outputs are projected to; hidden states have it twice."""
     dropout: Rate = 0.1
     """Share of the inputs of each LSTM layer and of the last one's outputs, set to 0."""
@@ -52,10 +52,10 @@ class ElmoBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGH
 
 SIZES: Mapping[str, ElmoBackboneConfig] = {
     "tiny": ElmoBackboneConfig(
-        filters=((1, 32), (2, 32), (3, 64), (4, 128)), highways=1, units=256, projection=64
+        filters=((1, 32), (2, 32), (3, 64), (4, 128)), num_highways=1, units=256, projection_size=64
     ),
-    "small": ElmoBackboneConfig(highways=1, units=1024, projection=128),
-    "medium": ElmoBackboneConfig(highways=1, units=2048, projection=256),
+    "small": ElmoBackboneConfig(num_highways=1, units=1024, projection_size=128),
+    "medium": ElmoBackboneConfig(num_highways=1, units=2048, projection_size=256),
     "original": ElmoBackboneConfig(),
 }
 """AllenNLP's published sizes of 13.6, 28.0 and 93.6 million parameters, and one, "tiny", that
@@ -66,12 +66,12 @@ trains in minutes."""
 class ElmoObjectiveConfig(Settings, place="model.objective", affects=Affects.EXAMPLES):
     """The next word and the one before, with bilm-tf's defaults."""
 
-    unroll: PositiveInt = 20
+    unroll_steps: PositiveInt = 20
     """Words of a window, through which gradients flow; also the stride of the evaluation."""
-    streams: PositiveInt = 128
+    num_streams: PositiveInt = 128
     """Streams that a group's text is laid out in, each the continuation of the window before.
     training.batch_size has to divide it: a batch holds no two windows of one stream."""
-    candidates: Annotated[NonNegativeInt, Affects.WEIGHTS] = 8_192
+    num_sampled: Annotated[NonNegativeInt, Affects.WEIGHTS] = 8_192
     """Words that the sampled softmax of training draws; 0, or as many as there are words, takes
     them all. Evaluation takes them all."""
     bigram_pairs: Annotated[PositiveInt, Affects.WEIGHTS] = 262_144
@@ -104,10 +104,10 @@ class ElmoConfig(Settings, place="model", affects=Affects.EXAMPLES):
                 lengths.
         """
         training.check_one_length()
-        if self.objective.streams % training.batch_size:
+        if self.objective.num_streams % training.batch_size:
             raise training.refused(
                 "batch_size",
-                f"a batch of {training.batch_size} does not divide the {self.objective.streams} "
-                "streams, so that it would hold two windows of one",
-                "make it and model.objective.streams the same, or the streams a multiple of it",
+                f"a batch of {training.batch_size} does not divide the "
+                f"{self.objective.num_streams} streams, so that it would hold two windows of one",
+                "make it and model.objective.num_streams the same, or the streams a multiple of it",
             )

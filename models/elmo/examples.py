@@ -27,7 +27,7 @@ _MARKER_IDS = {role: number for number, role in enumerate(SPECIAL_TOKENS)}
 
 def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
     """The schema of a window."""
-    time, words = (config.unroll,), (config.unroll, WORD_LENGTH)
+    time, words = (config.unroll_steps,), (config.unroll_steps, WORD_LENGTH)
     return {
         "character_ids": Feature(
             words, "int64", "words in order, <S> before each sentence", unpack_rows
@@ -72,7 +72,7 @@ def make_examples(
         return
     order = [told[place] for place in rng.permutation(len(told))]
     sequence = _Sequence(order, word_ids)
-    time, streams = config.unroll, config.streams
+    time, streams = config.unroll_steps, config.num_streams
     windows = -(-len(sequence.forward) // time)
     # The first streams have a window more, if they do not divide evenly.
     each = windows // streams + (np.arange(streams) < windows % streams)

@@ -33,8 +33,8 @@ class State(NamedTuple):
 def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
     """The state of one direction before the first token."""
     return State(
-        tf.zeros([config.layers, batch, config.units]),
-        tf.zeros([config.layers, batch, config.projection]),
+        tf.zeros([config.num_layers, batch, config.units]),
+        tf.zeros([config.num_layers, batch, config.projection_size]),
     )
 
 
@@ -54,7 +54,7 @@ class ProjectedLstm(keras.layers.Layer):
     def __init__(self, config: ElmoBackboneConfig, name: str) -> None:
         super().__init__(name=name)
         self._units = config.units
-        self._projection = config.projection
+        self._projection = config.projection_size
         self.build()
 
     def build(self, input_shape: object = None) -> None:
@@ -106,12 +106,12 @@ class ElmoLstm(keras.layers.Layer):
         self._recur = functools.partial(
             recurrence, cell_clip=config.cell_clip, output_clip=config.projection_clip
         )
-        numbers = range(config.layers)
+        numbers = range(config.num_layers)
         self.forward_layers = [ProjectedLstm(config, f"forward_{i}") for i in numbers]
         self.backward_layers = [ProjectedLstm(config, f"backward_{i}") for i in numbers]
         self.dropouts = [
             keras.layers.Dropout(config.dropout, name=f"dropout_{i}")
-            for i in range(config.layers + 1)
+            for i in range(config.num_layers + 1)
         ]
         for layer in (*self.forward_layers, *self.backward_layers, *self.dropouts):
             setattr(self, layer.name, layer)  # tf.train.Checkpoint does not look into lists
@@ -158,7 +158,7 @@ class ElmoLstm(keras.layers.Layer):
         outputs: list[list[tf.Tensor]] = []
         carried: list[list[State]] = []
         places = range(len(directions))
-        for depth in range(self._config.layers):
+        for depth in range(self._config.num_layers):
             inputs = [self.dropouts[depth](each, training=training) for each in inputs]
             runs = self._recur(
                 [
@@ -231,7 +231,7 @@ class ElmoLstm(keras.layers.Layer):
         # Of one argument only: Keras's releases disagree on whether a mask's shape is passed too.
         batch, time, width = tokens_shape
         assert width is not None
-        return [(batch, time, 2 * width)] * (self._config.layers + 1)
+        return [(batch, time, 2 * width)] * (self._config.num_layers + 1)
 
 
 def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf.Tensor:

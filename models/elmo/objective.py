@@ -49,7 +49,7 @@ class ElmoObjective:
     @property
     def streams(self) -> int:
         """Windows that a round of a file's examples holds."""
-        return self.config.streams
+        return self.config.num_streams
 
     def feature_spec(self) -> FeatureSpec:
         """See `models.elmo.examples.feature_spec`."""
@@ -75,7 +75,7 @@ class ElmoObjective:
         Evaluation reads each window from the zero state, so it needs no rounds of streams, nor the
         empty windows that fill the last of them.
         """
-        config = dataclasses.replace(self.config, streams=1) if held_out else self.config
+        config = dataclasses.replace(self.config, num_streams=1) if held_out else self.config
         return examples.make_examples(documents, config, self._word_ids, rng, tally)
 
     def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
@@ -109,13 +109,13 @@ class ElmoObjective:
     def multiply_adds(self, model: ElmoPretraining, time: int) -> float:
         """LSTMs and softmax of both directions; not the token layer of each distinct word."""
         shape = model.backbone.config
-        words = self.config.candidates or self.vocabulary_size
-        lstms = shape.layers * 9 * shape.units * shape.projection
-        return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection)
+        words = self.config.num_sampled or self.vocabulary_size
+        lstms = shape.num_layers * 9 * shape.units * shape.projection_size
+        return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection_size)
 
     def logits_per_example(self) -> int:
         """One for each word, at each position and in both directions: nothing is sampled."""
-        return 2 * self.config.unroll * self.vocabulary_size
+        return 2 * self.config.unroll_steps * self.vocabulary_size
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
         """Words of both directions, and pairs of a word that is read and the one it predicts."""

@@ -43,7 +43,7 @@ class ElmoPretraining(keras.Model):
         super().__init__(name="elmo_pretraining")
         shape = backbone.config
         self.backbone = backbone
-        self.softmax = WordSoftmax(vocabulary_size, shape.projection, config.candidates)
+        self.softmax = WordSoftmax(vocabulary_size, shape.projection_size, config.num_sampled)
         self.unigram = UnigramBaseline(vocabulary_size)
         self.forward_bigram = BigramBaseline(vocabulary_size, config.bigram_pairs, "forward_bigram")
         self.backward_bigram = BigramBaseline(
@@ -51,7 +51,9 @@ class ElmoPretraining(keras.Model):
         )
         self.baselines = (self.unigram, self.forward_bigram, self.backward_bigram)
         self._streams = _Streams(
-            config.streams, shape.layers, {"cells": shape.units, "outputs": shape.projection}
+            config.num_streams,
+            shape.num_layers,
+            {"cells": shape.units, "outputs": shape.projection_size},
         )
         self.built = True
 

@@ -163,7 +163,7 @@ def _initialize(decoder: GptDecoder, config: GptBackboneConfig) -> None:
     """Makes the kernels that write into the residual stream start smaller."""
     for weight in decoder.trainable_variables:
         if weight.name == "kernel" and any(f"{name}/" in weight.path for name in _RESIDUAL):
-            weight.assign(weight / math.sqrt(2 * config.layers))
+            weight.assign(weight / math.sqrt(2 * config.num_layers))
 
 
 def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
@@ -177,7 +177,7 @@ def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
         vocabulary_size=vocabulary_size,
         token_embedding=keras_hub.layers.ReversibleEmbedding(
             embedding_rows(config.vocabulary_rows, vocabulary_size),
-            config.width,
+            config.hidden_size,
             embeddings_initializer=normal(),
             # bfloat16 has 8 bits: a logit of 20 would be rounded to a multiple of 0.125 before the
             # loss.
@@ -191,8 +191,8 @@ def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
         embeddings_dropout=keras.layers.Dropout(config.dropout, name="embeddings_dropout"),
         transformer_layers=[
             keras_hub.layers.TransformerDecoder(
-                intermediate_dim=4 * config.width,
-                num_heads=config.heads,
+                intermediate_dim=4 * config.hidden_size,
+                num_heads=config.num_heads,
                 dropout=config.dropout,
                 activation=ACTIVATIONS[config.activation],
                 layer_norm_epsilon=config.layer_norm_epsilon,
@@ -200,7 +200,7 @@ def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
                 normalize_first=True,
                 name=f"transformer_layer_{place}",
             )
-            for place in range(config.layers)
+            for place in range(config.num_layers)
         ],
         layer_norm=keras.layers.LayerNormalization(
             epsilon=config.layer_norm_epsilon, name="layer_norm"

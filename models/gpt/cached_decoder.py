@@ -40,8 +40,8 @@ class CachedDecoder:
         self.decoder = decoder
         self.capacity = capacity
         self.dtype = backbone.token_embedding.compute_dtype
-        self.heads = backbone.config.heads
-        self.width = backbone.config.width
+        self.heads = backbone.config.num_heads
+        self.width = backbone.config.hidden_size
         self.depth = self.width // self.heads
         self.layers = [self._weights(layer.weights) for layer in backbone.transformer_layers]
         entries = slice(backbone.vocabulary_size)  # rows beyond them have no logits

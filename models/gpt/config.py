@@ -18,15 +18,15 @@ from models.transformer_config import Activation, check_heads
 class GptBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHTS):
     """Shape of the decoder (Radford et al., 2019, section 2.3)."""
 
-    layers: PositiveInt = 12
-    width: PositiveInt = 768
+    num_layers: PositiveInt = 12
+    hidden_size: PositiveInt = 768
     """The feed-forward layers are four times as wide."""
-    heads: PositiveInt = 12
+    num_heads: PositiveInt = 12
     dropout: Rate = 0.0
     """0 to pretrain, as nanoGPT has it; GPT-2 had 0.1."""
     initializer_range: PositiveFloat = 0.02
     """Standard deviation of the first kernels and embeddings. The kernels that write into the
-    residual stream start smaller by sqrt(2 · layers)."""
+    residual stream start smaller by sqrt(2 · num_layers)."""
     max_length: PositiveInt = 1024
     """Positions that have an embedding, in tokens."""
     activation: Activation = "gelu_tanh"
@@ -40,7 +40,7 @@ class GptBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHT
 
     def check(self) -> None:
         """Refuses heads of unequal width."""
-        check_heads(self, self.width, self.heads)
+        check_heads(self, self.hidden_size, self.num_heads)
 
 
 SIZES: Mapping[str, GptBackboneConfig] = {

@@ -96,9 +96,11 @@ class GptObjective:
     def multiply_adds(self, model: GptPretraining, time: int) -> float:
         """As BERT's, but that a token looks at half of the window on average; the whole head."""
         decoder = model.backbone.decoder
-        width = decoder.config.width
+        width = decoder.config.hidden_size
         layer = 12 * width**2 + time * width
-        return time * (decoder.config.layers * layer + width * decoder.token_embedding.input_dim)
+        return time * (
+            decoder.config.num_layers * layer + width * decoder.token_embedding.input_dim
+        )
 
     def logits_per_example(self) -> int:
         """One for each entry of the vocabulary, at each position."""

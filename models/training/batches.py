@@ -57,7 +57,7 @@ def example_batches(
     """
     spec = numeric_features(spec)
     devices = devices or Devices()
-    at_once = devices.rows_at_once(config.batch_size, config.accumulation)
+    at_once = devices.rows_at_once(config.batch_size, config.gradient_accumulation_steps)
     rows = devices.own_rows(config.batch_size)
     index = read_index(files)
 

@@ -20,7 +20,7 @@ trained, and what it is kept under, must not depend on it."""
 
 _ADAMS: Mapping[str, Any] = {
     "weight_decay": 0.01,
-    "not_decayed": ("bias", "gamma", "beta"),
+    "exclude_from_weight_decay": ("bias", "gamma", "beta"),
     "beta_1": 0.9,
     "beta_2": 0.999,
     "epsilon": 1e-6,
@@ -28,7 +28,7 @@ _ADAMS: Mapping[str, Any] = {
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "adamw": _ADAMS,
     "lamb": _ADAMS,
-    "adagrad": {"initial_accumulator": 1.0},
+    "adagrad": {"initial_accumulator_value": 1.0},
 }
 """For each kind of optimizer the settings that not all kinds have, with their default values."""
 _LONGEST_WARMUP = 10_000
@@ -51,16 +51,16 @@ class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIG
     warmup_steps: NonNegativeInt | None = None
     """Steps over which the rate grows linearly from 0 to its peak, fewer than `training.steps`.
     None: a tenth of these, 10,000 at most."""
-    decay: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate goes from its peak to `final_learning_rate`, if it does."""
     final_learning_rate: NonNegativeFloat = 0.0
     """The rate at the last step. Not to be set with a constant rate."""
     weight_decay: NonNegativeFloat | None = None
     """Decoupled weight decay of AdamW and LAMB. None: 0.01."""
-    not_decayed: tuple[str, ...] | None = None
+    exclude_from_weight_decay: tuple[str, ...] | None = None
     """Variables that do not decay, and for which LAMB is Adam: those whose names hold one of these
     regular expressions. None: bias, gamma and beta, which are biases and LayerNorm's two."""
-    layer_decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
+    layerwise_lr_decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     """Rate of a layer as a share of the one above it, as fine-tuning has it (Howard and Ruder,
     2018; Clark et al., 2020); the heads have the whole rate, the token layer the least. 1: all
     alike."""
@@ -74,7 +74,7 @@ class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIG
     """Global gradient norm above which gradients are scaled down; 0: they never are."""
     bias_correction: bool = False
     """Whether AdamW and LAMB correct their means; google-research/bert does not."""
-    initial_accumulator: PositiveFloat | None = None
+    initial_accumulator_value: PositiveFloat | None = None
     """What Adagrad's sums of squared gradients start from. None: 1."""
 
     def check(self) -> None:
@@ -86,16 +86,20 @@ class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIG
                     raise self._idle(field, f"the optimizer {self.kind}", f"kind={kind}")
         if self.bias_correction and self.kind == "adagrad":
             raise self._idle("bias_correction", "the optimizer adagrad", "kind=adamw")
-        if self.not_decayed is not None and self.weight_decay == 0 and self.kind == "adamw":
-            raise self._idle("not_decayed", "weight_decay=0", "weight_decay above 0")
+        if (
+            self.exclude_from_weight_decay is not None
+            and self.weight_decay == 0
+            and self.kind == "adamw"
+        ):
+            raise self._idle("exclude_from_weight_decay", "weight_decay=0", "weight_decay above 0")
         if self.final_learning_rate > self.learning_rate:
             raise self.refused(
                 "final_learning_rate",
                 f"{self.final_learning_rate} is above the peak rate, {self.learning_rate}",
                 f"give {self.learning_rate} or less",
             )
-        if self.final_learning_rate and self.decay == "constant":
-            raise self._idle("final_learning_rate", "decay=constant", "decay=linear")
+        if self.final_learning_rate and self.schedule == "constant":
+            raise self._idle("final_learning_rate", "schedule=constant", "schedule=linear")
 
     def _idle(self, field: str, beside: str, wanted: str) -> ConfigError:
         """The error for a field that has no effect."""
@@ -112,7 +116,7 @@ class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIG
             "warmup_steps": min(steps // 10, _LONGEST_WARMUP),
         }
         if self.kind == "adamw" and self.weight_decay == 0:
-            del own["not_decayed"]
+            del own["exclude_from_weight_decay"]
         missing = {name: value for name, value in own.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing)
 
@@ -134,7 +138,7 @@ class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
     the others."""
     tpu: str = ""
     """Of "tpu": its name or address; "local" on a TPU VM."""
-    steps_per_call: PositiveInt = 1
+    steps_per_execution: PositiveInt = 1
     """Steps that are run without coming back to Python."""
     deterministic: bool = True
     """Whether TensorFlow may use only operations that give the same bits every time. Without it
@@ -172,10 +176,10 @@ class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
         """Checks that the devices that are known by now can share a batch equally.
 
         Raises:
-            ConfigError: `batch_size` or `accumulation` is not such a number.
+            ConfigError: `batch_size` or `gradient_accumulation_steps` is not such a number.
         """
         known = len(self.devices) or self.processes or 1
-        equal_rows(training.batch_size, training.accumulation, known)
+        equal_rows(training.batch_size, training.gradient_accumulation_steps, known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +190,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     """Optimizer steps."""
     batch_size: PositiveInt = 32
     """Examples per optimizer step, over all devices and accumulated parts."""
-    accumulation: PositiveInt = 1
+    gradient_accumulation_steps: PositiveInt = 1
     """Parts that a batch is computed in; must divide batch_size."""
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
     """Seeds the initial weights, the dropout and the data order."""
@@ -218,10 +222,10 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
     max_loss_rise: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 10.0
     """How far above the first step's loss, in nats, the mean of ten steps may be before training is
     taken to diverge and stops; 0: as far as numbers go."""
-    held_out_steps: NonNegativeInt = 0
+    eval_steps: NonNegativeInt = 0
     """Steps between two looks at the loss on the split "eval"; 0: none. With them the weights
     of the best look are exported, not the last ones."""
-    held_out_batches: PositiveInt = 50
+    eval_batches: PositiveInt = 50
     """Batches of each such look, at most."""
     patience: NonNegativeInt = 0
     """Looks in a row without a better loss, after which training ends early; 0: it never does."""
@@ -237,7 +241,7 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
 
     def check(self) -> None:
         """Refuses parts of a batch that are not equal, and what no step comes to."""
-        equal_rows(self.batch_size, self.accumulation, replicas=1)
+        equal_rows(self.batch_size, self.gradient_accumulation_steps, replicas=1)
         if not (self.start in STARTS or self.start.isdecimal()):
             raise self.refused(
                 "start",
@@ -263,13 +267,13 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
                 f"{warmup} steps of warmup leave none of the {self.steps} for the peak rate",
                 "give fewer, or leave it out, which is a tenth of training.steps",
             )
-        if self.patience and not self.held_out_steps:
+        if self.patience and not self.eval_steps:
             raise self.refused(
                 "patience",
                 "there are no looks at held-out examples that it could count",
-                "set training.held_out_steps",
+                "set training.eval_steps",
             )
-        if self.patience and (self.patience + 1) * self.held_out_steps >= self.steps:
+        if self.patience and (self.patience + 1) * self.eval_steps >= self.steps:
             raise self.refused(
                 "patience",
                 f"{self.steps} steps have no {self.patience} looks after the first one and before "
@@ -291,24 +295,26 @@ class TrainingConfig(Settings, place="training", affects=Affects.WEIGHTS):
             )
 
 
-def equal_rows(batch_size: int, accumulation: int, replicas: int) -> int:
+def equal_rows(batch_size: int, parts: int, replicas: int) -> int:
     """Rows of a batch that each replica computes at once.
 
     Args:
         batch_size: rows of the batch.
-        accumulation: parts that it is computed in, one after the other.
+        parts: parts of the batch that are computed one after the other, with one update at the end
+            (`gradient_accumulation_steps`).
         replicas: devices that each compute a share of a part.
 
     Raises:
-        ConfigError: the batch does not come out even.
+        ConfigError: the batch cannot be divided equally.
     """
-    rows, left = divmod(batch_size, replicas * accumulation)
+    rows, left = divmod(batch_size, replicas * parts)
     if left:
-        parts = f"{accumulation} parts" if accumulation > 1 else "equal parts"
+        field = "batch_size" if parts == 1 else "gradient_accumulation_steps"
+        what = f"{parts} parts" if parts > 1 else "equal parts"
         on = f" on each of {replicas} devices" if replicas > 1 else ""
         raise ConfigError(
-            f"a batch of {batch_size} can't be computed in {parts}{on}",
-            where="training.batch_size" if accumulation == 1 else "training.accumulation",
-            remedy=f"make training.batch_size a multiple of {replicas * accumulation}",
+            f"a batch of {batch_size} can't be computed in {what}{on}",
+            where=f"training.{field}",
+            remedy=f"make training.batch_size a multiple of {replicas * parts}",
         )
     return rows

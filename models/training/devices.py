@@ -93,13 +93,13 @@ class Devices:
                 remedy="give the same command again",
             ) from error
 
-    def rows_at_once(self, batch_size: int, accumulation: int = 1) -> int:
+    def rows_at_once(self, batch_size: int, gradient_accumulation_steps: int = 1) -> int:
         """Rows that a replica computes at once of a batch of `batch_size`.
 
         Raises:
             ConfigError: the batch does not come out even.
         """
-        return equal_rows(batch_size, accumulation, self.replicas)
+        return equal_rows(batch_size, gradient_accumulation_steps, self.replicas)
 
     def own_rows(self, batch_size: int) -> slice:
         """The rows of a batch that this process's replicas compute, which no other one does."""

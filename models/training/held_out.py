@@ -30,7 +30,7 @@ def no_examples() -> ConfigError:
     return ConfigError(
         'the split "eval" has no examples',
         where="ingestion.eval_share",
-        remedy="raise it, give more text, or train with one seed and without held_out_steps",
+        remedy="raise it, give more text, or train with one seed and without eval_steps",
     )
 
 
@@ -69,12 +69,14 @@ class HeldOutLoss:
         self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())
         self._terms = objective.losses()
-        rows_of_training = devices.rows_at_once(config.batch_size, config.accumulation)
+        rows_of_training = devices.rows_at_once(
+            config.batch_size, config.gradient_accumulation_steps
+        )
         at_once = min(rows_of_training, rows_of_a_part(objective)) * devices.replicas
         rows = devices.own_rows(at_once)
         self._batches = (
             tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
-            .take(config.held_out_batches * config.batch_size)
+            .take(config.eval_batches * config.batch_size)
             .batch(at_once, drop_remainder=devices.replicas > 1)
             .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
@@ -125,7 +127,7 @@ class HeldOutLoss:
         if not totals:
             raise ConfigError(
                 "there are not as many held-out examples as are computed at once",
-                where="training.held_out_steps",
+                where="training.eval_steps",
                 remedy="give more text, or set it to 0",
             )
         return totals

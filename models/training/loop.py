@@ -46,7 +46,7 @@ def train(
 ) -> TrainingResult:
     """Trains `model` for `config.steps` steps, from the last checkpoint in `folder` if any.
 
-    With `config.held_out_steps` the model ends with the weights of the lowest held-out loss.
+    With `config.eval_steps` the model ends with the weights of the lowest held-out loss.
 
     Args:
         model: from `objective.build_model`, with its initial weights, made in `devices.scope()`.
@@ -88,7 +88,9 @@ def _train(
     devices: Devices,
 ) -> TrainingResult:
     with devices.scope():
-        layers = model.backbone.layer_variables if config.optimizer.layer_decay != 1.0 else ()
+        layers = (
+            model.backbone.layer_variables if config.optimizer.layerwise_lr_decay != 1.0 else ()
+        )
         optimizer = build_optimizer(config.optimizer, config.steps, layers)
         optimizer.build(model.trainable_variables)
     run_steps = compile_steps(model, objective, optimizer, config, devices)
@@ -118,7 +120,7 @@ def _train(
     )
     _check_best(best, int(position.best_step), devices)
     profile = TrainingProfile(logs)
-    looks = config.held_out_steps if held_out else 0
+    looks = config.eval_steps if held_out else 0
     saved_at = time.monotonic()
     with (
         contextlib.closing(checkpoints),
@@ -129,7 +131,7 @@ def _train(
         while int(position.step) < config.steps and not position.out_of(config.patience):
             epoch, done = int(position.epoch), int(position.batch)
             left = batches(epoch, done).take(config.steps - int(position.step))
-            for features in _calls(left, devices.config.steps_per_call):
+            for features in _calls(left, devices.config.steps_per_execution):
                 before = int(position.step)
                 with profile.call(before):
                     state = run_steps(features, asked.is_set())

@@ -73,7 +73,7 @@ class Adam(keras.optimizers.Adam):
 
     Args:
         decay: of the weights.
-        not_decayed: see `OptimizerConfig.not_decayed`.
+        exclude_from_weight_decay: see `OptimizerConfig.exclude_from_weight_decay`.
         bias_correction: divides m by 1 - β₁ᵗ and v by 1 - β₂ᵗ at step t, from 1.
         trust_ratio: LAMB.
         adam: what Keras's Adam takes.
@@ -83,14 +83,14 @@ class Adam(keras.optimizers.Adam):
         self,
         *,
         decay: float,
-        not_decayed: Sequence[str],
+        exclude_from_weight_decay: Sequence[str],
         bias_correction: bool,
         trust_ratio: bool,
         **adam: Any,
     ) -> None:
         super().__init__(**adam)
         self.decay = decay
-        self.not_decayed = tuple(not_decayed)
+        self.excluded = tuple(exclude_from_weight_decay)
         self.bias_correction = bias_correction
         self.trust_ratio = trust_ratio
 
@@ -98,7 +98,7 @@ class Adam(keras.optimizers.Adam):
         """Makes the moments of the variables, and finds those that do not decay."""
         # Here, as `update_step` gets TensorFlow's variables, whose names are paths that end in ":0"
         self.exclude_from_weight_decay(
-            [v for v in variables if any(re.search(name, v.name) for name in self.not_decayed)]
+            [v for v in variables if any(re.search(name, v.name) for name in self.excluded)]
         )
         super().build(variables)
 
@@ -158,7 +158,7 @@ class Adam(keras.optimizers.Adam):
         return {
             **super().get_config(),
             "decay": self.decay,
-            "not_decayed": list(self.not_decayed),
+            "exclude_from_weight_decay": list(self.excluded),
             "bias_correction": self.bias_correction,
             "trust_ratio": self.trust_ratio,
         }
@@ -202,8 +202,8 @@ def build_optimizer(
     """The optimizer of a run of `steps` steps. Gradients are clipped by the training loop.
 
     Args:
-        layers: variables of each layer, the token layer first, for `config.layer_decay`; others are
-            above them, and have the whole rate.
+        layers: variables of each layer, the token layer first, for `config.layerwise_lr_decay`;
+            others are above them, and have the whole rate.
     """
     own: Any = config.resolved(steps)
     schedule = WarmupDecay(
@@ -211,13 +211,13 @@ def build_optimizer(
         own.warmup_steps,
         steps,
         config.final_learning_rate,
-        config.decay,
+        config.schedule,
     )
     optimizer: keras.optimizers.Optimizer
     if config.kind == "adagrad":  # as bilm-tf trains: no decay of weights
         optimizer = Adagrad(
             schedule,
-            initial_accumulator_value=own.initial_accumulator,
+            initial_accumulator_value=own.initial_accumulator_value,
             epsilon=0.0,
         )
     else:
@@ -227,13 +227,13 @@ def build_optimizer(
             beta_2=own.beta_2,
             epsilon=own.epsilon,
             decay=own.weight_decay,
-            not_decayed=own.not_decayed or (),
+            exclude_from_weight_decay=own.exclude_from_weight_decay or (),
             bias_correction=config.bias_correction,
             trust_ratio=config.kind == "lamb",
         )
-    if config.layer_decay != 1.0:
+    if config.layerwise_lr_decay != 1.0:
         shares = {
-            variable_key(optimizer, variable): config.layer_decay ** (len(layers) - depth)
+            variable_key(optimizer, variable): config.layerwise_lr_decay ** (len(layers) - depth)
             for depth, variables in enumerate(layers)
             for variable in variables
         }

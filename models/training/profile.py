@@ -54,7 +54,7 @@ class TrainingProfile:
         elif self._wanted:
             _log.warning(
                 "no trace was taken: it begins with call %d, and this process made %d; train more "
-                "steps, or lower devices.steps_per_call",
+                "steps, or lower devices.steps_per_execution",
                 _BEGIN + 1,
                 self._calls,
             )

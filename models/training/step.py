@@ -100,7 +100,7 @@ def _replica_step(
     devices: Devices,
 ) -> Callable[[Features, tf.Tensor], tuple[_Updates, dict[str, tf.Tensor]]]:
     """What a replica does in a step: its rows' features → new values, and what came of it."""
-    rows = devices.rows_at_once(config.batch_size, config.accumulation)
+    rows = devices.rows_at_once(config.batch_size, config.gradient_accumulation_steps)
     weights = model.trainable_variables
     others = model.non_trainable_variables
     inner = model.backbone.rematerialized_layers if devices.config.rematerialize else ()
@@ -123,7 +123,7 @@ def _replica_step(
     ) -> tuple[Any, _Updates]:
         """What `gradients_of` gives, summed over the parts of a batch, one after the other."""
         parts = {
-            name: tf.reshape(value, [config.accumulation, rows, *value.shape[1:]])
+            name: tf.reshape(value, [config.gradient_accumulation_steps, rows, *value.shape[1:]])
             for name, value in features.items()
         }
         changed: dict[str, None] = {}  # a set has another order in each process: see `_merged`
@@ -141,7 +141,7 @@ def _replica_step(
         ]
         # TensorFlow would compute ten parts at once, if it could, in the memory of all of them.
         _, found, after = tf.while_loop(
-            lambda place, *_: place < config.accumulation,
+            lambda place, *_: place < config.gradient_accumulation_steps,
             body,
             (0, zeros, dict(state)),
             parallel_iterations=1,
@@ -159,7 +159,7 @@ def _replica_step(
         totals = {name: tf.maximum(value, 1.0) for name, value in sums.items()}
         before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(others)}
         state = {i: _apart(others[int(i)], value, devices, 1) for i, value in before.items()}
-        if config.accumulation == 1:
+        if config.gradient_accumulation_steps == 1:
             *found, updates = gradients_of(features, totals, state)
         else:
             found, updates = in_parts(features, totals, state)
@@ -248,7 +248,7 @@ def _stays_sparse(
     Sums over parts and devices are of whole variables. XLA has to know every shape, and can't find
     the distinct rows.
     """
-    alone = config.accumulation == 1 and devices.config.strategy == "one"
+    alone = config.gradient_accumulation_steps == 1 and devices.config.strategy == "one"
     return alone and not config.jit_compile and isinstance(optimizer, Adagrad)
 
 

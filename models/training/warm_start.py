@@ -18,10 +18,10 @@ def warm(config: TrainingConfig, examples: int) -> TrainingConfig:
         config: of one that starts from nothing.
         examples: how many there are to train on.
     """
-    epochs, share = config.warm_start.max_epochs, config.warm_start.learning_rate_share
+    epochs, share = config.warm_start.max_epochs, config.warm_start.learning_rate_factor
     steps = min(config.steps, max(1, math.ceil(epochs * examples / config.batch_size)))
     warmup = config.optimizer.resolved(config.steps).warmup_steps or 0
-    patient = (config.patience + 1) * config.held_out_steps < steps
+    patient = (config.patience + 1) * config.eval_steps < steps
     return dataclasses.replace(
         config,
         steps=steps,

@@ -18,7 +18,7 @@ class WarmStartConfig(Settings, place="training.warm_start", affects=Affects.WEI
     learn a small span by heart; docs/decisions/0035-what-a-warm-start-keeps.md has measurements.
     """
 
-    learning_rate_share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.3
+    learning_rate_factor: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.3
     """Its learning rates, as a share of the configured ones."""
     max_epochs: Annotated[float, pydantic.Field(ge=0.001)] = 3.0
     """Most passes over the examples; it has no more than `training.steps` either way."""

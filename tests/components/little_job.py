@@ -22,11 +22,11 @@ from tests.testdata import little_bert
 from tests.testdata.example_files import index_files
 
 CONFIG = dataclasses.replace(
-    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
+    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, num_layers=1)
 )
 TRAINING = TrainingConfig(
     steps=6, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
-    shuffle_buffer=64, held_out_steps=3,
+    shuffle_buffer=64, eval_steps=3,
     optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=1),
 )  # fmt: skip
 

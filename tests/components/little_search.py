@@ -18,11 +18,11 @@ from tests.testdata import little_bert
 
 RATE, SIZE = "training.optimizer.learning_rate", "training.batch_size"
 MODEL = dataclasses.replace(
-    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, layers=1)
+    little_bert.CONFIG, backbone=dataclasses.replace(little_bert.CONFIG.backbone, num_layers=1)
 )
 TRAINING = TrainingConfig(
     steps=40, batch_size=8, jit_compile=False, checkpoint_seconds=0.0, log_steps=1,
-    shuffle_buffer=64, held_out_steps=3, held_out_batches=2,
+    shuffle_buffer=64, eval_steps=3, eval_batches=2,
     optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=20),
 )  # fmt: skip
 

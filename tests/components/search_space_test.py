@@ -81,15 +81,15 @@ def test_what_can_be_tuned(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("model.objective.masked_share:0.1/0.2", "all trials share the examples"),
+        ("model.objective.mask_prob:0.1/0.2", "all trials share the examples"),
         ("model.tokenizer.vocabulary_size:100/200", "all trials share the examples"),
         ("model.family:bert/gpt", "all trials share the examples"),
         ("ingestion.test_share:0.1/0.2", "all trials share the examples"),
         ("examples.seed:1/2", "all trials share the examples"),
-        ("model.backbone.layers:2/4", "a model of another shape"),
+        ("model.backbone.num_layers:2/4", "a model of another shape"),
         ("training.steps:10/20", "trials that differ in it cannot be compared"),
         ("training.seed:1/2", "trials that differ in it cannot be compared"),
-        ("training.optimizer.not_decayed:bias/gamma", "cannot be tuned"),
+        ("training.optimizer.exclude_from_weight_decay:bias/gamma", "cannot be tuned"),
         ("training.optimizer.learningrate:1/2", "has no field"),
         ("training.optimizer:1/2", "has no field"),
         ("beam.workers:1/2", "has no field"),
@@ -127,7 +127,7 @@ def test_no_size_of_any_family_can_be_tuned() -> None:
 
 @pytest.mark.parametrize("text", ["training.batch_size:8/9", "training.batch_size:8..16"])
 def test_a_batch_is_a_multiple_of_its_parts(text: str) -> None:
-    training = dataclasses.replace(TRAINING, accumulation=4)
+    training = dataclasses.replace(TRAINING, gradient_accumulation_steps=4)
     assert space("training.batch_size:8/12", training=training)
     with pytest.raises(ConfigError, match="computed in 4 parts"):
         space(text, training=training)
@@ -151,12 +151,12 @@ def test_a_warmup_that_is_not_given_is_the_tenth_that_training_has() -> None:
 
 
 def test_a_trial_is_the_training_in_small() -> None:
-    training = dataclasses.replace(TRAINING, held_out_steps=10, patience=3)
+    training = dataclasses.replace(TRAINING, eval_steps=10, patience=3)
     small = in_small(training, 100)
     assert (small.steps, small.optimizer.warmup_steps) == (100, 5)
-    assert (small.held_out_steps, small.patience) == (0, 0)
+    assert (small.eval_steps, small.patience) == (0, 0)
     restored = dataclasses.replace(
-        small, steps=1_000, held_out_steps=10, patience=3, optimizer=training.optimizer
+        small, steps=1_000, eval_steps=10, patience=3, optimizer=training.optimizer
     )
     assert restored == training
 

@@ -10,7 +10,7 @@ from tests.testdata.training_program import finish, losses, start, weights, writ
 
 ADAM = {"learning_rate": 1e-3, "warmup_steps": 10}
 ADAGRAD = {
-    "kind": "adagrad", "learning_rate": 0.2, "clip_norm": 10.0, "decay": "constant",
+    "kind": "adagrad", "learning_rate": 0.2, "clip_norm": 10.0, "schedule": "constant",
     "warmup_steps": 0,
 }  # fmt: skip
 TWO_CPUS = {"strategy": "mirrored", "devices": ["CPU:0", "CPU:1"]}
@@ -38,7 +38,7 @@ def test_the_losses_do_not_depend_on_the_devices(family: str, tmp_path: pathlib.
         return folder
 
     one = run("one device", training)
-    parts = run("in parts", training | {"accumulation": 2})
+    parts = run("in parts", training | {"gradient_accumulation_steps": 2})
     devices = run("two devices", training, TWO_CPUS, cpus=2)
     processes = run("two processes", training, {"strategy": "multi_worker"}, processes=2)
     for other in (parts, devices, processes):

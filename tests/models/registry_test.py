@@ -143,7 +143,7 @@ def test_a_backbone_gives_every_layer_and_the_mask(given: Newcomer) -> None:
     features = read_by_backbone(given)
     out = given.model.backbone(features, training=False)
     batch, time = features["padding_mask"].shape
-    assert out["hidden_states"].shape[:3] == (batch, given.config.backbone.layers + 1, time)
+    assert out["hidden_states"].shape[:3] == (batch, given.config.backbone.num_layers + 1, time)
     assert out["hidden_states"].shape.rank == 4
     assert np.isfinite(out["hidden_states"]).all()
     assert np.array_equal(out["padding_mask"], features["padding_mask"])
@@ -151,7 +151,7 @@ def test_a_backbone_gives_every_layer_and_the_mask(given: Newcomer) -> None:
 
 def test_a_backbone_tells_its_layers_variables_apart(given: Newcomer) -> None:
     layers = given.model.backbone.layer_variables
-    assert len(layers) == given.config.backbone.layers + 1
+    assert len(layers) == given.config.backbone.num_layers + 1
     assert all(layers)
     told = [variable.path for layer in layers for variable in layer]
     assert len(set(told)) == len(told)

@@ -1,6 +1,7 @@
 """The configuration survives JSON, and its fingerprint depends on content alone."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from models.bert.config import BertConfig
 from models.elmo.config import ElmoConfig
 from models.errors import ConfigError
 from models.gpt.config import GptConfig
+from models.renamed_settings import RENAMED
 from models.training.config import DevicesConfig
 from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.overrides import apply_overrides
@@ -44,8 +46,32 @@ def test_a_configuration_of_two_splits_is_read() -> None:
     ingestion["eval_shards"] = ingestion.pop("held_out_shards")
     for name in ("seeds", "window", "replay_share", "warm_start"):
         del training[name]
-    training["held_out_steps"] = 5
+    training["eval_steps"] = 5
     assert PipelineConfig.from_json(json.dumps(fields)) == config
+
+
+@pytest.mark.parametrize("name", ["bert_tiny", "elmo_tiny", "gpt_tiny"])
+def test_a_configuration_with_earlier_names_is_read(name: str) -> None:
+    config = RECIPES[name]()
+    fields = json.loads(config.to_json())
+    older = 0
+    for before, now in RENAMED.items():
+        *folders, leaf = now.split(".")
+        place = functools.reduce(dict.get, folders, fields)
+        if leaf in place:
+            place[before.rpartition(".")[2]] = place.pop(leaf)
+            older += 1
+    assert older > 10
+    assert PipelineConfig.from_json(json.dumps(fields)) == config
+
+
+def test_a_search_space_with_earlier_names_is_read() -> None:
+    fields = json.loads(RECIPES["bert_tiny"]().to_json())
+    fields["ingestion"]["eval_share"] = 0.1
+    space = {"field": "training.optimizer.layer_decay", "values": [0.5, 1.0]}
+    fields["tuning"] |= {"trials": 2, "space": [space]}
+    config = PipelineConfig.from_json(json.dumps(fields))
+    assert config.tuning.space[0].field == "training.optimizer.layerwise_lr_decay"
 
 
 def test_an_image_without_a_digest_is_refused() -> None:
@@ -98,7 +124,7 @@ def test_the_fingerprint_is_of_the_content() -> None:
     for pair in (
         "training.seed=1",
         "ingestion.lang=zh",
-        "model.backbone.layers=3",
+        "model.backbone.num_layers=3",
         "ingestion.eval_share=0.1",
     ):
         assert apply_overrides(config, [pair]).fingerprint() != config.fingerprint()
@@ -180,7 +206,7 @@ def test_each_number_has_a_bound() -> None:
             "tuning.space, model.objective.dupe_factor",
         ),
         ("bert_tiny", ["ingestion.lang=de"], "ingestion.lang"),
-        ("bert_tiny", ["model.backbone.width=33"], "model.backbone.width"),
+        ("bert_tiny", ["model.backbone.hidden_size=33"], "model.backbone.hidden_size"),
         ("bert_tiny", ["model.backbone.max_length=32"], "model.objective.sequence_length"),
     ],
 )
@@ -207,9 +233,7 @@ def test_what_a_recipe_has_in_vain_is_told() -> None:
     assert apply_overrides(RECIPES["bert_demo"](), ["vocabulary.file=a"]).without_effect() == []
 
 
-@pytest.mark.parametrize(
-    "looks", ["training.held_out_steps=5", "training.seeds=3", "tuning.trials=2"]
-)
+@pytest.mark.parametrize("looks", ["training.eval_steps=5", "training.seeds=3", "tuning.trials=2"])
 def test_what_looks_at_held_out_text_needs_some(looks: str) -> None:
     with pytest.raises(ConfigError, match="no document is held out") as caught:
         apply_overrides(RECIPES["bert_tiny"](), [looks])

@@ -139,7 +139,7 @@ def changed(*overrides: str, given: Sequence[str] = ()) -> set[str]:
 
 
 TRAINED = {"Tuner", "Trainer"}
-LOOKS = ("training.held_out_steps", "training.seeds", "tuning.trials")
+LOOKS = ("training.eval_steps", "training.seeds", "tuning.trials")
 """With one of these DataGate asks for documents that training can look at."""
 
 
@@ -150,7 +150,7 @@ LOOKS = ("training.held_out_steps", "training.seeds", "tuning.trials")
         ("cleaning.quality=True", {"TextCleaner", *TRAINED}),
         ("vocabulary.min_count=3", {"VocabularyTrainer", *TRAINED}),
         ("model.tokenizer.lowercase=False", {"VocabularyTrainer", *TRAINED}),
-        ("model.objective.masked_share=0.1", {"ExampleBuilder", "ExampleGate", *TRAINED}),
+        ("model.objective.mask_prob=0.1", {"ExampleBuilder", "ExampleGate", *TRAINED}),
         ("examples.seed=1", {"ExampleBuilder", *TRAINED}),
         ("model.backbone.dropout=0.2", TRAINED),
         ("training.seed=1", TRAINED),
@@ -213,8 +213,8 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
         "devices.tpu",
         "ingestion.input",  # an option of its own
         "model.objective.segmenter",  # of whole words
-        "training.optimizer.initial_accumulator",  # of Adagrad
-        "training.optimizer.not_decayed",  # of weight decay
+        "training.optimizer.initial_accumulator_value",  # of Adagrad
+        "training.optimizer.exclude_from_weight_decay",  # of weight decay
         "training.patience",  # of looks at held-out examples
         "training.replay_share",  # of a window of several spans
     }

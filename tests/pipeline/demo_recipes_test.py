@@ -9,7 +9,7 @@ def test_bert_is_blessed_only_with_both_tasks_learned() -> None:
     assert isinstance(model, BertConfig)
     assert model.objective.min_accuracy_over_unigram == 3.0
     assert model.objective.min_next_sentence_over_majority == 1.0
-    assert model.objective.eval_masked_share == 0.15
+    assert model.objective.eval_mask_prob == 0.15
 
 
 def test_the_language_models_are_blessed_only_below_their_bigrams() -> None:

@@ -36,7 +36,10 @@ LENGTH = 128
 CONFIG = BertConfig(
     backbone=dataclasses.replace(little_bert.CONFIG.backbone, max_length=LENGTH),
     objective=dataclasses.replace(
-        little_bert.CONFIG.objective, sequence_length=LENGTH, max_predictions=20, dupe_factor=1
+        little_bert.CONFIG.objective,
+        sequence_length=LENGTH,
+        max_predictions_per_seq=20,
+        dupe_factor=1,
     ),
     tokenizer=WordPieceConfig(vocabulary_size=8_000),
 )

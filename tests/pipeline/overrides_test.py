@@ -66,7 +66,7 @@ def test_a_field_can_be_emptied(pair: str, value: Any) -> None:
 
 
 def test_pairs_that_only_go_together_are_set_at_once() -> None:
-    longer = ["model.objective.sequence_length=128", "model.objective.max_predictions=20"]
+    longer = ["model.objective.sequence_length=128", "model.objective.max_predictions_per_seq=20"]
     pairs = [*longer, "model.backbone.max_length=128", "training.batch_size=6"]
     for order in (pairs, pairs[::-1]):
         config = apply_overrides(bert_tiny(), order)
@@ -95,6 +95,7 @@ def test_later_pairs_win() -> None:
         ("model.family=word2vec", "give one of bert"),
         ("training.steps", "sets nothing"),
         ("name=mine", "use --name"),
+        ("training.accumulation=2", "write --set training.gradient_accumulation_steps=2"),
         ("tuning.space=training.batch_size", "write FIELD:VALUE/VALUE/"),
         ("tuning.trials=-1", "tuning.trials"),
         ("tuning.algorithm=hyperband", "give one of random, bayesian, grid"),

@@ -17,13 +17,13 @@ def test_a_recipe_fits_itself(name: str) -> None:
     config = RECIPES[name]()
     model = config.model
     if model.family == "elmo":
-        assert model.objective.streams % config.training.batch_size == 0
+        assert model.objective.num_streams % config.training.batch_size == 0
     else:
-        assert model.backbone.width % model.backbone.heads == 0
+        assert model.backbone.hidden_size % model.backbone.num_heads == 0
         assert model.objective.sequence_length <= model.backbone.max_length
     warmup = config.training.optimizer.resolved(config.training.steps).warmup_steps
     assert warmup is not None
     assert warmup < config.training.steps
-    assert config.training.batch_size % config.training.accumulation == 0
+    assert config.training.batch_size % config.training.gradient_accumulation_steps == 0
     assert RECIPES[name].__name__ == name
     assert name.startswith(model.family)

@@ -131,7 +131,7 @@ def test_where_and_how_fast_things_are_computed_changes_nothing(
     config: PipelineConfig, spans: list[Span], tmp_path: pathlib.Path
 ) -> None:
     before = inputs_of(spans[0], config)
-    other = dataclasses.replace(config, name="x", devices=DevicesConfig(steps_per_call=2))
+    other = dataclasses.replace(config, name="x", devices=DevicesConfig(steps_per_execution=2))
     assert inputs_of(spans[0], other) == before
     (tmp_path / "moved").mkdir()
     moved = pathlib.Path(spans[0].files[0]).rename(tmp_path / "moved" / "news-2024-05-01.txt")

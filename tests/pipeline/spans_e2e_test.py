@@ -235,7 +235,7 @@ def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> No
         given = {
             "training__start": "last_blessed",
             "model__objective__sequence_length": length,
-            "model__objective__max_predictions": masks,
+            "model__objective__max_predictions_per_seq": masks,
             "training__steps": steps,
             "training__length_buckets": 2,
         }

@@ -18,9 +18,9 @@ WORDS = (
 
 CONFIG = BertConfig(
     backbone=BertBackboneConfig(
-        layers=2, width=16, heads=2, intermediate=32, dropout=0.1, max_length=32
+        num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, dropout=0.1, max_length=32
     ),
-    objective=BertObjectiveConfig(sequence_length=24, max_predictions=4, dupe_factor=3),
+    objective=BertObjectiveConfig(sequence_length=24, max_predictions_per_seq=4, dupe_factor=3),
     tokenizer=WordPieceConfig(vocabulary_size=len(SPECIAL) + len(WORDS)),
 )
 

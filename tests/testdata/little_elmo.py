@@ -11,9 +11,13 @@ __all__ = ["CONFIG", "text", "tokenizer"]
 
 CONFIG = ElmoConfig(
     backbone=ElmoBackboneConfig(
-        character_width=4, filters=((1, 4), (2, 8)), highways=1, units=12, projection=8
+        character_embedding_size=4,
+        filters=((1, 4), (2, 8)),
+        num_highways=1,
+        units=12,
+        projection_size=8,
     ),
-    objective=ElmoObjectiveConfig(unroll=12, streams=2, candidates=6, bigram_pairs=64),
+    objective=ElmoObjectiveConfig(unroll_steps=12, num_streams=2, num_sampled=6, bigram_pairs=64),
     tokenizer=CharacterConfig(vocabulary_size=24),
 )
 

@@ -11,7 +11,9 @@ from tests.testdata.little_text import SENTENCES, text
 __all__ = ["CONFIG", "text", "tokenizer"]
 
 CONFIG = GptConfig(
-    backbone=GptBackboneConfig(layers=2, width=16, heads=2, dropout=0.1, max_length=24),
+    backbone=GptBackboneConfig(
+        num_layers=2, hidden_size=16, num_heads=2, dropout=0.1, max_length=24
+    ),
     objective=GptObjectiveConfig(sequence_length=24, bigram_pairs=64),
     tokenizer=ByteBpeConfig(vocabulary_size=300),
 )

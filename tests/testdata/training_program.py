@@ -123,7 +123,9 @@ def run(
         little.CONFIG, backbone=dataclasses.replace(little.CONFIG.backbone, dropout=dropout)
     )
     if family_name == "elmo":
-        streams = dataclasses.replace(config.objective, streams=training.batch_size, candidates=0)
+        streams = dataclasses.replace(
+            config.objective, num_streams=training.batch_size, num_sampled=0
+        )
         config = dataclasses.replace(config, objective=streams)
     tokenizer = little.tokenizer()
     objective = family.build_objective(config.objective, tokenizer)
@@ -172,7 +174,7 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
     family, little = FAMILIES[family_name], LITTLE[family_name]
     config = little.CONFIG.objective
     if family_name == "elmo":
-        config = dataclasses.replace(config, streams=streams)
+        config = dataclasses.replace(config, num_streams=streams)
     tokenizer = little.tokenizer()
     objective = family.build_objective(config, tokenizer)
     (folder / "examples/Split-train").mkdir(parents=True)

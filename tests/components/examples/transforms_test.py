@@ -235,7 +235,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "seed": {"config": dataclasses.replace(SETTINGS, seed=1)},
     "objective": {
         "objective": json.dumps(
-            dataclasses.asdict(dataclasses.replace(little_bert.CONFIG.objective, masked_share=0.1))
+            dataclasses.asdict(dataclasses.replace(little_bert.CONFIG.objective, mask_prob=0.1))
         )
     },
 }

@@ -201,11 +201,11 @@ def test_a_job_that_begins_reads_no_example(
 @pytest.mark.parametrize(
     ("had", "wants"),
     [
-        ({}, {"width": 32}),
-        ({}, {"intermediate": 64}),
+        ({}, {"hidden_size": 32}),
+        ({}, {"intermediate_size": 64}),
         ({}, {"max_length": 40}),
-        ({"layers": 1}, {"layers": 2}),
-        ({"layers": 2}, {"layers": 1}),  # a layer less would else be lost in silence
+        ({"num_layers": 1}, {"num_layers": 2}),
+        ({"num_layers": 2}, {"num_layers": 1}),  # a layer less would else be lost in silence
     ],
     ids=str,
 )

@@ -30,7 +30,7 @@ def test_the_folder_is_keyed_by_all_that_the_weights_depend_on(
     first = little_job(tmp_path, examples).folder
     assert first.parent == tmp_path
     assert little_job(tmp_path, examples).folder == first
-    elsewhere = DevicesConfig(strategy="mirrored", steps_per_call=5, deterministic=False)
+    elsewhere = DevicesConfig(strategy="mirrored", steps_per_execution=5, deterministic=False)
     assert little_job(tmp_path, examples, devices=elsewhere).folder == first
     often = {"unkeyed": '{"checkpoint_seconds": 9.0, "log_steps": 3, "keep_checkpoints": 5}'}
     assert little_job(tmp_path, examples, **often).folder == first
@@ -74,7 +74,7 @@ def test_a_process_that_has_another_job_than_the_chief_ends(
 def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_computes_in_float32(
     examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    training = dataclasses.replace(TRAINING, steps=3, held_out_steps=0)
+    training = dataclasses.replace(TRAINING, steps=3, eval_steps=0)
     full = train_job(little_job(tmp_path, examples, training=training))
     half = dataclasses.replace(training, precision="mixed_bfloat16")
     mixed = train_job(little_job(tmp_path, examples, training=half))

@@ -18,7 +18,7 @@ from models.training.config import DevicesConfig
 from tests.components.little_job import TRAINING, little_job, write_examples
 
 TWO = DevicesConfig(strategy="multi_worker", processes=2)
-SLOW = dataclasses.replace(TRAINING, steps=150, held_out_steps=0, checkpoint_seconds=0.1)
+SLOW = dataclasses.replace(TRAINING, steps=150, eval_steps=0, checkpoint_seconds=0.1)
 
 
 @pytest.fixture(scope="module")

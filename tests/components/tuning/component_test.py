@@ -90,7 +90,7 @@ def test_trials_have_the_candidates_values_and_a_schedule_in_proportion(
         assert training.optimizer.learning_rate == trial.values[RATE]
         assert training.batch_size == trial.values[SIZE]
         assert (training.steps, training.optimizer.warmup_steps) == (4, 2)
-        assert training.held_out_steps == 0
+        assert training.eval_steps == 0
         assert training.seed == TRAINING.seed
     assert found.best == min(found.trials, key=lambda trial: trial.loss)
 
@@ -108,7 +108,7 @@ def test_all_trials_are_judged_by_the_same_examples(
     tuning = TuningConfig(3, 4, "grid", space=space(f"{SIZE}:8/4/16"))
     searched(arguments(tmp_path, examples, tuning))
     assert [training.batch_size for training in trained] == [8, 4, 16]
-    assert [(each.batch_size, each.held_out_batches) for each in asked] == [(8, 2)] * 3
+    assert [(each.batch_size, each.eval_batches) for each in asked] == [(8, 2)] * 3
 
 
 def test_more_trials_begin_with_those_there_were(

@@ -41,7 +41,7 @@ def test_parameters_are_those_published(size: str, parameters: int) -> None:
 
 
 def test_first_weights_have_the_range_that_is_wanted() -> None:
-    config = dataclasses.replace(CONFIG.backbone, width=64, initializer_range=0.1)
+    config = dataclasses.replace(CONFIG.backbone, hidden_size=64, initializer_range=0.1)
     keras.utils.set_random_seed(0)
     encoder = build_backbone(config, Sized(500))  # type: ignore[arg-type]
     for weight in encoder.trainable_variables:
@@ -147,12 +147,12 @@ def test_no_mask_is_square(dropout: float) -> None:
         for output in operation.outputs
         if output.shape.rank is not None
     }
-    assert (batch, CONFIG.backbone.heads, time, time) in shapes  # what attends to what
+    assert (batch, CONFIG.backbone.num_heads, time, time) in shapes  # what attends to what
     assert not {(batch, time, time), (batch, 1, time, time)} & shapes
 
 
 def test_more_rows_and_fewer_segments_have_their_embeddings() -> None:
-    config = dataclasses.replace(CONFIG.backbone, vocabulary_rows=64, segments=1)
+    config = dataclasses.replace(CONFIG.backbone, vocabulary_rows=64, num_segments=1)
     encoder = build_backbone(config, Sized(30))  # type: ignore[arg-type]
     assert encoder.token_embedding.embeddings.shape == (64, 16)
     assert encoder.get_layer("segment_embedding").embeddings.shape == (1, 16)

@@ -14,16 +14,16 @@ from models.settings import from_json
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
-        ({"width": 33, "heads": 2}, "width"),
-        ({"layers": 0}, "layers"),
-        ({"heads": -12}, "heads"),
-        ({"intermediate": 0}, "intermediate"),
+        ({"hidden_size": 33, "num_heads": 2}, "hidden_size"),
+        ({"num_layers": 0}, "num_layers"),
+        ({"num_heads": -12}, "num_heads"),
+        ({"intermediate_size": 0}, "intermediate_size"),
         ({"dropout": 1.0}, "dropout"),
         ({"initializer_range": 0.0}, "initializer_range"),
         ({"max_length": 0}, "max_length"),
         ({"activation": "relu"}, "activation"),
         ({"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
-        ({"segments": 0}, "segments"),
+        ({"num_segments": 0}, "num_segments"),
         ({"vocabulary_rows": -1}, "vocabulary_rows"),
     ],
 )
@@ -36,22 +36,22 @@ def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
-        ({"sequence_length": 4, "max_predictions": 1}, "sequence_length"),
+        ({"sequence_length": 4, "max_predictions_per_seq": 1}, "sequence_length"),
         (
-            {"sequence_length": 2, "max_predictions": 1, "second_segment": "none"},
+            {"sequence_length": 2, "max_predictions_per_seq": 1, "second_segment": "none"},
             "sequence_length",
         ),
-        ({"sequence_length": 24, "max_predictions": 22}, "max_predictions"),
-        ({"sequence_length": 512}, "max_predictions"),  # 20 of them are 4 %, not 15 %
-        ({"max_predictions": 0}, "max_predictions"),
-        ({"masked_share": 0.0}, "masked_share"),
-        ({"masked_share": 1.5}, "masked_share"),
-        ({"longest_ngram": 0}, "longest_ngram"),
-        ({"longest_ngram": 21}, "longest_ngram"),
-        ({"short_sequence_share": -0.1}, "short_sequence_share"),
+        ({"sequence_length": 24, "max_predictions_per_seq": 22}, "max_predictions_per_seq"),
+        ({"sequence_length": 512}, "max_predictions_per_seq"),  # 20 of them are 4 %, not 15 %
+        ({"max_predictions_per_seq": 0}, "max_predictions_per_seq"),
+        ({"mask_prob": 0.0}, "mask_prob"),
+        ({"mask_prob": 1.5}, "mask_prob"),
+        ({"max_ngram": 0}, "max_ngram"),
+        ({"max_ngram": 21}, "max_ngram"),
+        ({"short_seq_prob": -0.1}, "short_seq_prob"),
         ({"dupe_factor": 0}, "dupe_factor"),
         ({"segmenter": ""}, "segmenter"),  # without whole words
-        ({"segmenter": "os:system", "whole_words": True}, "segmenter"),
+        ({"segmenter": "os:system", "whole_word_mask": True}, "segmenter"),
         (
             {"second_segment": "none", "min_next_sentence_accuracy": 0.6},
             "min_next_sentence_accuracy",
@@ -67,16 +67,21 @@ def test_examples_that_cannot_be(fields: dict[str, Any], where: str) -> None:
 
 
 def test_the_least_that_works() -> None:
-    assert BertObjectiveConfig(sequence_length=5, max_predictions=1).max_predictions == 1
-    alone = BertObjectiveConfig(sequence_length=3, max_predictions=1, second_segment="none")
+    assert (
+        BertObjectiveConfig(sequence_length=5, max_predictions_per_seq=1).max_predictions_per_seq
+        == 1
+    )
+    alone = BertObjectiveConfig(sequence_length=3, max_predictions_per_seq=1, second_segment="none")
     assert alone.sequence_length == 3
-    assert BertObjectiveConfig(sequence_length=512, max_predictions=77).sequence_length == 512
-    assert BertObjectiveConfig(segmenter="", whole_words=True).segmenter == ""
+    assert (
+        BertObjectiveConfig(sequence_length=512, max_predictions_per_seq=77).sequence_length == 512
+    )
+    assert BertObjectiveConfig(segmenter="", whole_word_mask=True).segmenter == ""
 
 
 def test_an_older_releases_name_of_the_segmenter_is_todays() -> None:
-    old = '{"segmenter": "jieba:lcut", "whole_words": true}'
-    assert from_json(BertObjectiveConfig, old) == BertObjectiveConfig(whole_words=True)
+    old = '{"segmenter": "jieba:lcut", "whole_word_mask": true}'
+    assert from_json(BertObjectiveConfig, old) == BertObjectiveConfig(whole_word_mask=True)
     assert BertObjectiveConfig(segmenter="jieba:lcut").segmenter == "jieba"
 
 
@@ -87,14 +92,14 @@ def test_examples_fit_the_encoders_positions() -> None:
 
 
 def test_pairs_need_two_segments_and_packed_sentences_one() -> None:
-    one = BertBackboneConfig(segments=1)
+    one = BertBackboneConfig(num_segments=1)
     with pytest.raises(ConfigError, match="two segments") as refused:
         BertConfig(backbone=one)
-    assert refused.value.where == "model.backbone.segments"
+    assert refused.value.where == "model.backbone.num_segments"
     packed = BertObjectiveConfig(second_segment="none")
-    assert BertConfig(backbone=one, objective=packed).backbone.segments == 1
+    assert BertConfig(backbone=one, objective=packed).backbone.num_segments == 1
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_heads_divide_the_width(size: str) -> None:
-    assert SIZES[size].width % SIZES[size].heads == 0
+    assert SIZES[size].hidden_size % SIZES[size].num_heads == 0

@@ -26,7 +26,7 @@ def made(
 def test_the_layout_of_one_example() -> None:
     alone = TokenizedDocument.of("a", "paper", "en", [np.array([10, 11]), np.array([12, 13, 14])])
     config = BertObjectiveConfig(
-        sequence_length=10, max_predictions=4, dupe_factor=1, short_sequence_share=0.0
+        sequence_length=10, max_predictions_per_seq=4, dupe_factor=1, short_seq_prob=0.0
     )
     (example,), tally = made([alone], config=config)
     token_ids = example["token_ids"].copy()
@@ -74,9 +74,9 @@ def test_the_layout_of_packed_sentences() -> None:
     ]
     config = BertObjectiveConfig(
         sequence_length=9,
-        max_predictions=2,
+        max_predictions_per_seq=2,
         dupe_factor=1,
-        short_sequence_share=0.0,
+        short_seq_prob=0.0,
         second_segment="none",
     )
     (example,), tally = made(texts, config=config)
@@ -176,7 +176,7 @@ def test_a_sentence_longer_than_an_example_is_cut_and_counted() -> None:
         TokenizedDocument.of(name, "paper", "en", [np.full(50, 10, np.int32)])
         for name in ("a", "b")
     ]
-    config = dataclasses.replace(CONFIG.objective, dupe_factor=1, short_sequence_share=0.0)
+    config = dataclasses.replace(CONFIG.objective, dupe_factor=1, short_seq_prob=0.0)
     examples, tally = made(long, config=config)
     assert [example["padding_mask"].sum() for example in examples] == [24, 24]
     assert tally["truncated_tokens"] == 2 * (100 - 21)
@@ -198,7 +198,7 @@ def test_documents_without_text_are_counted() -> None:
 )
 def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
     config = BertObjectiveConfig(
-        sequence_length=time, max_predictions=77, dupe_factor=1, short_sequence_share=0.0
+        sequence_length=time, max_predictions_per_seq=77, dupe_factor=1, short_seq_prob=0.0
     )
     pieces = [np.full(1, 10, np.int32), np.full(tokens - 1, 10, np.int32)]
     (example,), _ = made([TokenizedDocument.of("a", "paper", "en", pieces)], config=config)
@@ -208,8 +208,8 @@ def test_length_buckets(time: int, tokens: int, bucket: bytes) -> None:
 
 @pytest.mark.parametrize("longest", [1, 3])
 def test_words_are_masked_whole(longest: int) -> None:
-    settings = {"whole_words": True, "longest_ngram": longest, "max_predictions": 6}
-    config = dataclasses.replace(CONFIG.objective, **settings, masked_share=0.25)
+    settings = {"whole_word_mask": True, "max_ngram": longest, "max_predictions_per_seq": 6}
+    config = dataclasses.replace(CONFIG.objective, **settings, mask_prob=0.25)
     examples, _ = made(documents(40), config=config)
     split = broken = 0
     for example in examples:

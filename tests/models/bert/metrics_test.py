@@ -100,9 +100,9 @@ def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:
     ("field", "value"),
     [
         ("sequence_length", 64),
-        ("max_predictions", 30),
-        ("masked_share", 0.1),
-        ("short_sequence_share", 1.0),
+        ("max_predictions_per_seq", 30),
+        ("mask_prob", 0.1),
+        ("short_seq_prob", 1.0),
         ("dupe_factor", 1),
     ],
 )

@@ -39,10 +39,10 @@ def test_the_least_values_that_are_allowed_work(words, masked: float, short: flo
         dataclasses.replace(
             CONFIG.objective,
             sequence_length=5,
-            max_predictions=1,
+            max_predictions_per_seq=1,
             dupe_factor=1,
-            masked_share=masked,
-            short_sequence_share=short,
+            mask_prob=masked,
+            short_seq_prob=short,
         ),
         words,
     )
@@ -62,10 +62,10 @@ def test_a_document_is_split_into_sentences_of_its_language(objective) -> None:
 
 def test_chinese_is_cut_into_words_where_these_are_masked_whole(objective, words) -> None:
     assert objective.segmenter("zh") is None
-    whole = BertObjective(dataclasses.replace(CONFIG.objective, whole_words=True), words)
+    whole = BertObjective(dataclasses.replace(CONFIG.objective, whole_word_mask=True), words)
     assert whole.segmenter("zh-TW")("他在河岸上。") == jieba.lcut("他在河岸上。")
     assert whole.segmenter("en") is None
-    by_character = dataclasses.replace(CONFIG.objective, whole_words=True, segmenter="")
+    by_character = dataclasses.replace(CONFIG.objective, whole_word_mask=True, segmenter="")
     assert BertObjective(by_character, words).segmenter("zh") is None
 
 
@@ -80,7 +80,11 @@ def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chanc
 
 def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share(words) -> None:
     config = dataclasses.replace(
-        CONFIG.objective, dupe_factor=3, masked_share=0.4, eval_masked_share=0.2, max_predictions=12
+        CONFIG.objective,
+        dupe_factor=3,
+        mask_prob=0.4,
+        eval_mask_prob=0.2,
+        max_predictions_per_seq=12,
     )
 
     def made(config, **options):
@@ -89,7 +93,7 @@ def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share
         )
         return [example for block in blocks for example in unstack(block)]
 
-    once = made(dataclasses.replace(config, dupe_factor=1, masked_share=0.2))
+    once = made(dataclasses.replace(config, dupe_factor=1, mask_prob=0.2))
     held_out = made(config, held_out=True)
     np.testing.assert_equal(held_out, once)
     for examples, share in ((held_out, 0.2), (made(config), 0.4)):

@@ -169,10 +169,10 @@ def halves() -> tuple[BertPretraining, BertPretraining]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        half = build(width=64, dropout=0.0)
+        half = build(hidden_size=64, dropout=0.0)
     finally:
         keras.config.set_dtype_policy(before)
-    full = build(width=64, dropout=0.0)
+    full = build(hidden_size=64, dropout=0.0)
     for weight in full.trainable_variables:
         if weight.path.endswith("token_embedding/embeddings"):
             weight.assign(weight * 25.0)

@@ -12,11 +12,11 @@ from models.elmo.backbone import ElmoEncoder, build_backbone
 from models.elmo.config import SIZES, ElmoBackboneConfig
 
 CONFIG = ElmoBackboneConfig(
-    character_width=4,
+    character_embedding_size=4,
     filters=((1, 3), (2, 4), (5, 6)),
-    layers=2,
+    num_layers=2,
     units=7,
-    projection=5,
+    projection_size=5,
     cell_clip=0.5,  # so small that values are clipped
     projection_clip=0.3,
 )

@@ -35,12 +35,12 @@ OPTIONS = {
     },
 }
 CONFIG = ElmoBackboneConfig(
-    character_width=4,
+    character_embedding_size=4,
     filters=((1, 3), (2, 4)),
-    highways=1,
-    layers=1,
+    num_highways=1,
+    num_layers=1,
     units=7,
-    projection=5,
+    projection_size=5,
     projection_clip=2.5,
 )
 LSTM = "RNN/MultiRNNCell/Cell0/LSTMCell"

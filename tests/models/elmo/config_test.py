@@ -29,7 +29,7 @@ def test_a_filter_is_a_pair() -> None:
         ({"filters": ()}, "filters"),
         ({"filters": ((1, 32), (51, 8))}, "filters.1.0"),
         ({"filters": ((1, 0),)}, "filters.0.1"),
-        ({"highways": -1}, "highways"),
+        ({"num_highways": -1}, "num_highways"),
         ({"units": 0}, "units"),
         ({"cell_clip": 0.0}, "cell_clip"),
         ({"projection_clip": float("nan")}, "projection_clip"),
@@ -43,7 +43,8 @@ def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("unroll", 0), ("streams", 0), ("candidates", -1), ("bigram_pairs", 0)]
+    ("name", "value"),
+    [("unroll_steps", 0), ("num_streams", 0), ("num_sampled", -1), ("bigram_pairs", 0)],
 )
 def test_windows_that_cannot_be(name: str, value: int) -> None:
     with pytest.raises(ConfigError) as refused:
@@ -52,7 +53,7 @@ def test_windows_that_cannot_be(name: str, value: int) -> None:
 
 
 def test_a_batch_holds_no_two_windows_of_a_stream() -> None:
-    config = ElmoConfig(objective=ElmoObjectiveConfig(streams=24))
+    config = ElmoConfig(objective=ElmoObjectiveConfig(num_streams=24))
     config.check_training(TrainingConfig(batch_size=8))
     with pytest.raises(ConfigError, match="of 16 does not divide the 24 streams") as refused:
         config.check_training(TrainingConfig(batch_size=16))

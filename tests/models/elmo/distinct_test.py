@@ -84,7 +84,7 @@ def program(jit_compile: bool):
     keras.utils.set_random_seed(0)
     objective = ElmoObjective(CONFIG.objective, WORDS)
     model = objective.build_model(build_backbone(CONFIG.backbone, WORDS))
-    time = CONFIG.objective.unroll
+    time = CONFIG.objective.unroll_steps
     given = {
         **features(2, time),
         "next_ids": tf.zeros([2, time], tf.int32),

@@ -76,7 +76,7 @@ def random_documents(count: int) -> list[TokenizedDocument]:
 def made(
     documents: list[TokenizedDocument], unroll: int, streams: int, *, seed: int = 0
 ) -> tuple[list[Example], collections.Counter[str]]:
-    config = ElmoObjectiveConfig(unroll=unroll, streams=streams)
+    config = ElmoObjectiveConfig(unroll_steps=unroll, num_streams=streams)
     tally: collections.Counter[str] = collections.Counter()
     rng = np.random.default_rng(seed)
     made = make_examples(documents, config, ids_of, rng, tally)

@@ -7,7 +7,9 @@ from models.elmo.config import ElmoBackboneConfig
 from models.elmo.lstm import ElmoLstm, State, zero_state
 from models.elmo.recurrence import Run, Stream
 
-CONFIG = ElmoBackboneConfig(layers=2, units=7, projection=5, cell_clip=2.0, projection_clip=1.0)
+CONFIG = ElmoBackboneConfig(
+    num_layers=2, units=7, projection_size=5, cell_clip=2.0, projection_clip=1.0
+)
 
 
 def test_the_zero_state_has_a_row_for_each_layer() -> None:
@@ -99,7 +101,7 @@ def test_cells_keep_small_changes_where_layers_compute_in_bfloat16() -> None:
         layer.bias.assign(np.repeat([20.0, 0.001, 20.0, 20.0], CONFIG.units))
     run = tf.function(lambda tokens, state: lstm.run(["forward"], [tokens], None, [state]))
     state = zero_state(CONFIG, 1)
-    tokens = tf.zeros([1, 20, CONFIG.projection], tf.bfloat16)
+    tokens = tf.zeros([1, 20, CONFIG.projection_size], tf.bfloat16)
     for _ in range(25):
         _, (state,) = run(tokens, state)
     assert {each.dtype for each in state} == {tf.float32}

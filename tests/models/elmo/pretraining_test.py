@@ -220,7 +220,7 @@ def test_the_state_of_streams_is_trainings_and_no_part_of_what_is_saved(tmp_path
     carried = [each for each in model.non_trainable_variables if "streams" in each.name]
     assert {each.shape for each in carried} == {(2, 2, 12), (2, 2, 8)}
     assert all(np.any(each) for each in carried)
-    objective = dataclasses.replace(CONFIG.objective, streams=6)
+    objective = dataclasses.replace(CONFIG.objective, num_streams=6)
     keras.utils.set_random_seed(1)
     other = ElmoObjective(objective, WORDS).build_model(build_backbone(CONFIG.backbone, WORDS))
     module = tf.Module()

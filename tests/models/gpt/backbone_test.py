@@ -42,10 +42,10 @@ def kerashubs(decoder: GptDecoder, given: dict) -> np.ndarray:
     shape = CONFIG.backbone
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=len(tokenizer().vocabulary),
-        num_layers=shape.layers,
-        num_heads=shape.heads,
-        hidden_dim=shape.width,
-        intermediate_dim=4 * shape.width,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        hidden_dim=shape.hidden_size,
+        intermediate_dim=4 * shape.hidden_size,
         max_sequence_length=shape.max_length,
     )
     backbone.set_weights(decoder.get_weights())
@@ -172,7 +172,7 @@ def test_layers_are_those_of_the_published_formula(activation: str, epsilon: flo
             up = up / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
         x = x + up @ named["feedforward_output_dense/kernel"]
         x = x + named["feedforward_output_dense/bias"]
-        last = depth == shape.layers
+        last = depth == shape.num_layers
         expected = normed(x, decoder.decoder.layer_norm) if last else x
         np.testing.assert_allclose(found[depth], expected, atol=1e-4)
 
@@ -181,7 +181,9 @@ def test_rows_beyond_the_vocabulary_have_no_logits() -> None:
     entries = len(tokenizer().vocabulary)
     padded = build_backbone(dataclasses.replace(CONFIG.backbone, vocabulary_rows=320), tokenizer())
     assert padded.decoder.token_embedding.embeddings.shape[0] == 320
-    states = np.random.default_rng(0).normal(size=(2, 3, CONFIG.backbone.width)).astype("float32")
+    states = (
+        np.random.default_rng(0).normal(size=(2, 3, CONFIG.backbone.hidden_size)).astype("float32")
+    )
     logits = np.asarray(padded.logits(states))
     table = np.asarray(padded.decoder.token_embedding.embeddings)[:entries]
     np.testing.assert_allclose(logits, states @ table.T, atol=1e-5)
@@ -195,7 +197,9 @@ def test_logits_are_products_with_the_embeddings(decoder) -> None:
 
 def test_first_weights_have_the_spread_of_gpt_2() -> None:
     keras.utils.set_random_seed(0)
-    config = GptBackboneConfig(layers=8, width=128, heads=4, max_length=64, initializer_range=0.05)
+    config = GptBackboneConfig(
+        num_layers=8, hidden_size=128, num_heads=4, max_length=64, initializer_range=0.05
+    )
     made = build_backbone(config, Entries(500))
     spreads: dict[str, list[float]] = {"stream": [], "embeddings": [], "kernel": []}
     for weight in made.trainable_variables:

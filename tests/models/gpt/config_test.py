@@ -15,8 +15,8 @@ def test_it_survives_json() -> None:
 
 
 def test_what_is_not_said_has_its_default() -> None:
-    config = from_json(GptConfig, '{"backbone": {"layers": 3}}')
-    assert (config.backbone.layers, config.backbone.width) == (3, 768)
+    config = from_json(GptConfig, '{"backbone": {"num_layers": 3}}')
+    assert (config.backbone.num_layers, config.backbone.hidden_size) == (3, 768)
     assert not config.objective.separate_documents
 
 
@@ -28,13 +28,13 @@ def test_a_mistyped_field_is_named() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_heads_divide_the_width(size: str) -> None:
-    assert SIZES[size].width % SIZES[size].heads == 0
+    assert SIZES[size].hidden_size % SIZES[size].num_heads == 0
 
 
 def test_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(ConfigError, match="65 is not a multiple of the 4") as refused:
-        GptBackboneConfig(width=65, heads=4)
-    assert refused.value.where == "model.backbone.width"
+        GptBackboneConfig(hidden_size=65, num_heads=4)
+    assert refused.value.where == "model.backbone.hidden_size"
 
 
 def test_windows_fit_the_decoders_positions() -> None:

@@ -183,7 +183,9 @@ def test_streams_keep_the_order_of_their_file(files):
 
 @pytest.mark.parametrize("length_buckets", [1, 2])
 def test_a_batch_is_prepared_by_the_rows_that_are_computed_at_once(files, length_buckets):
-    config = dataclasses.replace(CONFIG, accumulation=2, length_buckets=length_buckets)
+    config = dataclasses.replace(
+        CONFIG, gradient_accumulation_steps=2, length_buckets=length_buckets
+    )
 
     def prepare(features, rows):
         parts = tf.reshape(features["label"], [-1, rows])

@@ -48,7 +48,7 @@ def test_dataclasses_inside_are_read() -> None:
     "config",
     [
         TrainingConfig(steps=3, checkpoint_seconds=0.1, optimizer=OptimizerConfig(epsilon=1e-12)),
-        BertConfig(backbone=BertBackboneConfig(layers=1)),
+        BertConfig(backbone=BertBackboneConfig(num_layers=1)),
         River((Bank("left"),), length=6.3),
     ],
 )
@@ -105,8 +105,8 @@ def test_a_wrong_type_is_named_with_its_value(
     [
         (
             TrainingConfig,
-            '{"accumulation": 0}',
-            "training.accumulation",
+            '{"gradient_accumulation_steps": 0}',
+            "training.gradient_accumulation_steps",
             "Input should be greater than 0",
             "0",
         ),
@@ -140,8 +140,8 @@ def test_a_wrong_type_is_named_with_its_value(
         ),
         (
             OptimizerConfig,
-            '{"initial_accumulator": 0}',
-            "training.optimizer.initial_accumulator",
+            '{"initial_accumulator_value": 0}',
+            "training.optimizer.initial_accumulator_value",
             "Input should be greater than 0",
             "0",
         ),
@@ -154,8 +154,8 @@ def test_a_wrong_type_is_named_with_its_value(
         ),
         (
             DevicesConfig,
-            '{"steps_per_call": 0}',
-            "devices.steps_per_call",
+            '{"steps_per_execution": 0}',
+            "devices.steps_per_execution",
             "Input should be greater than 0",
             "0",
         ),
@@ -171,7 +171,7 @@ def test_a_number_out_of_its_bounds_is_named(
 
 def test_the_bounds_themselves_are_taken() -> None:
     assert from_json(OptimizerConfig, '{"clip_norm": 0, "warmup_steps": 0}').clip_norm == 0
-    assert TrainingConfig(max_loss_rise=0.0, patience=0, held_out_steps=0).steps == 1_000
+    assert TrainingConfig(max_loss_rise=0.0, patience=0, eval_steps=0).steps == 1_000
 
 
 def test_a_missing_field_is_named() -> None:
@@ -213,8 +213,8 @@ def test_devices_that_nothing_looks_at_are_refused(fields: dict, where: str) -> 
         (DevicesConfig("multi_worker", processes=5), {}, "training.batch_size"),
         (
             DevicesConfig("multi_worker", processes=4),
-            {"accumulation": 16},
-            "training.accumulation",
+            {"gradient_accumulation_steps": 16},
+            "training.gradient_accumulation_steps",
         ),
     ],
 )
@@ -227,23 +227,23 @@ def test_a_batch_is_shared_equally(devices: DevicesConfig, training: dict, where
 def test_parts_of_a_batch_come_out_even() -> None:
     assert equal_rows(24, 3, 4) == 2
     with pytest.raises(ConfigError, match="a batch of 32 can't be computed in 3 parts") as refused:
-        TrainingConfig(accumulation=3)
-    assert refused.value.where == "training.accumulation"
+        TrainingConfig(gradient_accumulation_steps=3)
+    assert refused.value.where == "training.gradient_accumulation_steps"
 
 
 @pytest.mark.parametrize(
     ("text", "field"),
     [
         ('{"kind": "adagrad", "weight_decay": 0.01}', "weight_decay"),
-        ('{"kind": "adagrad", "not_decayed": ["bias"]}', "not_decayed"),
+        ('{"kind": "adagrad", "exclude_from_weight_decay": ["bias"]}', "exclude_from_weight_decay"),
         ('{"kind": "adagrad", "beta_1": 0.9}', "beta_1"),
         ('{"kind": "adagrad", "beta_2": 0.999}', "beta_2"),
         ('{"kind": "adagrad", "epsilon": 1e-6}', "epsilon"),
         ('{"kind": "adagrad", "bias_correction": true}', "bias_correction"),
-        ('{"kind": "adamw", "initial_accumulator": 1}', "initial_accumulator"),
-        ('{"kind": "lamb", "initial_accumulator": 1}', "initial_accumulator"),
-        ('{"weight_decay": 0, "not_decayed": ["bias"]}', "not_decayed"),
-        ('{"decay": "constant", "final_learning_rate": 1e-5}', "final_learning_rate"),
+        ('{"kind": "adamw", "initial_accumulator_value": 1}', "initial_accumulator_value"),
+        ('{"kind": "lamb", "initial_accumulator_value": 1}', "initial_accumulator_value"),
+        ('{"weight_decay": 0, "exclude_from_weight_decay": ["bias"]}', "exclude_from_weight_decay"),
+        ('{"schedule": "constant", "final_learning_rate": 1e-5}', "final_learning_rate"),
     ],
 )
 def test_what_an_optimizer_does_not_look_at_is_refused(text: str, field: str) -> None:
@@ -268,7 +268,7 @@ def test_a_seed_has_32_bits(seed: int) -> None:
     [
         ('{"steps": 10, "optimizer": {"warmup_steps": 10}}', "optimizer.warmup_steps"),
         ('{"patience": 2}', "patience"),
-        ('{"steps": 100, "held_out_steps": 25, "patience": 3}', "patience"),
+        ('{"steps": 100, "eval_steps": 25, "patience": 3}', "patience"),
     ],
 )
 def test_what_no_step_comes_to_is_refused(text: str, field: str) -> None:
@@ -285,12 +285,12 @@ def test_warmup_is_a_tenth_of_the_steps_unless_it_is_given(steps: int, warmup: i
 
 def test_each_optimizer_has_its_own_values() -> None:
     adam = {
-        "weight_decay": 0.01, "not_decayed": ("bias", "gamma", "beta"), "beta_1": 0.9,
+        "weight_decay": 0.01, "exclude_from_weight_decay": ("bias", "gamma", "beta"), "beta_1": 0.9,
         "beta_2": 0.999, "epsilon": 1e-6,
     }  # fmt: skip
     own = {name: getattr(OptimizerConfig().resolved(10), name) for name in adam}
     assert own == adam
     adagrad = OptimizerConfig(kind="adagrad").resolved(10)
-    assert adagrad.initial_accumulator == 1.0
+    assert adagrad.initial_accumulator_value == 1.0
     assert {getattr(adagrad, name) for name in adam} == {None}
     assert OptimizerConfig(beta_2=0.95).resolved(10).beta_2 == 0.95

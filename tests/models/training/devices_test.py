@@ -34,16 +34,22 @@ def test_each_process_has_rows_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("replicas", "accumulation", "rows"), [(1, 1, 24), (1, 3, 8), (2, 1, 12), (4, 3, 2)]
+    ("replicas", "gradient_accumulation_steps", "rows"),
+    [(1, 1, 24), (1, 3, 8), (2, 1, 12), (4, 3, 2)],
 )
-def test_rows_at_once(replicas: int, accumulation: int, rows: int) -> None:
-    assert _Of(1, 0, replicas).rows_at_once(24, accumulation) == rows
+def test_rows_at_once(replicas: int, gradient_accumulation_steps: int, rows: int) -> None:
+    assert _Of(1, 0, replicas).rows_at_once(24, gradient_accumulation_steps) == rows
 
 
 @pytest.mark.parametrize(
-    ("replicas", "accumulation", "what", "where"),
+    ("replicas", "gradient_accumulation_steps", "what", "where"),
     [
-        (1, 5, "a batch of 24 can't be computed in 5 parts", "training.accumulation"),
+        (
+            1,
+            5,
+            "a batch of 24 can't be computed in 5 parts",
+            "training.gradient_accumulation_steps",
+        ),
         (
             5,
             1,
@@ -54,15 +60,15 @@ def test_rows_at_once(replicas: int, accumulation: int, rows: int) -> None:
             2,
             8,
             "a batch of 24 can't be computed in 8 parts on each of 2 devices",
-            "training.accumulation",
+            "training.gradient_accumulation_steps",
         ),
     ],
 )
 def test_a_batch_that_does_not_come_out_even_is_refused(
-    replicas: int, accumulation: int, what: str, where: str
+    replicas: int, gradient_accumulation_steps: int, what: str, where: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        _Of(1, 0, replicas).rows_at_once(24, accumulation)
+        _Of(1, 0, replicas).rows_at_once(24, gradient_accumulation_steps)
     assert caught.value.what == what
     assert caught.value.where == where
 

@@ -28,7 +28,7 @@ CONFIG = TrainingConfig(
     log_steps=100,
     shuffle_buffer=8,
     checkpoint_seconds=0.0,
-    held_out_steps=2,
+    eval_steps=2,
     optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=0),
 )
 
@@ -89,7 +89,7 @@ def test_the_loss_is_a_ratio_of_sums_in_numpy(
 ) -> None:
     model = fresh_model()
     hidden_w, hidden_b, out_w, out_b = weights(model)
-    config = TrainingConfig(batch_size=4, held_out_batches=batches)
+    config = TrainingConfig(batch_size=4, eval_batches=batches)
     held_out = HeldOutLoss(model, SummingObjective(), [str(tmp_path / "eval.gz")], config)
     squares = count = 0.0
     records = list(tf.data.TFRecordDataset(str(tmp_path / "eval.gz"), "GZIP").as_numpy_iterator())
@@ -131,18 +131,18 @@ def test_processes_add_up_the_sums_in_the_order_of_the_terms(
 
 
 @pytest.mark.parametrize(
-    ("accumulation", "logits", "sizes"),
+    ("gradient_accumulation_steps", "logits", "sizes"),
     [(1, 2**23, [4, 3]), (2, 2**23, [2, 2, 2, 1]), (1, 25, [3, 3, 1]), (1, 1, [1] * 7)],
 )
 def test_no_part_of_a_look_is_larger_than_trainings_or_evaluates(
     files: list[str],
     tmp_path: pathlib.Path,
-    accumulation: int,
+    gradient_accumulation_steps: int,
     logits: int,
     sizes: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = TrainingConfig(batch_size=4, accumulation=accumulation)
+    config = TrainingConfig(batch_size=4, gradient_accumulation_steps=gradient_accumulation_steps)
     model, objective, evaluated = fresh_model(), SummingObjective(), [str(tmp_path / "eval.gz")]
     whole = HeldOutLoss(model, objective, evaluated, CONFIG)()
     monkeypatch.setattr(held_out, "_LOGITS", logits)
@@ -176,12 +176,12 @@ def test_the_weights_of_the_lowest_loss_are_the_models(
 ) -> None:
     model, result = run(files, tmp_path / "a", CONFIG, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
     assert result.steps == 12
-    config = dataclasses.replace(CONFIG, steps=4, held_out_steps=0)
+    config = dataclasses.replace(CONFIG, steps=4, eval_steps=0)
     assert not same(model, run(files, tmp_path / "b", config, None)[0])  # another schedule
-    optimizer = dataclasses.replace(CONFIG.optimizer, decay="constant")
+    optimizer = dataclasses.replace(CONFIG.optimizer, schedule="constant")
     config = dataclasses.replace(CONFIG, optimizer=optimizer)
     model, _ = run(files, tmp_path / "c", config, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
-    config = dataclasses.replace(config, steps=4, held_out_steps=0)
+    config = dataclasses.replace(config, steps=4, eval_steps=0)
     assert same(model, run(files, tmp_path / "d", config, None)[0])
 
 

@@ -194,12 +194,12 @@ def test_the_loss_is_the_whole_batchs_ratio_in_numpy(files, tmp_path):
     assert result.losses["loss"] == pytest.approx(squares / count, rel=1e-5)
 
 
-@pytest.mark.parametrize("accumulation", [2, 4])
-def test_a_batch_in_parts_trains_as_the_batch_in_one(files, tmp_path, accumulation):
+@pytest.mark.parametrize("gradient_accumulation_steps", [2, 4])
+def test_a_batch_in_parts_trains_as_the_batch_in_one(files, tmp_path, gradient_accumulation_steps):
     batches = example_batches(files, CONFIG, SPEC)
     whole, parts = fresh_model(dropout=0.0), fresh_model(dropout=0.0)
     train(whole, SummingObjective(), batches, CONFIG, tmp_path / "whole")
-    config = dataclasses.replace(CONFIG, accumulation=accumulation)
+    config = dataclasses.replace(CONFIG, gradient_accumulation_steps=gradient_accumulation_steps)
     train(parts, SummingObjective(), batches, config, tmp_path / "parts")
     for a, b in zip(_weights(whole), _weights(parts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

@@ -38,7 +38,7 @@ def test_a_constant_rate_stays_at_its_peak(step, rate):
 
 def test_adagrad_divides_by_the_root_of_all_squares_so_far():
     weight = keras.Variable(np.array([1.0, 2.0], np.float32), name="kernel")
-    config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, decay="constant")
+    config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, schedule="constant")
     optimizer = build_optimizer(config, steps=10)
     optimizer.build([weight])
     gradients = [np.array([0.5, -2.0]), np.array([1.0, 0.0])]
@@ -52,7 +52,7 @@ def test_adagrad_divides_by_the_root_of_all_squares_so_far():
 
 def test_adagrad_updates_the_rows_that_have_a_gradient():
     start = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
-    config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, decay="constant")
+    config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, schedule="constant")
     gradients = [np.array([[0.5, -2.0], [1.0, 0.0]]), np.array([[-1.0, 3.0], [0.5, 0.5]])]
     weight = keras.Variable(start, name="kernel")
     optimizer = build_optimizer(config, steps=10)
@@ -104,7 +104,7 @@ def test_three_corrected_steps_equal_adamws_formula():
     config = OptimizerConfig(
         learning_rate=0.1,
         warmup_steps=0,
-        decay="constant",
+        schedule="constant",
         weight_decay=0.3,
         epsilon=0.05,
         bias_correction=True,
@@ -159,7 +159,7 @@ def test_lamb_steps_as_far_as_a_variable_is_long(corrected):
         kind="lamb",
         learning_rate=0.1,
         warmup_steps=0,
-        decay="constant",
+        schedule="constant",
         weight_decay=0.3,
         bias_correction=corrected,
     )
@@ -216,7 +216,7 @@ def _not_decayed(variables, **config):
 def test_what_does_not_decay_is_said_by_name_whatever_the_layer_is_called(patterns, expected):
     layer = keras.layers.Dense(2, name="bias_head")
     layer.build((None, 2))
-    assert _not_decayed(layer.trainable_variables, not_decayed=patterns) == expected
+    assert _not_decayed(layer.trainable_variables, exclude_from_weight_decay=patterns) == expected
 
 
 NOT_DECAYED = {
@@ -243,15 +243,15 @@ def test_by_default_biases_and_layer_norms_do_not_decay(name):
 
 @pytest.mark.parametrize("kind", ["adamw", "lamb", "adagrad"])
 def test_lower_layers_have_a_share_of_the_rate(kind):
-    def moved(layer_decay):
+    def moved(layerwise_lr_decay):
         weights = [keras.Variable(np.array([3.0, -4.0], np.float32)) for _ in range(4)]
         config = OptimizerConfig(
             kind=kind,
             learning_rate=0.1,
             warmup_steps=0,
-            decay="constant",
+            schedule="constant",
             weight_decay=None if kind == "adagrad" else 0.3,
-            layer_decay=layer_decay,
+            layerwise_lr_decay=layerwise_lr_decay,
         )
         tokens, first, second, head = weights
         optimizer = build_optimizer(config, 10, [[tokens], [first], [second]])

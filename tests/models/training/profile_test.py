@@ -47,7 +47,7 @@ def test_a_run_of_fewer_calls_has_none_and_is_told_why(
     assert _run(tmp_path, calls) == []
     assert _warnings(caplog) == [
         f"no trace was taken: it begins with call 4, and this process made {calls}; train more "
-        "steps, or lower devices.steps_per_call"
+        "steps, or lower devices.steps_per_execution"
     ]
 
 

@@ -83,7 +83,7 @@ def trained(name, rematerialize, *, precision="float32", **training):
         model = build_model(family, config, tokenizer, seed=1)
     finally:
         keras.config.set_dtype_policy("float32")
-    optimizer = OptimizerConfig(learning_rate=0.1, warmup_steps=0, decay="constant")
+    optimizer = OptimizerConfig(learning_rate=0.1, warmup_steps=0, schedule="constant")
     settings = TrainingConfig(batch_size=2, optimizer=optimizer, **training)
     built = build_optimizer(optimizer, 10)
     built.build(model.trainable_variables)
@@ -97,7 +97,7 @@ def trained(name, rematerialize, *, precision="float32", **training):
     ("name", "training"),
     [
         ("elmo", {}),
-        ("bert", {"accumulation": 2}),
+        ("bert", {"gradient_accumulation_steps": 2}),
         ("gpt", {"precision": "mixed_bfloat16"}),
         ("gpt", {"jit_compile": True}),
     ],

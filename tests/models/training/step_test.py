@@ -18,7 +18,7 @@ from tests.testdata.summing import TIME, SummingObjective, fresh_model
 CONFIG = TrainingConfig(
     batch_size=4,
     jit_compile=False,
-    optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0, decay="constant"),
+    optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0, schedule="constant"),
 )
 
 
@@ -78,9 +78,11 @@ class GraphObjective(SummingObjective):
         return super().denominators(features)
 
 
-def graph_of(accumulation, strategy="one"):
+def graph_of(gradient_accumulation_steps, strategy="one"):
     """The graph of a step whose batch of eight is computed in so many parts."""
-    config = dataclasses.replace(CONFIG, batch_size=8, accumulation=accumulation)
+    config = dataclasses.replace(
+        CONFIG, batch_size=8, gradient_accumulation_steps=gradient_accumulation_steps
+    )
     names = () if strategy == "one" else ("CPU:0",)
     objective, devices = GraphObjective(), Devices(DevicesConfig(strategy, names))
     with devices.scope():
@@ -99,8 +101,8 @@ def test_a_part_begins_when_the_one_before_has_ended(strategy):
 
 
 def test_more_parts_are_no_more_operations():
-    def size(accumulation):
-        program = graph_of(accumulation).as_graph_def()
+    def size(gradient_accumulation_steps):
+        program = graph_of(gradient_accumulation_steps).as_graph_def()
         return len(program.node) + sum(len(f.node_def) for f in program.library.function)
 
     assert size(8) < 1.2 * size(2)
@@ -111,14 +113,18 @@ def test_dropouts_seeds_go_on_from_part_to_part(jit_compile):
     model = fresh_model()
     (seed,) = [v for v in model.variables if v.name == "seed_generator_state"]
     first, counter = np.asarray(seed)
-    config = dataclasses.replace(CONFIG, accumulation=2, jit_compile=jit_compile)
+    config = dataclasses.replace(CONFIG, gradient_accumulation_steps=2, jit_compile=jit_compile)
     steps_of(model, config)(features_of(3), False)
     assert np.asarray(seed).tolist() == [first, counter + 6]
 
 
-@pytest.mark.parametrize(("accumulation", "jit_compile"), [(1, False), (2, False), (2, True)])
-def test_a_mirrored_device_trains_as_one_device(accumulation, jit_compile):
-    config = dataclasses.replace(CONFIG, accumulation=accumulation, jit_compile=jit_compile)
+@pytest.mark.parametrize(
+    ("gradient_accumulation_steps", "jit_compile"), [(1, False), (2, False), (2, True)]
+)
+def test_a_mirrored_device_trains_as_one_device(gradient_accumulation_steps, jit_compile):
+    config = dataclasses.replace(
+        CONFIG, gradient_accumulation_steps=gradient_accumulation_steps, jit_compile=jit_compile
+    )
     devices = Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))
     alone = fresh_model()
     with devices.scope():
@@ -190,10 +196,12 @@ def _multiply_adds(operation):
     return float(inner) * float(np.prod([float(n) for n in operation.outputs[0].shape]))
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_bert_without_pairs_trains_all_that_its_loss_reaches(accumulation):
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
+def test_a_bert_without_pairs_trains_all_that_its_loss_reaches(gradient_accumulation_steps):
     objective, model, features = little("bert", second_segment="none")
-    config = dataclasses.replace(CONFIG, batch_size=2, accumulation=accumulation)
+    config = dataclasses.replace(
+        CONFIG, batch_size=2, gradient_accumulation_steps=gradient_accumulation_steps
+    )
     before = {v.path: np.asarray(v) for v in model.trainable_variables}
     batch = {name: tf.stack([value] * 2) for name, value in features.items()}
     found = steps_of(model, config, objective=objective)(batch, False)
@@ -208,13 +216,13 @@ ADAGRAD = dataclasses.replace(
     CONFIG,
     batch_size=2,
     optimizer=OptimizerConfig(
-        kind="adagrad", learning_rate=0.1, warmup_steps=0, decay="constant", clip_norm=0.5
+        kind="adagrad", learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=0.5
     ),
 )
 
 
 def test_elmos_sampled_softmax_has_a_gradient_of_the_words_in_the_sample_only():
-    objective, model, features = little("elmo", candidates=8)
+    objective, model, features = little("elmo", num_sampled=8)
     words, width = model.softmax.kernel.shape
     denominators, graphs = objective.denominators, []
 
@@ -236,7 +244,7 @@ def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gr
     found = []
     for devices in (Devices(), Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))):
         with devices.scope():
-            objective, model, features = little("elmo", candidates=8)
+            objective, model, features = little("elmo", num_sampled=8)
             run = steps_of(model, ADAGRAD, devices, objective)
         state = run({name: tf.stack([value] * 3) for name, value in features.items()}, False)
         values = [np.asarray(devices.first(v.value)) for v in model.trainable_variables]

@@ -12,7 +12,7 @@ from models.training.warm_start_config import WarmStartConfig
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("learning_rate_share", 0.0), ("learning_rate_share", 1.5), ("max_epochs", 0.0)],
+    [("learning_rate_factor", 0.0), ("learning_rate_factor", 1.5), ("max_epochs", 0.0)],
 )
 def test_what_would_not_train_or_not_be_less_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -12,7 +12,7 @@ COLD = TrainingConfig(
     steps=1_000,
     batch_size=10,
     optimizer=OptimizerConfig(learning_rate=0.01, final_learning_rate=0.001, warmup_steps=50),
-    warm_start=WarmStartConfig(learning_rate_share=0.5, max_epochs=4.0),
+    warm_start=WarmStartConfig(learning_rate_factor=0.5, max_epochs=4.0),
 )
 
 
@@ -39,7 +39,7 @@ def test_warmup_that_nobody_set_is_a_tenth_of_the_steps() -> None:
 
 
 def test_patience_goes_where_there_are_no_looks_for_it() -> None:
-    cold = dataclasses.replace(COLD, held_out_steps=20, patience=3)
+    cold = dataclasses.replace(COLD, eval_steps=20, patience=3)
     assert warm(cold, examples=1_000_000).patience == 3
     assert warm(cold, examples=201).patience == 3  # 81 steps have looks at 20, 40, 60 and 80
     assert warm(cold, examples=200).patience == 0

@@ -33,10 +33,10 @@ WRONG = {
         "did you mean steps?",
     ],
     b'{"model": {"family": "bort"}}': ["no family 'bort'", "model.family", "elmo or bert or gpt"],
-    b'{"model": {"backbone": {"layers": 2}}}': ["no family ''", "model.family in"],
-    b'{"model": {"family": "gpt", "backbone": {"layers": "2"}}}': [
+    b'{"model": {"backbone": {"num_layers": 2}}}': ["no family ''", "model.family in"],
+    b'{"model": {"family": "gpt", "backbone": {"num_layers": "2"}}}': [
         "valid integer, got '2'",
-        "where: model.backbone.layers in",
+        "where: model.backbone.num_layers in",
     ],
     b'{"training": {"optimizer": {"learning_rate": NaN}}}': ["training.optimizer.learning_rate"],
     b'{"training": {"steps": 1, "steps": 2}}': ["stands there twice", "where: steps in"],

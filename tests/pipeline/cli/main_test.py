@@ -32,12 +32,14 @@ def test_help_lists_the_commands() -> None:
 
 
 IMPOSSIBLE = {
-    "bert_tiny model.backbone.width=33": "model.backbone.width",
+    "bert_tiny model.backbone.hidden_size=33": "model.backbone.hidden_size",
     "bert_tiny model.backbone.dropout=1": "model.backbone.dropout",
     "bert_tiny model.objective.sequence_length=65": "model.objective.sequence_length",
-    "bert_tiny model.objective.sequence_length=128": "model.objective.max_predictions",
+    "bert_tiny model.objective.sequence_length=128": "model.objective.max_predictions_per_seq",
     "gpt_tiny model.objective.sequence_length=128": "model.objective.sequence_length",
-    "bert_tiny model.objective.max_predictions=62": "model.objective.max_predictions",
+    "bert_tiny model.objective.max_predictions_per_seq=62": (
+        "model.objective.max_predictions_per_seq"
+    ),
     "bert_tiny model.backbone.vocabulary_rows=10": "model.backbone.vocabulary_rows",
     "gpt_tiny model.backbone.vocabulary_rows=999": "model.backbone.vocabulary_rows",
     "bert_tiny training.seeds=1000000": "training.seeds",
@@ -46,7 +48,7 @@ IMPOSSIBLE = {
     "bert_tiny devices.processes=1000000": "devices.processes",
     "bert_tiny beam.workers=1000000": "beam.workers",
     "bert_tiny ingestion.shards=1000000000": "ingestion.shards",
-    "bert_tiny training.accumulation=3": "training.accumulation",
+    "bert_tiny training.gradient_accumulation_steps=3": "training.gradient_accumulation_steps",
     "bert_tiny training.checkpoint_seconds=nan": "training.checkpoint_seconds",
     "bert_tiny cleaning.min_words=5": "cleaning.min_words",
     "elmo_tiny training.batch_size=3": "training.batch_size",

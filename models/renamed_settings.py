@@ -1,0 +1,52 @@
+"""Settings that had another name in an earlier release, so that its configurations can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+RENAMED: Mapping[str, str] = {
+    "devices.steps_per_call": "devices.steps_per_execution",
+    "model.backbone.character_width": "model.backbone.character_embedding_size",
+    "model.backbone.heads": "model.backbone.num_heads",
+    "model.backbone.highways": "model.backbone.num_highways",
+    "model.backbone.intermediate": "model.backbone.intermediate_size",
+    "model.backbone.layers": "model.backbone.num_layers",
+    "model.backbone.projection": "model.backbone.projection_size",
+    "model.backbone.segments": "model.backbone.num_segments",
+    "model.backbone.width": "model.backbone.hidden_size",
+    "model.objective.candidates": "model.objective.num_sampled",
+    "model.objective.eval_masked_share": "model.objective.eval_mask_prob",
+    "model.objective.longest_ngram": "model.objective.max_ngram",
+    "model.objective.masked_share": "model.objective.mask_prob",
+    "model.objective.max_predictions": "model.objective.max_predictions_per_seq",
+    "model.objective.short_sequence_share": "model.objective.short_seq_prob",
+    "model.objective.streams": "model.objective.num_streams",
+    "model.objective.unroll": "model.objective.unroll_steps",
+    "model.objective.whole_words": "model.objective.whole_word_mask",
+    "training.accumulation": "training.gradient_accumulation_steps",
+    "training.held_out_batches": "training.eval_batches",
+    "training.held_out_steps": "training.eval_steps",
+    "training.optimizer.decay": "training.optimizer.schedule",
+    "training.optimizer.initial_accumulator": "training.optimizer.initial_accumulator_value",
+    "training.optimizer.layer_decay": "training.optimizer.layerwise_lr_decay",
+    "training.optimizer.not_decayed": "training.optimizer.exclude_from_weight_decay",
+    "training.warm_start.learning_rate_share": "training.warm_start.learning_rate_factor",
+}
+"""Dotted name in an earlier release → dotted name now."""
+
+
+def with_new_names(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """A configuration as JSON has it, with the names that its settings have now.
+
+    Args:
+        fields: names → values; a configuration inside it is a mapping too.
+        place: the dotted name of `fields` in the whole configuration, empty for the whole.
+    """
+    result = {}
+    for name, value in fields.items():
+        dotted = f"{place}.{name}" if place else name
+        if isinstance(value, Mapping):
+            value = with_new_names(value, dotted)
+        result[RENAMED.get(dotted, dotted).rpartition(".")[2]] = value
+    return result

@@ -1,0 +1,34 @@
+from models.renamed_settings import RENAMED, with_new_names
+
+
+def test_a_whole_configuration() -> None:
+    older = {
+        "name": "m",
+        "model": {"backbone": {"width": 8, "layers": 2}, "objective": {"sequence_length": 16}},
+        "training": {"accumulation": 2, "optimizer": {"decay": "cosine"}},
+        "layers": 3,
+    }
+    assert with_new_names(older) == {
+        "name": "m",
+        "model": {
+            "backbone": {"hidden_size": 8, "num_layers": 2},
+            "objective": {"sequence_length": 16},
+        },
+        "training": {"gradient_accumulation_steps": 2, "optimizer": {"schedule": "cosine"}},
+        "layers": 3,
+    }
+
+
+def test_a_part_of_a_configuration() -> None:
+    assert with_new_names({"masked_share": 0.2}, "model.objective") == {"mask_prob": 0.2}
+
+
+def test_new_names_stay() -> None:
+    newer = {"training": {"gradient_accumulation_steps": 2}}
+    assert with_new_names(newer) == newer
+
+
+def test_a_setting_keeps_its_place() -> None:
+    for older, newer in RENAMED.items():
+        assert older.rpartition(".")[0] == newer.rpartition(".")[0]
+        assert newer not in RENAMED
