@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models.errors import ConfigError, PolysemeError
+from models.published import published
 from pipeline.lock import locked
 
 SUMMARY = "corpus.json"
@@ -212,12 +213,8 @@ def _write(
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with published(path) as partial:
+        partial.write_bytes(content)
 
 
 def _complete(target: pathlib.Path, wanted: Mapping[str, Any]) -> list[dict[str, Any]] | None:

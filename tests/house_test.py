@@ -218,6 +218,33 @@ def test_what_libraries_keep_to_themselves_is_used_in_few_places() -> None:
     assert used == MAY_USE_PRIVATE
 
 
+MAY_RENAME = {
+    "components/storage/publish.py",
+    "models/published.py",
+    "models/training/checkpoints.py",  # sets damaged checkpoints aside
+    "pipeline/prune.py",  # hides served versions before it removes them
+    "pipeline/rollback.py",  # hides and shows served versions
+}
+"""The atomic writer, and the files that rename what is complete already."""
+
+
+def renames(file: str) -> list[str]:
+    """Calls that rename a file: `os.replace(a, b)`, `a.rename(b)`, `a.replace(b)` of a path."""
+    calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
+    texts = [ast.unparse(call.func) for call in calls]
+    return [
+        text
+        for text, call in zip(texts, calls, strict=True)
+        if text in ("os.replace", "os.rename", "shutil.move")
+        or text.endswith(".rename")
+        or (text.endswith(".replace") and (len(call.args), len(call.keywords)) == (1, 0))
+    ]
+
+
+def test_files_are_written_atomically_in_one_place() -> None:
+    assert {file for file in sources() if renames(file)} == MAY_RENAME
+
+
 def is_component(function: ast.AST) -> bool:
     decorators = getattr(function, "decorator_list", [])
     targets = [item.func if isinstance(item, ast.Call) else item for item in decorators]

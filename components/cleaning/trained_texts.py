@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-import uuid
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from components.documents import text_hash
+from models.published import published
 
 KEYS_FILE = "keys.npy"
 """In a TrainedTexts artifact: uint64 `[keys]`, ascending, no two alike."""
@@ -79,8 +79,5 @@ def _load(path: str, _written: int) -> np.ndarray:
 
 
 def _write(array: np.ndarray, path: str) -> None:
-    """Writes a file whole or not at all, whoever else writes the same."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    with open(temporary, "wb") as stream:
+    with published(path) as partial, partial.open("wb") as stream:
         np.save(stream, array)
-    os.replace(temporary, path)

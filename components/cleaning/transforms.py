@@ -13,7 +13,6 @@ import functools
 import itertools
 import os
 import pathlib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +31,7 @@ from components.storage.exchange import GroupItems
 from components.storage.publish import link_whole, write_whole
 from components.storage.record_files import RecordWriter
 from models.printable import to_json
+from models.published import published
 
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
@@ -224,10 +224,8 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
     if not dropped:
         link_whole(shard, target, scratch)
     elif kept:
-        temporary = os.path.join(scratch, f"{name}.{uuid.uuid4().hex}")
-        with RecordWriter(temporary) as writer:
+        with published(target, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(kept)
-        os.replace(temporary, target)
     if split == "train":
         part = os.path.join(scratch, f"{number}{TRAINED_PART}")
         trained_texts.write_part(_table(scratch, number), stays, part)

@@ -12,6 +12,7 @@ import numpy as np
 
 from components.storage.shard_arrays import read_arrays
 from models.counts import Counts, merge
+from models.published import published
 
 BASELINES = "baselines"
 """The folder in an artifact of examples: `<table>.npy`, int64 `[2, keys]`: the keys that occur,
@@ -46,9 +47,8 @@ def write_counts(
             if part == "keys":
                 parts.setdefault(table, []).append(Counts(keys, arrays[f"{table}.counts"]))
     for table, counts in parts.items():
-        temporary = target / f".{table}.npy"
-        np.save(temporary, np.stack(merge(counts)))
-        temporary.replace(target / f"{table}.npy")
+        with published(target / f"{table}.npy") as partial, partial.open("wb") as stream:
+            np.save(stream, np.stack(merge(counts)))
 
 
 class StoredCounts(Mapping[str, Counts]):

@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from components.storage.exchange import CoGroupItems, GroupItems
 from components.storage.publish import write_whole
 from components.storage.record_files import RecordWriter
 from models.printable import to_json
+from models.published import published
 
 SCRATCH = "scratch"
 """What Beam's steps leave in the artifact's folder, to be removed behind them."""
@@ -278,10 +278,10 @@ class _WriteShard(beam.DoFn):
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
         name = f"documents-{place.shard:05d}-of-{self._shards[place.split]:05d}.tfrecord.gz"
-        temporary = os.path.join(self._folder, SCRATCH, f"{name}.{uuid.uuid4().hex}")
-        with RecordWriter(temporary) as writer:
+        path = os.path.join(self._folder, f"Split-{place.split}", name)
+        scratch = os.path.join(self._folder, SCRATCH)
+        with published(path, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(serialized)
-        os.replace(temporary, os.path.join(self._folder, f"Split-{place.split}", name))
 
 
 def _taken(record: Record, first: Record) -> Malformed:

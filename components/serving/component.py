@@ -24,6 +24,7 @@ from tfx.utils import proto_utils
 from components.lineage.properties import REASON
 from components.lineage.resolvers import spans_of
 from components.lineage.span_label import span_label
+from components.storage.publish import published_folder
 
 _log = logging.getLogger("polyseme.pusher")
 _SERVED = "served_model"
@@ -73,10 +74,8 @@ def _push(source: str, serving: pathlib.Path) -> pathlib.Path:
     names = [each.name.split(".") for each in serving.glob("*")]
     versions = [int(part) for name in names for part in name if part.isdecimal()]
     version = serving / str(max(int(time.time()), max(versions, default=0) + 1))
-    partial = serving / f".{version.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    _link_tree(source, partial)
-    partial.rename(version)
+    with published_folder(version) as partial:
+        _link_tree(source, partial)
     return version
 
 

@@ -4,7 +4,6 @@ import base64
 import json
 import logging
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving.probe import ANSWERS, ASSETS, WARMUP, digest
+from components.storage.publish import published_folder
 from models.examples import parse, serialize
 from models.objective import Objective, numeric_features
 from models.tokenizers.tokenizer import Tokenizer
@@ -68,10 +68,6 @@ def export(
         provenance: where the model comes from: corpus fingerprint, spans, code version.
     """
     folder = pathlib.Path(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-
     functions = {
         **objective.signatures(model, tokenizer),
         EVALUATE: evaluate_signature(model, objective),
@@ -80,20 +76,17 @@ def export(
     for name, signature in signatures.items():
         if not isinstance(signature.structured_outputs, Mapping):
             raise TypeError(f"signature {name} returns no dict, so its outputs would have no names")
-    tf.saved_model.save(_Servable(model, tokenizer), str(partial), signatures=signatures)
-
-    assets = partial / ASSETS
-    assets.mkdir()
-    (assets / CONFIG).write_text(config_json, encoding="utf-8")
-    _write_json(assets / PROVENANCE, provenance)
-    (assets / TOKENIZER).mkdir()
-    tokenizer.save(assets / TOKENIZER)
-    _write_warmup(
-        assets, signatures, {**objective.warmup_requests(), EVALUATE: [_blank(objective)]}
-    )
-
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with published_folder(folder) as partial:
+        tf.saved_model.save(_Servable(model, tokenizer), str(partial), signatures=signatures)
+        assets = partial / ASSETS
+        assets.mkdir()
+        (assets / CONFIG).write_text(config_json, encoding="utf-8")
+        _write_json(assets / PROVENANCE, provenance)
+        (assets / TOKENIZER).mkdir()
+        tokenizer.save(assets / TOKENIZER)
+        _write_warmup(
+            assets, signatures, {**objective.warmup_requests(), EVALUATE: [_blank(objective)]}
+        )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     _log.info("exported %.1f MB with signatures %s", size / 1e6, ", ".join(sorted(signatures)))
 

@@ -4,15 +4,16 @@ A retried component gets another folder for its output. What was finished is the
 the artifacts until the component ends, and is linked from there into the output.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.storage.publish import link_whole, write_whole
+from models.published import published
 
 EXPORTED = "exported"
 """An empty file beside the checkpoints of a training whose model is exported."""
@@ -44,11 +45,10 @@ def finish(
     known = _known(told, kept)
     found = known is not None
     if known is None:
-        temporary = [f"{path}.{uuid.uuid4().hex}" for path in kept]
-        known = make(*temporary)
-        known["sha256"] = [*map(sha256, temporary)]
-        for made, path in zip(temporary, kept, strict=True):
-            os.replace(made, path)
+        with contextlib.ExitStack() as stack:
+            temporary = [stack.enter_context(published(path)) for path in kept]
+            known = make(*temporary)
+            known["sha256"] = [*map(sha256, temporary)]
         write_whole(told, [json.dumps(known)])  # last: where it exists, the files are whole
     for path, target in zip(kept, targets, strict=True):
         link_whole(path, target, scratch)

@@ -1,42 +1,60 @@
-"""Files that are there whole or not at all: written under another name, then renamed."""
+"""Atomic writers of text files, links and folders: readers see all of one or nothing."""
 
 import contextlib
 import os
+import pathlib
 import shutil
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from models.published import published
 
 
-def write_whole(path: str, lines: Iterable[str]) -> None:
-    """Writes lines as UTF-8, in place of what is there; an error names the file."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    try:
-        # Lines may name files, and a file's name may hold bytes that are no UTF-8.
-        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.writelines(lines)
-        os.replace(temporary, path)
-    except BaseException as error:
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = path, None  # a full disk has no name by itself
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+def write_whole(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Writes lines to a UTF-8 text file, replacing an older file; an error names `path`."""
+    # Lines may contain file names, and a file name may contain bytes that are not UTF-8.
+    with (
+        published(path) as partial,
+        open(partial, "w", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
+        stream.writelines(lines)
 
 
-def link_whole(source: str, target: str, scratch: str) -> None:
-    """Gives a file a second name, or a copy on another file system, in place of what is there.
+def link_whole(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    scratch: str | os.PathLike[str],
+) -> None:
+    """Makes `target` a hard link to a file, or a copy where links are not possible.
 
     Args:
-        source, target: the two names.
-        scratch: a folder on the target's file system, for a name that a killed worker may leave:
-            beside the target it would be read as one more file.
+        source: the file.
+        target: the new name; an older file there is replaced.
+        scratch: a folder on the target's file system for a temporary file, see `published`.
     """
-    temporary = os.path.join(scratch, f"{os.path.basename(target)}.{uuid.uuid4().hex}")
+    with published(target, scratch=scratch) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+
+
+@contextlib.contextmanager
+def published_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Yields an empty temporary folder to fill, and renames it to `folder` when the block ends.
+
+    The temporary folder is `.<name>.partial` next to `folder`. What a killed process left there is
+    removed, so only one process may publish a folder at a time.
+
+    Args:
+        folder: the final name; an older folder there is replaced.
+    """
+    target = pathlib.Path(folder)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    # Where both were names of one file already, as after a retry, renaming did nothing.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+        yield partial
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -6,6 +6,7 @@ time or name is in the file (docs/decisions/0013-groups-are-files.md).
 """
 
 import functools
+import os
 import struct
 from collections.abc import Iterable
 from types import TracebackType
@@ -20,7 +21,7 @@ _LEVEL = 1
 class RecordWriter:
     """Writes a file; what it holds is whole when the block that it is the context of has ended."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._stream = open(path, "wb")
         self._parts: list[bytes] = []
         self._size = 0

@@ -26,6 +26,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
+from components.storage.publish import write_whole
 from components.training.channel import FromProcess, ToStarter
 from components.training.job import TrainingJob, tell, train_job
 from models import errors
@@ -58,9 +59,7 @@ def train_in_processes(job: TrainingJob, count: int) -> None:
         stale.unlink()
     job.folder.mkdir(parents=True, exist_ok=True)
     path = job.folder / JOB
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, [json.dumps(dataclasses.asdict(job))])
     try:
         run_processes(path, _environments(count))
     finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Collection
 from typing import Literal
@@ -19,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from models.processor import DeviceKind, Processor, onednn_is_on
+from models.published import published
 from models.settings import from_json
 from models.training.config import TrainingConfig
 from models.training.devices import Devices
@@ -131,12 +131,9 @@ def keep_platform(logs: pathlib.Path, new: Platform) -> None:
             )
         kept = [*before, new]
     logs.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(dataclasses.asdict(each)) + "\n" for each in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in kept]
+    with published(path, durable=True) as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
 
 
 def read_platforms(path: pathlib.Path) -> list[Platform]:

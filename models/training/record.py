@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import tensorflow as tf
 
 from models.errors import TrainingDiverged
 from models.private_api import write_event
+from models.published import published
 
 _log = logging.getLogger("polyseme.training")
 _PROGRESS_SECONDS = 5.0
@@ -274,12 +274,8 @@ def _cut(path: pathlib.Path, last: int) -> None:
         for line, step in zip(lines, steps, strict=True)
         if step is not None and step <= last
     ]
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.writelines(kept)
-        file.flush()
-        os.fsync(file.fileno())  # else a machine without power may keep the name and lose the lines
-    partial.replace(path)
+    with published(path, durable=True) as partial:
+        partial.write_bytes(b"".join(kept))
 
 
 def _step(line: bytes) -> int | None:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Tests of the atomic writers of text files, links and folders."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.storage.publish import link_whole, write_whole
+from components.storage.publish import link_whole, published_folder, write_whole
 
 
 def test_writing_replaces_what_was_there(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
-    write_whole(str(path), ["né\n", "\udcff"])
+    write_whole(path, ["né\n", "\udcff"])
     assert path.read_bytes() == "né\n\\udcff".encode()
     assert list(tmp_path.iterdir()) == [path]
 
@@ -29,9 +29,9 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
         yield "new"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left") as told:
-        write_whole(str(path), lines())
-    assert told.value.filename == str(path)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_whole(path, lines())
+    assert error.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -39,9 +39,9 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
 def test_a_folder_in_the_files_place_is_named(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.mkdir()
-    with pytest.raises(IsADirectoryError) as told:
-        write_whole(str(path), ["new"])
-    assert (told.value.filename, told.value.filename2) == (str(path), None)
+    with pytest.raises(IsADirectoryError) as error:
+        write_whole(path, ["new"])
+    assert (error.value.filename, error.value.filename2) == (str(path), None)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -61,7 +61,7 @@ def test_a_copy_that_dies_leaves_nothing_beside_the_target(
         (tmp_path / name).mkdir()
     (tmp_path / "a").write_text("half")
     with pytest.raises(KeyboardInterrupt):
-        link_whole(str(tmp_path / "a"), str(tmp_path / "there" / "b"), str(tmp_path / "scratch"))
+        link_whole(tmp_path / "a", tmp_path / "there" / "b", tmp_path / "scratch")
     assert list((tmp_path / "there").iterdir()) == []
 
 
@@ -78,7 +78,35 @@ def test_a_second_name(
     source.write_text("new")
     target.write_text("old")
     for _ in range(2):
-        link_whole(str(source), str(target), str(tmp_path))
+        link_whole(source, target, tmp_path)
         assert target.read_text() == "new"
     assert sorted(tmp_path.iterdir()) == [source, target]
     assert source.samefile(target) is same_file_system
+
+
+def test_a_folder_appears_at_the_end_of_the_block(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "models" / "3"
+    for content in ("old", "new"):
+        with published_folder(folder) as partial:
+            (partial / content).write_text(content)
+            assert content not in [file.name for file in folder.glob("*")]
+        assert [file.name for file in folder.iterdir()] == [content]
+        assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_is_kept_if_its_successor_fails(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "3"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt), published_folder(folder):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: pathlib.Path) -> None:
+    leftover = tmp_path / ".3.partial"
+    leftover.mkdir()
+    (leftover / "old").write_text("half")
+    with published_folder(tmp_path / "3") as partial:
+        assert partial == leftover
+        (partial / "new").write_text("whole")
+    assert [file.name for file in (tmp_path / "3").iterdir()] == ["new"]
