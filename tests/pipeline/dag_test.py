@@ -1,10 +1,8 @@
-"""The graph, before it runs anywhere."""
+"""The graph as a whole: its components, what waits for what, and its cache keys."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -15,53 +13,15 @@ from tfx.utils import dependency_utils
 
 from components import beam_flags
 from components.config import BeamConfig
-from components.tuning_config import TuningConfig
 from models.errors import ConfigError
 from models.settings import Affects
 from pipeline.cache_keys import cache_key
-from pipeline.code_versions import STEPS, TRAINING
-from pipeline.config import PipelineConfig
 from pipeline.dag import beam_arguments, create_pretraining_pipeline
 from pipeline.overrides import apply_overrides
-from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
 from pipeline.steps import COMPONENTS, LAST_STEPS, steps_until
 from tests.pipeline.every_setting import OTHERS, another, leaves
-
-PROVENANCE = Provenance(
-    name="mine",
-    recipe="bert_tiny",
-    span=3,
-    label="03",
-    pattern="/texts/{SPAN}.jsonl",
-    corpus="c0ffee",
-    config="feed",
-    evaluation="e7a1",
-    vocabulary="",
-    code="c0de",
-    start="auto",
-    window=1,
-    commit="1a2b3c4",
-)
-IMAGE = f"tensorflow/serving@sha256:{'0a' * 32}"
-CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
-
-
-def graph(docker: bool = False, config: PipelineConfig | None = None) -> tfx.dsl.Pipeline:
-    config = config or dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
-    if docker:
-        config = dataclasses.replace(config, serving_image=IMAGE)
-    return create_pretraining_pipeline(config, PROVENANCE, ["/texts/03.jsonl"], CODE, docker=docker)
-
-
-def tuning() -> PipelineConfig:
-    tiny = apply_overrides(RECIPES["bert_tiny"](), ["ingestion.eval_share=0.1"])
-    return dataclasses.replace(tiny, name="mine", runs="/runs", tuning=TuningConfig(4, 10))
-
-
-def parameters(component: str) -> dict[str, object]:
-    (node,) = [node for node in graph().components if node.id == component]
-    return dict(node.exec_properties)
+from tests.pipeline.graphs import CODE, PROVENANCE, graph, tuning
 
 
 def test_the_summary_lists_the_graphs_components() -> None:
@@ -110,12 +70,6 @@ def test_nothing_is_pushed_before_both_gates() -> None:
     assert {"Evaluator", "ServingCheck"} <= upstream("Pusher")
     (pusher,) = [node for node in graph(docker=True).components if node.id == "Pusher"]
     assert pusher.inputs["infra_blessing"].producer_component_id == "InfraValidator"
-
-
-def test_ingestion_is_given_the_spans_files_and_label() -> None:
-    given = json.loads(str(parameters("TextExampleGen")["unkeyed"]))
-    assert (given["pattern"], given["label"]) == ("/texts/{SPAN}.jsonl", "03")
-    assert given["files"] == ["/texts/03.jsonl"]
 
 
 STRICT = ("cleaning.quality=True", "cleaning.evaluation_texts=/a/texts.txt")
@@ -232,49 +186,6 @@ def test_places_and_the_commit_are_in_no_key() -> None:
         assert cache_key([node.id], {}, dict(node.exec_properties)) == cache_key(
             [node.id], {}, dict(moved.exec_properties)
         ), node.id
-
-
-def test_the_trainer_is_told_where_the_model_comes_from() -> None:
-    custom = json.loads(str(parameters("Trainer")["custom_config"]))
-    assert custom["code"] == f"code of {TRAINING}"
-    unkeyed = custom["unkeyed"]
-    assert json.loads(unkeyed["provenance"])["fingerprint"] == PROVENANCE.fingerprint
-    assert unkeyed["folder"] == "/runs/mine/checkpoints"
-    assert parameters("TextExampleGen")["fingerprint"] == "c0ffee"
-    assert parameters("TextCleaner")["evaluation"] == "e7a1"
-
-
-def test_the_trainer_is_given_what_the_tuner_found() -> None:
-    nodes = {node.id: node for node in graph(config=tuning()).components}
-    tuner, trainer = nodes["Tuner"], nodes["Trainer"]
-    found = trainer.inputs["hyperparameters"]
-    assert (found.producer_component_id, found.output_key) == ("Tuner", "best_hyperparameters")
-    for name in ("examples", "base_model"):
-        assert tuner.inputs[name] == trainer.inputs[name]
-    module, _, function = tuner.exec_properties["tuner_fn"].rpartition(".")
-    assert callable(getattr(importlib.import_module(module), function))
-    given, trained = (
-        json.loads(node.exec_properties["custom_config"]) for node in (tuner, trainer)
-    )
-    assert json.loads(given.pop("tuning")) == dataclasses.asdict(TuningConfig(4, 10)) | {
-        "space": []
-    }
-    assert (given["unkeyed"].pop("folder"), trained["unkeyed"].pop("folder")) == (
-        "/runs/mine/trials",
-        "/runs/mine/checkpoints",
-    )
-    assert given == trained
-    compiler.Compiler().compile(graph(config=tuning()))
-
-
-def test_without_trials_the_trainer_is_given_nothing() -> None:
-    (trainer,) = [node for node in graph().components if node.id == "Trainer"]
-    assert "hyperparameters" not in trainer.inputs
-
-
-def test_models_are_pushed_by_name() -> None:
-    destination = str(parameters("Pusher")["push_destination"])
-    assert json.loads(destination)["filesystem"]["base_directory"] == "/runs/mine/serving/mine"
 
 
 @pytest.mark.parametrize(
