@@ -98,7 +98,7 @@ def test_it_is_compared_with_what_the_model_was_blessed_by(
     assert found.rise == pytest.approx(0.25)
     # A loss that the older code did not have, and an evaluation that was removed.
     perplexity = Metric("perplexity", "nll_sum", "token_count")
-    for evaluation, metric in ((str(examples), perplexity), ("/nowhere", LOSS)):
+    for evaluation, metric in ((str(examples), perplexity), (str(examples / "removed"), LOSS)):
         found = served_loss(str(model), evaluation, str(examples), metric)
         assert found is not None
         assert math.isnan(found.rise)
