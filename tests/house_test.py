@@ -1,6 +1,7 @@
 """The house's laws, read from the source itself."""
 
 import ast
+import fnmatch
 import functools
 import pathlib
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from setuptools.config.pyprojecttoml import read_configuration
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLOORS = ("models", "components", "pipeline")
@@ -16,9 +18,6 @@ FAMILIES = ("elmo", "bert", "gpt")
 MAX_LINES = 350
 NO_TEST_OF_THEIR_OWN = {
     "components/artifacts.py": "declares types only",
-    "components/reporting/comparison_template.py": "is HTML; report_page_test.py fills it",
-    "components/reporting/style.py": "is CSS; it has nothing to test",
-    "components/reporting/template.py": "is HTML; report_page_test.py fills it",
     "models/objective.py": "declares the protocol only",
     "models/tokenizers/tokenizer.py": "declares the interface; wordpiece_test.py holds it",
     "pipeline/__main__.py": "calls cli.main; readme_test.py runs it",
@@ -281,6 +280,23 @@ def test_no_file_is_a_drawer() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "scripts", "configs"}
     found = [n for n in files() if drawers & {pathlib.Path(part).stem for part in n.split("/")}]
     assert not found, found
+
+
+def test_an_installed_package_has_its_data_files() -> None:
+    """Setuptools installs a file that is no module, such as a template, only if it is named."""
+    settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
+    named = {
+        f"{package.replace('.', '/')}/{pattern}"
+        for package, patterns in settings["package-data"].items()
+        for pattern in patterns
+    }
+    data = {
+        name
+        for name in files()
+        if name.split("/", 1)[0] in FLOORS and not name.endswith((".py", "/BUILD"))
+    }
+    installed = {name for name in data if any(fnmatch.fnmatch(name, each) for each in named)}
+    assert data == installed
 
 
 def test_files_are_short() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,48 +13,10 @@ from markupsafe import Markup
 
 from components.evaluation.bootstrap import Interval
 from components.reporting.inputs import MOST_VALUES, OVERALL, ReportInputs
-from components.reporting.template import TEMPLATES
 from components.reporting.word_senses import LayerSimilarity
 from components.search_space import short, shown
 from components.validation.corpus_statistics import SplitStatistics
 from models.objective import Metric
-
-_SEEDS = """\
-{% from "macros" import heads with context %}
-{% if inputs.seeds %}
-<p>Trained with {{ inputs.seeds.runs|length }} seeds. The one with the lowest loss on the split
-"eval" is exported; the Evaluator's figures are of the split "test", which had no part in that.</p>
-<div class="scroll"><table>
-<tr><th class="n">Seed</th>{{ heads(inputs.seeds.best.figures) }}<th></th></tr>
-{% for run in inputs.seeds.runs %}
-<tr{% if run == inputs.seeds.best %} class="strong"{% endif %}><td class="n">{{ run.seed }}</td>
-{% for name in inputs.seeds.best.figures %}
-<td class="n">{{ run.figures[name]|number if name in run.figures else "–" }}</td>
-{% endfor %}
-<td class="text">{{ "exported" if run == inputs.seeds.best else run.failure }}</td></tr>
-{% endfor %}
-<tr><td>Mean ± sd</td>
-{% for mean, deviation in inputs.seeds.spread.values() %}
-<td class="n">{{ mean|number }} ± {{ deviation|number }}</td>
-{% endfor %}
-<td></td></tr>
-</table></div>
-{% endif %}
-"""
-
-_CHECKS = """{% if inputs.checks %}
-<div class="scroll"><table>
-<caption>What the gates of text and examples checked</caption>
-<tr><th>Gate</th><th>Split</th><th>What</th><th>Found</th><th>Bound</th><th></th></tr>
-{% for gate, check in inputs.checks %}
-<tr><td>{{ gate }}</td><td>{{ check.split }}</td><td>{{ check.feature }}</td>
-<td>{{ check.value }}{% for example in check.examples %}{% if not check.passed %}<br>
-<span class="quiet">{{ example }}</span>{% endif %}{% endfor %}</td><td>{{ check.bound }}</td>
-<td>{{ "passed" if check.passed else "refused" }}</td></tr>
-{% endfor %}
-</table></div>
-{% endif %}
-"""
 
 
 def number(value: float | None) -> str:
@@ -154,7 +117,7 @@ def render(
         similarities: cosines of the ambiguous word, by layer.
     """
     splits = list(inputs.corpus.values())
-    return _template("report").render(
+    return _template("report.html.j2").render(
         _model(inputs, pictures, similarities),
         lists=[
             (heading, rows)
@@ -191,16 +154,18 @@ def render_comparison(
         together: images of the ambiguous word in all models.
     """
     contexts = [_model(*model) for model in models]
-    return _template("comparison").render(
+    return _template("comparison.html.j2").render(
         heading=", ".join(context["heading"] for context in contexts),
         models=contexts,
         pictures={"bank": together},
     )
 
 
+@functools.cache
 def _template(name: str) -> jinja2.Template:
+    """A template of `templates/`; everything that it shows is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({**TEMPLATES, "checks": _CHECKS, "seeds": _SEEDS}),
+        loader=jinja2.PackageLoader("components.reporting"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
