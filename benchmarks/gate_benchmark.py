@@ -26,7 +26,7 @@ import numpy as np
 
 from components.config import EvaluationConfig
 from components.evaluation.judgement import judge
-from components.evaluation.units import UNIT, of_documents, unit_number
+from components.evaluation.resampling_units import UNIT, sums_to_resample, unit_number
 from models.objective import Metric
 
 _MOST_UNITS = 1_024
@@ -204,7 +204,7 @@ def _evaluated(
             for unit, row in zip(tf.io.parse_example(batch, spec)[UNIT].numpy(), rows, strict=True):
                 number = unit_number(unit)
                 of_model[number] = of_model[number] + row if number in of_model else row
-    (first, documents), (second, _) = map(of_documents, sums)
+    (first, documents), (second, _) = map(sums_to_resample, sums)
     return metrics, (_named(names, first), _named(names, second)), documents
 
 

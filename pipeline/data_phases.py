@@ -32,7 +32,7 @@ from components.lineage.resolvers import (
     LastBlessedModel,
     TrainedEarlier,
 )
-from components.training.start import TrainingStart
+from components.training.start_resolver import TrainingStart
 from components.validation.component import DataGate, TextSchema, stats_options
 from components.vocabulary.component import VocabularyTrainer
 from models.settings import Affects, Settings

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from components.evaluation.metrics import Evaluation, read_evaluation
+from components.evaluation.results import Evaluation, read_evaluation
 from components.layout import CLEANING_FILE
 from components.reporting.inputs import (
     Dropped,
@@ -27,7 +27,7 @@ from components.reporting.inputs import (
 from components.reporting.prompts import Prompts, held_out_prompts
 from components.reporting.report import write_comparison, write_report
 from components.reporting.word_senses import WordVectors, bank_vectors
-from components.training.seeds import SEEDS_FILE, SeedRuns
+from components.training.seed_results import SEEDS_FILE, SeedRuns
 from components.tuning.trials import TRIALS_FILE, Search
 from components.validation.corpus_statistics import SplitStatistics, corpus_statistics
 from components.validation.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
@@ -155,7 +155,7 @@ def gather(
         more_slices=more_slices,
         intervals=judgement.metrics if judgement else {},
         changes=judgement.changes if judgement else {},
-        resampled=judgement.resampled() if judgement else "",
+        resampled=judgement.resampling_note() if judgement else "",
         history=_history(history, summary.run_id, part),
         predictions=predictions,
         bank=bank,

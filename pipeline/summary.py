@@ -12,7 +12,7 @@ from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
 from components.lineage.properties import REASON, ROLLED_BACK, SPANS
 from components.lineage.span_label import span_label
 from components.search_space import described
-from components.training.seeds import LOSS, SEEDS_FILE, SeedRuns
+from components.training.seed_results import LOSS, SEEDS_FILE, SeedRuns
 from components.tuning.trials import Search
 from pipeline.metadata.queries import NodeRecord, RunHistory
 from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
@@ -154,7 +154,7 @@ def _judged(
     evaluation = evaluator.output("evaluation")
     if evaluation is None:
         return (), (), {}
-    from components.evaluation.metrics import read_evaluation  # TFMA
+    from components.evaluation.results import read_evaluation  # TFMA
 
     try:
         found = read_evaluation(evaluation.uri)
@@ -260,7 +260,7 @@ def _evaluation(node: NodeRecord) -> str:
     artifact = node.output("evaluation")
     if artifact is None:
         return ""
-    from components.evaluation.metrics import read_evaluation  # TFMA
+    from components.evaluation.results import read_evaluation  # TFMA
 
     evaluation = read_evaluation(artifact.uri)
     figures = evaluation.overall.candidate

@@ -41,7 +41,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
             '"task": {"type": "worker", "index": 1}}; the chief, index 0, runs the pipeline',
         )
     choose_onednn("training")
-    from components.training.processes import JOB, run_processes
+    from components.training.launcher import JOB, run_processes
 
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter())

@@ -1,7 +1,7 @@
-"""Intervals of ratios of sums, by resampling the units that the sums are of.
+"""Bootstrap confidence intervals of ratios of sums, by resampling the units that are summed.
 
-A unit is a part of the text that has nothing to do with the other parts. Two models are evaluated
-on the same text, so one draw of units gives a resample of both: the bootstrap is paired.
+A unit is a part of the text that is independent of the other parts. Two models are evaluated on the
+same text, so one draw of units gives a resample of both: the bootstrap is paired.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import math
 import numpy as np
 from scipy import special
 
-from components.evaluation.units import LEAST_UNITS
+from components.evaluation.resampling_units import MIN_UNITS
 
-_BLOCK = 256  # resamples drawn at a time, which bounds the memory
+_RESAMPLES_AT_ONCE = 256  # bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A figure and the ends of its interval; NaN as a value where there is nothing to divide by."""
+    """A statistic and its confidence interval; `value` is NaN for 0 / 0."""
 
     value: float
     low: float
@@ -30,14 +30,14 @@ class Interval:
 
 
 def resampled_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Sums over units that are drawn with replacement, as many as there are.
+    """Sums over units that are drawn with replacement, as many units as there are.
 
-    The draws depend on the number of units, of resamples and the seed alone.
+    The draws depend only on the number of units, the number of resamples and the seed.
 
     Args:
         sums: float64 `[units, sums]`.
-        resamples: how often.
-        seed: of the draws.
+        resamples: number of resamples.
+        seed: seed of the draws.
 
     Returns:
         float64 `[resamples, sums]`.
@@ -47,20 +47,20 @@ def resampled_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     drawn = np.zeros((resamples, sums.shape[1]))
     if not sums.size:
         return drawn
-    shares = np.full(units, 1.0 / units)
-    for begin in range(0, resamples, _BLOCK):
-        part = drawn[begin : begin + _BLOCK]
-        # NaN of a broken model is to stay NaN, without a warning.
+    probabilities = np.full(units, 1.0 / units)
+    for begin in range(0, resamples, _RESAMPLES_AT_ONCE):
+        part = drawn[begin : begin + _RESAMPLES_AT_ONCE]
+        # The NaN of a broken model stays NaN, without a warning.
         with np.errstate(invalid="ignore"):
-            part[:] = rng.multinomial(units, shares, len(part)) @ sums
+            part[:] = rng.multinomial(units, probabilities, len(part)) @ sums
     return drawn
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, *, exponentiate: bool) -> np.ndarray:
-    """Numerator / denominator, or exp of that; 0 / 0 is NaN, and x / 0 infinite."""
+    """Numerator / denominator, or exp of it; 0 / 0 is NaN, and x / 0 is infinite."""
     with np.errstate(all="ignore"):
-        found = np.divide(numerator, denominator)
-        return np.exp(found) if exponentiate else found
+        quotient = np.divide(numerator, denominator)
+        return np.exp(quotient) if exponentiate else quotient
 
 
 def interval(
@@ -71,22 +71,22 @@ def interval(
     *,
     lowest: float = -math.inf,
 ) -> Interval:
-    """The interval of a figure, the percentiles of its resamples.
+    """The percentile interval of a statistic, widened for a small number of units.
 
-    Percentiles of few units are too close together: they know neither that the spread is an
-    estimate nor that it is one of units - 1 differences. They are therefore taken further out, as
-    far as Student's distribution is wider than the normal one (Hesterberg, 2015, "What Teachers
-    Should Know About the Bootstrap", section 5.3).
+    With few units, percentiles are too close together: they account neither for the spread being an
+    estimate nor for it coming from units - 1 differences. They are therefore taken further out, by
+    as much as Student's distribution is wider than the normal distribution (Hesterberg, 2015, "What
+    Teachers Should Know About the Bootstrap", section 5.3).
 
     Args:
-        value: the figure over all units.
-        resampled: it in each resample, `[resamples]`. NaN may be anything.
-        units: how many units there are. Fewer than `LEAST_UNITS` say nothing.
-        confidence: the probability with which the interval holds the truth; one half of the rest
-            is left for either end.
-        lowest: the least value that the figure can have.
+        value: the statistic over all units.
+        resampled: the statistic of each resample, `[resamples]`. NaN counts as any value.
+        units: number of units. Below `MIN_UNITS` the interval is unbounded.
+        confidence: probability with which the interval holds the true value; the two tails share
+            the rest equally.
+        lowest: the smallest value that the statistic can have.
     """
-    if units < LEAST_UNITS:
+    if units < MIN_UNITS:
         return Interval(value, lowest, math.inf)
     quantile = special.stdtrit(units - 1, (1 - confidence) / 2) * math.sqrt(units / (units - 1))
     tail = float(special.ndtr(quantile))

@@ -1,10 +1,10 @@
-"""Whether a model is blessed: its metrics' bounds against the ends of their intervals.
+"""Decides whether a model is blessed, from the confidence intervals of its metrics.
 
-The rule: a bound holds if the end of the interval that `Metric.end` names meets it. With "worse",
-the default, a model has to be shown to meet the bound; with "better" it is refused only if it is
-shown to miss it. Either way the probability of an error that luck decides is known: a model whose
-true value is the bound passes with (1 - confidence) / 2 in the one case, and is refused with
-(1 - confidence) / 2 in the other. The value itself decides nothing.
+A bound holds if one end of the metric's interval meets it; `Metric.end` says which end. With
+"worse", the default, the model must be shown to meet the bound. With "better", the model is
+rejected only if it is shown to miss the bound. In both cases the probability of a decision by
+chance is known: of models whose true value equals the bound, (1 - confidence) / 2 pass with
+"worse", and (1 - confidence) / 2 are rejected with "better". The point estimate decides nothing.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ import numpy as np
 
 from components.config import EvaluationConfig
 from components.evaluation.bootstrap import Interval, interval, ratio, resampled_sums
-from components.evaluation.units import LEAST_UNITS
+from components.evaluation.resampling_units import MIN_UNITS
 from models.objective import Metric
 
 Sums = Mapping[str, np.ndarray]
-"""Sums of one model by the name of its output: float64 `[units]`."""
+"""A model's sums, float64 `[units]`, by the name of the output that they sum."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What the sums of a model, and of the served one, come to.
+    """A model's metrics, compared with their bounds and with the last blessed model.
 
     Attributes:
-        metrics: the model's metrics by name. One whose sums divide by 0 is NaN.
-        served: those of the served model that can be computed; None if there is no such model.
-        changes: the model's metrics less the served model's, paired, where both have them.
-        units: how many units were resampled.
-        documents: whether units are blocks of documents. If they are not, documents were too few,
-            and units are parts of blocks: the intervals then hold for more text of these
-            documents, and know nothing of others.
-        confidence: the probability with which an interval holds the true value.
+        metrics: the model's metrics by name; NaN for a ratio whose denominator is 0.
+        served: the last blessed model's metrics, where it has the outputs for them; None if there
+            is no such model.
+        changes: the model's metrics minus the last blessed model's, paired, where both have them.
+        units: number of units that were resampled.
+        documents: True if the units are blocks of documents. False if there were too few documents
+            and the units are parts of blocks: the intervals then hold for more text of the same
+            documents, not for other documents.
+        confidence: probability with which an interval holds the true value.
         reasons: why the model is not blessed, in sentences; empty if it is.
-        notes: bounds that could not be judged and were left out, and why, in sentences.
+        notes: bounds that were not checked, and why, in sentences.
     """
 
     metrics: Mapping[str, Interval]
@@ -56,21 +57,23 @@ class Judgement:
         """Whether every bound holds."""
         return not self.reasons
 
-    def resampled(self) -> str:
-        """What was resampled, and which end is which, in sentences."""
-        if self.units < LEAST_UNITS:
-            return f"The text has {self.units} parts, too few for intervals."
-        told = f"Intervals of {self.confidence:.0%} confidence, by resampling {self.units:,} "
-        told += (
-            "blocks of documents."
-            if self.documents
-            else "parts of the text: it has too few documents to resample these, so that the "
-            "intervals hold for more text of the same documents and not for others."
-        )
+    def resampling_note(self) -> str:
+        """What was resampled and how bounds are applied, in sentences for the report."""
+        if self.units < MIN_UNITS:
+            return (
+                f"No confidence intervals: the text has {self.units} units to resample, and "
+                f"intervals need {MIN_UNITS}."
+            )
+        units = f"{self.units:,} blocks of documents." if self.documents else (
+            f"{self.units:,} parts of the text. The text has too few documents to resample whole "
+            "documents, so the intervals hold for more text of the same documents, not for other "
+            "documents."
+        )  # fmt: skip
         return (
-            f"{told} The change is paired: both models on the same resample. A bound holds for the "
-            "worse end if the model has to be shown to meet it, for the better end if it is "
-            "refused only where it is shown to miss it."
+            f"Brackets: {self.confidence:.0%} confidence intervals, by resampling {units} Changes "
+            "are paired: both models are measured on the same resample. A bound at the worse end "
+            "of an interval must be shown to hold; a bound at the better end rejects the model "
+            "only if it is shown to be missed."
         )
 
 
@@ -82,83 +85,42 @@ def judge(
     *,
     documents: bool = True,
 ) -> Judgement:
-    """Metrics with their intervals, and whether their bounds hold.
+    """Computes metrics with their intervals and checks their bounds.
 
     Args:
-        metrics: an objective's.
-        candidate: the sums of the model to be judged, with every output that `metrics` name.
-        served: the last blessed model's on the same units. Metrics whose outputs it lacks are not
-            compared.
-        config: confidence and resamples.
+        metrics: the objective's metrics.
+        candidate: sums of the model that is judged, with every output that `metrics` name.
+        served: sums of the last blessed model on the same units. Metrics whose outputs it lacks
+            are not compared.
+        config: confidence, number of resamples and seed.
         documents: whether a unit is a block of documents.
     """
-    ours = _Resampled(candidate, config)
-    theirs = _Resampled(served, config) if served is not None else None
-    found: dict[str, Interval] = {}
-    before: dict[str, float] = {}
-    changes: dict[str, Interval] = {}
-    reasons: list[str] = []
-    notes: list[str] = []
-    for metric in metrics:
-        value, drawn = ours.of(metric)
-        found[metric.name] = interval(value, drawn, ours.units, config.confidence, lowest=0.0)
-        comparable = theirs is not None and theirs.has(metric)
-        if theirs is not None and comparable:
-            before[metric.name], drawn_before = theirs.of(metric)
-            with np.errstate(invalid="ignore"):  # inf - inf
-                change = drawn - drawn_before
-            changes[metric.name] = interval(
-                value - before[metric.name], change, ours.units, config.confidence
-            )
-        if not ours.finite(metric):
-            reasons.append(f"{metric.name} is {value}: the model's sums are not finite")
-            continue
-        if math.isnan(value) or (math.isinf(value) and not metric.exponentiate):
-            told, holds = _without_denominator(metric, ours)
-            (notes if holds else reasons).extend(told)
-            if metric.max_regression is not None and theirs is not None:
-                # Where there is nothing to count at all, nothing shows that the model is no worse.
-                (notes if ours.total(metric.numerator) > 0 else reasons).append(
-                    f"{metric.name} cannot be compared with the last blessed model's:"
-                    f" {metric.denominator} is 0 on this text"
-                )
-            continue
-        reasons += _missed_bounds(metric, found[metric.name], ours.units)
-        if metric.max_regression is None or theirs is None:
-            continue
-        if not comparable:
-            notes.append(
-                f"{metric.name} is not compared with the last blessed model, which does not have"
-                f" it: max_regression {metric.max_regression:.4g} was left out"
-            )
-        elif math.isfinite(before[metric.name]):
-            reasons += _regressed(
-                metric, found[metric.name], before[metric.name], changes[metric.name], ours.units
-            )
-        else:
-            notes.append(
-                f"{metric.name} of the last blessed model is {before[metric.name]} on this text:"
-                f" max_regression {metric.max_regression:.4g} was left out"
-            )
+    candidate_sums = _ResampledSums(candidate, config)
+    served_sums = _ResampledSums(served, config) if served is not None else None
+    judged = [_judge_metric(metric, candidate_sums, served_sums) for metric in metrics]
     return Judgement(
-        metrics=found,
-        served=before if theirs is not None else None,
-        changes=changes,
-        units=ours.units,
+        metrics={each.name: each.interval for each in judged},
+        served=(
+            {each.name: each.served for each in judged if each.served is not None}
+            if served_sums is not None
+            else None
+        ),
+        changes={each.name: each.change for each in judged if each.change is not None},
+        units=candidate_sums.units,
         documents=documents,
         confidence=config.confidence,
-        reasons=reasons,
-        notes=notes,
+        reasons=[reason for each in judged for reason in each.reasons],
+        notes=[note for each in judged for note in each.notes],
     )
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:
-    """A judgement as JSON has it; infinities and NaN as Python's json writes them."""
+    """A judgement as JSON; infinities and NaN as Python's json module writes them."""
     return dataclasses.asdict(judgement)
 
 
 def from_json(fields: Mapping[str, Any]) -> Judgement:
-    """What `to_json` gave."""
+    """Reads what `to_json` returned."""
     intervals = {
         field: {name: Interval(**each) for name, each in fields[field].items()}
         for field in ("metrics", "changes")
@@ -166,120 +128,194 @@ def from_json(fields: Mapping[str, Any]) -> Judgement:
     return Judgement(**{**fields, **intervals})
 
 
-class _Resampled:
-    """A model's sums over all units and over each resample of them."""
+class _ResampledSums:
+    """A model's sums over all units, and over each resample of the units."""
 
     def __init__(self, sums: Sums, config: EvaluationConfig) -> None:
         self._columns = {name: column for column, name in enumerate(sorted(sums))}
-        self._config = config
+        self._confidence = config.confidence
         columns = [sums[name] for name in self._columns]
         stacked = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
         self.units = len(stacked)
-        self._drawn = resampled_sums(stacked, config.resamples, config.seed)
+        self._resampled = resampled_sums(stacked, config.resamples, config.seed)
         with np.errstate(invalid="ignore"):
             self._total = stacked.sum(axis=0)
 
     def has(self, metric: Metric) -> bool:
+        """Whether the model has both outputs of a metric."""
         return {metric.numerator, metric.denominator} <= self._columns.keys()
 
-    def total(self, name: str) -> float:
-        return float(self._total[self._columns[name]])
+    def total(self, output: str) -> float:
+        """The sum of an output over all units."""
+        return float(self._total[self._columns[output]])
 
-    def finite(self, metric: Metric) -> bool:
+    def is_finite(self, metric: Metric) -> bool:
+        """Whether both sums of a metric are finite."""
         return math.isfinite(self.total(metric.numerator) + self.total(metric.denominator))
 
-    def of(self, metric: Metric) -> tuple[float, np.ndarray]:
-        """The metric over all units, and `[resamples]`."""
+    def metric(self, metric: Metric) -> tuple[float, np.ndarray]:
+        """A metric over all units, and over each resample, `[resamples]`."""
         pair = [self._columns[metric.numerator], self._columns[metric.denominator]]
         value = ratio(*self._total[pair], exponentiate=metric.exponentiate)
-        return float(value), ratio(*self._drawn[:, pair].T, exponentiate=metric.exponentiate)
+        return float(value), ratio(*self._resampled[:, pair].T, exponentiate=metric.exponentiate)
 
-    def mean(self, name: str) -> Interval:
-        """The mean of one sum over units."""
-        column = self._columns[name]
-        drawn = self._drawn[:, column] / self.units
-        value = self.total(name) / self.units
-        return interval(value, drawn, self.units, self._config.confidence, lowest=0.0)
+    def interval(self, value: float, resamples: np.ndarray, lowest: float = -math.inf) -> Interval:
+        """The confidence interval of a statistic; see `bootstrap.interval`."""
+        return interval(value, resamples, self.units, self._confidence, lowest=lowest)
+
+    def mean(self, output: str) -> Interval:
+        """The mean of an output over units."""
+        resamples = self._resampled[:, self._columns[output]] / self.units
+        return self.interval(self.total(output) / self.units, resamples, lowest=0.0)
 
 
-def _without_denominator(metric: Metric, ours: _Resampled) -> tuple[list[str], bool]:
-    """Bounds of a ratio whose denominator is 0 on the whole text, as of a baseline never right.
+@dataclasses.dataclass(frozen=True)
+class _JudgedMetric:
+    """One metric's part of a `Judgement`; `served` and `change` are None if not comparable."""
 
-    A bound b on x / 0 is one on x: b times 0 is 0. So a lower bound above 0 holds if the model is
-    shown to have any of x, and an upper bound if it has none. A lower bound of 0 always holds.
+    name: str
+    interval: Interval
+    served: float | None
+    change: Interval | None
+    reasons: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def _judge_metric(
+    metric: Metric, candidate: _ResampledSums, served: _ResampledSums | None
+) -> _JudgedMetric:
+    value, resamples = candidate.metric(metric)
+    found = candidate.interval(value, resamples, lowest=0.0)
+    served_value = change = None
+    if served is not None and served.has(metric):
+        served_value, served_resamples = served.metric(metric)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            difference = resamples - served_resamples
+        change = candidate.interval(value - served_value, difference)
+    judged = _JudgedMetric(metric.name, found, served_value, change)
+    if not candidate.is_finite(metric):
+        reason = f"{metric.name} is {value}: the model's sums are not finite"
+        return dataclasses.replace(judged, reasons=[reason])
+    if math.isnan(value) or (math.isinf(value) and not metric.exponentiate):
+        return _judge_undefined(judged, metric, candidate, compare=served is not None)
+    reasons = [*_missed_bounds(metric, found, candidate.units)]
+    notes: list[str] = []
+    if metric.max_regression is not None and served is not None:
+        unchecked = f"its max_regression, {metric.max_regression:.4g}, was not checked"
+        if served_value is None or change is None:
+            notes.append(f"the last blessed model does not have {metric.name}: {unchecked}")
+        elif not math.isfinite(served_value):
+            notes.append(
+                f"{metric.name} of the last blessed model is {served_value} on this text:"
+                f" {unchecked}"
+            )
+        else:
+            reasons += _regressed(metric, value, served_value, change, candidate.units)
+    return dataclasses.replace(judged, reasons=reasons, notes=notes)
+
+
+def _judge_undefined(
+    judged: _JudgedMetric, metric: Metric, candidate: _ResampledSums, *, compare: bool
+) -> _JudgedMetric:
+    """Judges a ratio whose denominator is 0 on the whole text.
+
+    Args:
+        compare: whether there is a last blessed model to compare with.
+    """
+    reasons: list[str] = []
+    notes: list[str] = []
+    message, holds = _bounds_without_denominator(metric, candidate)
+    if message:
+        (notes if holds else reasons).append(message)
+    if metric.max_regression is not None and compare:
+        # Where the numerator is 0 too, nothing shows that the model is no worse.
+        (notes if candidate.total(metric.numerator) > 0 else reasons).append(
+            f"{metric.name} cannot be compared with the last blessed model:"
+            f" {metric.denominator} is 0 on this text"
+        )
+    return dataclasses.replace(judged, reasons=reasons, notes=notes)
+
+
+def _bounds_without_denominator(metric: Metric, candidate: _ResampledSums) -> tuple[str, bool]:
+    """Checks the bounds of x / 0, such as the gain over a baseline that is never right.
+
+    A bound b on x / 0 is a bound on x: b times 0 is 0. So a lower bound above 0 holds if x is
+    shown to be above 0, and an upper bound holds if x is 0. A lower bound of 0 always holds.
 
     Returns:
-        What to say, and whether the bounds hold.
+        A sentence, empty if there is nothing to say, and whether the bounds hold.
     """
-    wanted = metric.lower_bound if metric.lower_bound is not None else 0.0
-    if wanted <= 0 and metric.upper_bound is None:
-        return [], True
-    told = f"{metric.name} cannot be computed: {metric.denominator} is 0 on this text"
-    above = ours.mean(metric.numerator)
-    if metric.upper_bound is not None and above.value > 0:
-        return [f"{told}, and {metric.numerator} is not"], False
-    if wanted > 0 and not above.value > 0:
-        return [f"{told}, and {metric.numerator} is 0 too"], False
-    if wanted > 0 and not _end(metric, above) > 0:
-        return [f"{told}, and {metric.numerator}, {above} a unit, is not shown to be more"], False
-    return [f"{told}, so any {metric.numerator} meets the bound {wanted:.4g}"], True
+    lower_bound = metric.lower_bound if metric.lower_bound is not None else 0.0
+    if lower_bound <= 0 and metric.upper_bound is None:
+        return "", True
+    undefined = f"{metric.name} cannot be computed: {metric.denominator} is 0 on this text"
+    mean = candidate.mean(metric.numerator)
+    if metric.upper_bound is not None and mean.value > 0:
+        return f"{undefined}, but {metric.numerator} is not", False
+    if lower_bound > 0 and not mean.value > 0:
+        return f"{undefined}, and so is {metric.numerator}", False
+    if lower_bound > 0 and not _deciding_end(metric, mean) > 0:
+        return (
+            f"{undefined}, and {metric.numerator}, {mean} per unit, is not shown to be above 0"
+        ), False
+    return f"{undefined}, so any {metric.numerator} meets the bound {lower_bound:.4g}", True
 
 
-def _end(metric: Metric, found: Interval) -> float:
-    """The end of a metric's interval that its bounds hold for."""
+def _deciding_end(metric: Metric, found: Interval) -> float:
+    """The end of an interval that must meet the metric's bounds."""
     return found.low if metric.higher_is_better == (metric.end == "worse") else found.high
 
 
 def _missed_bounds(metric: Metric, found: Interval, units: int) -> Iterator[str]:
-    """The absolute bounds that do not hold."""
+    """Sentences about the absolute bounds that do not hold."""
     if metric.lower_bound is not None:
         end, name = (found.low, "lower") if metric.end == "worse" else (found.high, "upper")
         if not end >= metric.lower_bound:
             yield (
-                f"{metric.name} is {found}; the {name} end has to be at least"
+                f"{metric.name} is {found}; the {name} end must be at least"
                 f" {metric.lower_bound:.4g}"
-                + _more_text(found.value - metric.lower_bound, found.value - end, units)
+                + _text_needed(found.value - metric.lower_bound, found.value - end, units)
             )
     if metric.upper_bound is not None:
         end, name = (found.high, "upper") if metric.end == "worse" else (found.low, "lower")
         if not end <= metric.upper_bound:
             yield (
-                f"{metric.name} is {found}; the {name} end has to be at most"
+                f"{metric.name} is {found}; the {name} end must be at most"
                 f" {metric.upper_bound:.4g}"
-                + _more_text(metric.upper_bound - found.value, end - found.value, units)
+                + _text_needed(metric.upper_bound - found.value, end - found.value, units)
             )
 
 
 def _regressed(
-    metric: Metric, found: Interval, before: float, change: Interval, units: int
+    metric: Metric, value: float, served_value: float, change: Interval, units: int
 ) -> Iterator[str]:
-    """The bound on the loss against the last blessed model, if it does not hold."""
-    most = metric.max_regression or 0.0
-    worse = change
+    """A sentence about `max_regression`, if it does not hold."""
+    bound = metric.max_regression or 0.0
+    loss = change
     if metric.higher_is_better:
-        worse = Interval(-change.value, -change.high, -change.low)
-    end = worse.high if metric.end == "worse" else worse.low
-    if not end <= most:
+        loss = Interval(-change.value, -change.high, -change.low)
+    end, name = (loss.high, "upper") if metric.end == "worse" else (loss.low, "lower")
+    if not end <= bound:
         yield (
-            f"{metric.name} is {found.value:.4g}, the last blessed model's {before:.4g}:"
-            f" {worse} worse; the {'upper' if metric.end == 'worse' else 'lower'} end may be at"
-            f" most {most:.4g}" + _more_text(most - worse.value, end - worse.value, units)
+            f"{metric.name} is {value:.4g}, and {served_value:.4g} for the last blessed model:"
+            f" worse by {loss}; the {name} end must be at most {bound:.4g}"
+            + _text_needed(bound - loss.value, end - loss.value, units)
         )
 
 
-def _more_text(room: float, reach: float, units: int) -> str:
-    """How much text would tell, where the value meets its bound and the interval is too wide.
+def _text_needed(room: float, reach: float, units: int) -> str:
+    """How much text is needed, if the value meets its bound and only the interval does not.
 
     Args:
-        room: from the value to the bound; below 0 if it misses the bound.
-        reach: from the value to the end of the interval.
-        units: how many there are.
+        room: distance from the value to the bound; below 0 if the value misses the bound.
+        reach: distance from the value to the end of the interval.
+        units: number of units of the text.
     """
-    if units < LEAST_UNITS:
-        return f" (an interval takes at least {LEAST_UNITS} parts of text, and here are {units})"
+    if units < MIN_UNITS:
+        return f" (an interval needs at least {MIN_UNITS} units of text; this text has {units})"
     if room <= 0 or not math.isfinite(reach):
         return ""
     return (
-        f" (the value meets it, but the text is too short to tell: {units} units, and about"
-        f" {math.ceil(units * (reach / room) ** 2):,} would do)"
+        f" (the value meets the bound, but the text is too short to be sure: it has {units} units,"
+        f" and about {math.ceil(units * (reach / room) ** 2):,} are needed)"
     )

@@ -1,8 +1,8 @@
-"""The objective's metrics in TFMA's terms: ratios of sums, their intervals, and how to read them.
+"""The objective's metrics as a TFMA metric: ratios of sums with confidence intervals.
 
 TFMA adds sums over the whole evaluation split (law 6), so each metric is weighted by tokens and
-does not depend on how examples were batched. It adds them by unit of text, so that the units can be
-resampled: the blessing is by intervals (docs/decisions/0030-blessing-by-confidence.md).
+does not depend on how examples were batched. The sums are added by resampling unit, because the
+blessing uses confidence intervals (docs/decisions/0030-blessing-by-confidence.md).
 """
 
 import dataclasses
@@ -18,36 +18,35 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.config import EvaluationConfig
-from components.evaluation.judgement import Judgement, from_json, judge, to_json
-from components.evaluation.units import UNIT, of_documents, unit_number
+from components.evaluation.judgement import judge, to_json
+from components.evaluation.resampling_units import UNIT, sums_to_resample, unit_number
 from components.serving.export import EVALUATE
 from models.objective import Metric
 
-OVERALL = "overall"
-"""The name of the slice that holds every example, and the only one that thresholds look at."""
 SLICE_KEYS = ("source", "length")
-"""String features of the training examples by which figures are also shown."""
-_EXAMPLE_COUNT = "example_count"
+"""String features of the examples; metrics are also computed for each of their values."""
 VERDICT = "verdict"
-_JUDGEMENT = "judgement"
+"""Name of the number that TFX blesses by."""
+JUDGEMENT = "judgement"
+"""Name of the metric that holds the `Judgement` as JSON."""
 _DEFAULTS = EvaluationConfig()
 
 
 class Verdict(metric_types.Metric):
     """All metrics of an objective, their intervals, and whether the model is blessed.
 
-    The combiner adds the outputs of the evaluated signature by unit of text, for all models at
-    once; the metrics and their intervals are made of these sums at the end. A metric of a model
-    that lacks an output of it is left out.
+    The combiner adds the outputs of the `evaluate` signature by resampling unit, for all models at
+    once, and computes the metrics and their intervals from these sums at the end. A metric is left
+    out for a model that lacks an output of it.
 
-    TFMA gets, for each model, every metric under its own name; for the model that is evaluated
-    besides, as `judgement`, all that `components.evaluation.judgement` found as JSON, and as
-    `verdict` 1.0 if every bound holds, else 0.0.
+    TFMA gets every metric of each model under the metric's own name. For the model that is
+    evaluated it also gets `judgement`, the `Judgement` as JSON, and `verdict`, which is 1.0 if
+    every bound holds, else 0.0.
 
     Args:
-        metrics: the objective's, as dictionaries.
+        metrics: the objective's metrics, as dictionaries.
         settings: an `EvaluationConfig`, as a dictionary.
-        name: of the number that TFX blesses by.
+        name: name of the number that TFX blesses by.
     """
 
     def __init__(
@@ -65,9 +64,11 @@ def _computations(
     name: str,
     model_names: list[str] | None = None,
 ) -> list[metric_types.MetricComputation]:
-    """One computation for all models; TFMA names a lone model `""`."""
+    """One computation for all models; TFMA names a single model `""`."""
     models = model_names or [""]
-    of_metrics = [Metric(**metric) for metric in metrics]
+    combiner = SumsByUnit(
+        [Metric(**metric) for metric in metrics], EvaluationConfig(**settings), models
+    )
     return [
         metric_types.MetricComputation(
             keys=[metric_types.MetricKey(name=name, model_name=model) for model in models],
@@ -77,22 +78,22 @@ def _computations(
                     include_default_inputs=False,
                 )
             ],
-            combiner=SumsByUnit(of_metrics, EvaluationConfig(**settings), models),
+            combiner=combiner,
         )
     ]
 
 
 class SumsByUnit(beam.CombineFn):
-    """Adds every model's outputs in float64, by unit.
+    """Adds every model's outputs by resampling unit, in float64.
 
-    An accumulator is a dictionary: a unit's number → `[models, outputs]`. There are at most
-    `UNITS_AT_MOST * PARTS` units, whatever the text: those beyond share a number by a hash, and a
-    group of documents is a unit as good as one.
+    An accumulator is a dictionary from a unit's number to its sums `[models, outputs]`. It holds at
+    most `MAX_BLOCKS * PARTS` units, however long the text is: beyond that, units share a number by
+    a hash, and a group of documents is as good a unit as a single document.
 
     Args:
-        metrics: the objective's.
-        settings: confidence and resamples.
-        models: their names.
+        metrics: the objective's metrics.
+        settings: confidence, number of resamples and seed.
+        models: the models' names.
     """
 
     def __init__(
@@ -101,10 +102,10 @@ class SumsByUnit(beam.CombineFn):
         self._metrics = metrics
         self._settings = settings
         self._models = models
-        self._names = sorted({n for each in metrics for n in (each.numerator, each.denominator)})
+        self._outputs = sorted({n for each in metrics for n in (each.numerator, each.denominator)})
 
     def create_accumulator(self) -> dict[int, np.ndarray]:
-        """Nothing yet."""
+        """An accumulator without units."""
         return {}
 
     def add_input(self, sums: dict[int, np.ndarray], element: Any) -> dict[int, np.ndarray]:
@@ -113,7 +114,10 @@ class SumsByUnit(beam.CombineFn):
         if len(self._models) == 1:
             outputs = {self._models[0]: outputs}  # several models: nested by name
         row = np.array(
-            [[_number(outputs[model].get(name)) for name in self._names] for model in self._models]
+            [
+                [_number(outputs[model].get(name)) for name in self._outputs]
+                for model in self._models
+            ]
         )
         unit = unit_number(_unit(element))
         sums[unit] = sums[unit] + row if unit in sums else row
@@ -130,37 +134,37 @@ class SumsByUnit(beam.CombineFn):
     def extract_output(
         self, sums: dict[int, np.ndarray]
     ) -> dict[metric_types.MetricKey, float | bytes]:
-        """Metrics of each model, the judgement and the verdict."""
-        units, documents = of_documents(sums)
-        named = {
-            model: {name: units[:, place, column] for column, name in enumerate(self._names)}
+        """The metrics of each model, the judgement and the verdict."""
+        units, documents = sums_to_resample(sums)
+        by_model = {
+            model: {name: units[:, place, column] for column, name in enumerate(self._outputs)}
             for place, model in enumerate(self._models)
         }
-        served = named.pop(tfma.BASELINE_KEY, None)
+        served = by_model.pop(tfma.BASELINE_KEY, None)
         if served is not None:
-            served = {name: column for name, column in served.items() if not _lacks(column)}
-        ((candidate, given),) = named.items()
-        found = judge(self._metrics, given, served, self._settings, documents=documents)
-        output: dict[metric_types.MetricKey, float | bytes] = {}
-
-        def tell(name: str, model: str, value: float | bytes) -> None:
-            output[metric_types.MetricKey(name=name, model_name=model)] = value
-
-        for name, each in found.metrics.items():
-            tell(name, candidate, each.value)
-        for name, value in (found.served or {}).items():
-            tell(name, tfma.BASELINE_KEY, value)
-        tell(VERDICT, candidate, float(found.blessed))
-        tell(_JUDGEMENT, candidate, json.dumps(to_json(found)).encode())
-        return output
+            served = {name: column for name, column in served.items() if not _is_missing(column)}
+        ((model, candidate),) = by_model.items()
+        judgement = judge(self._metrics, candidate, served, self._settings, documents=documents)
+        values: dict[tuple[str, str], float | bytes] = {
+            (name, model): each.value for name, each in judgement.metrics.items()
+        }
+        values |= {
+            (name, tfma.BASELINE_KEY): value for name, value in (judgement.served or {}).items()
+        }
+        values[VERDICT, model] = float(judgement.blessed)
+        values[JUDGEMENT, model] = json.dumps(to_json(judgement)).encode()
+        return {
+            metric_types.MetricKey(name=name, model_name=model_name): value
+            for (name, model_name), value in values.items()
+        }
 
 
 def _number(output: np.ndarray | None) -> float:
-    """An example's sum; -inf, which none can be, for an output that a model does not have."""
+    """An example's sum; -inf, which no sum can be, for an output that the model does not have."""
     return -math.inf if output is None else float(output.item())
 
 
-def _lacks(column: np.ndarray) -> bool:
+def _is_missing(column: np.ndarray) -> bool:
     return bool(np.isneginf(column).any())
 
 
@@ -172,14 +176,14 @@ def _unit(element: Any) -> bytes:
 def eval_config(
     metrics: Sequence[Metric], settings: EvaluationConfig = _DEFAULTS
 ) -> config_pb2.EvalConfig:
-    """What TFX's Evaluator computes and demands.
+    """The configuration of TFX's Evaluator.
 
-    Bounds hold for the whole split only: a slice may hold three examples. TFX adds the baseline
-    itself.
+    Bounds apply to the whole split only: a slice may hold three examples. TFX adds the baseline
+    model itself.
 
     Args:
-        metrics: an objective's.
-        settings: confidence and resamples.
+        metrics: the objective's metrics.
+        settings: confidence, number of resamples and seed.
     """
     verdict = config_pb2.MetricConfig(
         class_name=Verdict.__name__,
@@ -194,7 +198,7 @@ def eval_config(
     )
     threshold = config_pb2.MetricThreshold()
     threshold.value_threshold.lower_bound.value = 1.0
-    # `threshold` itself would hold for every slice; an empty slicing spec is the whole
+    # `threshold` would apply to every slice; an empty slicing spec is the whole split.
     verdict.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(model_type=tfma.TF_GENERIC, signature_name=EVALUATE)],
@@ -208,88 +212,3 @@ def eval_config(
             )
         ],
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class SliceFigures:
-    """The figures of one slice.
-
-    Attributes:
-        name: `overall`, or feature and value: `source=sotu`.
-        examples: how many examples fell into it.
-        candidate: figure by metric, of the model that is evaluated.
-        baseline: the last blessed model's, on the same examples; None if there was none.
-    """
-
-    name: str
-    examples: int
-    candidate: Mapping[str, float]
-    baseline: Mapping[str, float] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What the Evaluator found.
-
-    Attributes:
-        blessed: every bound was met.
-        slices: `overall` first, then by name.
-        judgement: the intervals of all examples together, why the model is not blessed, and what
-            could not be judged; None if there was no example, or where the evaluation is of code
-            that did not find intervals.
-    """
-
-    blessed: bool
-    slices: Sequence[SliceFigures]
-    judgement: Judgement | None
-
-    @property
-    def overall(self) -> SliceFigures:
-        """The figures over all examples."""
-        return self.slices[0]
-
-    @property
-    def reasons(self) -> Sequence[str]:
-        """Why the model is not blessed, in sentences."""
-        if self.blessed:
-            return ()
-        if not self.overall.examples:
-            return ("there is no example to evaluate on",)
-        if self.judgement is None:
-            return ("a bound was not met, as an earlier version of the code judged it",)
-        return self.judgement.reasons
-
-
-def read_evaluation(uri: str) -> Evaluation:
-    """Reads a ModelEvaluation artifact that `eval_config` led to."""
-    found = []
-    judgement = None
-    for record in tfma.load_metrics(uri):
-        keys = record.slice_key.single_slice_keys
-        name = " ".join(f"{key.column}={_slice_value(key)}" for key in keys) or OVERALL
-        models: dict[str, dict[str, float]] = {}
-        for item in record.metric_keys_and_values:
-            if item.key.is_diff or item.key.name == VERDICT:
-                continue
-            if item.key.name == _JUDGEMENT:
-                if name == OVERALL:
-                    judgement = from_json(json.loads(item.value.bytes_value))
-                continue
-            figures = models.setdefault(item.key.model_name, {})
-            figures[item.key.name] = item.value.double_value.value
-        baseline = models.pop(tfma.BASELINE_KEY, None)
-        (candidate,) = models.values()
-        examples = int(candidate.pop(_EXAMPLE_COUNT))
-        if baseline is not None:
-            del baseline[_EXAMPLE_COUNT]
-        found.append(SliceFigures(name, examples, candidate, baseline))
-    found.sort(key=lambda figures: (figures.name != OVERALL, figures.name))
-    if not found:  # an empty split: TFMA writes no slice at all
-        found.append(SliceFigures(OVERALL, 0, {}, None))
-    blessed = tfma.load_validation_result(uri).validation_ok
-    return Evaluation(blessed, tuple(found), judgement)
-
-
-def _slice_value(key: Any) -> str:
-    value = getattr(key, key.WhichOneof("kind"))
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -19,7 +19,7 @@ from tfx.types.standard_artifacts import Examples, Model, ModelEvaluation
 
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
-from components.evaluation.component import ServedLoss, served_loss, tokenizer_fingerprint
+from components.evaluation.served_model import ServedLoss, served_loss, tokenizer_fingerprint
 from components.examples.transforms import load
 from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER
 from components.lineage.span_label import span_label
@@ -220,15 +220,15 @@ def loss_metric(family: str, objective: str) -> Metric:
 
 def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[Check]:
     """Whether the served model finds the new text as likely as the text that it was blessed on."""
-    if served is None or math.isnan(served.rise):
+    if served is None or math.isnan(served.relative_increase):
         return []
     return [
         Check(
             split="test",
             feature=f"{served.metric} of the served model, before training",
-            value=f"{served.before:.3f} → {served.loss:.3f}, {served.rise:+.0%}",
+            value=f"{served.before:.3f} → {served.loss:.3f}, {served.relative_increase:+.0%}",
             bound=f"a rise of at most {config.max_loss_drift:.0%}",
-            passed=served.rise <= config.max_loss_drift,
+            passed=served.relative_increase <= config.max_loss_drift,
             field="validation.max_loss_drift",
             remedy="find out what changed in the text since the served model was blessed",
         )

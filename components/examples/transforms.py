@@ -3,8 +3,8 @@
 TextExampleGen has put each document into a shard by a hash of its id, so that a shard is a uniform
 sample of the span. One call does a whole shard: it splits and tokenizes the documents in batches,
 asks the objective for examples with a generator that is keyed by (seed, span, split, shard), of
-held-out documents block by block (components/evaluation/units.py), and writes one file, to a
-temporary name that is then renamed. Shards have nothing to do with each other, and no runner,
+held-out documents block by block (components/evaluation/resampling_units.py), and writes one file,
+to a temporary name that is then renamed. Shards have nothing to do with each other, and no runner,
 number of workers, order of bundles or retry can be seen in the bytes. Shards of older spans that
 are trained on once more keep their own span in the key.
 
@@ -26,7 +26,7 @@ import numpy as np
 
 from components.config import ExamplesConfig
 from components.documents import chance, read_documents
-from components.evaluation.units import UNIT, UNIT_FEATURE, blocks, unit_names
+from components.evaluation.resampling_units import UNIT, UNIT_FEATURE, blocks, unit_names
 from components.examples import baseline_counts
 from components.examples.shards import Shard
 from components.layout import EXAMPLES_FILE, MANIFEST_FILE, OLDER, SPLITS, TOKENIZER_FOLDER

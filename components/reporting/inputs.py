@@ -14,7 +14,7 @@ import numpy as np
 from components.evaluation.bootstrap import Interval
 from components.reporting.prompts import FOLLOWS, Prompts
 from components.reporting.word_senses import WordVectors
-from components.training.seeds import SeedRuns
+from components.training.seed_results import SeedRuns
 from components.tuning.trials import Search
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check

@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from components.reporting import page as report_page
+from components.reporting import render as report_page
 from components.reporting import word_senses
 from components.reporting.inputs import OVERALL, ReportInputs, TrainingPoint, Version
 from components.reporting.word_senses import LayerSimilarity, WordVectors

@@ -34,7 +34,7 @@ def run_fn(fn_args: FnArgs) -> None:
     of them. Its entry `unkeyed` holds what no key does: `training` (JSON of the other settings),
     `devices`, `provenance` (JSON) and `folder`, which this pipeline's checkpoints are kept in.
     With `training.seeds` it trains as often, and exports the best; see
-    components/training/seeds.py.
+    components/training/seed_results.py.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from components.examples.baseline_counts import StoredCounts
 from components.training.job import Trained, TrainingJob, tell, train_job
-from components.training.processes import train_in_processes
-from components.training.seeds import LOSS, SeedRun, SeedRuns
+from components.training.launcher import train_in_processes
+from components.training.seed_results import LOSS, SeedRun, SeedRuns
 from models.errors import TrainingDiverged
 from models.settings import from_json
 from models.training.config import DevicesConfig

@@ -15,7 +15,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.reporting.inputs import Dropped, TrainingPoint
-from components.training.seeds import SeedRun, SeedRuns
+from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
 from components.validation.gate_checks import Check, refuse
 from models.errors import ConfigError, DataRefused

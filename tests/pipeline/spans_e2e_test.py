@@ -108,9 +108,9 @@ def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
 ) -> None:
     assert "span 2 of" in worse  # `next` is the first span that was not pushed
     assert "not blessed, so not pushed" in worse
-    loss = r"masked_lm_loss is \S+, the last blessed model's \S+: \S+ \[\S+, \S+\] worse"
+    loss = r"masked_lm_loss is \S+, and \S+ for the last blessed model: worse by \S+ \[\S+, \S+\]"
     assert re.search(loss, worse)
-    assert "the upper end may be at most 0.02" in worse
+    assert "the upper end must be at most 0.02" in worse
     assert states(worse)["Pusher"] == "done"
 
 

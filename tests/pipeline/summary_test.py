@@ -9,8 +9,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.evaluation.bootstrap import Interval
 from components.evaluation.judgement import Judgement
-from components.evaluation.metrics import Evaluation, SliceFigures
-from components.training.seeds import SeedRun, SeedRuns
+from components.evaluation.results import Evaluation, SliceMetrics
+from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
 from pipeline.metadata.queries import RunHistory
 from pipeline.steps import COMPONENTS, steps_until
@@ -282,8 +282,8 @@ def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
         notes=["loss is not compared"],
     )
     figures = {"masked_lm_accuracy": 0.2581, "bigram_perplexity": 61.87}
-    found = Evaluation(False, [SliceFigures("overall", 100, figures, None)], judgement)
-    monkeypatch.setattr("components.evaluation.metrics.read_evaluation", lambda uri: found)
+    found = Evaluation(False, [SliceMetrics("overall", 100, figures, None)], judgement)
+    monkeypatch.setattr("components.evaluation.results.read_evaluation", lambda uri: found)
     outputs = {
         "blessing": recorder.artifact("ModelBlessing", blessed=0),
         "evaluation": recorder.artifact("ModelEvaluation"),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from components.training import processes as training_processes
+from components.training import launcher as training_processes
 from models.errors import ConfigError, Preempted
 from pipeline import worker
 

@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say, of few units and of skewed ones too."""
+"""Intervals hold the true value as often as they say, with few units and skewed lengths too."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_interval_of_few_units_is_wider_by_students_distribution() -> None:
     many = interval(0.0, drawn, 100_000, 0.95)
     few = interval(0.0, drawn, 6, 0.95)
     assert (many.low, many.high) == pytest.approx((-1.96, 1.96), abs=0.02)
-    # t of 5 degrees of freedom, 2.571, times the root of 6/5
+    # Student's t with 5 degrees of freedom, 2.571, times the square root of 6/5.
     assert (few.low, few.high) == pytest.approx((-2.816, 2.816), abs=0.1)
 
 
@@ -61,7 +61,7 @@ def test_a_resample_without_a_value_may_have_any() -> None:
 
 @pytest.mark.parametrize("units", [6, 12, 40])
 def test_the_truth_is_beyond_either_end_as_often_as_is_said(units: int) -> None:
-    """Documents of unequal lengths; the difference of two models is one of documents and tokens."""
+    """Documents of unequal length; two models differ by an effect per document and per token."""
     rng = np.random.default_rng(units)
     missed = np.zeros(2)
     trials = 1_000

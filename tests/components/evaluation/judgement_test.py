@@ -1,4 +1,4 @@
-"""The rule of the blessing: which end of which interval, and how often luck decides."""
+"""The rule for blessing a model: which end of which interval, and decisions by chance."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ Sums = dict[str, np.ndarray]
 
 
 def models(rng: np.random.Generator, units: int) -> tuple[Sums, Sums]:
-    """Two models from the same data with other seeds: which of them is which, is chance.
+    """Sums of two models that differ only in their seed, so neither is better.
 
-    A document has an effect of its own on each (sd 0.03 nats a token), and so has each token.
+    Each document affects each model on its own (standard deviation 0.03 nats per token), and so
+    does each token.
     """
     tokens = np.round(rng.lognormal(0, 0.8, units) * 2_000) + 1
-    text = rng.normal(4.0, 0.3, units) * tokens  # what is hard for both
+    text = rng.normal(4.0, 0.3, units) * tokens  # equally hard for both models
     found = []
     for _ in range(2):
-        own = rng.normal(0, 0.03, units) * tokens + rng.normal(0, 1.0, units) * np.sqrt(tokens)
-        found.append({"nll": text + own, "tokens": tokens})
+        effect = rng.normal(0, 0.03, units) * tokens + rng.normal(0, 1.0, units) * np.sqrt(tokens)
+        found.append({"nll": text + effect, "tokens": tokens})
     return found[0], found[1]
 
 
@@ -42,7 +43,7 @@ def worse(sums: Sums, factor: float = 1.0, nats: float = 0.0) -> Sums:
 def refused(
     metric: Metric, units: int, comparisons: int, seed: int, factor: float = 1.0, nats: float = 0.0
 ) -> float:
-    """The share of comparisons in which a candidate made worse is not blessed."""
+    """Share of comparisons in which a candidate that was made worse is not blessed."""
     rng = np.random.default_rng(seed)
     found = 0
     for _ in range(comparisons):
@@ -52,12 +53,12 @@ def refused(
 
 
 def test_luck_refuses_and_blesses_at_the_nominal_level() -> None:
-    """At a bound, where values alone would bless and refuse by halves."""
+    """At a bound, where point estimates alone would bless one half and reject the other."""
     lenient = dataclasses.replace(LOSS, max_regression=0.0, end="better")
     strict = dataclasses.replace(LOSS, max_regression=0.0, end="worse")
     assert refused(lenient, 30, 1_000, seed=1) == pytest.approx(0.025, abs=0.02)
     assert 1 - refused(strict, 30, 1_000, seed=2) == pytest.approx(0.025, abs=0.02)
-    # just as much worse as is allowed
+    # exactly as much worse as is allowed
     assert 1 - refused(LOSS, 30, 1_000, seed=3, nats=0.05) == pytest.approx(0.025, abs=0.02)
 
 
@@ -68,7 +69,7 @@ def test_equal_models_are_blessed_and_one_worse_by_2_percent_is_not() -> None:
 
 
 def judged(metric: Metric, units: int = 30, **sums: float) -> Judgement:
-    """A judgement of units that are all alike but for a little noise in the numerator."""
+    """A judgement of units that differ only by a little noise in the numerator."""
     noise = 1 + 0.1 * np.cos(np.arange(units))
     columns = {name: np.full(units, value) for name, value in sums.items()}
     columns[metric.numerator] = columns[metric.numerator] * noise
@@ -83,21 +84,21 @@ def test_the_value_decides_nothing() -> None:
     between = (found.low + found.value) / 2
     strict = judged(dataclasses.replace(OVER, lower_bound=between), right=2.0, unigram_right=1.0)
     (reason,) = strict.reasons
-    assert reason.startswith(f"accuracy_over_unigram is {found}; the lower end has to be at least ")
-    assert "the text is too short to tell: 30 units, and about" in reason
+    assert reason.startswith(f"accuracy_over_unigram is {found}; the lower end must be at least ")
+    assert "the text is too short to be sure: it has 30 units, and about" in reason
     above = (found.high + found.value) / 2
     lenient = dataclasses.replace(OVER, lower_bound=above, end="better")
     assert judged(lenient, right=2.0, unigram_right=1.0).blessed
     missed = dataclasses.replace(OVER, lower_bound=3.0, end="better")
     (reason,) = judged(missed, right=2.0, unigram_right=1.0).reasons
-    assert reason.endswith("; the upper end has to be at least 3")
+    assert reason.endswith("; the upper end must be at least 3")
 
 
 def test_an_upper_bound_has_its_worse_end_above() -> None:
     metric = Metric("over", "nll", "bigram", higher_is_better=False, upper_bound=0.91)
     found = judged(metric, nll=0.9, bigram=1.0)
     (reason,) = found.reasons
-    assert "; the upper end has to be at most 0.91 (the value meets it" in reason
+    assert "; the upper end must be at most 0.91 (the value meets the bound" in reason
     assert judged(dataclasses.replace(metric, end="better"), nll=0.92, bigram=1.0).blessed
 
 
@@ -112,8 +113,8 @@ def test_a_regression_is_judged_in_the_direction_of_its_metric() -> None:
     lower = judge([metric], {"right": 25.0 + noise, "tokens": tokens}, before, SETTINGS)
     (reason,) = lower.reasons
     assert reason == (
-        "accuracy is 0.2506, the last blessed model's 0.3006: 0.05 [0.05, 0.05] worse;"
-        " the upper end may be at most 0.02"
+        "accuracy is 0.2506, and 0.3006 for the last blessed model: worse by 0.05 [0.05, 0.05];"
+        " the upper end must be at most 0.02"
     )
 
 
@@ -121,13 +122,15 @@ def test_too_little_text_is_said_and_how_much_would_do() -> None:
     candidate, served = models(np.random.default_rng(0), 3)
     found = judge([LOSS], candidate, served, SETTINGS, documents=False)
     (reason,) = found.reasons
-    assert "[-inf, inf] worse" in reason
-    assert reason.endswith("(an interval takes at least 5 parts of text, and here are 3)")
-    assert found.resampled() == "The text has 3 parts, too few for intervals."
+    assert "[-inf, inf]; the upper end" in reason
+    assert reason.endswith("(an interval needs at least 5 units of text; this text has 3)")
+    assert found.resampling_note() == (
+        "No confidence intervals: the text has 3 units to resample, and intervals need 5."
+    )
 
 
 def test_a_bound_of_0_refuses_nobody_however_little_text_there_is() -> None:
-    """As of a baseline that is right nowhere, and of a model that is not either."""
+    """Such as a baseline that is never right, and a model that is never right either."""
     free = dataclasses.replace(OVER, lower_bound=0.0)
     for units in (1, 3, 30):
         assert judged(free, units, right=0.0, unigram_right=0.0).blessed
@@ -144,19 +147,18 @@ def test_a_baseline_that_is_right_nowhere_is_beaten_by_a_model_that_is_right_som
     ]
     neither = judged(OVER, right=0.0, unigram_right=0.0)
     assert neither.reasons == [
-        "accuracy_over_unigram cannot be computed: unigram_right is 0 on this text, and right is 0"
-        " too"
+        "accuracy_over_unigram cannot be computed: unigram_right is 0 on this text, and so is right"
     ]
     once = {"right": np.eye(30)[0], "unigram_right": np.zeros(30)}
     (reason,) = judge([OVER], once, None, SETTINGS).reasons
-    assert reason.endswith("a unit, is not shown to be more")
+    assert reason.endswith("per unit, is not shown to be above 0")
 
 
 def test_a_text_without_anything_to_predict_shows_no_model_to_be_no_worse() -> None:
     nothing = {"nll": np.zeros(30), "tokens": np.zeros(30)}
     found = judge([LOSS], nothing, nothing, SETTINGS)
     assert found.reasons == [
-        "loss cannot be compared with the last blessed model's: tokens is 0 on this text"
+        "loss cannot be compared with the last blessed model: tokens is 0 on this text"
     ]
     over = dataclasses.replace(OVER, lower_bound=None, max_regression=0.1)
     sums = {"right": np.ones(30), "unigram_right": np.zeros(30)}
@@ -168,7 +170,7 @@ def test_a_text_without_anything_to_predict_shows_no_model_to_be_no_worse() -> N
 def test_a_loss_over_a_baseline_of_none_is_not_blessed() -> None:
     metric = Metric("over", "nll", "bigram", higher_is_better=False, upper_bound=1.0)
     (reason,) = judged(metric, nll=1.0, bigram=0.0).reasons
-    assert reason == "over cannot be computed: bigram is 0 on this text, and nll is not"
+    assert reason == "over cannot be computed: bigram is 0 on this text, but nll is not"
 
 
 def test_a_broken_model_is_not_blessed_by_bounds_that_nan_does_not_miss() -> None:
@@ -197,7 +199,8 @@ def test_a_last_blessed_model_that_is_not_finite_is_no_measure() -> None:
     found = judge([LOSS], candidate, worse(served, math.nan), SETTINGS)
     assert found.blessed
     assert found.notes == [
-        "loss of the last blessed model is nan on this text: max_regression 0.05 was left out"
+        "loss of the last blessed model is nan on this text: its max_regression, 0.05, was not"
+        " checked"
     ]
 
 
@@ -207,6 +210,6 @@ def test_the_same_sums_give_the_same_judgement_and_json_keeps_it() -> None:
     again = judge([LOSS, ACCURACY], {**candidate, "right": candidate["tokens"]}, served, SETTINGS)
     assert found == again
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
-    assert found.resampled().startswith(
-        "Intervals of 95% confidence, by resampling 12 blocks of documents. The change is paired"
+    assert found.resampling_note().startswith(
+        "Brackets: 95% confidence intervals, by resampling 12 blocks of documents. Changes are"
     )

@@ -1,4 +1,4 @@
-"""TFX's own Evaluator over a model whose metrics are known: values, intervals, verdict, words."""
+"""TFX's own Evaluator on a model with known metrics: values, intervals, verdict, messages."""
 
 import dataclasses
 import json
@@ -15,21 +15,22 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 
 from components.config import EvaluationConfig
-from components.evaluation import metrics as evaluator
-from components.evaluation.units import UNIT, UNIT_FEATURE
+from components.evaluation.metrics import Verdict, eval_config
+from components.evaluation.resampling_units import UNIT, UNIT_FEATURE
+from components.evaluation.results import read_evaluation
 from components.serving import export as exporter
 from models.examples import serialize
 from models.objective import Metric
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
-# ids (weights 0.5, 1, 2 for ids 1, 2, 3), source, length; each block of documents holds all three
+# ids (losses 0.5, 1, 2 for ids 1, 2, 3), source, length; each block of documents holds all three
 _EXAMPLES = [
     ([1, 2, 3, 0], b"news", b"001-002"),
     ([1, 0, 0, 0], b"news", b"003-004"),
     ([3, 3, 0, 0], b"books", b"003-004"),
 ]
 _BLOCKS = 6
-# sums of a block: nll 3.5 + 0.5 + 4 = 8, tokens 3 + 1 + 2 = 6, correct 1 + 1 + 0 = 2
+# Sums of a block: nll 3.5 + 0.5 + 4 = 8, tokens 3 + 1 + 2 = 6, correct 1 + 1 + 0 = 2
 
 
 def _model(
@@ -50,14 +51,14 @@ def _model(
 
 
 class _OlderObjective(LetterObjective):
-    """One whose `evaluate` has no `correct_count` yet."""
+    """An objective of an older release, whose `evaluate` has no output `correct_count`."""
 
     def metrics(self):
         return super().metrics()[:2]
 
 
 def _examples(folder: pathlib.Path, ids_of_block) -> standard_artifacts.Examples:
-    """Examples of `_BLOCKS` blocks, each with what `ids_of_block(block)` lists."""
+    """Examples of `_BLOCKS` blocks; `ids_of_block(block)` lists those of a block."""
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
     examples.split_names = '["train", "test"]'
@@ -77,11 +78,11 @@ def _examples(folder: pathlib.Path, ids_of_block) -> standard_artifacts.Examples
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Examples, a model, a worse one, whose weights make the loss 2/6 higher, and others."""
+    """Sets of examples, and models: in "worse" and "older" the loss is 2/6 higher."""
     folder = tmp_path_factory.mktemp("inputs")
     return {
         "alike": _examples(folder / "alike", lambda block: _EXAMPLES),
-        # Blocks differ: the more 3s, the larger the loss.
+        # Blocks differ: the more 3s a block has, the larger its loss.
         "unlike": _examples(
             folder / "unlike",
             lambda block: (
@@ -101,7 +102,7 @@ def inputs(tmp_path_factory):
 
 
 def _evaluate(inputs, folder, metrics, model, baseline=None, examples="alike"):
-    """Runs TFX's Evaluator; returns what we read back and TFX's own blessing."""
+    """Runs TFX's Evaluator; returns the evaluation as read back, and TFX's own blessing."""
     blessing = standard_artifacts.ModelBlessing()
     blessing.uri = str(folder / "blessing")
     evaluation = standard_artifacts.ModelEvaluation()
@@ -117,13 +118,13 @@ def _evaluate(inputs, folder, metrics, model, baseline=None, examples="alike"):
         {"evaluation": [evaluation], "blessing": [blessing]},
         {
             "eval_config": json_format.MessageToJson(
-                evaluator.eval_config(metrics), preserving_proto_field_name=True
+                eval_config(metrics), preserving_proto_field_name=True
             ),
             "example_splits": json.dumps(["test"]),
         },
     )
     return (
-        evaluator.read_evaluation(evaluation.uri),
+        read_evaluation(evaluation.uri),
         blessing.get_int_custom_property("blessed") == 1,
     )
 
@@ -134,7 +135,7 @@ def test_metrics_are_ratios_of_sums_over_each_slice(inputs, tmp_path):
     assert blessed
     assert found.blessed
     assert found.reasons == ()
-    assert [figures.name for figures in found.slices] == [
+    assert [each.name for each in found.slices] == [
         "overall",
         "length=001-002",
         "length=003-004",
@@ -155,9 +156,9 @@ def test_metrics_are_ratios_of_sums_over_each_slice(inputs, tmp_path):
 
 def test_a_hundred_sources_have_figures_each(inputs, tmp_path):
     found, _ = _evaluate(inputs, tmp_path, LetterObjective().metrics(), "good", examples="many")
-    sources = [figures for figures in found.slices if figures.name.startswith("source=")]
+    sources = [each for each in found.slices if each.name.startswith("source=")]
     assert len(sources) == 100
-    assert {figures.examples for figures in sources} == {_BLOCKS}
+    assert {each.examples for each in sources} == {_BLOCKS}
 
 
 def test_blocks_of_documents_are_resampled(inputs, tmp_path):
@@ -166,10 +167,10 @@ def test_blocks_of_documents_are_resampled(inputs, tmp_path):
     assert blessed
     judgement = found.judgement
     assert (judgement.units, judgement.documents) == (_BLOCKS, True)
-    # All blocks: nll 6 · 3.5 + 15 · 8, tokens 6 · 3 + 15 · 4.
+    # Over all blocks: nll 6 · 3.5 + 15 · 8, tokens 6 · 3 + 15 · 4.
     loss = judgement.metrics["loss"]
     assert loss.value == pytest.approx(141 / 78, rel=1e-12)
-    assert 3.5 / 3 <= loss.low < loss.value < loss.high <= 43.5 / 23  # of one block alone
+    assert 3.5 / 3 <= loss.low < loss.value < loss.high <= 43.5 / 23  # the losses of single blocks
     perplexity = judgement.metrics["perplexity"]
     assert (perplexity.low, perplexity.high) == pytest.approx(
         (math.exp(loss.low), math.exp(loss.high))
@@ -177,14 +178,14 @@ def test_blocks_of_documents_are_resampled(inputs, tmp_path):
 
 
 def test_a_value_above_its_bound_does_not_bless_where_noise_explains_it(inputs, tmp_path):
-    """Accuracy is 6/78 = 0.077 and in some resamples 0.06: a bound between is not shown to hold."""
+    """Accuracy is 6/78 = 0.077, and 0.06 in some resamples: 0.07 is not shown to be exceeded."""
     metrics = LetterObjective(lower_bound=0.07).metrics()
     found, blessed = _evaluate(inputs, tmp_path, metrics, "good", examples="unlike")
     assert found.overall.candidate["accuracy"] > 0.07
     assert not blessed
     (reason,) = found.reasons
     assert reason.startswith("accuracy is 0.07692 [0.0")
-    assert "the lower end has to be at least 0.07 (the value meets it, but" in reason
+    assert "the lower end must be at least 0.07 (the value meets the bound, but" in reason
     lenient = LetterObjective(lower_bound=0.08, end="better").metrics()
     found, blessed = _evaluate(inputs, tmp_path / "lenient", lenient, "good", examples="unlike")
     assert found.overall.candidate["accuracy"] < 0.08
@@ -199,9 +200,9 @@ def test_a_worse_model_is_not_blessed_and_says_why(inputs, tmp_path):
     assert found.overall.candidate["loss"] == pytest.approx(10 / 6, rel=1e-12)
     assert found.overall.baseline["loss"] == pytest.approx(8 / 6, rel=1e-12)
     assert found.reasons == [
-        "perplexity is 5.294, the last blessed model's 3.794: 1.501 [1.501, 1.501] worse;"
-        " the upper end may be at most 0.1",
-        "accuracy is 0.3333 [0.3333, 0.3333]; the lower end has to be at least 0.5",
+        "perplexity is 5.294, and 3.794 for the last blessed model: worse by 1.501 [1.501, 1.501];"
+        " the upper end must be at most 0.1",
+        "accuracy is 0.3333 [0.3333, 0.3333]; the lower end must be at least 0.5",
     ]
 
 
@@ -225,8 +226,7 @@ def test_a_metric_that_the_last_blessed_model_lacks_is_not_compared(inputs, tmp_
     assert found.overall.candidate["accuracy"] == pytest.approx(2 / 6)
     assert found.judgement.changes.keys() == {"loss", "perplexity"}
     assert found.judgement.notes == [
-        "accuracy is not compared with the last blessed model, which does not have it:"
-        " max_regression 0.02 was left out"
+        "the last blessed model does not have accuracy: its max_regression, 0.02, was not checked"
     ]
 
 
@@ -242,7 +242,7 @@ def test_a_model_whose_sums_are_not_finite_is_not_blessed(inputs, tmp_path):
 def _verdict(*metrics, **settings):
     config = EvaluationConfig(**settings)
     as_fields = [dataclasses.asdict(metric) for metric in metrics]
-    (computation,) = evaluator.Verdict(as_fields, dataclasses.asdict(config)).computations()
+    (computation,) = Verdict(as_fields, dataclasses.asdict(config)).computations()
     return computation.combiner
 
 
@@ -253,7 +253,7 @@ def _element(unit, **outputs):
     }
 
 
-def _told(output):
+def _by_name(output):
     return {key.name: value for key, value in output.items()}
 
 
@@ -264,9 +264,9 @@ def test_perplexity_saturates_instead_of_overflowing(ratio, expected):
     for block in range(5):
         element = _element(b"00000-%05d-00" % block, nll_sum=ratio * 3, token_count=3.0)
         sums = combiner.add_input(sums, element)
-    told = _told(combiner.extract_output(sums))
-    assert told["perplexity"] == pytest.approx(expected)
-    assert told["verdict"] == 1.0
+    values = _by_name(combiner.extract_output(sums))
+    assert values["perplexity"] == pytest.approx(expected)
+    assert values["verdict"] == 1.0
 
 
 def test_sums_merge_in_any_order_and_are_those_of_the_units():
@@ -281,8 +281,8 @@ def test_sums_merge_in_any_order_and_are_those_of_the_units():
     one = combiner.extract_output(combiner.merge_accumulators(parts))
     two = combiner.extract_output(combiner.merge_accumulators(parts[::-1]))
     assert one == two
-    assert _told(one)["accuracy"] == pytest.approx(12 / 36)
-    assert json.loads(_told(one)["judgement"])["units"] == 6
+    assert _by_name(one)["accuracy"] == pytest.approx(12 / 36)
+    assert json.loads(_by_name(one)["judgement"])["units"] == 6
 
 
 def test_what_is_kept_of_a_text_is_bounded():
@@ -292,11 +292,11 @@ def test_what_is_kept_of_a_text_is_bounded():
         name = b"00000-%05d-%02d" % (block, block % 16)
         sums = combiner.add_input(sums, _element(name, right=1.0, count=1.0))
     assert len(sums) <= 1_024 * 16
-    assert json.loads(_told(combiner.extract_output(sums))["judgement"])["units"] <= 1_024
+    assert json.loads(_by_name(combiner.extract_output(sums))["judgement"])["units"] <= 1_024
 
 
 def test_the_verdict_is_the_only_bound_and_looks_at_the_whole_split():
-    config = evaluator.eval_config([Metric("up", "a", "b", lower_bound=0.1, max_regression=0.02)])
+    config = eval_config([Metric("up", "a", "b", lower_bound=0.1, max_regression=0.02)])
     count, verdict = config.metrics_specs[0].metrics
     assert count.class_name == "ExampleCount"
     assert not count.per_slice_thresholds

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.documents import Document
-from components.evaluation.component import ServedLoss, tokenizer_fingerprint
+from components.evaluation.served_model import ServedLoss, tokenizer_fingerprint
 from components.examples import gate as example_gate
 from components.examples.gate import ExampleGate, Fit, _served_checks, check_examples
 from models.bert.objective import BertObjective

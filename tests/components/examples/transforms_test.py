@@ -19,7 +19,7 @@ import tensorflow as tf
 from scipy import stats
 
 from components.documents import place_of
-from components.evaluation.units import UNIT, UNIT_FEATURE
+from components.evaluation.resampling_units import UNIT, UNIT_FEATURE
 from components.examples.baseline_counts import StoredCounts
 from components.examples.shards import shards_of
 from components.examples.transforms import build

@@ -33,7 +33,7 @@ from components.lineage.resolvers import (
     spans_of,
     write_origin,
 )
-from components.training.start import TrainingStart
+from components.training.start_resolver import TrainingStart
 from tests.components.given_artifacts import artifact, pushed_model
 
 

@@ -16,7 +16,7 @@ import pytest
 from components.training import component as trainer
 from components.training import job as training_job
 from components.training import seed_training
-from components.training.seeds import SeedRuns
+from components.training.seed_results import SeedRuns
 from models.errors import ConfigError, TrainingDiverged
 from models.training.loop import train
 from tests.components.little_job import TRAINING, arguments, write_examples

@@ -8,8 +8,8 @@ from tfx.types.standard_artifacts import Examples
 from components.artifacts import DataApproval
 from components.lineage import resolvers
 from components.lineage.resolvers import LastBlessedModel
-from components.training import start as training_start
-from components.training.start import TrainingStart
+from components.training import start_resolver as training_start
+from components.training.start_resolver import TrainingStart
 from models.errors import ConfigError
 from tests.components.given_artifacts import artifact, pushed_model
 

@@ -2,9 +2,9 @@
 
 TensorFlow's collective operations want a process that has done nothing yet, and all processes of a
 training end together. So each of them is one of its own, for this job alone. It tells its progress
-and its end over a pipe (components/training/channel.py); what libraries write to its standard
-output and standard error goes to this process's log. An unforeseen error of a training process is
-raised here as a RuntimeError; its traceback is in the log.
+and its end over a pipe (components/training/worker_messages.py); what libraries write to its
+standard output and standard error goes to this process's log. An unforeseen error of a training
+process is raised here as a RuntimeError; its traceback is in the log.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from components.storage.publish import write_whole
-from components.training.channel import FromProcess, ToStarter
 from components.training.job import TrainingJob, tell, train_job
+from components.training.worker_messages import FromProcess, ToStarter
 from models import errors
 from models.settings import from_json
 
@@ -113,7 +113,7 @@ def _start(
     ours, theirs = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "components.training.processes", str(job), str(theirs)],
+            [sys.executable, "-m", "components.training.launcher", str(job), str(theirs)],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,  # its end tells a process that this one is gone
             stdout=2,

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from components.training import processes as training_processes
+from components.training import launcher as training_processes
 from components.training.job import train_job
-from components.training.processes import JOB, train_in_processes
+from components.training.launcher import JOB, train_in_processes
 from models.errors import ConfigError, Preempted
 from models.training.config import DevicesConfig
 from tests.components.little_job import TRAINING, little_job, write_examples
@@ -135,7 +135,7 @@ def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> 
         f"#!{sys.executable}\n"
         "import os, signal, sys, time\n"
         f"sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})\n"
-        "from components.training.channel import ToStarter\n"
+        "from components.training.worker_messages import ToStarter\n"
         "starter = ToStarter(int(sys.argv[-1]))\n" + "\n".join(lines)
     )
     program.chmod(0o700)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components.evaluation.bootstrap import Interval
-from components.reporting import page as report_page
+from components.reporting import render as report_page
 from components.reporting.inputs import (
     Dropped,
     Prediction,
@@ -15,7 +15,7 @@ from components.reporting.inputs import (
     Version,
 )
 from components.reporting.word_senses import LayerSimilarity, WordVectors
-from components.training.seeds import SeedRun, SeedRuns
+from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from components.training.channel import FromProcess, ToStarter
+from components.training.worker_messages import FromProcess, ToStarter
 from models.errors import ConfigError, Preempted
 
 ODD = "50 % of \ud800 \x1b[2J\nerror: [1]"

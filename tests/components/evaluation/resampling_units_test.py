@@ -1,15 +1,15 @@
-"""Blocks of documents: which go together, how they are named, and what is resampled."""
+"""Blocks of documents: their boundaries, the names of their units, and what is resampled."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from components.evaluation.units import (
-    LEAST_UNITS,
+from components.evaluation.resampling_units import (
+    MIN_UNITS,
     PARTS,
     blocks,
-    of_documents,
+    sums_to_resample,
     unit_names,
     unit_number,
 )
@@ -25,9 +25,13 @@ def places(tokens: list[int], window: int) -> list[list[int]]:
         ([], 8, []),
         ([5], 8, [[0]]),
         ([0], 8, [[0]]),
-        ([100, 100, 100, 100], 8, [[0, 1], [2, 3]]),  # two documents, so that each has another
-        ([100, 100, 100, 100, 100], 8, [[0, 1], [2, 3, 4]]),  # what is left over
-        ([100, 0, 100, 0, 100, 100], 8, [[0, 1, 2], [3, 4, 5]]),  # one without text is no partner
+        ([100, 100, 100, 100], 8, [[0, 1], [2, 3]]),  # two documents, so that each has a partner
+        (
+            [100, 100, 100, 100, 100],
+            8,
+            [[0, 1], [2, 3, 4]],
+        ),  # the last one has no partner
+        ([100, 0, 100, 0, 100, 100], 8, [[0, 1, 2], [3, 4, 5]]),  # an empty document is no partner
         ([100, 0, 0], 8, [[0, 1, 2]]),
     ],
 )
@@ -67,11 +71,9 @@ def test_a_number_is_a_blocks_and_a_part() -> None:
 
 
 def test_blocks_are_resampled_and_parts_only_of_fewer_than_five_blocks() -> None:
-    many = {
-        block * PARTS + part: np.array([1.0]) for block in range(LEAST_UNITS) for part in (0, 1)
-    }
-    units, documents = of_documents(many)
+    many = {block * PARTS + part: np.array([1.0]) for block in range(MIN_UNITS) for part in (0, 1)}
+    units, documents = sums_to_resample(many)
     assert (units.tolist(), documents) == ([[2.0]] * 5, True)
     few = {number: sums for number, sums in many.items() if number < 4 * PARTS}
-    units, documents = of_documents(few)
+    units, documents = sums_to_resample(few)
     assert (units.tolist(), documents) == ([[1.0]] * 8, False)

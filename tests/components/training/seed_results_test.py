@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from components.training.seeds import SeedRun, SeedRuns
+from components.training.seed_results import SeedRun, SeedRuns
 
 RUNS = SeedRuns(
     (
