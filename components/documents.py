@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
+from components.layout import EVAL, SHARDS, TEST, TRAIN, split_folder
 from models.examples import Serializer
 from models.objective import Feature
 
@@ -59,8 +60,8 @@ def place_of(
         shards: of each split.
     """
     drawn = chance(document_id)
-    held_out = "test" if drawn < test_share else "eval"
-    split = held_out if drawn < test_share + eval_share else "train"
+    held_out = TEST if drawn < test_share else EVAL
+    split = held_out if drawn < test_share + eval_share else TRAIN
     digest = hashlib.sha256(document_id.encode()).digest()  # other bytes of it than `chance` takes
     return Place(split, int.from_bytes(digest[8:16], "big") % shards[split])
 
@@ -180,7 +181,7 @@ class ReadDocuments(beam.PTransform):
 
     def __init__(self, uri: str, split: str) -> None:
         super().__init__()
-        self._pattern = os.path.join(uri, f"Split-{split}", "*.tfrecord.gz")
+        self._pattern = str(split_folder(uri, split) / SHARDS)
 
     def expand(self, begin: Any) -> Any:
         """Reads the split's shards."""

@@ -1,38 +1,107 @@
-"""Names of what lies in the steps' folders."""
+"""Names of the splits, and of the files and folders that one step writes and another reads."""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 
-SPLITS = ("train", "test", "eval")
-"""What is trained on; what the Evaluator alone judges models by; and what training, tuning and the
-choice among seeds look at. Their places are in the keys of random draws: a new split comes last.
-See docs/decisions/0034-three-splits.md."""
+TRAIN, TEST, EVAL = "train", "test", "eval"
+"""The splits: documents to train on; documents that only the Evaluator judges models by; documents
+for evaluation during training, for tuning and for the choice among seeds."""
+SPLITS = (TRAIN, TEST, EVAL)
+"""All splits. A split's index in this tuple is part of the keys of random draws, so a new split
+must be appended. See docs/decisions/0034-three-splits.md."""
+SPLIT_PREFIX = "Split-"
+"""The name of a split's folder in an artifact is this and the split's name, as TFX has it."""
+
+SHARDS = "*.tfrecord.gz"
+"""Glob of the shards in a split's folder, see `shard_name`."""
+SCRATCH_FOLDER = "scratch"
+"""Temporary files of Beam workers in an artifact's folder; the step removes it when it ends."""
 
 INGESTION_FILE = "ingestion.json"
-"""In TextExampleGen's folder: its documents, by split."""
+"""TextExampleGen: counts of documents by split, of malformed records and of unreadable files."""
 QUARANTINE_FILE = "quarantine.jsonl"
-"""There too: the records that are no documents, a line each."""
+"""TextExampleGen: the malformed records, one JSON object per line."""
 CLEANING_FILE = "cleaning.json"
-"""In TextCleaner's folder: its documents and those that it dropped, by split."""
+"""TextCleaner: counts of kept and dropped documents by split and reason."""
+DROPPED_FOLDER = "Dropped"
+"""TextCleaner: the dropped documents with their reasons, one file per shard."""
+
+CHECKS_FILE = "checks.json"
+"""DataGate, ExampleGate: all checks of a gate that let a span pass, as a JSON list."""
 
 WORDS_FILE = "words.json"
-"""In a vocabulary's folder, where it comes from: `origin`; for a file its `sha256`; for a learned
-one `words`, `occurrences`, `learned_words` and `learned_occurrences`, the latter two after
-`min_count` and `max_words`."""
+"""VocabularyTrainer: where the vocabulary comes from. `origin`; for a file its `sha256`; for a
+learned vocabulary `words` and `occurrences` in the text, and `learned_words` and
+`learned_occurrences`, the part of them that `min_count` and `max_words` leave."""
+
 EXAMPLES_FILE = "examples.json"
-MANIFEST_FILE = "SHA256SUMS"
-TOKENIZER_FOLDER = "tokenizer"
-EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
-"""What examples are known by: the digests of their files, and the tokenizer. Counts and index are
-made of the same."""
+"""ExampleBuilder: family, objective, and counts of examples by split."""
 OLDER = "older"
-"""In `examples.json`: what was made of older spans' documents, and is trained on too."""
-PROVENANCE_FILE = "Format-Serving/assets.extra/provenance.json"
-"""In a Model artifact's folder; holds `span` and `fingerprint` of the run that trained it."""
+"""In `examples.json`: counts of the training examples made of older spans' documents."""
+MANIFEST_FILE = "SHA256SUMS"
+"""ExampleBuilder: SHA-256 of every file of examples, in the format of `sha256sum --check`."""
+TOKENIZER_FOLDER = "tokenizer"
+"""ExampleBuilder: the tokenizer's files."""
+EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
+"""What identifies the content of an Examples artifact: hashes of its files, and the tokenizer. The
+other files are derived from the same documents."""
+
+EXPORTED = "exported"
+"""Trainer: an empty file in the folder of a training's checkpoints, once its model is exported."""
+SAVED_MODEL_FOLDER = "Format-Serving"
+"""Trainer: the SavedModel in a Model artifact; the name is TFX's."""
+ASSETS_FOLDER = "assets.extra"
+"""Files that we add to a SavedModel: TensorFlow ignores the folder, and TF Serving reads its
+warm-up requests there."""
+CONFIG_FILE = "config.json"
+"""The resolved configuration, in a pipeline's folder and in a SavedModel's added files."""
+PROVENANCE_FILE = f"{ASSETS_FOLDER}/provenance.json"
+"""In a SavedModel: where the model comes from; `span` and `fingerprint` of the run, and more."""
+MODEL_TOKENIZER_FOLDER = f"{ASSETS_FOLDER}/{TOKENIZER_FOLDER}"
+"""In a SavedModel: the tokenizer's files."""
+SERVING_CHECK_FILE = "serving_check.json"
+"""ServingCheck: the seconds that each signature took to answer."""
+
+
+def split_folder(artifact: str | pathlib.Path, split: str) -> pathlib.Path:
+    """The folder of a split in an artifact's folder."""
+    return pathlib.Path(artifact, f"{SPLIT_PREFIX}{split}")
+
+
+def split_of(file: str | pathlib.Path) -> str:
+    """The split of a file in a split's folder."""
+    return pathlib.Path(file).parent.name.removeprefix(SPLIT_PREFIX)
+
+
+def shard_files(artifact: str | pathlib.Path, split: str = "*") -> list[str]:
+    """The shards of documents or examples in an artifact's folder, sorted.
+
+    Args:
+        artifact: the artifact's folder.
+        split: the split; by default all of them.
+    """
+    return sorted(map(str, pathlib.Path(artifact).glob(f"{SPLIT_PREFIX}{split}/{SHARDS}")))
+
+
+def shard_name(kind: str, number: int, shards: int) -> str:
+    """The name of a file of documents or examples, as `documents-00000-of-00002.tfrecord.gz`.
+
+    Args:
+        kind: "documents" or "examples".
+        number: of the shard, from 0.
+        shards: how many shards the split has.
+    """
+    return f"{kind}-{number:05d}-of-{shards:05d}.tfrecord.gz"
+
+
+def shard_number(file: str | pathlib.Path) -> int:
+    """The number in a name that `shard_name` made."""
+    return int(pathlib.Path(file).name.split("-")[1])
 
 
 def splits_in_words(counts: Mapping[str, int]) -> str:
-    """How many documents or examples there are of each split, as a log line has it."""
-    told = f"{counts['train']:,} to train on, {counts['test']:,} to test on"
-    return told + (f", {counts['eval']:,} for looks during training" if counts["eval"] else "")
+    """The number of documents or examples of each split, for a log line."""
+    words = f"{counts[TRAIN]:,} to train on, {counts[TEST]:,} to test on"
+    return words + (f", {counts[EVAL]:,} for evaluation during training" if counts[EVAL] else "")

@@ -8,8 +8,6 @@ import pathlib
 
 from components.layout import PROVENANCE_FILE
 
-_PROVENANCE = pathlib.PurePath(PROVENANCE_FILE).relative_to("Format-Serving")
-
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringModel:
@@ -41,7 +39,7 @@ def describe(folder: pathlib.Path) -> AnsweringModel:
     name: str | None
     span: str | None
     try:
-        found = json.loads((folder / _PROVENANCE).read_text(encoding="utf-8"))
+        found = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
         name, span = str(found["name"]), str(found.get("label", found["span"]))
     except (OSError, ValueError, LookupError, TypeError):  # made elsewhere, or by old code
         name = span = None

@@ -19,6 +19,7 @@ from components.config import (
     ValidationConfig,
     VocabularyConfig,
 )
+from components.layout import CONFIG_FILE
 from components.search_space import tuned_space
 from components.tuning_config import TuningConfig
 from models.bert.config import BertConfig
@@ -28,9 +29,6 @@ from models.gpt.config import GptConfig
 from models.renamed_settings import RENAMED, with_new_names
 from models.settings import Affects, Settings, from_json
 from models.training.config import DevicesConfig, TrainingConfig
-
-CONFIG_FILE = "config.json"
-"""In a pipeline's folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +181,7 @@ def pipeline_folder(runs: str, name: str | None) -> pathlib.Path:
         ConfigError: no pipeline has run there.
     """
     root = pathlib.Path(runs).expanduser().absolute()
-    found = [file for file in root.glob("*/config.json") if name in (None, file.parent.name)]
+    found = [file for file in root.glob(f"*/{CONFIG_FILE}") if name in (None, file.parent.name)]
     if not found:
         raise ConfigError(
             f"there is no pipeline {name!r}" if name else "no pipeline has run",

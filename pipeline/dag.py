@@ -11,6 +11,7 @@ from components import beam_flags
 from components.config import BeamConfig
 from pipeline.config import PipelineConfig
 from pipeline.data_phases import RunInputs, clean, find_earlier_models, ingest, make_examples
+from pipeline.layout import ARTIFACTS
 from pipeline.metadata.store import DATABASE
 from pipeline.model_phases import evaluate_and_push, train
 from pipeline.provenance import Provenance
@@ -53,7 +54,7 @@ def create_pretraining_pipeline(
             component.with_beam_pipeline_args(map(_with_variables, flags_by_step[component.id]))
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(config.folder / "artifacts"),
+        pipeline_root=str(config.folder / ARTIFACTS),
         components=components,
         enable_cache=True,
         metadata_connection_config=(

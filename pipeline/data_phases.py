@@ -37,6 +37,7 @@ from components.validation.component import DataGate, TextSchema, stats_options
 from components.vocabulary.component import VocabularyTrainer
 from models.settings import Affects, Settings
 from pipeline.config import PipelineConfig
+from pipeline.layout import FINISHED_EXAMPLES, QUARANTINE
 from pipeline.provenance import Provenance
 
 
@@ -61,7 +62,7 @@ class RunInputs:
     @property
     def quarantine(self) -> str:
         """The folder for documents and examples that a step or a gate refused."""
-        return str(self.config.folder / "quarantine")
+        return str(self.config.folder / QUARANTINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +255,7 @@ def make_examples(run: RunInputs, cleaning: Cleaning, earlier: EarlierModels) ->
         unkeyed=settings_json(config.vocabulary, Affects.NOTHING),
     )
     finished = {
-        "finished": str(config.folder / "finished_examples"),
+        "finished": str(config.folder / FINISHED_EXAMPLES),
         "code": run.code["ExampleBuilder"],
     }
     example_builder = ExampleBuilder(

@@ -81,7 +81,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         raise ConfigError(
             f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"
         )
-    from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER
+    from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER, shard_files
 
     try:
         told = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))
@@ -91,7 +91,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
             where=str(folder),
             remedy="give the folder of an ExampleBuilder artifact, or --name of a pipeline",
         ) from error
-    files = sorted(map(str, (folder / f"Split-{split}").glob("*.tfrecord.gz")))
+    files = shard_files(folder, split)
     if not files:
         others = [name for name, summary in told["splits"].items() if summary["examples"]]
         raise ConfigError(

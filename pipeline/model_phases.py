@@ -12,6 +12,7 @@ from tfx.types.channel import BaseChannel
 
 from components.evaluation.component import Evaluator
 from components.evaluation.metrics import eval_config
+from components.layout import EVAL, TEST, TRAIN
 from components.serving.check import serving_gate
 from components.serving.component import Pusher
 from components.training.component import Trainer
@@ -20,6 +21,7 @@ from models.registry import FAMILIES
 from models.settings import Affects
 from pipeline.code_versions import TRAINING
 from pipeline.data_phases import EarlierModels, RunInputs, TrainingExamples, settings_json
+from pipeline.layout import CHECKPOINTS, TRIALS, versions_folder
 
 RUN_FN = "components.training.component.run_fn"
 TUNER_FN = "components.tuning.component.tuner_fn"
@@ -44,19 +46,19 @@ def train(run: RunInputs, made: TrainingExamples, earlier: EarlierModels) -> Tra
     inputs: dict[str, Any] = {
         "examples": made.examples,
         "base_model": earlier.base,
-        "train_args": tfx.proto.TrainArgs(splits=["train"]),
-        "eval_args": tfx.proto.EvalArgs(splits=["eval"]),
+        "train_args": tfx.proto.TrainArgs(splits=[TRAIN]),
+        "eval_args": tfx.proto.EvalArgs(splits=[EVAL]),
     }
     components: list[BaseNode] = []
     if config.tuning.trials:
         tuner = Tuner(
             tuner_fn=TUNER_FN,
             **inputs,
-            custom_config=_custom_config(run, "trials", tuning=settings_json(config.tuning)),
+            custom_config=_custom_config(run, TRIALS, tuning=settings_json(config.tuning)),
         )
         inputs["hyperparameters"] = tuner.outputs["best_hyperparameters"]
         components.append(tuner)
-    trainer = Trainer(run_fn=RUN_FN, **inputs, custom_config=_custom_config(run, "checkpoints"))
+    trainer = Trainer(run_fn=RUN_FN, **inputs, custom_config=_custom_config(run, CHECKPOINTS))
     components.append(trainer)
     for component in components:
         component.add_upstream_node(made.gate)
@@ -73,7 +75,7 @@ def evaluate_and_push(
         examples=made.examples,
         model=training.model,
         baseline_model=earlier.blessed,
-        example_splits=["test"],
+        example_splits=[TEST],
         eval_config=eval_config(metrics, config.evaluation),
     )
     serving_checks, infra_blessing = serving_gate(
@@ -87,7 +89,7 @@ def evaluate_and_push(
         push_older=config.push_older,
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
-                base_directory=str(config.folder / "serving" / config.name)
+                base_directory=str(versions_folder(config.folder))
             )
         ),
     )

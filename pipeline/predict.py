@@ -12,6 +12,7 @@ from typing import Any, Literal
 from models.errors import ConfigError
 from models.processor import choose_onednn
 from pipeline.config import pipeline_folder
+from pipeline.layout import versions_folder
 
 Task = Literal["fill-mask", "next-sentence", "embed", "score", "generate"]
 _INT32 = 2**31 - 1
@@ -73,7 +74,7 @@ def model_folder(model: str | None, runs: str, name: str | None) -> pathlib.Path
         )
     if model is None:
         pipeline = pipeline_folder(runs, name)
-        return newest_version(pipeline / "serving" / pipeline.name)
+        return newest_version(versions_folder(pipeline))
     folder = pathlib.Path(model).expanduser()
     if not os.path.isfile(folder / SAVED_MODEL):  # unlike pathlib's, raises for no path at all
         raise ConfigError(

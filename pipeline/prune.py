@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Sequence
 
 from models.errors import ConfigError
+from pipeline.layout import log_file, versions_folder
 from pipeline.lock import locked
 from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
 
@@ -74,7 +75,7 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
     pushed = [artifact for artifact in history.pushed() if not artifact.rolled_back]
     kept = pushed[-keep:]
     names = _versions(kept)
-    serving = folder / "serving" / folder.name
+    serving = versions_folder(folder)
     gone = set(_versions(pushed)) - {*names, *_versions(withdrawn)}
     # A version that the record does not know is not ours to remove.
     versions = [version for version in sorted(serving.glob("*")) if version.name in gone]
@@ -87,7 +88,7 @@ def _prune(history: RunHistory, folder: pathlib.Path, keep: int, dry_run: bool) 
     going = _going(history, runs[first:]) if first else []
     folders = [pathlib.Path(artifact.uri) for artifact in going]
     present = [path for path in folders if path.is_dir()]
-    named = (folder / "logs" / f"{run}.log" for run in runs[:first])
+    named = (log_file(folder, run) for run in runs[:first])
     logs = [log for log in named if log.exists()]
     size = _bytes([*versions, *present]) + sum(log.stat().st_blocks * _BLOCK for log in logs)
     found = Pruned(names, versions, present, logs, size)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from components.evaluation.results import Evaluation, read_evaluation
-from components.layout import CLEANING_FILE
+from components.layout import CHECKS_FILE, CLEANING_FILE, INGESTION_FILE, SAVED_MODEL_FOLDER
 from components.reporting.inputs import (
     Dropped,
     Prediction,
@@ -30,12 +30,14 @@ from components.reporting.word_senses import WordVectors, bank_vectors
 from components.training.seed_results import SEEDS_FILE, SeedRuns
 from components.tuning.trials import TRIALS_FILE, Search
 from components.validation.corpus_statistics import SplitStatistics, corpus_statistics
-from components.validation.gate_checks import CHECKS_FILE, Check, evidence_file, read_checks
+from components.validation.gate_checks import Check, evidence_file, read_checks
 from models.errors import ConfigError, PolysemeError
 from models.registry import FAMILIES
+from models.training.layout import TRAINING_LOG
 from models.training.platform import PLATFORM_FILE, read_platforms
 from pipeline.at_work import process_at_work
 from pipeline.config import PipelineConfig
+from pipeline.layout import QUARANTINE
 from pipeline.metadata.lineage import provenance_of
 from pipeline.metadata.queries import NodeRecord, RunHistory
 from pipeline.span_history import read_attempts
@@ -209,7 +211,7 @@ def _corpus(nodes: Mapping[str, NodeRecord]) -> Mapping[str, SplitStatistics]:
 
 def _quarantined(nodes: Mapping[str, NodeRecord]) -> Mapping[str, int]:
     folder = _uri(nodes, "TextExampleGen", "examples")
-    return read_quarantined(folder / "ingestion.json") if folder else {}
+    return read_quarantined(folder / INGESTION_FILE) if folder else {}
 
 
 def _dropped(nodes: Mapping[str, NodeRecord]) -> list[Dropped]:
@@ -228,7 +230,7 @@ def _checks(pipeline: pathlib.Path, nodes: Mapping[str, NodeRecord]) -> list[tup
             path = folder / CHECKS_FILE if folder else None
         else:
             span = nodes["TextExampleGen"].parameters["span"]
-            path = evidence_file(pipeline / "quarantine", gate, span)
+            path = evidence_file(pipeline / QUARANTINE, gate, span)
         if path and path.exists():
             found += [(gate, check) for check in read_checks(path)]
     return found
@@ -246,7 +248,7 @@ def _seeds(nodes: Mapping[str, NodeRecord]) -> SeedRuns | None:
 
 def _training(nodes: Mapping[str, NodeRecord]) -> list[TrainingPoint]:
     folder = _uri(nodes, "Trainer", "model_run")
-    return read_training_log(folder / "training.jsonl") if folder else []
+    return read_training_log(folder / TRAINING_LOG) if folder else []
 
 
 def _computed_on(nodes: Mapping[str, NodeRecord]) -> list[tuple[int, str]]:
@@ -305,7 +307,7 @@ def _answers(
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokenizer's ops
 
-    model = tf.saved_model.load(str(folder / "Format-Serving"))
+    model = tf.saved_model.load(str(folder / SAVED_MODEL_FOLDER))
 
     def ask(name: str) -> Any:
         if name not in model.signatures:

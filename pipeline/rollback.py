@@ -13,6 +13,7 @@ import dataclasses
 import pathlib
 
 from models.errors import ConfigError
+from pipeline.layout import versions_folder
 from pipeline.lock import locked
 from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
@@ -50,7 +51,7 @@ def roll_back(folder: pathlib.Path, version: str | None, *, undo: bool = False) 
         history = RunHistory(folder)
         artifact = _chosen(history, folder, version, undo)
         name = artifact.properties["pushed_version"]
-        serving = folder / "serving" / folder.name
+        serving = versions_folder(folder)
         visible, hidden = serving / name, serving / f".{name}.rolled-back"
         left = [each for each in _served(serving) if each != name]
         if not left and not undo:
@@ -81,7 +82,7 @@ def _chosen(
 ) -> ArtifactRecord:
     """The version that is meant; without a name that which a killed command left half done."""
     pushed = {artifact.properties["pushed_version"]: artifact for artifact in history.pushed()}
-    serving = folder / "serving" / folder.name
+    serving = versions_folder(folder)
     if version is None:
         gone = {each.name.split(".")[1] for each in serving.glob(".*.rolled-back")}
         gone |= {name for name in pushed if pushed[name].rolled_back}

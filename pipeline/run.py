@@ -15,15 +15,16 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from components import beam_flags
+from components.layout import CONFIG_FILE, EXPORTED
 from components.readers.files import check_formats, input_fingerprint, patterns_fingerprint
 from components.storage.file_hashes import FileHashes
-from components.storage.finished import EXPORTED
 from components.storage.publish import write_whole
 from models.errors import DataRefused, PolysemeError
 from models.memory import imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
-from pipeline.config import CONFIG_FILE, PipelineConfig
+from pipeline.config import PipelineConfig
+from pipeline.layout import CHECKPOINTS, log_file, versions_folder
 from pipeline.lock import locked
 from pipeline.metadata.queries import SUCCEEDED, RunHistory, relocate
 from pipeline.predict import SAVED_MODEL
@@ -120,9 +121,9 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
     )
     moved = relocate(folder)
     write_whole(str(folder / CONFIG_FILE), [config.to_json()])
-    remove_partial_versions(folder / "serving" / config.name)
+    remove_partial_versions(versions_folder(folder))
     write_attempt(folder, attempt)
-    log = folder / "logs" / f"{run_id}.log"
+    log = log_file(folder, run_id)
     log.parent.mkdir(exist_ok=True)
     secrets = beam_flags.values(config.beam.flags)
     with quiet_libraries(log, secrets) as console:
@@ -173,7 +174,7 @@ def remove_checkpoints(folder: pathlib.Path) -> None:
 
     Those of a training that was stopped stay, whatever else has been pushed since.
     """
-    for exported in (folder / "checkpoints").glob(f"*/{EXPORTED}"):
+    for exported in (folder / CHECKPOINTS).glob(f"*/{EXPORTED}"):
         shutil.rmtree(exported.parent)
 
 
@@ -255,7 +256,7 @@ def _execute(
             run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
-        return explain(error) or unforeseen(error, config.folder / "logs" / f"{run_id}.log")
+        return explain(error) or unforeseen(error, log_file(config.folder, run_id))
     return None
 
 

@@ -11,10 +11,12 @@ import os
 import pathlib
 import re
 
+from components.layout import CONFIG_FILE
 from components.readers.files import PLACEHOLDER
 from models.errors import ConfigError, DataRefused
 from pipeline.at_work import process_at_work
-from pipeline.config import CONFIG_FILE, PipelineConfig, pipeline_folder
+from pipeline.config import PipelineConfig, pipeline_folder
+from pipeline.layout import log_file, versions_folder
 from pipeline.metadata.queries import RunHistory
 from pipeline.metadata.store import DATABASE
 from pipeline.predict import newest_version
@@ -166,7 +168,7 @@ def lines(status: Status) -> list[str]:
 def _running(folder: pathlib.Path, process: int, attempt: Attempt | None) -> Running:
     if attempt is None:
         return Running(process)
-    log = folder / "logs" / f"{attempt.run_id}.log"
+    log = log_file(folder, attempt.run_id)
     said = _PROGRESS.findall(_end(log))
     progress = said[-1].strip() if said else None
     found = RunHistory(folder).nodes(attempt.run_id) if (folder / DATABASE).is_file() else {}
@@ -200,7 +202,7 @@ def _ended(attempt: Attempt) -> LastRun:
 
 def _served(folder: pathlib.Path) -> str | None:
     try:
-        return newest_version(folder / "serving" / folder.name).name
+        return newest_version(versions_folder(folder)).name
     except ConfigError:
         return None
 

@@ -8,12 +8,22 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from components.layout import CLEANING_FILE, INGESTION_FILE, SPLITS
+from components.layout import (
+    CHECKS_FILE,
+    CLEANING_FILE,
+    EXAMPLES_FILE,
+    INGESTION_FILE,
+    OLDER,
+    SERVING_CHECK_FILE,
+    SPLITS,
+    TRAIN,
+)
 from components.lineage.properties import REASON, ROLLED_BACK, SPANS
 from components.lineage.span_label import span_label
 from components.search_space import described
 from components.training.seed_results import LOSS, SEEDS_FILE, SeedRuns
 from components.tuning.trials import Search
+from models.training.layout import TRAINING_LOG
 from pipeline.metadata.queries import NodeRecord, RunHistory
 from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
 
@@ -178,7 +188,7 @@ def _load(node: NodeRecord, output: str, name: str) -> Any:
 def _splits(splits: Mapping[str, Mapping[str, Any]], field: str) -> str:
     """A number of each split that has any, as `204 + 23`: those to train on come first."""
     counts = {name: splits.get(name, {}).get(field, 0) for name in SPLITS}
-    told = [count for name, count in counts.items() if count or name == "train"]
+    told = [count for name, count in counts.items() if count or name == TRAIN]
     return " + ".join(f"{count:,}" for count in told)
 
 
@@ -193,7 +203,7 @@ def _documents(node: NodeRecord) -> str:
 
 
 def _checks(node: NodeRecord) -> str:
-    return f"{len(_load(node, 'approval', 'checks.json'))} checks passed"
+    return f"{len(_load(node, 'approval', CHECKS_FILE))} checks passed"
 
 
 def _cleaned(node: NodeRecord) -> str:
@@ -212,12 +222,12 @@ def _vocabulary(node: NodeRecord) -> str:
 
 
 def _examples(node: NodeRecord) -> str:
-    told = _load(node, "examples", "examples.json")
-    splits, older = told["splits"], told.get("older", {}).get("examples", 0)
+    told = _load(node, "examples", EXAMPLES_FILE)
+    splits, older = told["splits"], told.get(OLDER, {}).get("examples", 0)
     return (
         f"{_splits(splits, 'examples')} examples, "
         + (f"{older:,} of older spans, " if older else "")
-        + f"{splits['train']['padding_share']:.0%} padding"
+        + f"{splits[TRAIN]['padding_share']:.0%} padding"
     )
 
 
@@ -242,7 +252,7 @@ def _tuned(node: NodeRecord) -> str:
 
 
 def _training(node: NodeRecord) -> str:
-    lines = _file(node, "model_run", "training.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = _file(node, "model_run", TRAINING_LOG).read_text(encoding="utf-8").splitlines()
     first, last = json.loads(lines[0]), json.loads(lines[-1])
     told = f"{last['step']:,} steps, loss {first['loss']:.2f} → {last['loss']:.2f}"
     seeds = _file(node, "model_run", SEEDS_FILE)
@@ -281,7 +291,7 @@ def _evaluation(node: NodeRecord) -> str:
 
 
 def _served(node: NodeRecord) -> str:
-    seconds = _load(node, "blessing", "serving_check.json")["seconds"]
+    seconds = _load(node, "blessing", SERVING_CHECK_FILE)["seconds"]
     return f"{len(seconds)} signatures answered"
 
 

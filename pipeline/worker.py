@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from models.errors import ConfigError, Preempted
 from models.processor import choose_onednn
+from pipeline.layout import CHECKPOINTS
 from pipeline.terminal.output import PrintableFormatter
 
 _LOOK_SECONDS = 1.0
@@ -49,7 +50,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
     done: set[tuple[int, int]] = set()
     with _asked() as asked:
         while not asked:
-            for job in (folder / "checkpoints").glob(f"*/{JOB}"):
+            for job in (folder / CHECKPOINTS).glob(f"*/{JOB}"):
                 with contextlib.suppress(FileNotFoundError):  # the chief is done with it
                     state = job.stat()
                     if (state.st_ino, state.st_mtime_ns) in done:

@@ -23,9 +23,17 @@ from components.artifacts import TrainedTexts
 from components.cleaning.evaluation_texts import read_evaluation_texts
 from components.cleaning.text_quality import QUARANTINED
 from components.cleaning.trained_texts import KEYS_FILE, merge
-from components.cleaning.transforms import SCRATCH, TRAINED_PART, clean
+from components.cleaning.transforms import TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
-from components.layout import CLEANING_FILE, SPLITS, splits_in_words
+from components.layout import (
+    CLEANING_FILE,
+    DROPPED_FOLDER,
+    SCRATCH_FOLDER,
+    SPLITS,
+    TEST,
+    TRAIN,
+    splits_in_words,
+)
 from components.lineage.properties import COVERS, EVALUATION, TEST_SHARE, covers, set_content
 from components.lineage.span_label import LABEL_PROPERTY, span_label
 from components.storage.publish import write_whole
@@ -76,7 +84,7 @@ def TextCleaner(
     settings = from_json(CleaningConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
     limits = from_json(ValidationConfig, bounds)
     label = span_label(span, documents.get_string_custom_property(LABEL_PROPERTY))
-    scratch = os.path.join(cleaned.uri, SCRATCH)
+    scratch = os.path.join(cleaned.uri, SCRATCH_FOLDER)
     os.makedirs(scratch, exist_ok=True)
     seen = None
     if settings.evaluation_texts:
@@ -155,14 +163,14 @@ def _keep_quarantine(folder: str, quarantine_dir: str, label: str) -> str:
 
 
 def _lines(folder: str) -> Iterator[str]:
-    for file in sorted(pathlib.Path(folder, "Dropped").iterdir()):
+    for file in sorted(pathlib.Path(folder, DROPPED_FOLDER).iterdir()):
         with open(file, encoding="utf-8") as stream:
             yield from stream
 
 
 def _require_documents(summary: dict[str, Any], *, where: str, quarantine: str) -> None:
     """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
-    train, test = (summary["splits"][split]["kept"] for split in ("train", "test"))
+    train, test = (summary["splits"][split]["kept"] for split in (TRAIN, TEST))
     if train >= 2 and test:
         return
     dropped = dropped_by_reason(summary)

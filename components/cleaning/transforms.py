@@ -12,7 +12,6 @@ import collections
 import functools
 import itertools
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,15 +25,25 @@ from components.cleaning.text_quality import QUARANTINED, Fault, fault_of, outsi
 from components.cleaning.word_grams import hash_words, words_of
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
-from components.layout import CLEANING_FILE, SPLITS
+from components.layout import (
+    CLEANING_FILE,
+    DROPPED_FOLDER,
+    EVAL,
+    SCRATCH_FOLDER,
+    SPLITS,
+    TEST,
+    TRAIN,
+    shard_files,
+    shard_number,
+    split_folder,
+    split_of,
+)
 from components.storage.exchange import GroupItems
 from components.storage.publish import link_whole, write_whole
 from components.storage.record_files import RecordWriter
 from models.printable import to_json
 from models.published import published
 
-SCRATCH = "scratch"
-"""What Beam's steps leave in the artifact's folder, to be removed behind them."""
 TRAINED_PART = "-trained.npy"
 """How the names of a shard's keys end in the scratch folder, see
 components/cleaning/trained_texts.py."""
@@ -43,7 +52,7 @@ _EXAMPLES = 3  # documents told of, of each reason
 _START_CHARACTERS = 120
 _DUPLICATE, _NEAR_DUPLICATE, _SEEN = "duplicate", "near duplicate", "evaluation text"
 _SHARED = "shared"
-_KEPT = ("test", "eval", "train")  # whose document stays, of those that share something
+_KEPT = (TEST, EVAL, TRAIN)  # whose document stays, of those that share something
 _TEXT, _BAND = b"=", b"~"  # what a shared key is: the hash of a text, the band of a sketch
 
 
@@ -85,10 +94,12 @@ def clean(
             among it. See components/cleaning/trained_texts.py, whose parts are left in the scratch
             folder.
     """
-    scratch = os.path.join(folder, SCRATCH)
-    for name in (SCRATCH, "Dropped", *(f"Split-{split}" for split in SPLITS)):
+    scratch = os.path.join(folder, SCRATCH_FOLDER)
+    for name in (SCRATCH_FOLDER, DROPPED_FOLDER):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
-    shards = sorted(map(str, pathlib.Path(documents).glob("Split-*/documents-*.tfrecord.gz")))
+    for split in SPLITS:
+        os.makedirs(split_folder(folder, split), exist_ok=True)
+    shards = shard_files(documents)
     judged = (
         pipeline
         | "Shards" >> beam.Create(list(enumerate(shards)))
@@ -133,8 +144,8 @@ class _Judge(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         number, shard = element
-        split = _split_of(shard)
-        trained = split == "train"
+        split = split_of(shard)
+        trained = split == TRAIN
         keys: list[list[int]] = []
         for document in read_documents(shard):
             fault, shared = self._judge(document, held_out=not trained)
@@ -201,7 +212,7 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
     """Writes one shard without what is dropped; returns its tally."""
     number, verdicts = element
     shard = shards[number]
-    split, name = _split_of(shard), os.path.basename(shard)
+    split, name = split_of(shard), os.path.basename(shard)
     faults: dict[str, Fault] = {}
     for identity, fault in sorted(verdicts, reverse=True):
         faults[identity] = fault  # the first of several is what stays: "duplicate" before "near…"
@@ -220,17 +231,17 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         else:
             dropped.append(_dropped(document, fault))
         characters["kept" if fault is None else fault.reason] += len(document.text)
-    scratch, target = os.path.join(folder, SCRATCH), os.path.join(folder, f"Split-{split}", name)
+    scratch, target = os.path.join(folder, SCRATCH_FOLDER), split_folder(folder, split) / name
     if not dropped:
         link_whole(shard, target, scratch)
     elif kept:
         with published(target, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(kept)
-    if split == "train":
+    if split == TRAIN:
         part = os.path.join(scratch, f"{number}{TRAINED_PART}")
         trained_texts.write_part(_table(scratch, number), stays, part)
     if dropped:
-        path = os.path.join(folder, "Dropped", f"{split}-{name.split('-')[1]}.jsonl")
+        path = os.path.join(folder, DROPPED_FOLDER, f"{split}-{shard_number(shard):05d}.jsonl")
         write_whole(path, (to_json(item) + "\n" for item in dropped))
     examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
     for item in dropped:
@@ -299,7 +310,3 @@ def _add(tallies: Iterable[Mapping[str, Any]], field: str) -> dict[str, int]:
     for tally in tallies:
         total.update(tally[field])
     return dict(total)
-
-
-def _split_of(shard: str) -> str:
-    return pathlib.Path(shard).parent.name.removeprefix("Split-")

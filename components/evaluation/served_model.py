@@ -17,9 +17,16 @@ import tensorflow as tf
 from tfx.utils import path_utils
 
 from components.evaluation.results import read_evaluation
-from components.layout import PROVENANCE_FILE, TOKENIZER_FOLDER, WORDS_FILE
+from components.layout import (
+    MODEL_TOKENIZER_FOLDER,
+    SAVED_MODEL_FOLDER,
+    TEST,
+    TOKENIZER_FOLDER,
+    WORDS_FILE,
+    shard_files,
+)
 from components.lineage.properties import fingerprint
-from components.serving.export import EVALUATE, TOKENIZER
+from components.serving.export import EVALUATE
 from models.objective import Metric
 
 _MAX_EXAMPLES = 1_024  # from all files in turn: a few seconds for a small model
@@ -53,7 +60,7 @@ def same_vocabulary(model: str, examples: str) -> bool:
         model: folder of a Model artifact.
         examples: folder of ExampleBuilder's Examples artifact.
     """
-    tokenizer_of_model = (pathlib.Path(model) / PROVENANCE_FILE).parent / TOKENIZER
+    tokenizer_of_model = pathlib.Path(model) / SAVED_MODEL_FOLDER / MODEL_TOKENIZER_FOLDER
     tokenizer_of_examples = pathlib.Path(examples) / TOKENIZER_FOLDER
     return tokenizer_fingerprint(tokenizer_of_model) == tokenizer_fingerprint(tokenizer_of_examples)
 
@@ -81,7 +88,7 @@ def served_loss(
     """
     if not same_vocabulary(model, examples):
         return None
-    files = sorted(map(str, (pathlib.Path(examples) / "Split-test").glob("*.tfrecord.gz")))
+    files = shard_files(examples, TEST)
     before = math.nan
     if evaluation and os.path.isdir(evaluation):
         before = read_evaluation(evaluation).overall.candidate.get(metric.name, math.nan)

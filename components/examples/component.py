@@ -24,13 +24,16 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from components.config import ExamplesConfig
 from components.examples.shards import shards_of
-from components.examples.transforms import FOUND, SCRATCH, build, load
+from components.examples.transforms import FOUND, build, load
 from components.layout import (
+    EVAL,
     EXAMPLES_CONTENT,
     EXAMPLES_FILE,
     OLDER,
+    SCRATCH_FOLDER,
     SPLITS,
     TOKENIZER_FOLDER,
+    TRAIN,
     WORDS_FILE,
     splits_in_words,
 )
@@ -105,7 +108,7 @@ def ExampleBuilder(
             finished=places["finished"],
         )
     shutil.rmtree(places["finished"])
-    shutil.rmtree(os.path.join(examples.uri, SCRATCH))
+    shutil.rmtree(os.path.join(examples.uri, SCRATCH_FOLDER))
     found = _counted(pipeline, FOUND)
     with open(os.path.join(examples.uri, EXAMPLES_FILE), encoding="utf-8") as stream:
         told = json.load(stream)
@@ -124,7 +127,7 @@ def ExampleBuilder(
         "span %s: examples: %s; %.0f%% of the positions are padding%s",
         span_label(span, label),
         splits_in_words({split: counts["examples"] for split, counts in splits.items()}),
-        100 * splits["train"]["padding_share"],
+        100 * splits[TRAIN]["padding_share"],
         f"; {found} file(s) were finished before" if found else "",
     )
     if before:
@@ -138,7 +141,7 @@ def ExampleBuilder(
 
 def _gate(splits: Mapping[str, Any], *, where: str) -> None:
     for split, summary in splits.items():
-        if not summary["examples"] and (summary["documents"] or split != "eval"):
+        if not summary["examples"] and (summary["documents"] or split != EVAL):
             lost = {reason: count for reason, count in summary["tally"].items() if count}
             raise DataRefused(
                 f"The split {split!r} gave no training example out of {summary['documents']}"

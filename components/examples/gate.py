@@ -21,14 +21,14 @@ from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.evaluation.served_model import ServedLoss, served_loss, tokenizer_fingerprint
 from components.examples.transforms import load
-from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER
+from components.layout import EXAMPLES_FILE, TEST, TOKENIZER_FOLDER, TRAIN
 from components.lineage.span_label import span_label
 from components.validation.gate_checks import Check, approve, refuse
 from models.objective import FeatureSpec, Metric
 from models.registry import FAMILIES
 from models.settings import from_json
 
-_JUDGED_SPLIT = "train"  # in a small split a label may be missing by chance
+_JUDGED_SPLIT = TRAIN  # in a small split a label may be missing by chance
 _NO_FIT = (
     "give a vocabulary of this text's language (vocabulary.file), or learn one (without"
     " vocabulary.file, under another --name); put spaces between the words of a language that"
@@ -224,7 +224,7 @@ def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[
         return []
     return [
         Check(
-            split="test",
+            split=TEST,
             feature=f"{served.metric} of the served model, before training",
             value=f"{served.before:.3f} → {served.loss:.3f}, {served.relative_increase:+.0%}",
             bound=f"a rise of at most {config.max_loss_drift:.0%}",

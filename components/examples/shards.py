@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from components.layout import CLEANING_FILE
+from components.layout import CLEANING_FILE, SPLIT_PREFIX, TRAIN, shard_files, split_of
 
 
 class Shard(NamedTuple):
@@ -25,14 +25,14 @@ class Shard(NamedTuple):
     @property
     def split(self) -> str:
         """The split whose examples these are."""
-        return pathlib.Path(self.path).parent.name.removeprefix("Split-")
+        return split_of(self.path)
 
     @property
     def target(self) -> str:
         """The file of examples, in the folder of all."""
         of_span = "" if self.older is None else f"of-span-{self.older}-"
         name = os.path.basename(self.path).replace("documents-", f"examples-{of_span}")
-        return f"Split-{self.split}/{name}"
+        return f"{SPLIT_PREFIX}{self.split}/{name}"
 
 
 def shards_of(documents: str, older: Mapping[int, str], replay_share: float | None) -> list[Shard]:
@@ -47,23 +47,18 @@ def shards_of(documents: str, older: Mapping[int, str], replay_share: float | No
     if replay_share is not None and older:
         new, before = _characters([documents]), _characters(older.values())
         share = min(1.0, replay_share / (1 - replay_share) * new / max(before, 1))
-    pattern = "documents-*.tfrecord.gz"
     return [
-        *(Shard(path) for path in _files(documents, f"Split-*/{pattern}")),
+        *(Shard(path) for path in shard_files(documents)),
         *(
             Shard(path, span, share)
             for span, folder in sorted(older.items())
-            for path in _files(folder, f"Split-train/{pattern}")
+            for path in shard_files(folder, TRAIN)
         ),
     ]
-
-
-def _files(folder: str, pattern: str) -> list[str]:
-    return sorted(map(str, pathlib.Path(folder).glob(pattern)))
 
 
 def _characters(cleaned: Iterable[str]) -> int:
     """Characters to train on in folders that TextCleaner wrote."""
     summaries = (pathlib.Path(folder, CLEANING_FILE) for folder in cleaned)
     found = (json.loads(summary.read_text(encoding="utf-8")) for summary in summaries)
-    return sum(each["splits"]["train"]["characters"]["kept"] for each in found)
+    return sum(each["splits"][TRAIN]["characters"]["kept"] for each in found)

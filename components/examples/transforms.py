@@ -29,7 +29,17 @@ from components.documents import chance, read_documents
 from components.evaluation.resampling_units import UNIT, UNIT_FEATURE, blocks, unit_names
 from components.examples import baseline_counts
 from components.examples.shards import Shard
-from components.layout import EXAMPLES_FILE, MANIFEST_FILE, OLDER, SPLITS, TOKENIZER_FOLDER
+from components.layout import (
+    EXAMPLES_FILE,
+    MANIFEST_FILE,
+    OLDER,
+    SCRATCH_FOLDER,
+    SPLITS,
+    TOKENIZER_FOLDER,
+    TRAIN,
+    shard_number,
+    split_folder,
+)
 from components.storage.finished import finish, sha256
 from components.storage.publish import write_whole
 from components.storage.record_files import RecordWriter
@@ -44,8 +54,6 @@ from models.training.example_index import write_index
 if TYPE_CHECKING:
     from components.examples.tokenization import GraphTokenizer
 
-SCRATCH = "scratch"
-"""What workers leave in the artifact's folder, to be removed behind them."""
 FOUND = "finished_before"
 """Beam's counter of the files that a run before had finished."""
 _MIXED = 4_096  # held-out examples in memory at a time
@@ -76,8 +84,9 @@ def build(
         code: version of the code.
         finished: folder of finished shards, which the caller removes.
     """
-    for name in (SCRATCH, *(f"Split-{split}" for split in SPLITS)):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    os.makedirs(os.path.join(folder, SCRATCH_FOLDER), exist_ok=True)
+    for split in SPLITS:
+        os.makedirs(split_folder(folder, split), exist_ok=True)
     os.makedirs(finished, exist_ok=True)
     make = _MakeShard(folder, family, objective, config.seed, span, code, finished)
     _ = (
@@ -119,13 +128,13 @@ class _MakeShard(beam.DoFn):
     def process(self, element: Any) -> Iterator[dict[str, Any]]:
         shard = Shard(*element)
         name = shard.target
-        counted = os.path.join(self._folder, SCRATCH, name.replace("/", "-"))
+        counted = os.path.join(self._folder, SCRATCH_FOLDER, name.replace("/", "-"))
         summary, found = finish(
             self._finished,
             self._fingerprint(shard),
             [os.path.join(self._folder, name), counted],
             functools.partial(self._make, shard),
-            os.path.join(self._folder, SCRATCH),
+            os.path.join(self._folder, SCRATCH_FOLDER),
         )
         if found:
             beam.metrics.Metrics.counter("polyseme", FOUND).inc()
@@ -143,7 +152,7 @@ class _MakeShard(beam.DoFn):
 
         objective, tokenizer = self._load()
         split, span = shard.split, self._span if shard.older is None else shard.older
-        number = int(os.path.basename(shard.path).split("-")[1])
+        number = shard_number(shard.path)
         tally: collections.Counter[str] = collections.Counter()
         documents = [
             document
@@ -154,7 +163,7 @@ class _MakeShard(beam.DoFn):
         tokenized = tokenize_documents(documents, objective, tokenizer, tally, coverage)
         key = (self._seed, span, SPLITS.index(split), number)
         spec = objective.feature_spec()
-        if split != "train":
+        if split != TRAIN:
             spec = {**spec, UNIT: UNIT_FEATURE}
             made = _held_out(objective, tokenized, key, tally)
         else:
@@ -321,12 +330,12 @@ def _summarize(
     older = found.pop(OLDER)
     content = {"family": family, "objective": json.loads(objective), "splits": found, OLDER: older}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    train = [each for each in ordered if each["split"] in ("train", OLDER)]
+    train = [each for each in ordered if each["split"] in (TRAIN, OLDER)]
     baseline_counts.write_counts(folder, [(each["counted"], each["arrays"]) for each in train])
     lengths = {
         os.path.basename(each["file"]): read_arrays(each["counted"], each["arrays"])["lengths"]
         for each in train
     }
-    write_index(os.path.join(folder, "Split-train"), lengths)
+    write_index(split_folder(folder, TRAIN), lengths)
     lines = [f"{summary['sha256'][0]}  {summary['file']}\n" for summary in ordered]
     write_whole(os.path.join(folder, MANIFEST_FILE), lines)

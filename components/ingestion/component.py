@@ -18,8 +18,16 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
-from components.ingestion.transforms import SCRATCH, ingest
-from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS, splits_in_words
+from components.ingestion.transforms import ingest
+from components.layout import (
+    INGESTION_FILE,
+    QUARANTINE_FILE,
+    SCRATCH_FOLDER,
+    SPLITS,
+    TEST,
+    TRAIN,
+    splits_in_words,
+)
 from components.lineage.properties import TEST_SHARE
 from components.lineage.span_label import LABEL_PROPERTY
 from components.readers.files import PLACEHOLDER, check_files, format_of
@@ -67,7 +75,7 @@ def TextExampleGen(
     _LOG.info("span %s: reading %s bytes in %d file(s)", label, f"{size:,}", len(paths))
     with beam_pipeline as pipeline:
         ingest(pipeline, paths, examples.uri, settings)
-    shutil.rmtree(os.path.join(examples.uri, SCRATCH))
+    shutil.rmtree(os.path.join(examples.uri, SCRATCH_FOLDER))
     quarantine = _keep_quarantine(examples.uri, given["quarantine"], label)
     with open(os.path.join(examples.uri, INGESTION_FILE), encoding="utf-8") as stream:
         summary = json.load(stream)
@@ -145,8 +153,8 @@ def _require_documents(
     quarantine: str,
 ) -> None:
     """Refuses what no step after this one can read; shares of it are DataGate's to judge."""
-    train = summary["splits"]["train"]["documents"]
-    test = summary["splits"]["test"]["documents"]
+    train = summary["splits"][TRAIN]["documents"]
+    test = summary["splits"][TEST]["documents"]
     bad = summary["quarantined"]
     lost = [f"\n  {Unreadable(**item)}" for item in summary["unreadable"]]
     with open(quarantine, encoding="utf-8") as stream:

@@ -22,7 +22,17 @@ from components.config import IngestionConfig
 from components.documents import Place, place_of, serialize, text_hash
 from components.ingestion.bad_records import CountBad
 from components.ingestion.frequent import OTHER, add_counts, folded, most_frequent, not_rare
-from components.layout import INGESTION_FILE, QUARANTINE_FILE, SPLITS
+from components.layout import (
+    EVAL,
+    INGESTION_FILE,
+    QUARANTINE_FILE,
+    SCRATCH_FOLDER,
+    SPLITS,
+    TEST,
+    TRAIN,
+    shard_name,
+    split_folder,
+)
 from components.readers.files import format_of
 from components.readers.parts import parts
 from components.readers.records import Malformed, Record, Unreadable
@@ -32,9 +42,6 @@ from components.storage.publish import write_whole
 from components.storage.record_files import RecordWriter
 from models.printable import to_json
 from models.published import published
-
-SCRATCH = "scratch"
-"""What Beam's steps leave in the artifact's folder, to be removed behind them."""
 
 _MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"
 _MOST_LANGS = 50  # that are counted by name
@@ -57,9 +64,9 @@ def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int
         return (config.held_out_shards or max(1, round(train * share))) if share else 0
 
     return {
-        "train": train,
-        "eval": held_out(config.eval_share),
-        "test": held_out(config.test_share),
+        TRAIN: train,
+        EVAL: held_out(config.eval_share),
+        TEST: held_out(config.test_share),
     }
 
 
@@ -83,9 +90,10 @@ def ingest(
             `quarantine.jsonl` and `ingestion.json`.
         config: what to read and how.
     """
-    scratch = os.path.join(folder, SCRATCH)
-    for name in (SCRATCH, *(f"Split-{split}" for split in SPLITS)):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    scratch = os.path.join(folder, SCRATCH_FOLDER)
+    os.makedirs(scratch, exist_ok=True)
+    for split in SPLITS:
+        os.makedirs(split_folder(folder, split), exist_ok=True)
     shards = shard_counts(files, config)
     places = [Place(split, shard) for split in SPLITS for shard in range(shards[split])]
     place = _Placed(config.test_share, config.eval_share, shards)
@@ -277,9 +285,9 @@ class _WriteShard(beam.DoFn):
         }
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
-        name = f"documents-{place.shard:05d}-of-{self._shards[place.split]:05d}.tfrecord.gz"
-        path = os.path.join(self._folder, f"Split-{place.split}", name)
-        scratch = os.path.join(self._folder, SCRATCH)
+        name = shard_name("documents", place.shard, self._shards[place.split])
+        path = split_folder(self._folder, place.split) / name
+        scratch = os.path.join(self._folder, SCRATCH_FOLDER)
         with published(path, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(serialized)
 

@@ -21,7 +21,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components.layout import PROVENANCE_FILE
+from components.layout import PROVENANCE_FILE, SAVED_MODEL_FOLDER
 from components.lineage.properties import FINGERPRINT, ROLLED_BACK, SPANS, TEST_SHARE, covers
 from models.errors import ConfigError
 
@@ -206,7 +206,7 @@ def spans_of(model: Artifact) -> Sequence[int]:
 
 def read_provenance(model_uri: str) -> Mapping[str, Any]:
     """Where an exported model comes from; empty if its folder doesn't say."""
-    file = pathlib.Path(model_uri) / PROVENANCE_FILE
+    file = pathlib.Path(model_uri) / SAVED_MODEL_FOLDER / PROVENANCE_FILE
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from components.layout import TEST, shard_files
 from models.tokenizers.sentences import split_sentences
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def _documents(folder: pathlib.Path) -> Iterator[Document]:
 
     from components.documents import parse
 
-    for file in sorted((folder / "Split-test").glob("*.tfrecord.gz")):
-        for record in tf.data.TFRecordDataset(str(file), "GZIP").as_numpy_iterator():
+    for file in shard_files(folder, TEST):
+        for record in tf.data.TFRecordDataset(file, "GZIP").as_numpy_iterator():
             yield parse(record)
 
 

@@ -15,13 +15,12 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel
 from tfx.utils import path_utils
 
+from components.layout import SERVING_CHECK_FILE, TEST
 from components.serving import probe as serving_probe
 from models.errors import ServingCheckFailed
 
 _log = logging.getLogger("polyseme.serving_check")
 
-RESULT = "serving_check.json"
-"""In the blessing's folder: seconds by signature."""
 _TIMEOUT_SECONDS = 900
 _REMEDY = "Nothing was pushed. Mend the signature and train again; finished steps are not repeated."
 
@@ -43,7 +42,7 @@ def ServingCheck(
     seconds = check_serving(path_utils.serving_model_path(model.uri))
     folder = pathlib.Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULT).write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
+    (folder / SERVING_CHECK_FILE).write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
     (folder / "INFRA_BLESSED").touch()
     blessing.set_int_custom_property("blessed", 1)
 
@@ -150,7 +149,7 @@ def serving_gate(
         ),
         request_spec=proto.RequestSpec(
             tensorflow_serving=proto.TensorFlowServingRequestSpec(signature_names=["evaluate"]),
-            split_name="test",
+            split_name=TEST,
             num_examples=3,
         ),
         validation_spec=proto.ValidationSpec(max_loading_time_seconds=300, num_tries=2),

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.layout import CONFIG_FILE, MODEL_TOKENIZER_FOLDER, PROVENANCE_FILE
 from components.serving.probe import ANSWERS, ASSETS, WARMUP, digest
 from components.storage.publish import published_folder
 from models.examples import parse, serialize
@@ -20,9 +21,6 @@ from models.training.held_out import rows_of_a_part
 
 _log = logging.getLogger("polyseme.exporter")
 
-CONFIG = "config.json"
-PROVENANCE = "provenance.json"
-TOKENIZER = "tokenizer"
 WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's own name for the requests it sends to itself when it loads a version."""
 EVALUATE = "evaluate"
@@ -79,11 +77,10 @@ def export(
     with published_folder(folder) as partial:
         tf.saved_model.save(_Servable(model, tokenizer), str(partial), signatures=signatures)
         assets = partial / ASSETS
-        assets.mkdir()
-        (assets / CONFIG).write_text(config_json, encoding="utf-8")
-        _write_json(assets / PROVENANCE, provenance)
-        (assets / TOKENIZER).mkdir()
-        tokenizer.save(assets / TOKENIZER)
+        (partial / MODEL_TOKENIZER_FOLDER).mkdir(parents=True)
+        tokenizer.save(partial / MODEL_TOKENIZER_FOLDER)
+        _write_json(partial / PROVENANCE_FILE, provenance)
+        (assets / CONFIG_FILE).write_text(config_json, encoding="utf-8")
         _write_warmup(
             assets, signatures, {**objective.warmup_requests(), EVALUATE: [_blank(objective)]}
         )

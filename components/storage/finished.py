@@ -15,9 +15,6 @@ from typing import Any
 from components.storage.publish import link_whole, write_whole
 from models.published import published
 
-EXPORTED = "exported"
-"""An empty file beside the checkpoints of a training whose model is exported."""
-
 
 def finish(
     folder: str,

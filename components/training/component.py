@@ -14,13 +14,14 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 
 from components.examples.baseline_counts import StoredCounts
+from components.layout import EXPORTED
 from components.lineage.resolvers import write_origin
 from components.search_space import described, with_values
 from components.serving.export import export
-from components.storage.finished import EXPORTED
 from components.training.job import job_of, train_job
 from components.training.seed_training import train_all, train_on_devices
 from models.training.devices import Devices
+from models.training.layout import LOGS_FOLDER
 
 _log = logging.getLogger("polyseme.trainer")
 
@@ -65,7 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
         config_json=given["config"],
         provenance=json.loads(given["unkeyed"]["provenance"]) | {"seed": job.config.seed},
     )
-    shutil.copytree(job.folder / "logs", fn_args.model_run_dir, dirs_exist_ok=True)
+    shutil.copytree(job.folder / LOGS_FOLDER, fn_args.model_run_dir, dirs_exist_ok=True)
     if runs:
         runs.write(fn_args.model_run_dir)
     for each in jobs:

@@ -25,7 +25,16 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStat
 from components.artifacts import DataApproval
 from components.cleaning.text_quality import QUARANTINED
 from components.config import ValidationConfig
-from components.layout import CLEANING_FILE, INGESTION_FILE, QUARANTINE_FILE
+from components.layout import (
+    CLEANING_FILE,
+    EVAL,
+    INGESTION_FILE,
+    QUARANTINE_FILE,
+    SPLIT_PREFIX,
+    TEST,
+    TRAIN,
+    split_of,
+)
 from components.lineage.span_label import span_label
 from components.validation.corpus_statistics import (
     CorpusStatistics,
@@ -39,7 +48,7 @@ from models.settings import from_json
 
 SCHEMA_FILE = "schema.pbtxt"
 _ANOMALIES_FILE = "SchemaDiff.pb"
-_COMPARED_SPLIT = "train"  # the held-out split is too small to compare distributions
+_COMPARED_SPLIT = TRAIN  # the held-out split is too small to compare distributions
 _LISTED = 3
 
 _FEATURES = {
@@ -176,7 +185,7 @@ def _cleaning_checks(
     total = sum(split["documents"] for split in splits)
     quarantined = sum(split["quarantined"] for split in splits)
     dropped = sum(sum(split["dropped"].values()) for split in splits) - quarantined
-    train, test = (summary["splits"][split]["kept"] for split in (_COMPARED_SPLIT, "test"))
+    train, test = (summary["splits"][split]["kept"] for split in (_COMPARED_SPLIT, TEST))
     reasons = {
         reason: sum(split["dropped"].get(reason, 0) for split in splits)
         for reason in summary["examples"]
@@ -210,7 +219,7 @@ def _cleaning_checks(
             remedy="add documents",
         ),
         Check(
-            split="test",
+            split=TEST,
             feature="documents",
             value=f"{test:,} after cleaning",
             bound=f"at least {config.min_test_documents:,}",
@@ -223,10 +232,10 @@ def _cleaning_checks(
 
 def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
     """That there is something to look at in training."""
-    held_out = summary["splits"]["eval"]["kept"]
+    held_out = summary["splits"][EVAL]["kept"]
     return [
         Check(
-            split="eval",
+            split=EVAL,
             feature="documents",
             value=f"{held_out:,} after cleaning",
             bound="at least 1, as training looks at them",
@@ -312,8 +321,6 @@ def _load(folder: str, name: str) -> Any:
 
 def _read_anomalies(uri: str) -> dict[str, anomalies_pb2.Anomalies]:
     return {
-        file.parent.name.removeprefix("Split-"): anomalies_pb2.Anomalies.FromString(
-            file.read_bytes()
-        )
-        for file in pathlib.Path(uri).glob(f"Split-*/{_ANOMALIES_FILE}")
+        split_of(file): anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        for file in pathlib.Path(uri).glob(f"{SPLIT_PREFIX}*/{_ANOMALIES_FILE}")
     }

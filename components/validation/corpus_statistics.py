@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.layout import SPLITS
+from components.layout import SPLIT_PREFIX, SPLITS, split_folder
 from models.errors import ConfigError
 
 STATISTICS_FILE = "FeatureStats.pb"
 """The file in each `Split-<name>` folder of an ExampleStatistics artifact."""
-_SPLIT_PREFIX = "Split-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def feature_statistics(
     found = dict(_read(pathlib.Path(statistics_uri)))
     if not found:
         raise ConfigError(
-            f"no {_SPLIT_PREFIX}*/{STATISTICS_FILE} in this folder",
+            f"no {SPLIT_PREFIX}*/{STATISTICS_FILE} in this folder",
             where=statistics_uri,
             remedy="give the folder of StatisticsGen's artifact",
         )
@@ -118,7 +117,7 @@ def _read(
     folder: pathlib.Path,
 ) -> Iterator[tuple[str, statistics_pb2.DatasetFeatureStatisticsList]]:
     for split in SPLITS:
-        file = folder / f"{_SPLIT_PREFIX}{split}" / STATISTICS_FILE
+        file = split_folder(folder, split) / STATISTICS_FILE
         if file.exists():
             yield split, statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
 

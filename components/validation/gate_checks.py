@@ -13,13 +13,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.layout import CHECKS_FILE
 from components.lineage.span_label import span_label
 from components.storage.publish import write_whole
 from models.errors import DataRefused
 from models.printable import to_json
 
-CHECKS_FILE = "checks.json"
-"""A gate's checks in its artifact's folder: JSON list of `Check`."""
 _EVERY_SPLIT = "all"
 _LISTED = 6  # failed checks in a message, which is to fit a screen; the file has all
 

@@ -31,9 +31,8 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from components.config import VocabularyConfig
 from components.documents import ReadDocuments
-from components.layout import PROVENANCE_FILE, WORDS_FILE
+from components.layout import MODEL_TOKENIZER_FOLDER, SAVED_MODEL_FOLDER, TRAIN, WORDS_FILE
 from components.lineage.properties import set_content
-from components.serving.export import TOKENIZER
 from components.storage.publish import write_whole
 from models.errors import ConfigError
 from models.objective import Family
@@ -136,7 +135,7 @@ def count(
     """
     counts = (
         [
-            pipeline | f"Read{place}" >> ReadDocuments(folder_of_one, "train")
+            pipeline | f"Read{place}" >> ReadDocuments(folder_of_one, TRAIN)
             for place, folder_of_one in enumerate(documents)
         ]
         | "AllFolders" >> beam.Flatten()
@@ -237,7 +236,7 @@ def _of_base_model(
     row: Family, base_model: str, wanted: Any, settings: VocabularyConfig
 ) -> Tokenizer:
     """The base model's tokenizer, if it is what the configuration asks for."""
-    made = row.tokenizer.load((pathlib.Path(base_model) / PROVENANCE_FILE).parent / TOKENIZER)
+    made = row.tokenizer.load(pathlib.Path(base_model, SAVED_MODEL_FOLDER, MODEL_TOKENIZER_FOLDER))
     remedy = "Keep the blessed model's settings, or give the run another name to start afresh."
     for field in dataclasses.fields(wanted):
         had, wants = getattr(made.config, field.name), getattr(wanted, field.name)

@@ -26,6 +26,7 @@ from models.training.batches import Batches
 from models.training.checkpoints import Checkpoints, HostNumber
 from models.training.config import TrainingConfig
 from models.training.devices import Devices, Features
+from models.training.layout import LOGS_FOLDER
 from models.training.optimizer import build_optimizer
 from models.training.platform import keep_platform, platform
 from models.training.profile import TrainingProfile
@@ -104,7 +105,9 @@ def _train(
     resumed_from = _restore(checkpoints, devices)
     if resumed_from:
         _log.info("resumed from step %d of %d", resumed_from, config.steps)
-    logs = folder / "logs" if devices.chief else folder / "logs" / f"worker-{devices.worker}"
+    logs = folder / LOGS_FOLDER
+    if not devices.chief:
+        logs /= f"worker-{devices.worker}"
     if resumed_from < config.steps:
         keep_platform(logs, platform(resumed_from, config, devices))
     record = TrainingRecord(

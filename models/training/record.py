@@ -18,6 +18,7 @@ import tensorflow as tf
 from models.errors import TrainingDiverged
 from models.private_api import write_event
 from models.published import published
+from models.training.layout import TRAINING_LOG
 
 _log = logging.getLogger("polyseme.training")
 _PROGRESS_SECONDS = 5.0
@@ -98,7 +99,7 @@ class TrainingRecord:
         first_loss: float = math.nan,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "training.jsonl"
+        self._path = folder / TRAINING_LOG
         _cut(self._path, resumed_from)  # what is past the checkpoint is made again
         self._board = _board(folder, resumed_from)
         self._first = resumed_from

@@ -23,6 +23,7 @@ from pipeline.cli.exit_codes import (
     exit_code,
 )
 from pipeline.config import PipelineConfig
+from pipeline.layout import QUARANTINE
 from pipeline.run import Outcome
 from pipeline.terminal.console import output_on_stderr
 from pipeline.terminal.failures import shown
@@ -92,7 +93,7 @@ def record(
         error: what stopped it.
     """
     summary = outcome.summary if outcome else None
-    quarantine = config.folder / "quarantine" if config else None
+    quarantine = config.folder / QUARANTINE if config else None
     prepared = code == EXIT_OK and summary is not None and summary.until
     return {
         "outcome": "prepared" if prepared else _OUTCOMES[code],

@@ -11,6 +11,7 @@ from typing import Any
 from components.search_space import BEST_FILE, with_values
 from components.tuning_config import Value
 from models.errors import ConfigError
+from pipeline.layout import SERVING
 from pipeline.metadata.queries import ArtifactRecord, NodeRecord, RunHistory
 
 
@@ -74,7 +75,7 @@ def find_pipeline(version_folder: pathlib.Path) -> pathlib.Path:
         ConfigError: it lies in none.
     """
     folder = version_folder.absolute()
-    if len(folder.parents) > 2 and folder.parents[1].name == "serving":
+    if len(folder.parents) > 2 and folder.parents[1].name == SERVING:
         return folder.parents[2]
     raise ConfigError(
         "not a version that was pushed",

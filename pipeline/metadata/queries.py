@@ -13,6 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.lineage.properties import ROLLED_BACK
 from components.lineage.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
+from pipeline.layout import ARTIFACTS, SERVING
 from pipeline.metadata.store import DATABASE, has_database, open_store
 
 _DESTINATION = "pushed_destination"  # custom property that TFX's Pusher sets
@@ -284,11 +285,11 @@ def _relocated(artifact: Any, folder: pathlib.Path) -> bool:
     `serving/<name>/<version>`.
     """
     changed = False
-    here = _below(folder, artifact.uri, "artifacts", 4)
+    here = _below(folder, artifact.uri, ARTIFACTS, 4)
     if here:
         artifact.uri, changed = here, True
     destination = artifact.custom_properties.get(_DESTINATION)
-    here = _below(folder, destination.string_value, "serving", 3) if destination else None
+    here = _below(folder, destination.string_value, SERVING, 3) if destination else None
     if here:
         artifact.custom_properties[_DESTINATION].string_value, changed = here, True
     return changed

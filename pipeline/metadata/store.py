@@ -12,11 +12,12 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from models.errors import ConfigError
+from pipeline.layout import ARTIFACTS, SERVING
 from pipeline.terminal.failures import database_refused, explain
 
 DATABASE = "metadata.sqlite"
 _BEGINNING = b"SQLite format 3\0"
-_FILLED = ("artifacts", "serving")  # folders that runs fill after they have written a record
+_FILLED = (ARTIFACTS, SERVING)  # folders that runs fill after they have written a record
 _MODES = metadata_store_pb2.SqliteMetadataSourceConfig
 
 

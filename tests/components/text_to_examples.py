@@ -24,6 +24,7 @@ from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, V
 from components.examples.shards import shards_of
 from components.examples.transforms import build
 from components.ingestion import transforms as ingestion
+from components.layout import SCRATCH_FOLDER
 from components.readers.files import expand
 from models.bert.config import BertConfig, BertObjectiveConfig
 from models.registry import FAMILIES
@@ -63,10 +64,10 @@ def run(
 
     with pipeline() as steps:
         ingestion.ingest(steps, expand(str(source)).files, str(documents), INGESTION)
-    shutil.rmtree(documents / ingestion.SCRATCH)
+    shutil.rmtree(documents / SCRATCH_FOLDER)
     with pipeline() as steps:
         cleaning.clean(steps, str(documents), str(cleaned), clean, ValidationConfig(), None)
-    shutil.rmtree(cleaned / cleaning.SCRATCH)
+    shutil.rmtree(cleaned / SCRATCH_FOLDER)
     learn(examples / "tokenizer")
     with pipeline() as steps:
         build(

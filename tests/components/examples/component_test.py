@@ -46,7 +46,7 @@ def test_fills_an_artifact_that_tfx_understands(
     assert line == (
         f"span 7: examples: {splits['train']['examples']} to train on,"
         f" {splits['test']['examples']} to test on,"
-        f" {splits['eval']['examples']} for looks during training;"
+        f" {splits['eval']['examples']} for evaluation during training;"
         f" {100 * splits['train']['padding_share']:.0f}% of the positions are padding"
     )
 
