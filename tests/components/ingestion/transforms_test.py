@@ -300,8 +300,8 @@ def test_a_million_records_that_are_none_are_counted_and_not_held(tmp_path: path
     (tmp_path / "in" / "a.jsonl").write_bytes(b"{}\n" * 1_000_000 + b'{"text": "One."}\n')
     program = (
         "import pathlib, resource, sys\n"
-        "from tests.components import ingestion_test\n"
-        "ingestion_test.run(*map(pathlib.Path, sys.argv[1:]))\n"
+        "from tests.components.ingestion import transforms_test\n"
+        "transforms_test.run(*map(pathlib.Path, sys.argv[1:]))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
     )
     done = subprocess.run(
