@@ -1,4 +1,4 @@
-"""Polyseme's own TFX artifact types."""
+"""TFX artifact types of Polyseme."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from tfx.types import artifact
 
 
 class Vocabulary(artifact.Artifact):
-    """A tokenizer's files, as `Tokenizer.save` writes them, and `words.json` with its figures."""
+    """The files that `Tokenizer.save` writes, and `words.json`, where the vocabulary comes from."""
 
     TYPE_NAME = "PolysemeVocabulary"
     PROPERTIES: ClassVar = {
@@ -15,7 +15,7 @@ class Vocabulary(artifact.Artifact):
 
 
 class TrainedTexts(artifact.Artifact):
-    """`keys.npy`: hashes of the documents to train on, of a span and of those before it."""
+    """`keys.npy`: hashes of the training documents of a span and of all spans before it."""
 
     TYPE_NAME = "PolysemeTrainedTexts"
     PROPERTIES: ClassVar = {
@@ -24,7 +24,7 @@ class TrainedTexts(artifact.Artifact):
 
 
 class DataApproval(artifact.Artifact):
-    """Written only when the gate let a span's documents pass: `checks.json`, what it checked."""
+    """`checks.json`: DataGate's checks of a span's documents; exists only if all of them passed."""
 
     TYPE_NAME = "PolysemeDataApproval"
     PROPERTIES: ClassVar = {
@@ -35,10 +35,10 @@ class DataApproval(artifact.Artifact):
 
 
 class ExamplesApproval(artifact.Artifact):
-    """Written only when the gate let a span's examples pass: `checks.json`, what it checked.
+    """`checks.json`: ExampleGate's checks of a span's examples; exists only if all of them passed.
 
-    How the tokenizer fits the text are properties, so that a later span is compared with them
-    whatever became of the files; `tokenizer` is a fingerprint of it.
+    The properties say how well the tokenizer fits the text. They are properties so that a later
+    span can be compared with them even after the file is deleted. `tokenizer` is its fingerprint.
     """
 
     TYPE_NAME = "PolysemeExamplesApproval"

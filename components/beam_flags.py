@@ -1,8 +1,9 @@
-"""Flags of Beam as settings: which step they are for, and secrets that are in none of them.
+"""Beam flags in the settings: flags of single steps, and environment variables for secrets.
 
-A configuration is written to `config.json` and into every model, and TFX logs the flags of each
-step. So a flag names an environment variable where it needs a secret, as in
-`--s3_secret_access_key=${S3_KEY}`, and the value is put in when the step starts. Free of Beam.
+The configuration is written to `config.json` and into every model, and TFX logs the flags of each
+step. A flag that needs a secret therefore names an environment variable, as in
+`--s3_secret_access_key=${S3_KEY}`, and the value is inserted when the step starts. This module does
+not import Beam.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ RUNNERS = (
     "PortableRunner",
     "PrismRunner",
 )
-"""Beam's own names. Beam would also import any class by its full name, which is code that a
-configuration must not choose."""
+"""Runners by Beam's names. Beam also accepts the full name of any class and imports it; a
+configuration must not choose which code is run, so such names are refused."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SENSITIVE = (
@@ -44,11 +45,11 @@ _SECRETS = (
 _SECRET_FLAG = re.compile(rf"--[\w-]*{_SENSITIVE}$", re.IGNORECASE)
 
 
-def of_steps(settings: Iterable[str]) -> dict[str, list[str]]:
-    """The flags of each step, of settings as `StatisticsGen:--num_workers=4`.
+def flags_by_step(settings: Iterable[str]) -> dict[str, list[str]]:
+    """The flags of each step, from settings such as `StatisticsGen:--num_workers=4`.
 
     Raises:
-        ValueError: a setting does not begin with one of `STEPS`.
+        ValueError: a setting is not one of `STEPS`, a colon and a flag.
     """
     flags: dict[str, list[str]] = {}
     for setting in settings:
@@ -59,8 +60,8 @@ def of_steps(settings: Iterable[str]) -> dict[str, list[str]]:
     return flags
 
 
-def with_secret(flags: Sequence[str]) -> str | None:
-    """The name of the first flag that seems to hold a secret itself; never its value."""
+def find_secret(flags: Sequence[str]) -> str | None:
+    """The name, without the value, of the first flag whose value seems to be a secret."""
     for number, flag in enumerate(flags):
         if any(pattern.search(flag) for pattern in _SECRETS):
             return flag.partition("=")[0]
@@ -70,24 +71,27 @@ def with_secret(flags: Sequence[str]) -> str | None:
     return None
 
 
-def other_runners(flags: Iterable[str]) -> list[str]:
-    """What `--runner` is set to that is none of `RUNNERS`."""
-    named = (flag.partition("=")[2] for flag in flags if flag.split("=")[0] == "--runner")
-    return [name for name in named if name not in RUNNERS]
+def unknown_runners(flags: Iterable[str]) -> list[str]:
+    """The values of `--runner` that are not in `RUNNERS`."""
+    runners = (flag.partition("=")[2] for flag in flags if flag.split("=")[0] == "--runner")
+    return [runner for runner in runners if runner not in RUNNERS]
 
 
 def variables(flags: Iterable[str]) -> set[str]:
-    """The environment variables that flags name as `${NAME}`."""
+    """The names of the environment variables in flags, written `${NAME}`."""
     return {name for flag in flags for name in _VARIABLE.findall(flag)}
 
 
-def split(flag: str) -> Iterator[tuple[str, str]]:
-    """A flag in pieces, each a text and the variable behind it, "" behind the last."""
+def split_at_variables(flag: str) -> Iterator[tuple[str, str]]:
+    """The pieces of a flag: each a text and the variable that follows it, "" after the last."""
     pieces = _VARIABLE.split(flag)
     return zip(pieces[::2], [*pieces[1::2], ""], strict=True)
 
 
-def values(flags: Iterable[str]) -> Mapping[str, str]:
-    """The values of the variables in flags, as far as they are set, and how each is written."""
-    found = {os.environ.get(name): f"${{{name}}}" for name in sorted(variables(flags))}
-    return {value: name for value, name in found.items() if value}
+def variable_values(flags: Iterable[str]) -> Mapping[str, str]:
+    """Maps the values of the variables in flags to their names, written `${NAME}`.
+
+    Variables that are not set or empty are left out.
+    """
+    names = {os.environ.get(name): f"${{{name}}}" for name in sorted(variables(flags))}
+    return {value: name for value, name in names.items() if value}

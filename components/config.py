@@ -1,4 +1,4 @@
-"""Configuration of the components, free of TFX and TensorFlow."""
+"""Settings of the steps before and after training; imports neither TFX nor TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ _Shards = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 
 @dataclasses.dataclass(frozen=True)
 class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
-    """What TextExampleGen reads; see components/ingestion/component.py."""
+    """Settings of TextExampleGen; see components/ingestion/component.py."""
 
     input: Annotated[str, Affects.NOTHING] = ""
-    """File, folder or pattern, with or without {SPAN}; see components/readers/files.py."""
+    """File, folder or glob, with or without {SPAN}; see components/readers/files.py."""
     lang: str = "en"
-    """Language of documents that do not say theirs."""
+    """Language of documents without a `lang`."""
     text_field: Annotated[str, pydantic.Field(min_length=1)] = "text"
-    """Name of the field, or column, that has a record's text."""
+    """Name of the field or column that holds a record's text."""
     encoding: str = "utf-8"
     """Encoding of files without a byte order mark."""
     document_per_file: bool = False
-    """Each .txt file is one document; else blank lines separate documents in it. Its source is then
-    its folder's name."""
+    """Whether each .txt file is one document, with its folder's name as source. Otherwise blank
+    lines separate the documents in a file."""
     join_lines: bool = False
-    """Join the lines of a paragraph in a .txt file: for text with line ends where the paper had
-    them. The models take the end of a line for the end of a sentence."""
+    """Join the lines of each paragraph in a .txt file. Needed for text that is wrapped at a page
+    width, because the models treat the end of a line as the end of a sentence."""
     max_sources: PositiveInt = 50
-    """The documents of the sources that have the fewest, beyond so many sources, get the source
-    "other": metrics are computed for each source."""
+    """Number of sources that keep their name; documents of all rarer sources get the source
+    "other". Metrics are computed for each source."""
     test_share: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
-    """Share of documents, by a hash of the id, that the Evaluator judges models by and nothing else
-    looks at."""
+    """Share of documents, chosen by a hash of their id, that only the Evaluator uses, to judge
+    models."""
     eval_share: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
-    """Share of documents that training looks at without learning from them: for
-    `training.eval_steps`, the Tuner and the choice among `training.seeds`, which need some."""
+    """Share of documents that models are evaluated on during training but not trained on. Must be
+    above 0 for `training.eval_steps`, the Tuner and the choice among `training.seeds`."""
     max_quarantine_share: Annotated[Share, Affects.JUDGEMENT] = 0.01
-    """DataGate refuses the span if more than this share of its records is malformed."""
+    """DataGate refuses the span if a larger share of its records is malformed."""
     allow_unreadable: Annotated[tuple[str, ...], Affects.JUDGEMENT] = ()
-    """Names or paths of files that may be cut off or damaged: what can be read of them is used. Any
-    other such file makes DataGate refuse the span."""
+    """Names or paths of files that may be truncated or damaged; what can be read of them is used.
+    Any other damaged file makes DataGate refuse the span."""
     max_record_bytes: PositiveInt = 16_000_000
-    """A longer record is quarantined."""
+    """Longer records are quarantined."""
     shards: _Shards | None = None
-    """Groups of the training documents by a hash of their id. A group is a file of documents, then
-    one of examples, and what a worker holds; None makes them of 8 to 16 MB, 2 groups at least."""
+    """Number of shards of the training documents, which a hash of the id assigns. A shard is a file
+    of documents and later a file of examples, and a worker holds one in memory. None: shards of 8
+    to 16 MB, at least 2."""
     held_out_shards: _Shards | None = None
-    """Groups of the documents of each other split; None is its share of `shards`, 1 at least."""
+    """Number of shards of each held-out split; None: its share of `shards`, at least 1."""
 
     def check(self) -> None:
-        """Refuses an encoding that does not exist, and shares that leave nothing to train on."""
+        """Refuses an unknown encoding, and shares that leave no document to train on."""
         try:
             "".encode(self.encoding)
             for errors in ("surrogateescape", "surrogatepass"):  # as files are read
@@ -66,15 +67,15 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
         except (LookupError, ValueError):
             raise self.refused(
                 "encoding",
-                f"{self.encoding!r:.60} is no encoding of text",
-                "give one that Python has, as utf-16-le, latin-1 or gb18030",
+                f"{self.encoding!r:.60} is not a text encoding",
+                "give one that Python knows, such as utf-16-le, latin-1 or gb18030",
             ) from None
         if self.held_out_share >= 1:
             raise self.refused(
                 "eval_share",
-                f"{self.eval_share} and the test_share, {self.test_share}, leave nothing to train "
-                "on",
-                "give less",
+                f"eval_share {self.eval_share} and test_share {self.test_share} leave no document "
+                "to train on",
+                "give shares whose sum is below 1",
             )
 
     @property
@@ -85,58 +86,58 @@ class IngestionConfig(Settings, place="ingestion", affects=Affects.EXAMPLES):
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig(Settings, place="validation", affects=Affects.JUDGEMENT):
-    """What the text must be like; see docs/decisions/0031-what-the-data-gate-judges.md.
+    """Bounds on the text; see docs/decisions/0031-what-the-data-gate-judges.md.
 
-    TextCleaner quarantines single documents by the fields that affect examples. By the others
-    DataGate judges a span's documents, and ExampleGate what the tokenizer makes of them. Drift is
-    measured from the last earlier span that was approved.
+    TextCleaner quarantines single documents by the fields that affect examples. DataGate judges the
+    documents of a span, and ExampleGate the result of tokenizing them, by the other fields. Drift
+    is measured against the last earlier span that was approved.
     """
 
     min_documents: NonNegativeInt = 2
-    """Fewest documents to train on, after cleaning."""
+    """Minimum number of training documents, after cleaning."""
     min_test_documents: PositiveInt = 10
-    """Fewest documents of the split "test", after cleaning: intervals come from at least five
-    blocks of two."""
+    """Minimum number of documents of the split "test", after cleaning. Confidence intervals need
+    at least five blocks of two documents."""
     min_characters: Annotated[NonNegativeInt, Affects.EXAMPLES] = 1
-    """Shortest document, in characters."""
+    """Minimum length of a document, in characters."""
     max_non_letter_share: Annotated[Share, Affects.EXAMPLES] = 0.6
-    """Highest share of characters of one document that are neither letters nor white space."""
+    """Maximum share of a document's characters that are neither letters nor white space."""
     max_replacement_share: Annotated[Share, Affects.EXAMPLES] = 0.01
-    """Highest share of U+FFFD in one document."""
+    """Maximum share of a document's characters that are U+FFFD, the replacement character."""
     languages: Annotated[tuple[str, ...], Affects.EXAMPLES] = ("en", "zh", "zh-Hans", "zh-Hant")
-    """Codes that a document's `lang` may have, as they are written there."""
+    """Language codes that a document's `lang` may have, spelled as in the documents."""
     max_quarantine_share: Share = 0.05
-    """Highest share of a span's documents that are quarantined, outside of the bounds above."""
+    """Maximum share of a span's documents that are quarantined for violating the bounds above."""
     max_duplicate_share: Share = 0.05
-    """Highest share of documents that repeat another one's text."""
+    """Maximum share of documents that are exact duplicates."""
     max_language_drift: Share = 0.1
-    """Largest change of a language's share of the documents, beyond what chance explains; 1 allows
-    any."""
+    """Maximum change of a language's share of the documents, beyond what chance explains; 1 allows
+    any change."""
     max_source_drift: Share = 0.6
-    """Largest change of a source's share of the documents, beyond what chance explains. A span in
-    which every document is from a new source has 1."""
+    """Maximum change of a source's share of the documents, beyond what chance explains. The change
+    is 1 if every document of a span is from a new source."""
     max_length_drift: Share = 0.4
-    """Largest Kolmogorov-Smirnov distance of the documents' lengths, 0 to 1, beyond what chance
+    """Maximum Kolmogorov-Smirnov distance of the documents' lengths, 0 to 1, beyond what chance
     explains."""
     max_unknown_share: Share = 0.1
-    """Highest share of the text, in bytes, that the tokenizer gives unknown tokens for."""
+    """Maximum share of the text, in bytes, that becomes unknown tokens."""
     max_unknown_target_share: Share = 0.6
-    """Highest share of the words that the model reads but cannot predict: ELMo's, which reads
-    characters."""
+    """Maximum share of the words that a model reads but cannot predict: ELMo reads characters and
+    predicts words of its vocabulary."""
     max_unknown_drift: Share = 0.1
-    """Largest rise of either share; compared under the same tokenizer only."""
+    """Maximum increase of either share; compared only between spans with the same tokenizer."""
     max_tokens_per_byte: PositiveFloat = 0.65
-    """Most tokens for a byte of text: a vocabulary that does not fit the text spells it in letters
-    or bytes."""
+    """Maximum number of tokens per byte of text. A vocabulary that does not fit the text splits it
+    into letters or bytes."""
     max_token_drift: NonNegativeFloat = 0.5
-    """Largest relative rise of the tokens per word, where 0.5 is half as many again; compared under
-    the same tokenizer only."""
+    """Maximum relative increase of the tokens per word, 0.5 for 50 % more; compared only between
+    spans with the same tokenizer."""
     max_loss_drift: NonNegativeFloat = 0.2
-    """Largest relative rise of the served model's loss, before training, from the text that it was
-    blessed on."""
+    """Maximum relative increase of the served model's loss, from the text that it was blessed on to
+    this span's text; measured before training."""
     min_label_share: Share = 0.05
-    """Lowest share of each class among the labels of the training examples, such as whether a
-    sentence follows: with less of one, a model is right without learning anything."""
+    """Minimum share of each class among the labels of the training examples, such as next-sentence
+    labels. Below it a model that always predicts the other class is right."""
 
 
 _QUALITY_BOUNDS = (
@@ -156,54 +157,54 @@ _QUALITY_BOUNDS = (
 
 @dataclasses.dataclass(frozen=True)
 class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
-    """Which documents TextCleaner drops; see components/cleaning/component.py."""
+    """Settings of TextCleaner; see components/cleaning/component.py."""
 
     duplicates: bool = True
-    """Drop all but one of the documents that have the same text."""
+    """Drop exact duplicates: keep one of the documents with the same text."""
     near_duplicate_similarity: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
-    """Drop all but one of the documents that share about this much, 0 to 1, of their runs of five
-    words; None looks for none. At 0.75, as in FineWeb, 98 % of the pairs are found that share 0.85,
-    67 % at 0.75, 25 % at 0.65."""
+    """Drop near duplicates: keep one of the documents whose word 5-grams have about this Jaccard
+    similarity, 0 to 1. None: do not look for them. At 0.75, as in FineWeb, 98 % of the pairs of
+    similarity 0.85 are found, 67 % at 0.75, and 25 % at 0.65."""
     trained_before: bool = True
-    """Drop held-out documents whose text an earlier span had among those to train on, or, with
-    `near_duplicate_similarity`, a text that shares about so much with it."""
+    """Drop held-out documents whose text was trained on in an earlier span; with
+    `near_duplicate_similarity`, also their near duplicates."""
     evaluation_texts: Annotated[tuple[str, ...], Affects.NOTHING] = ()
-    """Files, folders or patterns of texts that are not to be trained on, in `ingestion.input`'s
-    formats: documents that share runs of words with them are dropped."""
+    """Files, folders or globs of texts that must not be trained on, in the formats of
+    `ingestion.input`. Documents that share word n-grams with them are dropped."""
     evaluation_words: PositiveInt = 13
-    """Words of such a run; GPT-3 takes 13. Shorter texts are counted, and not looked for."""
+    """Words in such an n-gram; GPT-3 uses 13. Shorter evaluation texts are counted and ignored."""
     max_evaluation_share: Share = 0.0
-    """Highest share of a document's runs that evaluation texts have as well."""
+    """Maximum share of a document's n-grams that occur in evaluation texts."""
     language_confidence: Share | None = None
-    """Drop documents whose language is, with at least this probability, another than their `lang`;
-    None does not look."""
+    """Drop documents whose detected language differs from their `lang`, if the detector gives at
+    least this probability. None: do not detect languages."""
     quality: bool = False
-    """Drop documents outside the bounds below, which are Gopher's."""
+    """Drop documents that violate the bounds below, which are Gopher's."""
     min_words: NonNegativeInt = 50
     max_words: PositiveInt = 100_000
     min_mean_word_length: NonNegativeFloat = 3.0
-    """In characters; not asked of Chinese and Japanese."""
+    """In characters; not applied to Chinese and Japanese."""
     max_mean_word_length: PositiveFloat = 10.0
     max_symbol_ratio: NonNegativeFloat = 0.1
-    """Most `#` and ellipses for each word."""
+    """Maximum number of `#` and ellipses per word."""
     max_bullet_lines: Share = 0.9
-    """Highest share of the lines that begin with a bullet."""
+    """Maximum share of lines that begin with a bullet."""
     max_ellipsis_lines: Share = 0.3
-    """Highest share of the lines that end with an ellipsis."""
+    """Maximum share of lines that end with an ellipsis."""
     min_alphabetic_words: Share = 0.8
-    """Lowest share of the words that have a letter."""
+    """Minimum share of words that contain a letter."""
     min_stop_words: NonNegativeInt = 2
-    """Fewest occurrences of the, be, to, of, and, that, have, with; asked of English alone."""
+    """Minimum number of occurrences of the, be, to, of, and, that, have, with; English only."""
     max_repeated_lines: Share = 0.3
-    """Highest share of the lines that stand in the document before."""
+    """Maximum share of lines that repeat an earlier line of the document."""
     max_repeated_words: Share = 0.2
-    """Highest share of the words that the most frequent pair of words makes up; 0.9 and 0.8 of it
-    for runs of three and of four words."""
+    """Maximum share of the words that belong to the most frequent word 2-gram; 0.9 and 0.8 times
+    this for 3-grams and 4-grams."""
     max_dropped_share: Annotated[Share, Affects.JUDGEMENT] = 0.5
-    """DataGate refuses the span if more than this share of its documents is dropped."""
+    """DataGate refuses the span if a larger share of its documents is dropped."""
 
     def check(self) -> None:
-        """Refuses bounds that no document is within, and what has no effect."""
+        """Refuses bounds that no document can meet, and settings without effect."""
         for least, most in (
             ("min_words", "max_words"),
             ("min_mean_word_length", "max_mean_word_length"),
@@ -211,118 +212,119 @@ class CleaningConfig(Settings, place="cleaning", affects=Affects.EXAMPLES):
             if getattr(self, least) > getattr(self, most):
                 raise self.refused(
                     least,
-                    f"{getattr(self, least)} is more than {most}, {getattr(self, most)}",
+                    f"{getattr(self, least)} is more than {most}, which is {getattr(self, most)}",
                     f"give {getattr(self, most)} or less",
                 )
-        for switch, wanted, fields in (
+        for switch, value, fields in (
             ("quality", "True", _QUALITY_BOUNDS),
             ("evaluation_texts", "FILE", ("evaluation_words", "max_evaluation_share")),
         ):
-            without = [field for field in fields if self.changed(field)]
-            if without and not getattr(self, switch):
+            changed = [field for field in fields if self.changed(field)]
+            if changed and not getattr(self, switch):
                 raise self.refused(
-                    without[0],
-                    f"{getattr(self, without[0])!r} has no effect without cleaning.{switch}",
-                    f"set cleaning.{switch}={wanted}, or leave {without[0]} out",
+                    changed[0],
+                    f"{getattr(self, changed[0])!r} has no effect without cleaning.{switch}",
+                    f"set cleaning.{switch}={value}, or leave {changed[0]} out",
                 )
 
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyConfig(Settings, place="vocabulary", affects=Affects.EXAMPLES):
-    """Where the vocabulary comes from; see components/vocabulary/component.py."""
+    """Settings of VocabularyTrainer; see components/vocabulary/component.py."""
 
     file: Annotated[str | None, Affects.NOTHING] = None
-    """A given vocabulary; None learns one."""
+    """File of an existing vocabulary; None learns a vocabulary from the text."""
     min_count: PositiveInt = 2
-    """Words seen less often are not learned from."""
+    """Words that occur less often are ignored in learning."""
     max_words: PositiveInt = 1_000_000
-    """Most frequent words that are learned from."""
+    """Learn from this many of the most frequent words."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesConfig(Settings, place="examples", affects=Affects.EXAMPLES):
-    """How examples are made; see components/examples/transforms.py."""
+    """Settings of ExampleBuilder; see components/examples/transforms.py."""
 
     seed: NonNegativeInt = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(Settings, place="evaluation", affects=Affects.JUDGEMENT):
-    """How sure the blessing is; see components/evaluation/judgement.py. Nothing but the judgement
-    depends on it."""
+    """Settings of the confidence intervals by which a model is blessed; see
+    components/evaluation/judgement.py. They affect nothing but this judgement."""
 
     confidence: Annotated[float, pydantic.Field(ge=0.5, lt=1)] = 0.95
-    """Probability with which the interval of a metric holds its true value. Half of the rest is the
-    probability that luck blesses or refuses a model which is just at a bound."""
+    """Probability that the interval of a metric contains its true value. A model exactly at a bound
+    is blessed or refused by chance with half of the remaining probability."""
     resamples: Annotated[int, pydantic.Field(ge=200, le=1_000_000)] = 2_000
-    """Times that the units of the evaluation text are drawn with replacement."""
+    """Number of bootstrap samples of the evaluation text's units."""
     seed: NonNegativeInt = 0
-    """Of these draws."""
+    """Seed of the bootstrap."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
-    """The runner of every Beam step."""
+    """Settings of Apache Beam, for every step that runs on it."""
 
     runner: str = "DirectRunner"
     """One of `components.beam_flags.RUNNERS`."""
     workers: Annotated[int, pydantic.Field(ge=1, le=1_024)] = 1
-    """Worker processes of the DirectRunner; 1 stays inside the process."""
+    """Worker processes of the DirectRunner; with 1, the step runs inside the main process."""
     args: tuple[str, ...] = ()
-    """More Beam flags. `${NAME}` in one is the value of an environment variable, which is put in
-    when a step starts and is written nowhere."""
+    """Additional Beam flags. `${NAME}` in a flag stands for an environment variable; it is replaced
+    when a step starts, and its value is written nowhere."""
     step_args: tuple[str, ...] = ()
-    """More flags for single steps, behind the others: `StatisticsGen:--num_workers=4`."""
+    """Additional flags for single steps, appended to `args`: `StatisticsGen:--num_workers=4`."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags of all steps and of single ones."""
-        each = (setting.partition(":")[2] for setting in self.step_args)
-        return (*self.args, *each)
+        """All flags: those of every step and those of single steps."""
+        of_steps = (setting.partition(":")[2] for setting in self.step_args)
+        return (*self.args, *of_steps)
 
     def check(self) -> None:
-        """Refuses unknown runners and steps, secrets, and workers of a runner that starts its own.
+        """Refuses unknown runners and steps, flags that hold a secret, and `workers` for a runner
+        that starts its own workers.
 
-        No message repeats a flag's value.
+        No message repeats the value of a flag.
         """
         try:
-            beam_flags.of_steps(self.step_args)
+            beam_flags.flags_by_step(self.step_args)
         except ValueError as error:
             raise self.refused(
                 "step_args",
-                f"{str(error).partition('=')[0]!r} is no flag of a step on Beam",
+                f"{str(error).partition('=')[0]!r} is not a flag of a step on Beam",
                 f"write STEP:--flag=value, where STEP is one of {', '.join(beam_flags.STEPS)}",
-            ) from None  # its text is the whole flag
+            ) from None  # the original error repeats the whole flag
         for field, flags in (("args", self.args), ("step_args", self.flags[len(self.args) :])):
-            if name := beam_flags.with_secret(flags):
+            if name := beam_flags.find_secret(flags):
                 raise self.refused(
                     field,
                     f"{name} seems to hold a secret, and settings are written to config.json",
-                    f"set an environment variable to it, and name that: '{name}=${{NAME}}'",
+                    f"put it into an environment variable and name the variable: '{name}=${{NAME}}'",
                 )
-        if others := beam_flags.other_runners((f"--runner={self.runner}", *self.flags)):
+        if unknown := beam_flags.unknown_runners((f"--runner={self.runner}", *self.flags)):
             raise self.refused(
                 "runner",
-                f"{others[0]!r} is no runner",
+                f"{unknown[0]!r} is not a runner",
                 f"give one of {', '.join(beam_flags.RUNNERS)}",
             )
         if self.workers > 1 and self.runner != "DirectRunner":
             raise self.refused(
                 "workers",
-                f"{self.workers} workers are the DirectRunner's, and the runner is {self.runner}",
-                "set the number that it starts by its own flags, in beam.args",
+                f"{self.workers} workers are only for the DirectRunner; the runner is {self.runner}",
+                f"set the number of workers by {self.runner}'s own flags, in beam.args",
             )
 
     def check_environment(self) -> None:
-        """Refuses flags that name an environment variable which is not set here.
+        """Checks that every environment variable named in a flag is set.
 
         Raises:
-            ConfigError: naming the variables.
+            ConfigError: variables are not set; the message names them.
         """
         missing = sorted(beam_flags.variables(self.flags) - os.environ.keys())
         if missing:
             raise ConfigError(
                 f"Beam's flags name environment variables that are not set: {', '.join(missing)}",
                 where="beam.args" if beam_flags.variables(self.args) else "beam.step_args",
-                remedy="set them where the command is given, or leave the flags out",
+                remedy="set them before you run the command, or remove the flags",
             )

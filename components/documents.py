@@ -1,7 +1,7 @@
-"""The document: what TextExampleGen writes and the steps after it read.
+"""The `Document` type, and how documents are assigned to splits and stored.
 
-A document travels as one tf.Example with the features of `Document` and, for data validation,
-features that mean something for text.
+TextExampleGen writes each document as one tf.Example, with the fields of `Document` and features
+about the text that data validation uses. The steps after it read them.
 """
 
 import functools
@@ -23,14 +23,14 @@ _BLOCK_BITS = 8
 
 
 class Document(NamedTuple):
-    """One text.
+    """One text and where it comes from.
 
     Attributes:
         id: unique within a span.
         text: Unicode, NFC, not blank.
-        source: where it comes from; metrics are sliced by it.
+        source: name of the source; metrics are sliced by it.
         lang: language code.
-        timestamp: seconds since 1970 UTC, negative before, 0 if unknown.
+        timestamp: seconds since 1970 UTC, negative for earlier times, 0 if unknown.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Document(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a document's id puts it: the split, and the shard of the split."""
+    """The split and the shard of the split that a document's id assigns it to."""
 
     split: str
     shard: int
@@ -50,36 +50,42 @@ class Place(NamedTuple):
 def place_of(
     document_id: str, *, test_share: float, eval_share: float, shards: Mapping[str, int]
 ) -> Place:
-    """Places a document by the SHA-256 of its id, alike on every run, machine and span.
+    """Assigns a document to a split and a shard by the SHA-256 of its id.
 
-    A document of the split "test" stays one whatever `eval_share` is.
+    The result is the same in every run, on every machine and in every span. Whether a document is
+    in the split "test" does not depend on `eval_share`.
 
     Args:
-        document_id: the id.
+        document_id: the document's id.
         test_share, eval_share: shares of all ids.
-        shards: of each split.
+        shards: number of shards of each split.
     """
-    drawn = chance(document_id)
-    held_out = TEST if drawn < test_share else EVAL
-    split = held_out if drawn < test_share + eval_share else TRAIN
-    digest = hashlib.sha256(document_id.encode()).digest()  # other bytes of it than `chance` takes
+    digest = hashlib.sha256(document_id.encode()).digest()
+    split_draw = _unit_interval(digest[:8])
+    held_out = TEST if split_draw < test_share else EVAL
+    split = held_out if split_draw < test_share + eval_share else TRAIN
+    # The shard comes from other bytes than the split, so that the two are independent.
     return Place(split, int.from_bytes(digest[8:16], "big") % shards[split])
 
 
-def chance(key: str) -> float:
-    """A number of [0, 1) that a key decides, by its SHA-256."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2.0**64
+def unit_hash(key: str) -> float:
+    """A number in [0, 1) computed from the SHA-256 of a key."""
+    return _unit_interval(hashlib.sha256(key.encode()).digest()[:8])
+
+
+def _unit_interval(first_bytes: bytes) -> float:
+    return int.from_bytes(first_bytes, "big") / 2.0**64
 
 
 def text_hash(text: str) -> str:
-    """Returns 32 hexadecimal digits of the SHA-256 of a text."""
+    """The first 32 hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 _SPEC = {
     "id": Feature((1,), "string", "unique within a span"),
     "text": Feature((1,), "string", "UTF-8"),
-    "source": Feature((1,), "string", "where it comes from"),
+    "source": Feature((1,), "string", "name of the source"),
     "lang": Feature((1,), "string", "language code"),
     "timestamp": Feature((1,), "int64", "seconds since 1970 UTC"),
     "characters": Feature((1,), "int64", "of the text"),
@@ -89,16 +95,16 @@ _SPEC = {
 }
 
 
-def serialize(documents: Sequence[Document], repeats: Container[str] = ()) -> list[bytes]:
-    """Returns documents as the bytes of tf.Examples, one each.
+def serialize(documents: Sequence[Document], duplicates: Container[str] = ()) -> list[bytes]:
+    """Converts documents to serialized tf.Examples, one per document.
 
     Args:
         documents: the documents.
-        repeats: ids of those whose text a document earlier in the span has.
+        duplicates: ids of the documents whose text occurs earlier in the span.
 
     Returns:
-        Features id, text, source, lang (bytes), timestamp, characters, duplicate (int64),
-        non_letter_share, replacement_share (float; shares of the text's characters).
+        Examples with the features id, text, source, lang (bytes), timestamp, characters, duplicate
+        (int64), non_letter_share and replacement_share (float, shares of the text's characters).
     """
     if not documents:
         return []
@@ -110,18 +116,21 @@ def serialize(documents: Sequence[Document], repeats: Container[str] = ()) -> li
     columns |= {
         "timestamp": np.array([document.timestamp for document in documents], np.int64),
         "characters": characters,
-        "duplicate": np.array([int(document.id in repeats) for document in documents]),
-        "non_letter_share": [non_letters(document.text) for document in documents] / characters,
-        "replacement_share": [d.text.count("\ufffd") for d in documents] / characters,
+        "duplicate": np.array([int(document.id in duplicates) for document in documents]),
+        "non_letter_share": [count_non_letters(document.text) for document in documents]
+        / characters,
+        "replacement_share": [document.text.count("\ufffd") for document in documents] / characters,
     }
     for name in ("non_letter_share", "replacement_share"):
         columns[name] = columns[name].astype(np.float32)
-    return Serializer(_SPEC).serialize_columns({n: c[:, None] for n, c in columns.items()})
+    return Serializer(_SPEC).serialize_columns(
+        {name: column[:, None] for name, column in columns.items()}
+    )
 
 
 def parse(serialized: bytes) -> Document:
-    """Returns the document of a tf.Example that `serialize` wrote."""
-    import tensorflow as tf  # not to be paid for by those who write
+    """Reads the document from a tf.Example that `serialize` wrote."""
+    import tensorflow as tf  # imported here because workers that only write need not load it
 
     feature = tf.train.Example.FromString(serialized).features.feature
     return Document(
@@ -134,45 +143,46 @@ def parse(serialized: bytes) -> Document:
 
 
 def read_documents(shard: str | os.PathLike[str]) -> list[Document]:
-    """Returns the documents of a file of TextExampleGen's artifact, in its order."""
+    """Reads the documents of one shard, in the order of the file."""
     import tensorflow as tf
 
     records = tf.data.TFRecordDataset(os.fspath(shard), "GZIP").as_numpy_iterator()
     return [parse(record) for record in records]
 
 
-def non_letters(text: str) -> int:
-    """Counts the characters that are neither letters, nor marks upon letters, nor white space."""
+def count_non_letters(text: str) -> int:
+    """Counts the characters that are neither letters, nor combining marks, nor white space."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    table, known = _letters_and_spaces()
-    blocks = np.flatnonzero(np.bincount(codes >> _BLOCK_BITS, minlength=len(known)))
-    for block in blocks[~known[blocks]].tolist():
+    is_letter_or_space, filled = _letters_and_spaces()
+    blocks = np.flatnonzero(np.bincount(codes >> _BLOCK_BITS, minlength=len(filled)))
+    for block in blocks[~filled[blocks]].tolist():
         first = block << _BLOCK_BITS
-        table[first : first + (1 << _BLOCK_BITS)] = [
+        is_letter_or_space[first : first + (1 << _BLOCK_BITS)] = [
             unicodedata.category(character)[0] in "LM" or character.isspace()
             for character in map(chr, range(first, first + (1 << _BLOCK_BITS)))
         ]
-        known[block] = True
-    return len(codes) - int(np.count_nonzero(table[codes]))
+        filled[block] = True
+    return len(codes) - int(np.count_nonzero(is_letter_or_space[codes]))
 
 
 @functools.cache
 def _letters_and_spaces() -> tuple[np.ndarray, np.ndarray]:
-    """What is known so far, block by block: all of Unicode takes a second.
+    """A lookup table of characters, filled block by block because all of Unicode takes a second.
 
     Returns:
-        bool [code points of Unicode]: letters (L*), marks (M*) and white space; bool [blocks].
-        Marks are letters here: without them a text in Devanagari would be a third non-letters.
+        bool `[code points]`, true for letters (L*), marks (M*) and white space; and bool
+        `[blocks]`, true for blocks of the table that are filled. Marks count as letters, because
+        otherwise a third of a text in Devanagari would be non-letters.
     """
     points = sys.maxunicode + 1
     return np.zeros(points, np.bool_), np.zeros(points >> _BLOCK_BITS, np.bool_)
 
 
 class ReadDocuments(beam.PTransform):
-    """Reads one split of TextExampleGen's artifact, in no order.
+    """Beam transform that reads the documents of one split, in no particular order.
 
     Args:
-        uri: the artifact's folder.
+        uri: folder of an Examples artifact of TextExampleGen or TextCleaner.
         split: one of `components.layout.SPLITS`.
 
     Returns:
@@ -185,7 +195,7 @@ class ReadDocuments(beam.PTransform):
 
     def expand(self, begin: Any) -> Any:
         """Reads the split's shards."""
-        # Any, as Beam would else carry a NamedTuple as a row and give back another type.
+        # With the type hint Document, Beam would encode it as a row and decode another type.
         return (
             begin
             | "Read" >> beam.io.ReadFromTFRecord(self._pattern)

@@ -48,7 +48,7 @@ def create_pretraining_pipeline(
         *training.components,
         *evaluate_and_push(run, made, training, earlier),
     ]
-    flags_by_step = beam_flags.of_steps(config.beam.step_args)
+    flags_by_step = beam_flags.flags_by_step(config.beam.step_args)
     for component in components:
         if component.id in flags_by_step:
             component.with_beam_pipeline_args(map(_with_variables, flags_by_step[component.id]))
@@ -87,7 +87,7 @@ def _with_variables(flag: str) -> str | Placeholder:
     if not beam_flags.variables([flag]):
         return flag
     result: str | Placeholder = ""
-    for text, variable in beam_flags.split(flag):
+    for text, variable in beam_flags.split_at_variables(flag):
         result += text
         if variable:
             result += environment_variable(variable)

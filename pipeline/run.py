@@ -125,7 +125,7 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
     write_attempt(folder, attempt)
     log = log_file(folder, run_id)
     log.parent.mkdir(exist_ok=True)
-    secrets = beam_flags.values(config.beam.flags)
+    secrets = beam_flags.variable_values(config.beam.flags)
     with quiet_libraries(log, secrets) as console:
         files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
         what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.cleaning.word_grams import hash_grams
 from components.config import CleaningConfig, ValidationConfig
-from components.documents import Document, non_letters
+from components.documents import Document, count_non_letters
 
 QUARANTINED: Mapping[str, str] = {
     "min_characters": "too short",
@@ -62,7 +62,7 @@ def outside_bounds(document: Document, bounds: ValidationConfig) -> Fault | None
     text = document.text
     if len(text) < bounds.min_characters:
         return Fault(QUARANTINED["min_characters"], f"{len(text):,} characters")
-    share = non_letters(text) / len(text)
+    share = count_non_letters(text) / len(text)
     if share > bounds.max_non_letter_share:
         return Fault(QUARANTINED["max_non_letter_share"], f"{share:.1%} of its characters")
     share = text.count("\ufffd") / len(text)

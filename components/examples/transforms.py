@@ -25,7 +25,7 @@ import apache_beam as beam
 import numpy as np
 
 from components.config import ExamplesConfig
-from components.documents import chance, read_documents
+from components.documents import read_documents, unit_hash
 from components.evaluation.resampling_units import UNIT, UNIT_FEATURE, blocks, unit_names
 from components.examples import baseline_counts
 from components.examples.shards import Shard
@@ -157,7 +157,7 @@ class _MakeShard(beam.DoFn):
         documents = [
             document
             for document in read_documents(shard.path)
-            if shard.share == 1.0 or chance(f"{self._span} {document.id}") < shard.share
+            if shard.share == 1.0 or unit_hash(f"{self._span} {document.id}") < shard.share
         ]
         coverage = Coverage()
         tokenized = tokenize_documents(documents, objective, tokenizer, tally, coverage)

