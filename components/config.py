@@ -300,7 +300,7 @@ class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
                 raise self.refused(
                     field,
                     f"{name} seems to hold a secret, and settings are written to config.json",
-                    f"put it into an environment variable and name the variable: '{name}=${{NAME}}'",
+                    f"put it into an environment variable and write: '{name}=${{NAME}}'",
                 )
         if unknown := beam_flags.unknown_runners((f"--runner={self.runner}", *self.flags)):
             raise self.refused(
@@ -311,7 +311,7 @@ class BeamConfig(Settings, place="beam", affects=Affects.NOTHING):
         if self.workers > 1 and self.runner != "DirectRunner":
             raise self.refused(
                 "workers",
-                f"{self.workers} workers are only for the DirectRunner; the runner is {self.runner}",
+                f"{self.workers} workers are for the DirectRunner; the runner is {self.runner}",
                 f"set the number of workers by {self.runner}'s own flags, in beam.args",
             )
 

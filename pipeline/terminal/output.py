@@ -35,7 +35,7 @@ def hide(text: str, secrets: Mapping[str, str]) -> str:
 
     Args:
         text: what is to be printed or logged.
-        secrets: values, and what stands for each, as `components.beam_flags.variable_values` gives them.
+        secrets: values and their replacements, see `components.beam_flags.variable_values`.
     """
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, secrets[value])
