@@ -16,7 +16,8 @@ from rich.text import Text
 
 from components import beam_flags
 from components.layout import CONFIG_FILE, EXPORTED
-from components.readers.files import check_formats, input_fingerprint, patterns_fingerprint
+from components.readers.files import input_fingerprint, patterns_fingerprint
+from components.readers.formats import check_formats
 from components.storage.file_hashes import FileHashes
 from components.storage.publish import write_whole
 from models.errors import DataRefused, PolysemeError

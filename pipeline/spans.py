@@ -17,16 +17,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from components.readers.files import (
-    FORMATS,
-    PLACEHOLDER,
-    as_glob,
-    chosen,
-    expand,
-    format_of,
-    paths_below,
-    printable,
-)
+from components.readers.files import PLACEHOLDER, as_glob, files_below, find_files, select_files
+from components.readers.formats import FORMATS, format_of, printable_path
 from models.errors import ConfigError, DataRefused, PolysemeError
 
 _SHOWN = 20
@@ -106,12 +98,12 @@ def available_spans(pattern: str) -> list[Span]:
     Raises:
         ConfigError: a file's name can be read as two spans, or two names of a span differ, or some
             are dates and some numbers.
-        DataRefused: without `{SPAN}`, as `components.readers.files.expand`.
+        DataRefused: without `{SPAN}`, as `components.readers.files.find_files`.
     """
     pattern = str(pathlib.Path(pattern).expanduser().absolute())
     if PLACEHOLDER not in pattern:
-        found = expand(pattern)
-        return [Span(0, "0", pattern, tuple(found.files), found.told())]
+        found = find_files(pattern)
+        return [Span(0, "0", pattern, tuple(found.files), found.skipped_in_words())]
     if _BESIDE_DIGIT.search(pattern):
         raise ConfigError(
             f"a digit stands directly beside {PLACEHOLDER}: where its number begins or ends cannot"
@@ -185,7 +177,7 @@ def _found(pattern: str) -> Iterator[tuple[str, list[str]]]:
     folders = PLACEHOLDER in last or not glob.has_magic(last)
     for path in sorted(set(glob.glob(pattern.replace(PLACEHOLDER, "[0-9]*"), recursive=True))):
         if os.path.isdir(path):
-            yield path, paths_below(path) if folders else []
+            yield path, files_below(path) if folders else []
         else:
             yield path, [path]
 
@@ -239,7 +231,7 @@ def _grouped(labels: Mapping[str, _Label], pattern: str) -> list[Span]:
     paths: dict[_Label, list[str]] = {}
     for file in sorted(labels):
         paths.setdefault(labels[file], []).append(file)
-    found = {label: each for label, held in paths.items() if (each := chosen(held)).files}
+    found = {label: each for label, held in paths.items() if (each := select_files(held)).files}
     files = {label: each.files for label, each in found.items()}
     kinds = {label.kind: held[0] for label, held in files.items()}
     if len(kinds) > 1:
@@ -266,7 +258,7 @@ def _grouped(labels: Mapping[str, _Label], pattern: str) -> list[Span]:
                 remedy="give all files of a span the same label",
             )
     return [
-        Span(number, _shown(label), pattern, tuple(files[label]), found[label].told())
+        Span(number, _shown(label), pattern, tuple(files[label]), found[label].skipped_in_words())
         for number, label in sorted(spans.items())
     ]
 
@@ -288,7 +280,7 @@ def _shown(label: _Label) -> str:
 def _name(file: str, pattern: str) -> str:
     """A file's path below the folders that the pattern spells out."""
     root = re.split(r"\{SPAN\}|[*?[]", pattern)[0].rpartition("/")[0] or "/"
-    return printable(os.path.relpath(file, root))
+    return printable_path(os.path.relpath(file, root))
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from components.cleaning.word_grams import hash_grams, hash_words, words_of
 from components.config import CleaningConfig
-from components.readers.files import expand
+from components.readers.files import find_files
 from components.readers.parts import parts
 from components.readers.records import Malformed, Unreadable
 from components.readers.text_records import RecordReader
@@ -49,7 +49,7 @@ def read_evaluation_texts(config: CleaningConfig, path: str) -> EvaluationTexts:
     reader = RecordReader(lang="en", max_record_bytes=1 << 30)
     runs: list[np.ndarray] = []
     texts = short = 0
-    for file in (file for pattern in config.evaluation_texts for file in expand(pattern).files):
+    for file in (file for pattern in config.evaluation_texts for file in find_files(pattern).files):
         for record in (record for part in parts(file) for record in reader.read(part)):
             if isinstance(record, Malformed) and record.empty:
                 continue  # nothing to look for

@@ -30,7 +30,8 @@ from components.layout import (
 )
 from components.lineage.properties import TEST_SHARE
 from components.lineage.span_label import LABEL_PROPERTY
-from components.readers.files import PLACEHOLDER, check_files, format_of
+from components.readers.files import PLACEHOLDER, check_files
+from components.readers.formats import format_of
 from components.readers.records import Unreadable
 from components.storage.publish import write_whole
 from models.errors import DataRefused

@@ -33,7 +33,7 @@ from components.layout import (
     shard_name,
     split_folder,
 )
-from components.readers.files import format_of
+from components.readers.formats import format_of
 from components.readers.parts import parts
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
@@ -84,7 +84,7 @@ def ingest(
 
     Args:
         pipeline: the pipeline.
-        files: what `components.readers.files.expand` gave.
+        files: what `components.readers.files.find_files` gave.
         folder: the artifact's folder; receives a folder `Split-<split>/` for each split with
             `documents-<shard>-of-<shards>.tfrecord.gz`, shards without a document left out,
             `quarantine.jsonl` and `ingestion.json`.

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.readers.files import format_of
+from components.readers.formats import format_of
 from components.readers.streams import MARK, is_plain
 
 _PART_BYTES = 16_000_000  # small, as Beam deals parts to workers once and for all

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from components.readers.files import format_of, wrong_format
+from components.readers.formats import format_mismatch, format_of
 from models.errors import DataRefused
 
 MARK = codecs.BOM_UTF8
@@ -68,7 +68,7 @@ def is_plain(file: str, encoding: str) -> bool:
     if form is None or form.compression:
         return False
     try:
-        if wrong_format(file):
+        if format_mismatch(file):
             return False
         with open(file, "rb", buffering=_HEAD_BYTES) as stream:
             return _recoding(stream, encoding) is None

@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterator
 
 from components.readers.csv_rows import csv_rows
-from components.readers.files import format_of, printable, source_of, wrong_format
+from components.readers.files import source_name
+from components.readers.formats import format_mismatch, format_of, printable_path
 from components.readers.json_rows import json_rows
 from components.readers.lines import Lines
 from components.readers.parquet_rows import parquet_rows
@@ -57,7 +58,7 @@ class RecordReader:
         Lines count from 1; in Parquet, rows do. A document of a .txt file has its first line's
         number. A document without a source has the one that `input_files.source_of` gives.
         """
-        file, source = printable(part.file), self._source(part.file)
+        file, source = printable_path(part.file), self._source(part.file)
         empty = True
         for row in self._rows(part):
             empty = False
@@ -77,7 +78,7 @@ class RecordReader:
 
     def _source(self, file: str) -> str:
         """Where each file is a document, the folder has the name that says where they are from."""
-        return source_of(os.path.dirname(os.path.abspath(file)) if self._whole(file) else file)
+        return source_name(os.path.dirname(os.path.abspath(file)) if self._whole(file) else file)
 
     def _whole(self, file: str) -> bool:
         form = format_of(file)
@@ -90,7 +91,7 @@ class RecordReader:
             size = os.path.getsize(part.file)
             if not size:
                 return
-            if part.begin == 0 and kind != "parquet" and (fault := wrong_format(part.file)):
+            if part.begin == 0 and kind != "parquet" and (fault := format_mismatch(part.file)):
                 raise OSError(fault)
             if kind == "parquet":
                 yield from self._parquet(part, size)
@@ -122,7 +123,7 @@ class RecordReader:
                 yield row
             else:
                 line, reason, records, lost = row
-                yield Unreadable(printable(part.file), line, reason, size, lost, records)
+                yield Unreadable(printable_path(part.file), line, reason, size, lost, records)
 
     def _unreadable(
         self, part: FilePart, line: int, error: BaseException, position: int | None
@@ -133,4 +134,4 @@ class RecordReader:
         lost = size if position is None else max(0, end - position)
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = f"damaged file: {said.splitlines()[0][:200]}"
-        return Unreadable(printable(part.file), line, reason, size, lost, None)
+        return Unreadable(printable_path(part.file), line, reason, size, lost, None)

@@ -1,1 +1,1 @@
-"""Files that steps write and read: published whole or not at all, grouped by key."""
+"""Storage: files that steps write atomically, cache, and exchange between Beam workers."""

@@ -1,15 +1,16 @@
-"""Grouping by key as it suits the runner: by Beam, or through files on the DirectRunner.
+"""Beam transforms that group items by key: through files on the DirectRunner, else by GroupByKey.
 
-The DirectRunner's GroupByKey holds all that it groups in memory. There, a bundle writes what it saw
-to run files, each sorted by key and with an index at its front, as MapReduce's workers do (Dean and
-Ghemawat, 2004); only the files' names go through Beam, and whoever takes a key reads its part of
-each run: the memory of one bundle and one key. Names of bundles that failed never arrive, so a
-retry leaves no item twice. Other runners sort on disk themselves, and their GroupByKey is used.
+The DirectRunner's GroupByKey holds all its items in memory. On that runner, each bundle instead
+writes its items to run files, sorted by key and with an index at the front, as the workers of
+MapReduce do (Dean and Ghemawat, 2004). Only the names of the files go through Beam, and the worker
+that takes a key reads that key's part of each run file. This needs the memory of one bundle and
+one key. The names of files of failed bundles never arrive, so a retry does not duplicate items.
+Other runners sort on disk, and their GroupByKey is used.
 
-Either way an item travels as MessagePack and is decoded into the type that it is said to have. What
-another process puts into a run file can thus be a wrong item, but never code, as a pickle can.
+Both ways encode an item as MessagePack and decode it into its declared type. An item that another
+process writes into a run file may therefore be wrong, but unlike a pickle it cannot run code.
 
-Imports no TFX, which each of Beam's worker processes would pay for.
+This module does not import TFX, which every Beam worker process would have to load.
 """
 
 import functools
@@ -26,22 +27,23 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
 from models.errors import DataRefused
 
-_RUN_BYTES = 32_000_000  # held before a run is written
-_LENGTH = 4  # bytes that hold the length of an item, which stand before it in a run
+_RUN_BYTES = 32_000_000  # items in memory before a run file is written
+_LENGTH_BYTES = 4  # the length of an item, in front of the item in a run file
 _IN_MEMORY = ("apache_beam.runners.direct", "apache_beam.runners.portability.fn_api_runner")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 class CoGroupItems(beam.PTransform):
-    """{name: (key, item)} → (key, {name: items}), for every key that there can be.
+    """{name: (key, item)} → (key, {name: items}), for every possible key.
 
-    Items come in no order, and can be iterated more than once.
+    Items are in no particular order, and can be iterated more than once.
 
     Args:
-        folder: where run files may lie; every worker sees it. Whoever runs the pipeline removes it.
-        keys: keys are integers from 0 up to, not including, this.
-        types: of each name the items' type: a NamedTuple or another tuple, of these, strings, bytes
-            and numbers.
+        folder: folder for run files, which every worker can access. The caller removes it after the
+            pipeline has run.
+        keys: number of keys; keys are the integers from 0 to `keys - 1`.
+        types: the items' type by name: a tuple or NamedTuple of strings, bytes, numbers and other
+            such tuples.
     """
 
     def __init__(self, folder: str, keys: int, types: Mapping[str, Any]) -> None:
@@ -51,13 +53,13 @@ class CoGroupItems(beam.PTransform):
         self._types = dict(types)
 
     def expand(self, inputs: Any) -> Any:
-        """Groups as the pipeline's runner does it best."""
+        """Groups through files or by the runner, see the module's docstring."""
         pipeline = next(iter(inputs.values())).pipeline
         groups = self._in_files if groups_in_memory(pipeline.runner) else self._by_runner
         return groups(pipeline, inputs)
 
     def _in_files(self, pipeline: beam.Pipeline, inputs: Mapping[str, Any]) -> Any:
-        """Writes runs and a list of them, then hands it to each key."""
+        """Writes run files, lists them in a file, and passes the list to each key."""
         runs = [
             beam.pvalue.AsList(
                 inputs[name]
@@ -65,13 +67,13 @@ class CoGroupItems(beam.PTransform):
             )
             for name in self._types
         ]
-        # Few transforms: each costs tens of milliseconds before the first item is seen.
+        # Few transforms, because each costs tens of milliseconds before the first item.
         return (
             pipeline
             | "Folder" >> beam.Create([self._folder])
-            | "List" >> beam.FlatMap(_list, self._keys, *runs)
+            | "List" >> beam.FlatMap(_list_runs, self._keys, *runs)
             | "Spread" >> beam.Reshuffle()
-            | "Take" >> beam.Map(_take, self._types)
+            | "Read" >> beam.Map(_items_from_files, self._types)
         )
 
     def _by_runner(self, pipeline: beam.Pipeline, inputs: Mapping[str, Any]) -> Any:
@@ -80,18 +82,22 @@ class CoGroupItems(beam.PTransform):
             | f"Encode {name}" >> beam.MapTuple(_encode).with_output_types(tuple[int, bytes])
             for name in self._types
         }
-        # An item of no bytes for each key, so that a key without items arrives too.
+        # One item of zero bytes for each key, so that keys without items arrive too.
         every_key = pipeline | "Keys" >> beam.Create([(key, b"") for key in range(self._keys)])
         first = next(iter(encoded))
         encoded[first] = (encoded[first], every_key) | "EveryKey" >> beam.Flatten()
-        return encoded | "Group" >> beam.CoGroupByKey() | "Take" >> beam.Map(_decode, self._types)
+        return (
+            encoded
+            | "Group" >> beam.CoGroupByKey()
+            | "Decode" >> beam.Map(_items_from_runner, self._types)
+        )
 
 
 class GroupItems(beam.PTransform):
-    """(key, item) → (key, items), for every key that there can be: see `CoGroupItems`.
+    """(key, item) → (key, items), for every possible key.
 
     Args:
-        folder, keys: as there.
+        folder, keys: see `CoGroupItems`.
         item: the items' type.
     """
 
@@ -100,18 +106,18 @@ class GroupItems(beam.PTransform):
         self._group = CoGroupItems(folder, keys, {"items": item})
 
     def expand(self, items: Any) -> Any:
-        """Groups the one collection."""
+        """Groups a single collection."""
         groups = {"items": items} | "Group" >> self._group
-        return groups | "Items" >> beam.MapTuple(lambda key, found: (key, found["items"]))
+        return groups | "Items" >> beam.MapTuple(lambda key, groups: (key, groups["items"]))
 
 
 def groups_in_memory(runner: Any) -> bool:
-    """Whether a runner's GroupByKey holds all items in this machine's memory: a DirectRunner's."""
+    """Whether a runner's GroupByKey holds all items in memory, as the DirectRunner's does."""
     return type(runner).__module__.startswith(_IN_MEMORY)
 
 
 class _FromFiles:
-    """The items of one key, read from its run files each time that they are iterated."""
+    """The items of one key, read from the run files at each iteration."""
 
     def __init__(self, listing: str, key: int, item: Any) -> None:
         self._listing = listing
@@ -127,13 +133,13 @@ class _FromFiles:
                 begin, end = np.frombuffer(stream.read(16), "<i8").tolist()
                 stream.seek(begin)
                 while begin < end:
-                    length = int.from_bytes(stream.read(_LENGTH), "little")
-                    begin += _LENGTH + length
+                    length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+                    begin += _LENGTH_BYTES + length
                     yield _decoded(stream.read(length), self._item, path)
 
 
 class _FromRunner:
-    """The items of one key, as the runner holds them."""
+    """The items of one key, as the runner's GroupByKey gives them."""
 
     def __init__(self, values: Iterable[bytes], item: Any) -> None:
         self._values = values
@@ -148,9 +154,10 @@ def _decoded(data: bytes, item: Any, where: str) -> Any:
         return _decoder(item).decode(data)
     except msgspec.DecodeError as error:
         raise DataRefused(
-            f"What the workers exchange is damaged: {error}",
+            f"The data that workers exchange is damaged: {error}",
             where=where,
-            remedy="Give the same command again. If it comes again, look who else writes there.",
+            remedy="Run the same command again. If the error returns, find out which other process"
+            " writes to this place.",
         ) from error
 
 
@@ -163,13 +170,13 @@ def _encode(key: int, item: Any) -> tuple[int, bytes]:
     return key, _ENCODER.encode(item)
 
 
-def _decode(element: Any, types: Mapping[str, Any]) -> tuple[int, Any]:
+def _items_from_runner(element: Any, types: Mapping[str, Any]) -> tuple[int, Any]:
     key, values = element
     return key, {name: _FromRunner(values[name], item) for name, item in types.items()}
 
 
-def _list(folder: str, keys: int, *runs: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Writes the names of all runs, each collection's to a file, and yields these with each key."""
+def _list_runs(folder: str, keys: int, *runs: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Lists each collection's run files in a file, and yields these files' names with each key."""
     listings = []
     for names in runs:
         listings.append(os.path.join(folder, f"runs-{uuid.uuid4().hex}.txt"))
@@ -179,7 +186,7 @@ def _list(folder: str, keys: int, *runs: list[str]) -> Iterator[tuple[int, list[
         yield key, listings
 
 
-def _take(element: Any, types: Mapping[str, Any]) -> tuple[int, Any]:
+def _items_from_files(element: Any, types: Mapping[str, Any]) -> tuple[int, Any]:
     key, listings = element
     return key, {
         name: _FromFiles(listing, key, types[name])
@@ -188,6 +195,8 @@ def _take(element: Any, types: Mapping[str, Any]) -> tuple[int, Any]:
 
 
 class _WriteRuns(beam.DoFn):
+    """Writes the items of each bundle to run files, and yields the files' names."""
+
     def __init__(self, folder: str, keys: int) -> None:
         self._folder = folder
         self._keys = keys
@@ -198,7 +207,7 @@ class _WriteRuns(beam.DoFn):
     def process(self, element: Any) -> Iterator[str]:
         key, item = element
         data = _ENCODER.encode(item)
-        self._items.setdefault(key, []).extend((len(data).to_bytes(_LENGTH, "little"), data))
+        self._items.setdefault(key, []).extend((len(data).to_bytes(_LENGTH_BYTES, "little"), data))
         self._size += len(data)
         if self._size >= _RUN_BYTES:
             yield self._write()
@@ -214,12 +223,12 @@ class _WriteRuns(beam.DoFn):
         self._size = 0
 
     def _write(self) -> str:
-        """Writes where each key's part begins, int64 `[keys + 1]`, then the parts."""
+        """Writes a run file: the offset of each key's part, int64 `[keys + 1]`, then the parts."""
         path = os.path.join(self._folder, f"run-{uuid.uuid4().hex}")
         parts = [b"".join(self._items.get(key, ())) for key in range(self._keys)]
-        begins = np.cumsum([8 * (self._keys + 1), *map(len, parts)])
+        offsets = np.cumsum([8 * (self._keys + 1), *map(len, parts)])
         with open(path, "wb") as stream:
-            stream.write(begins.astype("<i8").tobytes())
+            stream.write(offsets.astype("<i8").tobytes())
             stream.writelines(parts)
         self._clear()
         return path

@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered, so that a large input is not read whole before every run."""
+"""SHA-256 hashes of files, cached so that a large input is not read before every run."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from components.storage.finished import sha256
 from components.storage.publish import write_whole
 
 _SETTLED_NANOSECONDS = 2_000_000_000
-"""A file that changed more recently could change again without another time: clocks are coarse."""
-_MOST = 200_000  # files remembered
+"""A file that changed more recently is not cached: file system clocks are coarse, so it could
+change again without a new time."""
+_MAX_CACHED = 200_000  # files
 
 
 class FileHashes:
-    """SHA-256 of files by path, size, inode and times of change.
+    """Computes SHA-256 hashes of files; caches them by path, size, inode and times of change.
 
-    As `make` and `rsync` do, it takes a file whose size and times are what they were for unchanged.
-    The time at which the inode changed is among them, which copying programs cannot set back.
+    As `make` and `rsync` do, it takes a file with the same size and times for unchanged. One of the
+    times is the inode's time of change, which copying programs cannot set back.
 
     Args:
-        memory: a JSON file that keeps what was computed; None computes all hashes anew. One that is
-            damaged is written anew.
+        cache: a JSON file; a damaged one is replaced. None computes every hash.
     """
 
-    def __init__(self, memory: pathlib.Path | None = None) -> None:
-        self._memory = memory
-        self._known: dict[str, list[int | str]] = {}
-        if memory:
+    def __init__(self, cache: pathlib.Path | None = None) -> None:
+        self._cache = cache
+        self._entries: dict[str, list[int | str]] = {}
+        if cache:
             try:
-                known = json.loads(memory.read_bytes())
-                self._known = {str(path): list(entry) for path, entry in known.items()}
+                entries = json.loads(cache.read_bytes())
+                self._entries = {str(path): list(entry) for path, entry in entries.items()}
             except (OSError, ValueError, AttributeError, TypeError):
-                pass  # nothing is remembered
+                pass  # start with an empty cache
 
-    def of(
-        self, files: Iterable[str], told: Callable[[int], None] = lambda size: None
+    def hash_files(
+        self, files: Iterable[str], on_file_done: Callable[[int], None] = lambda size: None
     ) -> list[str]:
-        """Returns the hashes of files, in their order, and remembers them.
+        """The hashes of files, in their order. Writes the cache.
 
         Args:
             files: paths.
-            told: is called with the size in bytes of each file that is done.
+            on_file_done: called with the size in bytes of each file.
 
         Raises:
-            OSError: a file cannot be read, or what is remembered cannot be written.
+            OSError: a file cannot be read, or the cache cannot be written.
         """
-        hashes = [self._one(file, told) for file in files]
-        if self._memory:
-            kept = dict([*self._known.items()][-_MOST:])
-            write_whole(str(self._memory), [json.dumps(kept)])
+        hashes = [self._hash_file(file, on_file_done) for file in files]
+        if self._cache:
+            latest = dict([*self._entries.items()][-_MAX_CACHED:])
+            write_whole(self._cache, [json.dumps(latest)])
         return hashes
 
-    def _one(self, file: str, told: Callable[[int], None]) -> str:
+    def _hash_file(self, file: str, on_file_done: Callable[[int], None]) -> str:
         path = os.path.abspath(file)
         status = os.stat(path)
         stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
-        entry = self._known.pop(path, None)
-        found = str(entry[-1]) if entry and entry[:-1] == stamp else sha256(path)
+        entry = self._entries.pop(path, None)
+        content_hash = str(entry[-1]) if entry and entry[:-1] == stamp else sha256(path)
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NANOSECONDS:
-            self._known[path] = [*stamp, found]  # the last ones are those that are kept
-        told(status.st_size)
-        return found
+            self._entries[path] = [*stamp, content_hash]  # at the end: the latest are kept
+        on_file_done(status.st_size)
+        return content_hash

@@ -1,7 +1,7 @@
-"""Finished work, known again by a fingerprint of all that it is made of.
+"""Finished work of a stopped step, found again by a fingerprint of its inputs.
 
-A retried component gets another folder for its output. What was finished is therefore kept beside
-the artifacts until the component ends, and is linked from there into the output.
+When TFX retries a component, the component gets a new folder for its output. Finished files are
+therefore kept outside the artifacts until the component ends, and are linked into the output.
 """
 
 import contextlib
@@ -23,33 +23,34 @@ def finish(
     make: Callable[..., dict[str, Any]],
     scratch: str,
 ) -> tuple[dict[str, Any], bool]:
-    """Puts files at `targets`: the finished ones of this fingerprint, or some that are made now.
+    """Links finished files to `targets`; makes the files first if they are not finished.
 
     Args:
         folder: where finished files are kept.
-        fingerprint: a hash of all that the files are made of.
-        targets: where they are to be; replaced if there.
-        make: writes the files to as many paths and returns what is to be known of them, as JSON
-            can say it.
-        scratch: a folder on the targets' file system, to be removed when all is done.
+        fingerprint: a hash of everything that the files depend on.
+        targets: paths of the links; older files there are replaced.
+        make: writes the files to the paths it is called with, one per target, and returns a summary
+            of them that can be written as JSON.
+        scratch: a temporary folder on the targets' file system.
 
     Returns:
-        What is known of the files, with the `sha256` of each, and whether they were finished
+        The summary, with the files' hashes as `sha256`; and whether the files had been finished
         before.
     """
-    told = os.path.join(folder, f"{fingerprint}.json")
-    kept = [os.path.join(folder, f"{fingerprint}.{number}") for number in range(len(targets))]
-    known = _known(told, kept)
-    found = known is not None
-    if known is None:
+    summary_file = os.path.join(folder, f"{fingerprint}.json")
+    files = [os.path.join(folder, f"{fingerprint}.{number}") for number in range(len(targets))]
+    summary = _finished_summary(summary_file, files)
+    finished_before = summary is not None
+    if summary is None:
         with contextlib.ExitStack() as stack:
-            temporary = [stack.enter_context(published(path)) for path in kept]
-            known = make(*temporary)
-            known["sha256"] = [*map(sha256, temporary)]
-        write_whole(told, [json.dumps(known)])  # last: where it exists, the files are whole
-    for path, target in zip(kept, targets, strict=True):
-        link_whole(path, target, scratch)
-    return known, found
+            partial_files = [stack.enter_context(published(file)) for file in files]
+            summary = make(*partial_files)
+            summary["sha256"] = [*map(sha256, partial_files)]
+        # Written last: if the summary exists, the files are complete.
+        write_whole(summary_file, [json.dumps(summary)])
+    for file, target in zip(files, targets, strict=True):
+        link_whole(file, target, scratch)
+    return summary, finished_before
 
 
 def sha256(path: str | pathlib.Path) -> str:
@@ -61,11 +62,11 @@ def sha256(path: str | pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def _known(told: str, kept: Sequence[str]) -> dict[str, Any] | None:
-    """What is known of finished files; None if there are none, or if one is not whole."""
+def _finished_summary(summary_file: str, files: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of finished files; None if it or a file is missing or damaged."""
     try:
-        with open(told, encoding="utf-8") as stream:
-            known: dict[str, Any] = json.load(stream)
-        return known if [*map(sha256, kept)] == known["sha256"] else None
+        with open(summary_file, encoding="utf-8") as stream:
+            summary: dict[str, Any] = json.load(stream)
+        return summary if [*map(sha256, files)] == summary["sha256"] else None
     except (OSError, ValueError):
         return None

@@ -1,8 +1,8 @@
-"""TFRecord files, written fast and the same bytes everywhere.
+"""A fast writer of gzipped TFRecord files whose bytes are the same on every machine.
 
-gzip by libdeflate, in members of a megabyte one after the other, which every reader of gzip takes
-for one file. Its output depends on its version and its input, and on nothing of the machine; no
-time or name is in the file (docs/decisions/0013-groups-are-files.md).
+The file is a sequence of gzip members of one megabyte, compressed by libdeflate; gzip readers read
+them as one file. The output depends only on the records and on libdeflate's version: the file holds
+no time and no name (docs/decisions/0013-groups-are-files.md).
 """
 
 import functools
@@ -19,7 +19,7 @@ _LEVEL = 1
 
 
 class RecordWriter:
-    """Writes a file; what it holds is whole when the block that it is the context of has ended."""
+    """Context manager that writes a TFRecord file; the file is complete when the block ends."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._stream = open(path, "wb")
@@ -54,12 +54,12 @@ class RecordWriter:
 
 @functools.lru_cache(maxsize=65_536)
 def _head(size: int) -> bytes:
-    """What stands before a record of so many bytes: its length and the length's checksum."""
+    """The header of a record of `size` bytes: its length and the length's checksum."""
     length = struct.pack("<Q", size)
     return length + _checksum(length)
 
 
 def _checksum(data: bytes) -> bytes:
-    """CRC-32C, turned and moved as TFRecord wants it."""
+    """CRC-32C, rotated and offset as TFRecord defines it."""
     crc: int = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,6 +1,7 @@
-"""Arrays of numbers that a worker leaves of its shard for the step that puts all shards together.
+"""Integer arrays of a shard, written by a worker and read when all shards are combined.
 
-One file holds them end to end, as finished.py keeps single files; the caller keeps their sizes.
+One file holds all arrays of a shard, one after the other, because finished.py keeps single files.
+The caller keeps the arrays' sizes.
 """
 
 import os
@@ -12,7 +13,7 @@ _DTYPE = np.dtype("<i8")
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Writes integer arrays `[size]`, and returns their sizes by name, in order."""
+    """Writes integer arrays `[size]`; returns their sizes by name, in the arrays' order."""
     with open(path, "wb") as stream:
         for array in arrays.values():
             stream.write(np.ascontiguousarray(array, _DTYPE).data)
@@ -20,16 +21,17 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray])
 
 
 def read_arrays(path: str | os.PathLike[str], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The arrays by name, mapped into memory.
+    """Maps arrays into memory, by name.
 
     Args:
-        path: what `write_arrays` wrote.
-        sizes: what it returned.
+        path: a file that `write_arrays` wrote.
+        sizes: the sizes that it returned.
     """
     if not any(sizes.values()):
         return {name: np.zeros(0, _DTYPE) for name in sizes}
-    whole = np.memmap(path, _DTYPE, "r", shape=(sum(sizes.values()),))
+    concatenated = np.memmap(path, _DTYPE, "r", shape=(sum(sizes.values()),))
     ends = np.cumsum([*sizes.values()]).tolist()
     return {
-        name: whole[end - size : end] for (name, size), end in zip(sizes.items(), ends, strict=True)
+        name: concatenated[end - size : end]
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
     }

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.readers.files import is_allowed
+from components.readers.formats import is_allowed
 from components.readers.records import Malformed, Unreadable
 from components.validation.gate_checks import Check, share_check
 

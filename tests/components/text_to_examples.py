@@ -25,7 +25,7 @@ from components.examples.shards import shards_of
 from components.examples.transforms import build
 from components.ingestion import transforms as ingestion
 from components.layout import SCRATCH_FOLDER
-from components.readers.files import expand
+from components.readers.files import find_files
 from models.bert.config import BertConfig, BertObjectiveConfig
 from models.registry import FAMILIES
 from models.tokenizers.config import WordPieceConfig
@@ -63,7 +63,7 @@ def run(
         return beam.Pipeline(options=PipelineOptions([*flags]))
 
     with pipeline() as steps:
-        ingestion.ingest(steps, expand(str(source)).files, str(documents), INGESTION)
+        ingestion.ingest(steps, find_files(str(source)).files, str(documents), INGESTION)
     shutil.rmtree(documents / SCRATCH_FOLDER)
     with pipeline() as steps:
         cleaning.clean(steps, str(documents), str(cleaned), clean, ValidationConfig(), None)

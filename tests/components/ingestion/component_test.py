@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from components.config import IngestionConfig
 from components.ingestion.component import TextExampleGen
-from components.readers.files import chosen, paths_below
+from components.readers.files import files_below, select_files
 from models.errors import DataRefused
 
 GOOD = [json.dumps({"id": str(n), "text": f"Text {n}."}) for n in range(30)]
@@ -108,7 +108,7 @@ def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
     for name in ("part-1.jsonl", "part-2.txt", "part-3.jsonl.gz", "part-4.parquet"):
         (folder / name).touch()
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "part-5.parquet")
-    artifact = generate(tmp_path, folder, files=chosen(paths_below(folder)).files)
+    artifact = generate(tmp_path, folder, files=select_files(files_below(folder)).files)
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     assert (summary["quarantined"], summary["empty"]) == (5, 5)
     assert summary["quarantined_by_reason"] == {"no record in the file": 5}

@@ -22,7 +22,7 @@ from components.documents import place_of
 from components.ingestion import transforms as ingestion
 from components.ingestion.transforms import final_ids, ingest, shard_counts
 from components.layout import SCRATCH_FOLDER
-from components.readers.files import expand
+from components.readers.files import find_files
 from components.readers.parts import parts
 from components.storage import exchange
 from models.printable import printable
@@ -43,7 +43,7 @@ def run(
     target.mkdir()
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
-        ingest(pipeline, expand(str(source)).files, str(target), config)
+        ingest(pipeline, find_files(str(source)).files, str(target), config)
     shutil.rmtree(target / SCRATCH_FOLDER)  # as the component does
     files = (path for path in sorted(target.rglob("*")) if path.is_file())
     return {str(path.relative_to(target)): path.read_bytes() for path in files}

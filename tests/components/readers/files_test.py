@@ -1,4 +1,4 @@
-"""Patterns into files: what is found, and each refusal as the user reads it."""
+"""Tests of finding input files, of the messages that refuse them, and of their fingerprint."""
 
 from __future__ import annotations
 
@@ -11,51 +11,24 @@ import sys
 import pytest
 
 from components.readers.files import (
-    FORMATS,
-    Format,
     as_glob,
     check_files,
-    check_formats,
-    chosen,
-    expand,
-    format_of,
+    files_below,
+    find_files,
     input_fingerprint,
-    is_allowed,
-    paths_below,
     patterns_fingerprint,
-    printable,
-    source_of,
-    wrong_format,
+    select_files,
+    source_name,
 )
+from components.readers.formats import FORMATS, printable_path
 from components.storage.file_hashes import FileHashes
 from models.errors import DataRefused
 
 
 def refusal(pattern: pathlib.Path | str) -> str:
     with pytest.raises(DataRefused) as caught:
-        expand(str(pattern))
+        find_files(str(pattern))
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.jsonl", Format("jsonl", "")),
-        ("a.JSONL.GZ", Format("jsonl", ".gz")),
-        ("a.b.txt", Format("txt", "")),
-        ("a.txt.zst", Format("txt", ".zst")),
-        ("a.csv.gz", Format("csv", ".gz")),
-        ("a.tsv", Format("tsv", "")),
-        ("folder.d/a.ndjson", Format("ndjson", "")),
-        ("a.parquet", Format("parquet", "")),
-        ("a.parquet.gz", None),
-        ("a.json", None),
-        ("a.gz", None),
-        ("folder.txt/text", None),
-    ],
-)
-def test_formats(name: str, expected: Format | None) -> None:
-    assert format_of(name) == expected
 
 
 def test_a_file_a_folder_and_a_glob(tmp_path: pathlib.Path) -> None:
@@ -63,17 +36,20 @@ def test_a_file_a_folder_and_a_glob(tmp_path: pathlib.Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("words")
-    assert expand(str(tmp_path / "b.txt")).files == [str(tmp_path / "b.txt")]
-    assert expand(str(tmp_path)).files == [
+    assert find_files(str(tmp_path / "b.txt")).files == [str(tmp_path / "b.txt")]
+    assert find_files(str(tmp_path)).files == [
         str(tmp_path / name) for name in ("a.jsonl", "b.txt", "deep/c.txt")
     ]
-    assert expand(str(tmp_path / "*")).files == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.txt")]
-    assert expand(str(tmp_path / "**" / "c.*")).files == [str(tmp_path / "deep/c.txt")]
+    assert find_files(str(tmp_path / "*")).files == [
+        str(tmp_path / "a.jsonl"),
+        str(tmp_path / "b.txt"),
+    ]
+    assert find_files(str(tmp_path / "**" / "c.*")).files == [str(tmp_path / "deep/c.txt")]
 
 
 def test_a_file_whose_name_looks_like_a_glob(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a[1].txt").write_text("words")
-    assert expand(str(tmp_path / "a[1].txt")).files == [str(tmp_path / "a[1].txt")]
+    assert find_files(str(tmp_path / "a[1].txt")).files == [str(tmp_path / "a[1].txt")]
 
 
 def test_refuses_a_missing_path(tmp_path: pathlib.Path) -> None:
@@ -108,7 +84,7 @@ def test_refuses_empty_files_unless_others_hold_something(tmp_path: pathlib.Path
     (tmp_path / "c.parquet").touch()
     assert refusal(tmp_path).startswith("All the input files are empty.\n")
     (tmp_path / "a.txt").write_text("words")
-    assert len(expand(str(tmp_path)).files) == 3
+    assert len(find_files(str(tmp_path)).files) == 3
 
 
 def test_refuses_a_file_that_cannot_be_opened(
@@ -134,40 +110,16 @@ def test_refuses_a_broken_link(tmp_path: pathlib.Path) -> None:
     assert refusal(tmp_path).startswith("The input is not a regular file.\n")
 
 
-def test_refuses_what_is_not_its_format(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.jsonl.gz").write_text('{"text": "plain"}')
-    (tmp_path / "b.parquet").write_bytes(b"PAR1 cut")
-    (tmp_path / "c.txt.zst").write_text("plain")
-    files = expand(str(tmp_path)).files
-    (tmp_path / "d.csv").write_bytes(b"PK\x03\x04 a workbook")
-    files = expand(str(tmp_path)).files
-    with pytest.raises(DataRefused) as caught:
-        check_formats(files, allowed=["c.txt.zst"])
-    assert str(caught.value) == (
-        "3 input files are not what their names say.\n"
-        f"  {files[0]}: named .gz, but is not gzip\n"
-        f"  {files[1]}: named .parquet, but its first or last bytes are not Parquet's\n"
-        f"  {files[3]}: named .csv, but is a ZIP file\n"
-        f"  where: {tmp_path}\n"
-        "  to do: Write them again, or give them the right names. Or use what can be read of them:"
-        " --set ingestion.allow_unreadable=a.jsonl.gz,b.parquet,d.csv"
-    )
-    assert wrong_format(files[2]) == "named .zst, but is not Zstandard"
-    check_formats(files, allowed=files)
-    assert is_allowed(files[0], ("a.jsonl.gz",))
-    (tmp_path / "a.txt.gz").touch()
-    (tmp_path / "b.txt").write_text("plain")
-    check_formats([str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt")], allowed=())
-
-
 def test_what_is_skipped_is_counted_by_what_it_is(tmp_path: pathlib.Path) -> None:
     names = ["a.txt", "b.md", "c.MD", "_SUCCESS", ".hidden.md", *(f"d.{n}" for n in range(6))]
     for name in names:
         (tmp_path / name).write_text("words")
-    found = expand(str(tmp_path))
+    found = find_files(str(tmp_path))
     assert found.files == [str(tmp_path / "a.txt")]
-    assert found.told() == ("2 .md, 1 without a suffix, 1 .0, 1 .1, 1 .2, 3 of other formats")
-    assert expand(str(tmp_path / "a.txt")).told() == ""
+    assert found.skipped_in_words() == (
+        "2 .md, 1 without a suffix, 1 .0, 1 .1, 1 .2, 3 of other formats"
+    )
+    assert find_files(str(tmp_path / "a.txt")).skipped_in_words() == ""
 
 
 def test_links_are_followed_and_a_file_is_read_once(tmp_path: pathlib.Path) -> None:
@@ -181,34 +133,34 @@ def test_links_are_followed_and_a_file_is_read_once(tmp_path: pathlib.Path) -> N
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "c.txt").write_text("Two")
     (folder / "linked").symlink_to(tmp_path / "more")
-    found = expand(str(folder))
+    found = find_files(str(folder))
     assert found.files == [str(folder / "a.txt"), str(folder / "linked" / "c.txt")]
-    assert found.told() == "1 second names of files"
+    assert found.skipped_in_words() == "1 second names of files"
 
 
 def test_a_folder_that_cannot_be_read_is_refused(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "deep").mkdir()
-    true = os.scandir
+    original = os.scandir
 
     def denied(path: str) -> object:  # permissions would not stop root
         if str(path).endswith("deep"):
             raise PermissionError(13, "Permission denied", path)
-        return true(path)
+        return original(path)
 
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(DataRefused, match="An input folder cannot be read: Permission denied"):
-        paths_below(tmp_path)
+        files_below(tmp_path)
 
 
 def test_folders_with_names_that_look_like_patterns(tmp_path: pathlib.Path) -> None:
     for name in ("[ab]", "a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.txt").write_text(name)
-    assert expand(str(tmp_path / "[ab]" / "*.txt")).files == [str(tmp_path / "[ab]" / "x.txt")]
-    assert expand(str(tmp_path / "[ab]")).files == [str(tmp_path / "[ab]" / "x.txt")]
-    assert expand(str(tmp_path / "[a]" / "*.txt")).files == [str(tmp_path / "a" / "x.txt")]
+    assert find_files(str(tmp_path / "[ab]" / "*.txt")).files == [str(tmp_path / "[ab]" / "x.txt")]
+    assert find_files(str(tmp_path / "[ab]")).files == [str(tmp_path / "[ab]" / "x.txt")]
+    assert find_files(str(tmp_path / "[a]" / "*.txt")).files == [str(tmp_path / "a" / "x.txt")]
     assert as_glob(f"{tmp_path}/[ab]/[cd]/*") == f"{tmp_path}/[[]ab]/[cd]/*"
 
 
@@ -216,16 +168,16 @@ def test_names_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9-2020.txt")
     with open(name, "w") as stream:
         stream.write("words")
-    assert expand(str(tmp_path)).files == [name]
-    assert source_of(name) == "caf\\xe9"
-    assert printable(name) == f"{tmp_path}/caf\\xe9-2020.txt"
+    assert find_files(str(tmp_path)).files == [name]
+    assert source_name(name) == "caf\\xe9"
+    assert printable_path(name) == f"{tmp_path}/caf\\xe9-2020.txt"
     os.truncate(name, 0)
     assert "caf\\xe9" in refusal(name)
 
 
 def test_chosen_leaves_folders_out(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.parquet").mkdir()  # as Spark names them
-    assert chosen([str(tmp_path / "a.parquet")]).files == []
+    (tmp_path / "a.parquet").mkdir()  # Spark writes folders with such names
+    assert select_files([str(tmp_path / "a.parquet")]).files == []
 
 
 def test_refuses_a_span_left_in_the_pattern() -> None:
@@ -233,7 +185,7 @@ def test_refuses_a_span_left_in_the_pattern() -> None:
 
 
 def _files(folder: pathlib.Path) -> list[str]:
-    return chosen(paths_below(folder)).files
+    return select_files(files_below(folder)).files
 
 
 def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
@@ -256,7 +208,7 @@ def test_the_fingerprint_needs_no_second_reading(tmp_path: pathlib.Path) -> None
     file.write_text("words")
     os.utime(file, (1_600_000_000, 1_600_000_000))
     sizes: list[int] = []
-    first = input_fingerprint([str(file)], FileHashes(tmp_path / "memory.json"), sizes.append)
+    first = input_fingerprint([str(file)], FileHashes(tmp_path / "cache.json"), sizes.append)
     assert (first, sizes) == (input_fingerprint([str(file)]), [5])
     with pytest.raises(DataRefused, match="not a regular file"):
         input_fingerprint([str(tmp_path / "absent.txt")])
@@ -266,7 +218,7 @@ def test_files_that_are_given_are_looked_at_as_those_of_a_pattern(tmp_path: path
     files = [str(tmp_path / name) for name in ("a.txt", "b.txt", "c.txt")]
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "b.txt").touch()
-    check_files(files[:2])  # a part without a byte is a whole part
+    check_files(files[:2])  # some files may be empty
     with pytest.raises(DataRefused, match="is empty"):
         check_files(files[1:2])
     with pytest.raises(DataRefused, match="not a regular file"):
@@ -309,4 +261,4 @@ def test_the_fingerprint_of_several_patterns_is_of_their_bytes(tmp_path: pathlib
 def test_a_source_taken_from_a_files_name_is_the_same_in_the_next_span(
     name: str, source: str
 ) -> None:
-    assert source_of(f"corpus/{name}") == source
+    assert source_name(f"corpus/{name}") == source

@@ -1,4 +1,4 @@
-"""Grouping: every item arrives once, at its key, however it was bundled and whoever groups."""
+"""Tests of grouping by key: every item arrives once, at its key, on every kind of runner."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class _Bomb:
 def test_a_pickle_that_a_neighbour_puts_into_a_run_is_refused_and_not_run(
     tmp_path: pathlib.Path, kept_length: bool
 ) -> None:
-    """Between the writing of the run files and their reading, each gets a pickle for its items."""
+    """After the run files are written, their items are replaced by a pickle that would run code."""
     scratch, proof = tmp_path / "scratch", tmp_path / "the neighbour's code ran"
     scratch.mkdir()
 
@@ -166,7 +166,7 @@ def test_a_pickle_that_a_neighbour_puts_into_a_run_is_refused_and_not_run(
         return list(group)
 
     with (
-        pytest.raises(RuntimeError, match="DataRefused: What the workers exchange is damaged"),
+        pytest.raises(RuntimeError, match="DataRefused: The data that workers exchange is damaged"),
         beam.Pipeline() as pipeline,
     ):
         _ = (

@@ -1,4 +1,4 @@
-"""Finished work is known again, and nothing that is not whole is taken for it."""
+"""Tests of finished work: it is reused if complete, and made again if anything is missing."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ from components.storage.finished import finish, sha256
 
 
 class Maker:
-    """Writes "made", and counts how often."""
+    """Writes "made" and "other" to two files, and counts its calls."""
 
     def __init__(self) -> None:
         self.times = 0
 
     def __call__(self, *paths: str) -> dict[str, Any]:
         self.times += 1
-        for path, word in zip(paths, ("made", "told"), strict=True):
+        for path, word in zip(paths, ("made", "other"), strict=True):
             pathlib.Path(path).write_text(word)
         return {"lines": 1}
 
 
-KNOWN = {
+SUMMARY = {
     "lines": 1,
-    "sha256": [hashlib.sha256(b"made").hexdigest(), hashlib.sha256(b"told").hexdigest()],
+    "sha256": [hashlib.sha256(b"made").hexdigest(), hashlib.sha256(b"other").hexdigest()],
 }
 
 
-def of(folder: pathlib.Path, fingerprint: str, make: Callable[..., Any]) -> Any:
-    """Finishes two files in `folder`."""
+def finish_two(folder: pathlib.Path, fingerprint: str, make: Callable[..., Any]) -> Any:
+    """Finishes the files `target` and `other` in `folder`."""
     targets = [str(folder / "target"), str(folder / "other")]
     return finish(str(folder), fingerprint, targets, make, str(folder))
 
 
 def test_what_is_finished_is_not_made_again(tmp_path: pathlib.Path) -> None:
     make, target = Maker(), tmp_path / "target"
-    assert of(tmp_path, "c0ffee", make) == (KNOWN, False)
+    assert finish_two(tmp_path, "c0ffee", make) == (SUMMARY, False)
     target.unlink()
-    assert of(tmp_path, "c0ffee", make) == (KNOWN, True)
+    assert finish_two(tmp_path, "c0ffee", make) == (SUMMARY, True)
     assert (target.read_text(), make.times) == ("made", 1)
-    assert (tmp_path / "other").read_text() == "told"
-    assert of(tmp_path, "feed", make) == (KNOWN, False)
+    assert (tmp_path / "other").read_text() == "other"
+    assert finish_two(tmp_path, "feed", make) == (SUMMARY, False)
     assert make.times == 2
 
 
 @pytest.mark.parametrize(
-    "what", ["damaged", "file lost", "other lost", "half told", "nothing told"]
+    "what", ["damaged", "file lost", "other lost", "summary cut off", "summary lost"]
 )
 def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> None:
     make, target = Maker(), tmp_path / "target"
-    of(tmp_path, "c0ffee", make)
-    kept, told = tmp_path / "c0ffee.0", tmp_path / "c0ffee.json"
+    finish_two(tmp_path, "c0ffee", make)
+    finished, summary = tmp_path / "c0ffee.0", tmp_path / "c0ffee.json"
     target.unlink()
     if what == "damaged":
-        kept.write_text("mad")
+        finished.write_text("mad")
     elif what == "file lost":
-        kept.unlink()
+        finished.unlink()
     elif what == "other lost":
         (tmp_path / "c0ffee.1").unlink()
-    elif what == "half told":
-        told.write_text(told.read_text()[:-1])
+    elif what == "summary cut off":
+        summary.write_text(summary.read_text()[:-1])
     else:
-        told.unlink()
-    assert of(tmp_path, "c0ffee", make) == (KNOWN, False)
+        summary.unlink()
+    assert finish_two(tmp_path, "c0ffee", make) == (SUMMARY, False)
     assert (target.read_text(), make.times) == ("made", 2)
 
 
@@ -76,10 +76,10 @@ def test_a_maker_that_dies_finishes_nothing(tmp_path: pathlib.Path) -> None:
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        of(tmp_path, "c0ffee", die)
+        finish_two(tmp_path, "c0ffee", die)
     make = Maker()
-    assert of(tmp_path, "c0ffee", make) == (
-        KNOWN,
+    assert finish_two(tmp_path, "c0ffee", make) == (
+        SUMMARY,
         False,
     )
 

@@ -1,3 +1,5 @@
+"""Tests of the TFRecord writer."""
+
 import gzip
 import pathlib
 
@@ -45,7 +47,7 @@ def test_a_file_without_a_record_is_read(tmp_path: pathlib.Path) -> None:
 
 
 def test_bytes_are_the_contents_alone(tmp_path: pathlib.Path) -> None:
-    """Neither time nor name nor how the records came: literal, so that an update shows."""
+    """The file holds no time and no name. A literal, so that a change of libdeflate is noticed."""
     path = tmp_path / "records.gz"
     with RecordWriter(str(path)) as writer:
         writer.write([b"money in the bank", b"the river bank"])

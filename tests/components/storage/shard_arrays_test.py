@@ -1,4 +1,4 @@
-"""Arrays of a shard come back as they were written."""
+"""Tests of the integer arrays of a shard."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from components.storage.shard_arrays import read_arrays, write_arrays
     ids=["some", "empty", "none"],
 )
 def test_arrays_come_back(tmp_path: pathlib.Path, arrays: dict[str, list[int]]) -> None:
-    given = {name: np.array(values, np.int64) for name, values in arrays.items()}
-    sizes = write_arrays(tmp_path / "file", given)
+    sizes = write_arrays(
+        tmp_path / "file", {name: np.array(values, np.int64) for name, values in arrays.items()}
+    )
     assert sizes == {name: len(values) for name, values in arrays.items()}
-    found = read_arrays(tmp_path / "file", sizes)
-    assert {name: array.tolist() for name, array in found.items()} == arrays
+    read = read_arrays(tmp_path / "file", sizes)
+    assert {name: array.tolist() for name, array in read.items()} == arrays
 
 
 def test_narrower_integers_are_widened(tmp_path: pathlib.Path) -> None:
