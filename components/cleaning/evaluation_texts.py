@@ -13,7 +13,7 @@ import numpy as np
 from components.cleaning.word_grams import hash_grams, hash_words, words_of
 from components.config import CleaningConfig
 from components.readers.files import find_files
-from components.readers.parts import parts
+from components.readers.parts import split_file
 from components.readers.records import Malformed, Unreadable
 from components.readers.text_records import RecordReader
 from models.errors import DataRefused
@@ -50,7 +50,7 @@ def read_evaluation_texts(config: CleaningConfig, path: str) -> EvaluationTexts:
     runs: list[np.ndarray] = []
     texts = short = 0
     for file in (file for pattern in config.evaluation_texts for file in find_files(pattern).files):
-        for record in (record for part in parts(file) for record in reader.read(part)):
+        for record in (record for part in split_file(file) for record in reader.read(part)):
             if isinstance(record, Malformed) and record.empty:
                 continue  # nothing to look for
             if isinstance(record, Unreadable):

@@ -34,7 +34,7 @@ from components.layout import (
     split_folder,
 )
 from components.readers.formats import format_of
-from components.readers.parts import parts
+from components.readers.parts import split_file
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
 from components.storage.exchange import CoGroupItems, GroupItems
@@ -165,7 +165,7 @@ def ingest(
 
 def _parts(file: bytes, encoding: str, document_per_file: bool) -> Iterator[Any]:
     """A file's parts. Names travel as bytes: they need not be UTF-8."""
-    yield from parts(os.fsdecode(file), encoding=encoding, document_per_file=document_per_file)
+    yield from split_file(os.fsdecode(file), encoding=encoding, document_per_file=document_per_file)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _slim(record: Any) -> tuple[str, str, int, bool, str, str]:
     """What repeats are found by, and the source."""
     document = record.document
     text = text_hash(document.text)
-    return document.id, record.file, record.line, record.derived, text, document.source
+    return document.id, record.file, record.line, record.id_from_text, text, document.source
 
 
 class _Identify(beam.DoFn):
@@ -260,12 +260,12 @@ class _WriteShard(beam.DoFn):
         records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
         for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
             group = list(same)
-            final = final_ids(identity, [record.derived for record in group])
+            final = final_ids(identity, [record.id_from_text for record in group])
             for name, record in zip(final, group, strict=True):
                 if name is None:
                     yield beam.pvalue.TaggedOutput(_MALFORMED, _taken(record, group[0]))
                 else:
-                    document, wrapped = record.document, wrapped + record.wrapped
+                    document, wrapped = record.document, wrapped + record.hard_wrapped
                     source = document.source if document.source in sources else OTHER
                     renamed += source != document.source
                     documents.append(document._replace(id=name, source=source))

@@ -1,1 +1,1 @@
-"""Readers of text files: from an input pattern to records, in every format and encoding."""
+"""Readers: find input files and read them as records, in every format and encoding."""

@@ -1,4 +1,4 @@
-"""The lines of a file, each held by itself and no longer than a record may be."""
+"""Reads a file line by line, with at most one line in memory."""
 
 from __future__ import annotations
 
@@ -6,38 +6,55 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from components.readers.parts import FilePart
-from components.readers.records import Fault, beginning, decode, too_long
-from components.readers.streams import DAMAGED, MARK
+from components.readers.records import Fault, decode, excerpt, too_long_reason
+from components.readers.streams import BYTE_ORDER_MARK, READ_ERRORS
 
 _SKIP_BYTES = 1 << 20
 _KEPT_BYTES = 1024  # of a line that is too long
 
 
 class Line(NamedTuple):
-    """A line without its end, or the beginning of one that is at fault."""
+    """A line of a file.
+
+    Attributes:
+        number: counted from 1.
+        data: the line without its line end; if it is malformed, only its beginning.
+        fault: why the line is malformed; None if it is not.
+        marked: whether the line begins with a byte order mark, which is where a concatenated file
+            begins.
+    """
 
     number: int
     data: bytes
     fault: str | None = None
-    marked: bool = False  # by a byte order mark: a file that was joined begins here
+    marked: bool = False
 
     def text(self) -> str:
-        """The line as text; raises `Fault`."""
+        """The line as text.
+
+        Raises:
+            Fault: the line is malformed.
+        """
         if self.fault:
             raise Fault(self.fault)
         return decode(self.data)
 
     def start(self) -> str:
-        """How it begins."""
-        return beginning(self.data)
+        """The first characters of the line, for messages."""
+        return excerpt(self.data)
 
 
 class Lines:
-    """The lines of a part without their ends; of one that is too long, its beginning and a fault.
+    """Iterates over the lines of a part of a file; a line that is too long is malformed.
+
+    Args:
+        stream: lines of UTF-8, as `open_lines` gives them.
+        part: the part, which begins where the stream is.
+        max_bytes: maximum length of a line.
 
     Attributes:
-        number: of the line that was read last, or in which the damage is.
-        error: what ended the reading before its end.
+        number: number of the last line that was read, or of the line where reading failed.
+        error: the error that ended reading early; None if there was none.
     """
 
     def __init__(self, stream: Any, part: FilePart, max_bytes: int) -> None:
@@ -51,19 +68,20 @@ class Lines:
         while self._end is None or self._stream.tell() < self._end:
             self.number += 1
             try:
-                data = self._stream.readline(self._max_bytes + len(MARK) + 2)
+                data = self._stream.readline(self._max_bytes + len(BYTE_ORDER_MARK) + 2)
                 rest = data
                 while rest and not rest.endswith(b"\n"):
                     rest = self._stream.readline(_SKIP_BYTES)
-            except DAMAGED as error:
-                self.error = error  # of the line that it is in nobody knows the end
+            except READ_ERRORS as error:
+                # Stops here, because where the damaged line ends is unknown.
+                self.error = error
                 return
             if not data:
                 return
-            marked = data.startswith(MARK)
-            line = data.removeprefix(MARK).rstrip(b"\r\n")
+            marked = data.startswith(BYTE_ORDER_MARK)
+            line = data.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n")
             if len(line) > self._max_bytes:
-                fault = too_long(self._max_bytes)
+                fault = too_long_reason(self._max_bytes)
                 yield Line(self.number, line[:_KEPT_BYTES], fault, marked)
             else:
                 yield Line(self.number, line, None, marked)

@@ -1,4 +1,4 @@
-"""What a reader of files yields: documents, and all that is none, with where it was."""
+"""Record types that readers yield: documents, malformed records and unreadable parts of files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from components.documents import Document, text_hash
-from components.readers.streams import MARK
-from components.readers.timestamps import BadTimestamp, seconds
+from components.readers.streams import BYTE_ORDER_MARK
+from components.readers.timestamps import BadTimestamp, parse_timestamp
 
 FIELDS = ("id", "text", "source", "lang", "timestamp")
 EMPTY_TEXT, EMPTY_FILE = "text is empty", "no record in the file"
@@ -17,25 +17,32 @@ _NAMED_FIELDS = 5
 
 
 class Record(NamedTuple):
-    """A document and where it was.
+    """A document and its place in the input.
 
     Attributes:
-        file: its path; bytes of it that are not UTF-8 are escaped.
-        line: counted from 1; in Parquet the row.
+        file: the file's path; bytes that are not UTF-8 are escaped.
+        line: number of the document's first line, counted from 1; in Parquet the row.
         document: the document.
-        derived: whether its id was made from its text.
-        wrapped: whether its lines end where the paper did, in the middle of sentences.
+        id_from_text: whether the id was computed from the text.
+        hard_wrapped: whether the text seems wrapped at a page width, so that its lines end in the
+            middle of sentences.
     """
 
     file: str
     line: int
     document: Document
-    derived: bool
-    wrapped: bool = False
+    id_from_text: bool
+    hard_wrapped: bool = False
 
 
 class Malformed(NamedTuple):
-    """A record that is no document. `reason` is "kind" or "kind: detail"."""
+    """A record that is not a document; a line of `quarantine.jsonl`.
+
+    Attributes:
+        file, line: as in `Record`.
+        reason: "kind" or "kind: detail".
+        start: the first characters of the record.
+    """
 
     file: str
     line: int
@@ -44,25 +51,25 @@ class Malformed(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What reasons are counted by."""
+        """The kind of the reason, by which malformed records are counted."""
         return self.reason.partition(": ")[0]
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to read: no fault, as an encyclopedia's redirects are none."""
+        """Whether the record has no text, as redirects of an encyclopedia: it is not an error."""
         return self.reason in (EMPTY_TEXT, EMPTY_FILE)
 
 
 class Unreadable(NamedTuple):
-    """What no record can be read from, where a file is cut off or damaged.
+    """A part of a file that cannot be read, because the file is truncated or damaged.
 
     Attributes:
         file: the file's path, as in `Record`.
         line: number of the first line, or row, that is lost.
         reason: what is wrong.
-        size: bytes of the file.
-        lost_bytes: bytes of the file that are lost; 0 if it is cut off.
-        lost_records: how many documents are lost; None if that cannot be known.
+        size: size of the file in bytes.
+        lost_bytes: bytes of the file that cannot be read; 0 if the file is truncated.
+        lost_records: number of documents that are lost; None if unknown.
     """
 
     file: str
@@ -74,81 +81,82 @@ class Unreadable(NamedTuple):
 
     def __str__(self) -> str:
         records = "unknown" if self.lost_records is None else f"{self.lost_records:,}"
-        extent = (
+        lost = (
             f"{self.lost_bytes:,} of {self.size:,} bytes"
             if self.lost_bytes
-            else f"and all that followed its {self.size:,} bytes"
+            else f"and everything after its {self.size:,} bytes"
         )
-        return f"{self.file}:{self.line} {self.reason}; lost: {records} documents, {extent}"
+        return f"{self.file}:{self.line} {self.reason}; lost: {records} documents, {lost}"
 
 
 class Fault(Exception):
-    """Why a record is malformed."""
+    """A record is malformed; the message is the `reason` of `Malformed`."""
 
 
 class Row(NamedTuple):
-    """A record before it is understood.
+    """A record that is not parsed yet.
 
     Attributes:
-        line: its place.
-        start: gives how it begins, to be shown.
-        value: gives its fields, or raises `Fault`.
-        wrapped: as in `Record`.
+        line: number of its first line, or row of a Parquet file.
+        start: returns its first characters, for messages.
+        value: returns its fields, or raises `Fault`.
+        hard_wrapped: as in `Record`.
     """
 
     line: int
     start: Callable[[], str]
     value: Callable[[], Mapping[str, Any]]
-    wrapped: bool = False
+    hard_wrapped: bool = False
 
 
-def document_of(
+def make_document(
     fields: Mapping[str, Any], *, text_field: str, source: str, lang: str
 ) -> tuple[Document, bool]:
-    """Makes a document of a record's fields.
+    """Makes a document from a record's fields.
 
     Args:
-        fields: by name.
-        text_field: the name of the text's.
-        source, lang: for a record that does not say its own.
+        fields: values by name.
+        text_field: name of the field that holds the text.
+        source, lang: values for a record without these fields.
 
     Returns:
-        The document, and whether its id was made from its text.
+        The document, and whether its id was computed from its text.
 
     Raises:
-        Fault: the fields are not those of a document.
+        Fault: a field is missing or has a wrong value.
     """
     text = fields.get(text_field)
     if text is None and text_field not in fields:
-        raise Fault(no_text(text_field, [*fields]))
+        raise Fault(no_text_reason(text_field, [*fields]))
     if text is None:
         raise Fault("no text")
     if not isinstance(text, str):
         raise Fault(f"text is not a string: {type(text).__name__}")
-    text = unicodedata.normalize("NFC", _clean(text, "text").removeprefix(MARK.decode()))
+    text = _encodable(text, "text").removeprefix(BYTE_ORDER_MARK.decode())
+    text = unicodedata.normalize("NFC", text)
     if not text.strip():
         raise Fault(EMPTY_TEXT)
-    identity = fields.get("id")
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        identity = str(identity)
-    if identity is not None and not isinstance(identity, str):
-        raise Fault(f"id is neither string nor integer: {type(identity).__name__}")
+    document_id = fields.get("id")
+    if isinstance(document_id, int) and not isinstance(document_id, bool):
+        document_id = str(document_id)
+    if document_id is not None and not isinstance(document_id, str):
+        raise Fault(f"id is neither string nor integer: {type(document_id).__name__}")
     try:
-        timestamp = seconds(fields.get("timestamp"))
+        timestamp = parse_timestamp(fields.get("timestamp"))
     except BadTimestamp as error:
         raise Fault(f"bad timestamp: {error}") from None
     document = Document(
-        id=f"text-{text_hash(text)}" if not identity else _clean(identity, "id"),
+        id=_encodable(document_id, "id") if document_id else f"text-{text_hash(text)}",
         text=text,
         source=_label(fields, "source") or source,
         lang=_label(fields, "lang") or lang,
         timestamp=timestamp,
     )
-    return document, not identity
+    return document, not document_id
 
 
-def at_fault(fault: str) -> Callable[[], Mapping[str, Any]]:
-    """The value of a `Row` that is no record."""
+def faulty_value(fault: str) -> Callable[[], Mapping[str, Any]]:
+    """The `value` of a `Row` that is known to be malformed."""
 
     def value() -> Mapping[str, Any]:
         raise Fault(fault)
@@ -156,33 +164,37 @@ def at_fault(fault: str) -> Callable[[], Mapping[str, Any]]:
     return value
 
 
-def no_text(text_field: str, names: Sequence[str]) -> str:
-    """The fault of a record that lacks the text's field and has others."""
+def no_text_reason(text_field: str, names: Sequence[str]) -> str:
+    """Why a record without the text's field is malformed; names the fields that it has."""
     shown = ", ".join(f"{name:.40}" for name in names[:_NAMED_FIELDS])
     more = ", …" if len(names) > _NAMED_FIELDS else ""
     return f"no text: no field {text_field!r}; there are: {shown or 'none'}{more}"
 
 
-def too_long(max_bytes: int) -> str:
-    """The fault of a record of more bytes."""
+def too_long_reason(max_bytes: int) -> str:
+    """Why a record of more than `max_bytes` bytes is malformed."""
     return f"too long: more than {max_bytes} bytes"
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 as text; raises `Fault`."""
+    """Decodes UTF-8.
+
+    Raises:
+        Fault: the data is not UTF-8.
+    """
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise Fault(f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}") from None
 
 
-def beginning(data: bytes) -> str:
-    """The first characters of a record, to be shown."""
+def excerpt(data: bytes) -> str:
+    """The first characters of a record, for messages."""
     return data[: 4 * _START_CHARACTERS].decode(errors="replace")[:_START_CHARACTERS]
 
 
-def _clean(value: str, field: str) -> str:
-    """Returns a string that UTF-8 can carry: JSON's escapes can name half a character."""
+def _encodable(value: str, field: str) -> str:
+    """Checks that a string can be encoded in UTF-8; JSON escapes may give lone surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -194,4 +206,4 @@ def _label(fields: Mapping[str, Any], field: str) -> str | None:
     value = fields.get(field)
     if value is not None and not isinstance(value, str):
         raise Fault(f"{field} is not a string: {type(value).__name__}")
-    return _clean(value, field) if value else None
+    return _encodable(value, field) if value else None

@@ -1,6 +1,7 @@
-"""Opens a text file as lines of UTF-8, whatever its compression, encoding and line ends.
+"""Opens text files of any compression, encoding and line ends as lines of UTF-8.
 
-A byte order mark at the front decides the encoding. Without one it is the configured encoding.
+A byte order mark at the front of a file decides its encoding. A file without one has the configured
+encoding.
 """
 
 import codecs
@@ -14,40 +15,40 @@ import pyarrow as pa
 from components.readers.formats import format_mismatch, format_of
 from models.errors import DataRefused
 
-MARK = codecs.BOM_UTF8
-"""UTF-8's byte order mark: no text, wherever files were joined."""
-DAMAGED = (EOFError, OSError, zlib.error, UnicodeError, pa.ArrowException)
-"""What reading a damaged file raises."""
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+"""UTF-8's byte order mark. It is not text, also where concatenated files have it in the middle."""
+READ_ERRORS = (EOFError, OSError, zlib.error, UnicodeError, pa.ArrowException)
+"""Errors that reading a damaged file may raise."""
 
 _HEAD_BYTES = 1 << 16
-_MARKS = (  # UTF-32's begins with UTF-16's
+_MARKS = (  # UTF-32 first, because its mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_NUL_SHARE = 0.2  # of English in UTF-16 half the bytes are NUL, of text in UTF-8 none
+_NUL_SHARE = 0.2  # half of the bytes of English in UTF-16 are NUL, none in UTF-8
 
 
 class UnmarkedEncoding(OSError):
-    """The file's bytes are those of another encoding, and no byte order mark says so."""
+    """The file seems to have another encoding than configured, and has no byte order mark."""
 
 
 def open_lines(file: str, begin: int, encoding: str) -> tuple[BinaryIO, BinaryIO]:
-    """Opens a file.
+    """Opens a file as lines of UTF-8.
 
     Args:
-        file: its path; the name says how it is compressed.
-        begin: the byte to begin at; 0 unless `is_plain`.
-        encoding: that of a file without a byte order mark.
+        file: the file's path; its suffix implies the compression.
+        begin: the byte to begin at; must be 0 unless the file `is_splittable`.
+        encoding: encoding of a file without a byte order mark.
 
     Returns:
-        Lines of UTF-8 that end with a line feed, and the file that they come from. Bytes that the
-        encoding does not have are passed on as bytes that are not UTF-8, so that the reader can
-        say in which record they are.
+        A stream of lines of UTF-8 that end with a line feed; and the raw file that it reads. Bytes
+        that are invalid in the file's encoding become bytes that are invalid UTF-8, so that the
+        reader can report the record that has them.
 
     Raises:
-        Exception: one of `DAMAGED`, as does reading what is returned.
+        Exception: one of `READ_ERRORS`, here or when the stream is read.
     """
     raw = open(file, "rb", buffering=0)
     stream = _decompressed(raw, file)
@@ -62,8 +63,8 @@ def open_lines(file: str, begin: int, encoding: str) -> tuple[BinaryIO, BinaryIO
     return cast(BinaryIO, recoded), raw
 
 
-def is_plain(file: str, encoding: str) -> bool:
-    """Whether reading can begin at any line: the file's bytes are lines of UTF-8 as they are."""
+def is_splittable(file: str, encoding: str) -> bool:
+    """Whether reading can begin at any line: the file is UTF-8 and not compressed."""
     form = format_of(file)
     if form is None or form.compression:
         return False
@@ -73,7 +74,7 @@ def is_plain(file: str, encoding: str) -> bool:
         with open(file, "rb", buffering=_HEAD_BYTES) as stream:
             return _recoding(stream, encoding) is None
     except (OSError, DataRefused):
-        return False  # the reader says what is wrong
+        return False  # the reader reports the error
 
 
 def _decompressed(raw: Any, file: str) -> Any:
@@ -87,15 +88,18 @@ def _decompressed(raw: Any, file: str) -> Any:
 
 
 def _recoding(stream: Any, encoding: str) -> str | None:
-    """The encoding to decode a file by; None if its bytes are lines of UTF-8 as they are.
+    """The encoding to decode a file by; None if the file is UTF-8 already.
 
-    Looks at the file's beginning, without taking it away.
+    Peeks at the beginning of the file, and does not advance the stream.
+
+    Raises:
+        UnmarkedEncoding: the file seems to be UTF-16 without a byte order mark.
     """
     head = stream.peek(_HEAD_BYTES)
     for mark, marked in _MARKS:
         if head.startswith(mark):
             return marked
-    if head.startswith(MARK):
+    if head.startswith(BYTE_ORDER_MARK):
         encoding = "utf-8"
     if codecs.lookup(encoding).name != "utf-8":
         return encoding
@@ -103,15 +107,15 @@ def _recoding(stream: Any, encoding: str) -> str | None:
     if sum(nul) > _NUL_SHARE * len(head):
         guess = "utf-16-be" if nul[0] > nul[1] else "utf-16-le"
         raise UnmarkedEncoding(
-            f"looks like UTF-16 without a byte order mark: set ingestion.encoding={guess}, or"
-            " write it as UTF-8"
+            f"seems to be UTF-16 without a byte order mark: set ingestion.encoding={guess}, or"
+            " convert the file to UTF-8"
         )
     only_returns = b"\r" in head and b"\n" not in head
     return "utf-8" if only_returns else None
 
 
 class _Recoded(io.RawIOBase):
-    """The bytes of a text in UTF-8, its line ends as line feeds."""
+    """A stream of text recoded to UTF-8, with all line ends as line feeds."""
 
     def __init__(self, stream: Any, encoding: str, errors: str) -> None:
         super().__init__()
@@ -119,21 +123,21 @@ class _Recoded(io.RawIOBase):
         decoder = codecs.getincrementaldecoder(encoding)(errors)
         self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
         self._errors = errors
-        self._left = b""
+        self._recoded = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._left:
+        while not self._recoded:
             block = self._stream.read1(_HEAD_BYTES)
             text = self._decoder.decode(block, final=not block)
-            self._left = text.encode("utf-8", self._errors)
+            self._recoded = text.encode("utf-8", self._errors)
             if not block:
                 break
-        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
+        data, self._recoded = self._recoded[: len(buffer)], self._recoded[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         self._stream.close()

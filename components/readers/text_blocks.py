@@ -1,4 +1,4 @@
-"""Plain text: what blank lines separate is a document."""
+"""Reads plain text files, in which blank lines separate documents."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 from components.readers.lines import Line, Lines
 from components.readers.parts import is_blank
-from components.readers.records import Row, too_long
+from components.readers.records import Row, too_long_reason
 
-_WRAPPED_LINES = 4  # fewer are verse, a list or an address
+_MIN_WRAPPED_LINES = 4  # fewer lines may be verse, a list or an address
 _WRAPPED_CHARACTERS = (40, 100)
 _SENTENCE_ENDS = tuple(".!?:;\"'”’)]…。！？：；」』）")
 _WIDE = "[\u2e80-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef]"
-_CLOSE = re.compile(rf"(?<={_WIDE})[^\S\n]*\n[^\S\n]*(?={_WIDE})")
-_SPACED = re.compile(r"[^\S\n]*\n[^\S\n]*")
+_LINE_END_IN_CHINESE = re.compile(rf"(?<={_WIDE})[^\S\n]*\n[^\S\n]*(?={_WIDE})")
+_LINE_END = re.compile(r"[^\S\n]*\n[^\S\n]*")
 
 
 def text_rows(lines: Lines, max_bytes: int, *, whole: bool, join: bool) -> Iterator[Row]:
-    """Yields the documents of a .txt file, which blank lines and byte order marks separate.
+    """Yields the documents of a .txt file, separated by blank lines and byte order marks.
 
     Args:
-        lines: the file's.
-        max_bytes: of a document.
-        whole: whether the file is one document.
-        join: whether a paragraph's lines are joined.
+        lines: the lines of the file.
+        max_bytes: maximum size of a document.
+        whole: whether the whole file is one document.
+        join: whether the lines of each paragraph are joined.
     """
     block: _Block | None = None
     for line in lines:
@@ -42,7 +42,7 @@ def text_rows(lines: Lines, max_bytes: int, *, whole: bool, join: bool) -> Itera
 
 
 class _Block:
-    """A document of a .txt file: its lines up to a blank one, in one piece of memory."""
+    """Collects the lines of a document, which are at most `max_bytes` in memory."""
 
     def __init__(self, number: int, max_bytes: int, join: bool) -> None:
         self._number = number
@@ -53,7 +53,7 @@ class _Block:
 
     def add(self, line: Line) -> None:
         if len(self._data) + len(line.data) > self._max_bytes:
-            self._fault = self._fault or too_long(self._max_bytes)
+            self._fault = self._fault or too_long_reason(self._max_bytes)
         self._fault = self._fault or line.fault
         if not self._fault or not self._data:
             self._data += (b"\n" if self._data else b"") + line.data
@@ -63,29 +63,31 @@ class _Block:
 
         def value() -> Mapping[str, Any]:
             text = line.text()
-            return {"text": _joined_lines(text) if self._join else text}
+            return {"text": _join_lines(text) if self._join else text}
 
-        return Row(line.number, line.start, value, not self._join and _wrapped(line.data))
+        return Row(line.number, line.start, value, not self._join and _is_hard_wrapped(line.data))
 
 
-def _wrapped(data: bytes) -> bool:
-    """Whether most lines of a text are about as long as a page is wide and end no sentence."""
-    if data.count(b"\n") + 1 < _WRAPPED_LINES:
+def _is_hard_wrapped(data: bytes) -> bool:
+    """Whether a text seems wrapped at a page width: most lines end in the middle of a sentence."""
+    if data.count(b"\n") + 1 < _MIN_WRAPPED_LINES:
         return False
     lines = [line.rstrip() for line in data.decode(errors="replace").split("\n")]
     lines = [line for line in lines[:-1] if line]
-    if len(lines) + 1 < _WRAPPED_LINES:
+    if len(lines) + 1 < _MIN_WRAPPED_LINES:
         return False
-    least, most = _WRAPPED_CHARACTERS
-    cut = sum(not line.endswith(_SENTENCE_ENDS) for line in lines)
+    min_median, max_length = _WRAPPED_CHARACTERS
+    without_sentence_end = sum(not line.endswith(_SENTENCE_ENDS) for line in lines)
     return (
-        least <= statistics.median(map(len, lines))
-        and max(map(len, lines)) <= most
-        and 2 * cut > len(lines)
+        min_median <= statistics.median(map(len, lines))
+        and max(map(len, lines)) <= max_length
+        and 2 * without_sentence_end > len(lines)
     )
 
 
-def _joined_lines(text: str) -> str:
-    """A text whose paragraphs are lines: a space between two lines, none between Chinese ones."""
+def _join_lines(text: str) -> str:
+    """Joins the lines of each paragraph by spaces, or by nothing between Chinese characters."""
     paragraphs = re.split(r"\n[^\S\n]*\n+", text)
-    return "\n".join(_SPACED.sub(" ", _CLOSE.sub("", paragraph)) for paragraph in paragraphs)
+    return "\n".join(
+        _LINE_END.sub(" ", _LINE_END_IN_CHINESE.sub("", paragraph)) for paragraph in paragraphs
+    )

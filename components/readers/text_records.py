@@ -1,9 +1,9 @@
-"""Reads files of text into documents, streaming, and says of every bad record what was wrong.
+"""`RecordReader`: streams files of any format as documents, and reports what is malformed.
 
-A record is never guessed at: what cannot be understood is malformed, with file, line and reason.
-A record without an id gets one from its text, so that the same text has the same id, and the same
-split, wherever it is. What cannot be read at all is reported apart from malformed records: nobody
-knows how many documents it had.
+The reader never guesses: a record that it cannot interpret is malformed, with file, line and
+reason. A record without an id gets one computed from its text, so that the same text has the same
+id, and the same split, in every file. Parts of files that cannot be read are reported separately,
+because the number of documents in them is unknown.
 """
 
 import contextlib
@@ -26,23 +26,23 @@ from components.readers.records import (
     Record,
     Row,
     Unreadable,
-    document_of,
+    make_document,
 )
-from components.readers.streams import DAMAGED, open_lines
+from components.readers.streams import READ_ERRORS, open_lines
 from components.readers.text_blocks import text_rows
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordReader:
-    """Reads one file at a time, holding one record of it.
+    """Reads files, with one record in memory.
 
     Args:
-        lang: the language of documents that do not say theirs.
-        max_record_bytes: longer records are malformed, and are skipped without being held.
-        text_field: name of the field, or column, that has the text.
-        encoding: of files without a byte order mark.
+        lang: language of documents without a `lang`.
+        max_record_bytes: longer records are malformed, and are skipped without loading them.
+        text_field: name of the field or column that holds the text.
+        encoding: encoding of files without a byte order mark.
         document_per_file: whether a .txt file is one document.
-        join_lines: whether the lines of a paragraph in a .txt file are joined by spaces.
+        join_lines: whether the lines of each paragraph in a .txt file are joined by spaces.
     """
 
     lang: str
@@ -53,10 +53,10 @@ class RecordReader:
     join_lines: bool = False
 
     def read(self, part: FilePart) -> Iterator[Record | Malformed | Unreadable]:
-        """Yields the records of a part of a file in order.
+        """Yields the records of a part of a file, in order.
 
-        Lines count from 1; in Parquet, rows do. A document of a .txt file has its first line's
-        number. A document without a source has the one that `input_files.source_of` gives.
+        Lines are counted from 1, and in Parquet rows. A document of a .txt file has the number of
+        its first line. A document without a source gets the one of `files.source_name`.
         """
         file, source = printable_path(part.file), self._source(part.file)
         empty = True
@@ -66,21 +66,22 @@ class RecordReader:
                 yield row
                 continue
             try:
-                document, derived = document_of(
+                document, id_from_text = make_document(
                     row.value(), text_field=self.text_field, source=source, lang=self.lang
                 )
             except Fault as fault:
                 yield Malformed(file, row.line, str(fault), row.start())
             else:
-                yield Record(file, row.line, document, derived, row.wrapped)
+                yield Record(file, row.line, document, id_from_text, row.hard_wrapped)
         if empty and part.whole:
             yield Malformed(file, 1, EMPTY_FILE, "")
 
     def _source(self, file: str) -> str:
-        """Where each file is a document, the folder has the name that says where they are from."""
-        return source_name(os.path.dirname(os.path.abspath(file)) if self._whole(file) else file)
+        """The source by name: of the folder if each file is a document, else of the file."""
+        one_document = self._is_one_document(file)
+        return source_name(os.path.dirname(os.path.abspath(file)) if one_document else file)
 
-    def _whole(self, file: str) -> bool:
+    def _is_one_document(self, file: str) -> bool:
         form = format_of(file)
         return self.document_per_file and form is not None and form.kind == "txt"
 
@@ -97,7 +98,7 @@ class RecordReader:
                 yield from self._parquet(part, size)
                 return
             stream, raw = open_lines(part.file, part.begin, self.encoding)
-        except DAMAGED as error:
+        except READ_ERRORS as error:
             yield self._unreadable(part, part.line, error, None)
             return
         with contextlib.closing(stream), contextlib.closing(raw):
@@ -128,10 +129,10 @@ class RecordReader:
     def _unreadable(
         self, part: FilePart, line: int, error: BaseException, position: int | None
     ) -> Unreadable:
-        """What is lost of a part: from a position on, or all of it."""
+        """Reports what is lost of a part: everything after a position, or all of it."""
         size = os.path.getsize(part.file) if os.path.isfile(part.file) else 0
         end = size if part.end is None or not position else part.end
         lost = size if position is None else max(0, end - position)
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = f"damaged file: {said.splitlines()[0][:200]}"
+        message = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = f"damaged file: {message.splitlines()[0][:200]}"
         return Unreadable(printable_path(part.file), line, reason, size, lost, None)

@@ -1,4 +1,4 @@
-"""A record's time, in whatever form it comes, as seconds since 1970 UTC."""
+"""Converts the timestamps of records, in several forms, to seconds since 1970 UTC."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-_ISO = re.compile(  # what Python 3.10 and 3.13 both read, fractions of a second apart
+_ISO = re.compile(  # the forms that both Python 3.10 and 3.13 parse, and fractions of a second
     r"(?P<date>\d{4}-\d\d-\d\d)"
     r"([T ](?P<time>\d\d:\d\d(:\d\d)?)(\.\d+)?(?P<zone>Z|[+-]\d\d:\d\d)?)?",
     re.ASCII,
@@ -19,17 +19,19 @@ _SHOWN = 40
 
 
 class BadTimestamp(ValueError):
-    """Says what is wrong with a value."""
+    """A value is not a timestamp; the message says why."""
 
 
-def seconds(value: Any) -> int:
-    """Returns seconds since 1970 UTC of a number of seconds, an ISO date or a date; None is 0.
+def parse_timestamp(value: Any) -> int:
+    """Converts a timestamp to seconds since 1970 UTC; None and "" give 0, years before 1970 < 0.
 
-    A date is its first second, and a time without a zone is UTC; years before 1970 are negative.
+    Args:
+        value: a number of seconds, an ISO 8601 string, or a date or datetime. A date means its
+            first second, and a time without a time zone is in UTC.
 
     Raises:
-        BadTimestamp: it is nothing of that, or outside of the years 1 to 2999: a number of
-            milliseconds, say.
+        BadTimestamp: the value is none of these, or is outside the years 1 to 2999, as a number of
+            milliseconds would be.
     """
     if value is None or value == "":
         return 0

@@ -1,9 +1,9 @@
-"""Files of every format, encoding, compression and line end, whole or damaged, for hypothesis.
+"""Hypothesis strategies for input files of every format, intact or damaged; also a fuzzer.
 
     python -m tests.components.any_input --minutes 10
 
-feeds every reader with damaged files for so long. It ends with an error, and the smallest file that
-shows it, if a reader raises, takes too long or holds too much memory.
+feeds damaged files to every reader for ten minutes. It fails, and prints the smallest file that
+fails, if a reader raises an exception, takes too long or uses too much memory.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from components.readers.parts import parts
+from components.readers.parts import split_file
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
 
-MOST_SECONDS = 20.0
-MOST_MEGABYTES = 400  # more than at the beginning
+MAX_SECONDS = 20.0  # per file
+MAX_MEGABYTES = 400  # growth of the process
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 COMPRESS: dict[str, Any] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 
@@ -44,7 +44,7 @@ _paragraphs = st.lists(_lines, min_size=1, max_size=3).map("\n".join)
 
 
 class Written(collections.namedtuple("Written", "suffix encoding content texts")):
-    """A file: its suffix, the encoding to be given, its bytes, and the texts that are in it."""
+    """A file: its suffix, its encoding as a setting, its bytes, and the texts in it."""
 
 
 @st.composite
@@ -73,10 +73,10 @@ def files(draw: Any) -> Written:
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"]))
     data = content.replace("\n", end).encode(encoding)
     if encoding in ("utf-16-le", "gb18030") and data.startswith(MARKS):
-        encoding, data = "utf-8", content.encode()  # what a mark says counts, by chance too
+        encoding, data = "utf-8", content.encode()  # bytes that happen to be a mark count as one
     compression = draw(st.sampled_from([*COMPRESS]))
-    given = encoding if encoding in ("utf-16-le", "gb18030") else "utf-8"
-    return Written(f".{kind}{compression}", given, COMPRESS[compression](data), texts)
+    setting = encoding if encoding in ("utf-16-le", "gb18030") else "utf-8"
+    return Written(f".{kind}{compression}", setting, COMPRESS[compression](data), texts)
 
 
 def _parquet(draw: Any, texts: list[str]) -> bytes:
@@ -96,7 +96,7 @@ def _parquet(draw: Any, texts: list[str]) -> bytes:
 
 @st.composite
 def damaged(draw: Any) -> Written:
-    """A file of which bytes were changed, lost, added or repeated, or under another name."""
+    """A file with bytes changed, removed, added or repeated, or with a wrong suffix."""
     file = draw(files())
     data = bytearray(file.content)
     for _ in range(draw(st.integers(0, 4))):
@@ -115,35 +115,35 @@ def damaged(draw: Any) -> Written:
     return Written(suffix, file.encoding, bytes(data), None)
 
 
-def read(file: Written, folder: pathlib.Path, size: int, **given: Any) -> list[Any]:
+def read(file: Written, folder: pathlib.Path, size: int, **options: Any) -> list[Any]:
     """The records of all parts of a file."""
     path = folder / f"a{file.suffix}"
     path.write_bytes(file.content)
     reader = RecordReader(
-        **{"lang": "en", "max_record_bytes": 100_000, "encoding": file.encoding, **given}
+        **{"lang": "en", "max_record_bytes": 100_000, "encoding": file.encoding, **options}
     )
-    whole = given.get("document_per_file", False)
-    several = parts(str(path), size, encoding=file.encoding, document_per_file=whole)
-    return [item for part in several for item in reader.read(part)]
+    whole = options.get("document_per_file", False)
+    parts = split_file(str(path), size, encoding=file.encoding, document_per_file=whole)
+    return [item for part in parts for item in reader.read(part)]
 
 
 def normal(texts: list[str]) -> list[str]:
-    """The texts as documents have them."""
+    """The texts in the form that documents have."""
     return [unicodedata.normalize("NFC", text) for text in texts]
 
 
-def check(file: Written, folder: pathlib.Path, size: int, **given: Any) -> None:
-    """Reads a damaged file; what comes is a record, or says where what was wrong."""
+def check(file: Written, folder: pathlib.Path, size: int, **options: Any) -> None:
+    """Reads a damaged file; checks that every result is a record or a report with a place."""
     began = time.monotonic()
-    for item in read(file, folder, size, **given):
+    for item in read(file, folder, size, **options):
         assert isinstance(item, Record | Malformed | Unreadable)
         assert item.line >= 1
         (item.document.text if isinstance(item, Record) else str(item)).encode()
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.monotonic() - began < MAX_SECONDS
 
 
 def main() -> None:
-    """Reads damaged files for some minutes."""
+    """Reads damaged files for the given number of minutes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     end = time.monotonic() + 60 * parser.parse_args().minutes
@@ -167,9 +167,9 @@ def main() -> None:
 
         while time.monotonic() < end:
             run()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < MOST_MEGABYTES, f"{grown:.0f} MB more than at the beginning"
-    print(f"{count:,} files read, none raised or hung; {grown:.0f} MB more than at the beginning")
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert growth < MAX_MEGABYTES, f"memory grew by {growth:.0f} MB"
+    print(f"{count:,} files read without an error; memory grew by {growth:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from components.ingestion import transforms as ingestion
 from components.ingestion.transforms import final_ids, ingest, shard_counts
 from components.layout import SCRATCH_FOLDER
 from components.readers.files import find_files
-from components.readers.parts import parts
+from components.readers.parts import split_file
 from components.storage import exchange
 from models.printable import printable
 from tests.components.another_runner import PATH as ANOTHER
@@ -182,9 +182,9 @@ def test_the_input_order_and_its_parts_change_nothing(
 ) -> None:
     write_corpus(tmp_path / "in")
     once = run(tmp_path / "in", tmp_path / "once")
-    monkeypatch.setattr(ingestion, "parts", lambda file, **_: reversed(list(parts(file, 200))))
+    monkeypatch.setattr(ingestion, "parts", lambda file, **_: reversed(list(split_file(file, 200))))
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
-    assert len(list(parts(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
+    assert len(list(split_file(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
 
 

@@ -1,4 +1,4 @@
-"""CSV and TSV: quotes, line ends inside, and lines that are at fault."""
+"""Tests of reading CSV and TSV: quotes, line ends in fields, and malformed lines."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
 
 
-def read(path: pathlib.Path, content: bytes | str, **given: Any) -> Any:
+def read(path: pathlib.Path, content: bytes | str, **options: Any) -> Any:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    reader = RecordReader(**({"lang": "en", "max_record_bytes": 100} | given))
+    reader = RecordReader(**({"lang": "en", "max_record_bytes": 100} | options))
     return [*reader.read(FilePart(str(path)))]
 
 
-def told(found: list[Record | Malformed | Unreadable]) -> list[tuple[int, str]]:
+def lines_and_texts(found: list[Record | Malformed | Unreadable]) -> list[tuple[int, str]]:
     return [
         (item.line, item.document.text if isinstance(item, Record) else item.reason)
         for item in found
@@ -50,12 +50,12 @@ def test_columns_by_the_header(tmp_path: pathlib.Path) -> None:
         Record(str(path), 5, found[1].document, True),
     ]
     assert found[1].document[1:] == ("Two.", "a", "en", 983232000)
-    assert told(read(tmp_path / "a.tsv", "id\ttext\nb\tOne, two\n")) == [(2, "One, two")]
+    assert lines_and_texts(read(tmp_path / "a.tsv", "id\ttext\nb\tOne, two\n")) == [(2, "One, two")]
 
 
 def test_a_bad_row_costs_itself_alone(tmp_path: pathlib.Path) -> None:
     rows = [b"text,id", b"one,1", b"two", b"three,3,3", b'"four" x,4', b"f\xffve,5", b"six,6"]
-    assert told(read(tmp_path / "a.csv", b"\n".join(rows))) == [
+    assert lines_and_texts(read(tmp_path / "a.csv", b"\n".join(rows))) == [
         (2, "one"),
         (3, "not CSV: 1 fields where the header has 2"),
         (4, "not CSV: 3 fields where the header has 2"),
@@ -67,14 +67,14 @@ def test_a_bad_row_costs_itself_alone(tmp_path: pathlib.Path) -> None:
 
 def test_a_quote_that_nobody_closes_costs_its_line_alone(tmp_path: pathlib.Path) -> None:
     lines = ["text,id", "one,1", '"two,2', "three,3", "four,4"]
-    assert told(read(tmp_path / "a.csv", "\n".join(lines))) == [
+    assert lines_and_texts(read(tmp_path / "a.csv", "\n".join(lines))) == [
         (2, "one"),
         (3, "not CSV: unexpected end of data"),
         (4, "three"),
         (5, "four"),
     ]
     long = ["text,id", '"two,2', *["x" * 40 + ",0"] * 4]
-    assert told(read(tmp_path / "a.csv", "\n".join(long))) == [
+    assert lines_and_texts(read(tmp_path / "a.csv", "\n".join(long))) == [
         (2, "too long: more than 100 bytes"),
         *((number, "x" * 40) for number in range(3, 7)),
     ]
@@ -82,41 +82,41 @@ def test_a_quote_that_nobody_closes_costs_its_line_alone(tmp_path: pathlib.Path)
 
 def test_a_file_without_the_text_and_with_a_column_twice(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.csv"
-    assert told(read(path, "body,id\none,1\n")) == [
+    assert lines_and_texts(read(path, "body,id\none,1\n")) == [
         (2, "no text: no field 'text'; there are: body, id")
     ]
-    assert told(read(path, "body,id\none,1\n", text_field="body")) == [(2, "one")]
-    assert told(read(path, "text,text\none,two\n")) == [(2, "duplicate key: 'text'")]
+    assert lines_and_texts(read(path, "body,id\none,1\n", text_field="body")) == [(2, "one")]
+    assert lines_and_texts(read(path, "text,text\none,two\n")) == [(2, "duplicate key: 'text'")]
 
 
 def test_a_header_that_comes_again_is_no_document(tmp_path: pathlib.Path) -> None:
     found = read(tmp_path / "a.csv", "text,id\none,1\n\ufefftext,id\ntwo,2\n")
-    assert told(found) == [(2, "one"), (4, "two")]
+    assert lines_and_texts(found) == [(2, "one"), (4, "two")]
     found = read(tmp_path / "a.csv", "text,id\none,1\n id ,text\n2,two\n")
-    assert told(found) == [(2, "one"), (4, "two")]
+    assert lines_and_texts(found) == [(2, "one"), (4, "two")]
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"),
+    ("cell", "seconds"),
     [("1700000000", 1_700_000_000), ("-86400.5", -86_401), ("946684800", 946_684_800), ("", 0)],
 )
-def test_seconds_in_a_cell(tmp_path: pathlib.Path, given: str, seconds: int) -> None:
-    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+def test_seconds_in_a_cell(tmp_path: pathlib.Path, cell: str, seconds: int) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{cell}\n")
     assert found.document.timestamp == seconds
 
 
-@pytest.mark.parametrize("given", ["20240501", "2024", "1e9", "1700000000000"])
-def test_no_guess_is_made_of_a_cell_that_may_be_a_date(tmp_path: pathlib.Path, given: str) -> None:
-    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{given}\n")
+@pytest.mark.parametrize("cell", ["20240501", "2024", "1e9", "1700000000000"])
+def test_no_guess_is_made_of_a_cell_that_may_be_a_date(tmp_path: pathlib.Path, cell: str) -> None:
+    (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{cell}\n")
     assert found.kind == "bad timestamp"
 
 
 def test_long_fields_and_nothing(tmp_path: pathlib.Path) -> None:
-    long = "x" * 200_000  # more than Python's csv takes unless it is told
+    long = "x" * 200_000  # longer than the csv module's default limit
     found = read(tmp_path / "a.csv", f"text\n{long}\n", max_record_bytes=1_000_000)
-    assert told(found) == [(2, long)]
+    assert lines_and_texts(found) == [(2, long)]
     for content in ("", "text,id\n", "\n\n"):
-        assert told(read(tmp_path / "a.csv", content)) == [(1, "no record in the file")]
+        assert lines_and_texts(read(tmp_path / "a.csv", content)) == [(1, "no record in the file")]
 
 
 @settings(deadline=None)

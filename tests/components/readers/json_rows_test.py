@@ -1,4 +1,4 @@
-"""JSON Lines, also where files were joined."""
+"""Tests of reading JSON Lines, including concatenated files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines: numbers, ends, marks, and one that is too long."""
+"""Tests of reading lines: numbers, line ends, byte order marks, and lines that are too long."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_part_ends_before_its_end() -> None:
 
 
 class Damaged(io.BytesIO):
-    """Fails where its content ends."""
+    """Raises EOFError at the end of its content."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
@@ -59,6 +59,6 @@ def test_a_line_is_decoded_where_it_is_used() -> None:
     assert Line(1, b"one").text() == "one"
     with pytest.raises(Fault, match="not UTF-8: byte 0xff at 0"):
         Line(1, b"\xff").text()
-    with pytest.raises(Fault, match="said before"):
-        Line(1, b"one", "said before").text()
+    with pytest.raises(Fault, match="known fault"):
+        Line(1, b"one", "known fault").text()
     assert Line(1, b"x" * 100).start() == "x" * 80

@@ -1,4 +1,4 @@
-"""Parquet: columns of every type, and files of which pages are damaged."""
+"""Tests of reading Parquet: columns of every type, and files with damaged pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from components.documents import Document
-from components.readers.parquet_rows import cells
+from components.readers.parquet_rows import column_values
 from components.readers.parts import FilePart
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
@@ -36,7 +36,7 @@ def parquet(path: pathlib.Path, columns: dict[str, Any]) -> Found:
 
 def test_parquet(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
-    moment = datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000)  # noqa: DTZ001, as Parquet's
+    moment = datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000)  # noqa: DTZ001, Parquet has no time zone here
     found = parquet(
         path,
         {
@@ -86,7 +86,7 @@ def test_a_damaged_parquet_file_is_unreadable(tmp_path: pathlib.Path) -> None:
         (pa.nulls(2), "no text"),
         ([["a"], ["b"]], "text is not a string: list"),
         ([{"a": 1}, {"a": 2}], "text is not a string: dict"),
-        ([decimal.Decimal("1.5")] * 2, "bad value: one of the type decimal128(2, 1)"),
+        ([decimal.Decimal("1.5")] * 2, "bad value: of type decimal128(2, 1)"),
         (pa.array([True, False]), "text is not a string: bool"),
     ],
 )
@@ -109,7 +109,7 @@ KINDS = ("string", "large_string", "string_view")  # not every pyarrow has the l
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if hasattr(pa, name)])
 def test_strings_of_every_layout_are_bytes(kind: str) -> None:
-    assert cells(pa.array(["one", None]).cast(getattr(pa, kind)())) == [b"one", None]
+    assert column_values(pa.array(["one", None]).cast(getattr(pa, kind)())) == [b"one", None]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_two_columns_of_one_name(tmp_path: pathlib.Path) -> None:
 
 
 def damaged(path: pathlib.Path) -> int:
-    """Writes three row groups of 300 rows and destroys the second one; returns its bytes."""
+    """Writes three row groups of 300 rows and overwrites the second; returns its size in bytes."""
     table = pa.table({"text": [f"Text {n:05d}." for n in range(900)]})
     pa.parquet.write_table(table, path, row_group_size=300, use_dictionary=False)
     column = pa.parquet.read_metadata(path).row_group(1).column(0)

@@ -1,28 +1,30 @@
-"""What a record has to be, and how what is none is reported."""
+"""Tests of making documents from records, and of reporting malformed and unreadable ones."""
 
 from __future__ import annotations
 
 import pytest
 
 from components.documents import Document
-from components.readers.records import Fault, Malformed, Unreadable, document_of, no_text
+from components.readers.records import Fault, Malformed, Unreadable, make_document, no_text_reason
 
 
 def test_a_document_of_fields() -> None:
-    given = {"text_field": "body", "source": "s", "lang": "en"}
-    document, derived = document_of({"body": "\ufeffCafe\u0301", "id": 7, "text": 1}, **given)
-    assert (document, derived) == (Document("7", "Café", "s", "en", 0), False)
-    _, derived = document_of({"body": "x", "id": ""}, **given)
-    assert derived
+    options = {"text_field": "body", "source": "s", "lang": "en"}
+    document, id_from_text = make_document(
+        {"body": "\ufeffCafe\u0301", "id": 7, "text": 1}, **options
+    )
+    assert (document, id_from_text) == (Document("7", "Café", "s", "en", 0), False)
+    _, id_from_text = make_document({"body": "x", "id": ""}, **options)
+    assert id_from_text
     with pytest.raises(Fault, match="no text: no field 'body'; there are: text"):
-        document_of({"text": "x"}, **given)
+        make_document({"text": "x"}, **options)
     with pytest.raises(Fault, match="text is empty"):
-        document_of({"body": "\ufeff\u3000\n"}, **given)
+        make_document({"body": "\ufeff\u3000\n"}, **options)
 
 
 def test_names_of_other_fields_are_few_and_short() -> None:
-    assert no_text("text", []) == "no text: no field 'text'; there are: none"
-    fault = no_text("text", [f"{n}" * 100 for n in range(9)])
+    assert no_text_reason("text", []) == "no text: no field 'text'; there are: none"
+    fault = no_text_reason("text", [f"{n}" * 100 for n in range(9)])
     assert fault.endswith("3" * 40 + ", " + "4" * 40 + ", …")
 
 
@@ -33,7 +35,7 @@ def test_what_is_lost_is_named_in_documents_and_bytes() -> None:
     )
     assert (
         str(Unreadable("a.gz", 7, "damaged file: cut", 5_000, 0, None))
-        == "a.gz:7 damaged file: cut; lost: unknown documents, and all that followed its 5,000"
+        == "a.gz:7 damaged file: cut; lost: unknown documents, and everything after its 5,000"
         " bytes"
     )
     assert Malformed("a", 1, "text is empty", "").empty

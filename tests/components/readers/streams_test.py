@@ -1,4 +1,4 @@
-"""Files of any compression, encoding and line end, as lines of UTF-8."""
+"""Tests of opening files of any compression, encoding and line ends as lines of UTF-8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.readers.streams import DAMAGED, UnmarkedEncoding, is_plain, open_lines
+from components.readers.streams import READ_ERRORS, UnmarkedEncoding, is_splittable, open_lines
 
 COMPRESS: dict[str, Any] = {
     "": bytes,
@@ -46,7 +46,7 @@ def test_what_is_cut_off_or_damaged_raises_after_what_can_be_read(
         path.write_bytes(content)
         stream, raw = open_lines(str(path), 0, "utf-8")
         found: list[bytes] = []
-        with stream, raw, pytest.raises(DAMAGED):
+        with stream, raw, pytest.raises(READ_ERRORS):
             found.extend(iter(stream.readline, b""))
         kept = b"".join(found)
         assert kept == text[: len(kept)]
@@ -100,13 +100,15 @@ def test_a_character_cut_off_raises_after_the_others(tmp_path: pathlib.Path) -> 
     stream, raw = open_lines(str(path), 0, "utf-8")
     with stream, raw:
         assert [stream.readline(), stream.readline()] == [b"one\n", b"two\n"]
-        with pytest.raises(DAMAGED):
+        with pytest.raises(READ_ERRORS):
             stream.readline()
 
 
 def test_returns_alone_end_lines_too(tmp_path: pathlib.Path) -> None:
     assert read(tmp_path / "a.txt", b"one\r\rtwo\xff\r") == b"one\n\ntwo\xff\n"
-    assert read(tmp_path / "a.txt", b"one\r\ntwo\r") == b"one\r\ntwo\r"  # for the reader to strip
+    assert (
+        read(tmp_path / "a.txt", b"one\r\ntwo\r") == b"one\r\ntwo\r"
+    )  # `Lines` strips the carriage return
 
 
 def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None:
@@ -121,11 +123,11 @@ def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None
         (gzip.compress(b"one\n"), False),
     ):
         path.write_bytes(content)
-        assert is_plain(str(path), "utf-8") is plain, content
-    assert not is_plain(str(path), "latin-1")
-    assert not is_plain(str(tmp_path / "absent.txt"), "utf-8")
+        assert is_splittable(str(path), "utf-8") is plain, content
+    assert not is_splittable(str(path), "latin-1")
+    assert not is_splittable(str(tmp_path / "absent.txt"), "utf-8")
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one\n"))
-    assert not is_plain(str(tmp_path / "a.txt.gz"), "utf-8")
+    assert not is_splittable(str(tmp_path / "a.txt.gz"), "utf-8")
     path.write_bytes(b"one\ntwo\n")
     stream, raw = open_lines(str(path), 4, "utf-8")
     with stream, raw:

@@ -1,4 +1,4 @@
-"""Plain text: what separates documents, and lines that end where the paper did."""
+"""Tests of reading plain text: separators of documents, and text wrapped at a page width."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ the town clock during the flood, while the others were still
 asleep."""
 
 
-def read(path: pathlib.Path, content: str, **given: Any) -> Any:
+def read(path: pathlib.Path, content: str, **options: Any) -> Any:
     path.write_bytes(content.encode())
-    reader = RecordReader(**({"lang": "en", "max_record_bytes": 1_000} | given))
+    reader = RecordReader(**({"lang": "en", "max_record_bytes": 1_000} | options))
     return [*reader.read(FilePart(str(path)))]
 
 
@@ -50,7 +50,7 @@ def test_a_file_is_one_document(tmp_path: pathlib.Path) -> None:
     (found,) = read(folder / "emma.txt", content, document_per_file=True)
     assert isinstance(found, Record)
     assert found.document.text == "Chapter one.\n\n  Text.\n\nChapter two."
-    assert (found.line, found.document.source, found.derived) == (3, "novels", True)
+    assert (found.line, found.document.source, found.id_from_text) == (3, "novels", True)
     (long,) = read(folder / "long.txt", "x" * 600 + "\n\n" + "x" * 600, document_per_file=True)
     assert isinstance(long, Malformed)
     assert long.reason == "too long: more than 1000 bytes"
@@ -60,9 +60,9 @@ def test_a_file_is_one_document(tmp_path: pathlib.Path) -> None:
 
 def test_wrapped_lines_are_noticed_and_can_be_joined(tmp_path: pathlib.Path) -> None:
     (found,) = read(tmp_path / "a.txt", WRAPPED)
-    assert (found.wrapped, found.document.text) == (True, WRAPPED)
+    assert (found.hard_wrapped, found.document.text) == (True, WRAPPED)
     (found,) = read(tmp_path / "a.txt", WRAPPED, join_lines=True)
-    assert (found.wrapped, found.document.text) == (False, WRAPPED.replace("\n", " "))
+    assert (found.hard_wrapped, found.document.text) == (False, WRAPPED.replace("\n", " "))
     (found,) = read(
         tmp_path / "a.txt",
         "One \n two.\n\u3000\nNext\nline.\n\n\n中文\n没有空格。",
@@ -83,4 +83,4 @@ def test_wrapped_lines_are_noticed_and_can_be_joined(tmp_path: pathlib.Path) -> 
 )
 def test_other_lines_are_not_taken_for_wrapped(tmp_path: pathlib.Path, text: str) -> None:
     (found,) = read(tmp_path / "a.txt", text)
-    assert not found.wrapped
+    assert not found.hard_wrapped

@@ -1,4 +1,4 @@
-"""Reading records: every format, and every way a record can be bad, with its exact reason."""
+"""Tests of `RecordReader`: every format, and every reason why a record is malformed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_json_lines(tmp_path: pathlib.Path) -> None:
         '{"id": 7, "text": "two", "more": [1]}\r',
         '{"text": "three\\u0000", "id": ""}',
     ]
-    derived = "text-0cc4ff216bb3231e4ab6d451a4728e93"
+    id_from_text = "text-0cc4ff216bb3231e4ab6d451a4728e93"
     assert read(path, "\ufeff" + "\n".join(lines)) == [
         Record(str(path), 1, Document("x", "Café", "s", "fr", -86400), False),
         Record(str(path), 3, Document("7", "two", "news", "en", 0), False),
-        Record(str(path), 4, Document(derived, "three\x00", "news", "en", 0), True),
+        Record(str(path), 4, Document(id_from_text, "three\x00", "news", "en", 0), True),
     ]
 
 
@@ -132,7 +132,7 @@ def test_text_documents_are_parted_by_blank_lines(tmp_path: pathlib.Path) -> Non
     content = "\n\none\nstill one\r\n \t\n\n\ntwo\n"
     found = read(tmp_path / "a.txt", content)
     assert texts(found) == [(3, "one\nstill one"), (8, "two")]
-    assert all(isinstance(item, Record) and item.derived for item in found)
+    assert all(isinstance(item, Record) and item.id_from_text for item in found)
 
 
 def test_a_bad_text_document_is_told_and_the_others_kept(tmp_path: pathlib.Path) -> None:

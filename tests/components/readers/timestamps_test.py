@@ -1,4 +1,4 @@
-"""Times in any form as seconds."""
+"""Tests of parsing timestamps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.readers.timestamps import BadTimestamp, seconds
+from components.readers.timestamps import BadTimestamp, parse_timestamp
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from components.readers.timestamps import BadTimestamp, seconds
     ],
 )
 def test_seconds(value: Any, expected: int) -> None:
-    assert seconds(value) == expected
+    assert parse_timestamp(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,18 @@ def test_seconds(value: Any, expected: int) -> None:
 )  # fmt: skip
 def test_bad_timestamps(value: Any) -> None:
     with pytest.raises(BadTimestamp):
-        seconds(value)
+        parse_timestamp(value)
 
 
 @pytest.mark.parametrize("value", [1_700_000_000_000, 1_700_000_000_000_000, 32_503_680_000])
 def test_milliseconds_are_not_taken_for_seconds(value: int) -> None:
     with pytest.raises(BadTimestamp, match="are these milliseconds"):
-        seconds(value)
-    assert seconds(32_503_679_999) == 32_503_679_999  # the last second of the year 2999
+        parse_timestamp(value)
+    assert parse_timestamp(32_503_679_999) == 32_503_679_999  # the last second of the year 2999
 
 
 @given(st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(2999, 12, 31)))  # noqa: DTZ001
 def test_any_time_arrives_in_each_form(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0)
     expected = int((moment - datetime.datetime(1970, 1, 1)).total_seconds())  # noqa: DTZ001
-    assert seconds(moment) == seconds(moment.isoformat()) == seconds(expected) == expected
+    assert [*map(parse_timestamp, (moment, moment.isoformat(), expected))] == [expected] * 3
