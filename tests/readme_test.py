@@ -1,6 +1,5 @@
 """The README's commands run as they stand there."""
 
-import os
 import pathlib
 import re
 import shlex
@@ -8,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+
+from tests.testdata import commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -18,14 +19,14 @@ FAMILIES = ("bert", "elmo", "gpt")
 WORDS = "the sea was calm and a small boat with two sails came home to its harbour".split()
 
 
-def commands() -> list[str]:
+def shown_commands() -> list[str]:
     """The lines of the README's shell blocks."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     return [line for block in blocks for line in block.splitlines()]
 
 
 def make_targets() -> list[str]:
-    return [line.split()[1] for line in commands() if line.startswith("make ")]
+    return [line.split()[1] for line in shown_commands() if line.startswith("make ")]
 
 
 def demo_commands() -> list[str]:
@@ -35,21 +36,6 @@ def demo_commands() -> list[str]:
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.replace("\\\n", " ")  # fmt: skip
     return [line for line in printed.splitlines() if line.startswith("python ")]
-
-
-def shell(script: list[str], folder: pathlib.Path) -> str:
-    """Runs commands in one shell, as a reader would type them, and gives what they printed."""
-    environment = os.environ | {
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(script)],
-        cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-8000:]
-    return done.stdout
 
 
 def test_make_targets_are_run_by_ci() -> None:
@@ -71,7 +57,7 @@ def test_demo_with_smaller_recipes(tmp_path: pathlib.Path) -> None:
     small = [
         line.replace("_demo", "_tiny").replace("--span 1", "--span 3") for line in demo_commands()
     ]
-    printed = shell(small, tmp_path)
+    printed = commands.shell("\n".join(small), tmp_path)
     assert printed.count("blessed and pushed as version 1") == len(FAMILIES)
     for family in FAMILIES:
         assert (tmp_path / "runs" / f"{family}_tiny" / "report.html").stat().st_size > 10_000
@@ -88,7 +74,8 @@ def test_commands_on_the_readers_own_text(tmp_path: pathlib.Path) -> None:
         f'{{"id": "{number}", "text": "{text(number)}"}}\n' for number in range(60)
     ]  # the README says that text is all a record needs; ids keep the split the same
     (tmp_path / "mine.jsonl").write_text("".join(lines))
-    printed = shell([line for line in commands() if not line.startswith("make ")], tmp_path)
+    lines = [line for line in shown_commands() if not line.startswith("make ")]
+    printed = commands.shell("\n".join(lines), tmp_path)
     assert "bert_demo" in printed  # of recipes
     assert "Call me [MASK]." in printed
     assert "padding" in printed  # of examples

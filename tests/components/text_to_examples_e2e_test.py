@@ -7,8 +7,6 @@ import json
 import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 import zlib
 
@@ -16,7 +14,8 @@ import pytest
 
 from components.config import CleaningConfig
 from tests.components.text_to_examples import run
-from tests.testdata.small_corpus import ROOT, text
+from tests.testdata import commands
+from tests.testdata.small_corpus import text
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 # A record that names no source gets its file's, which another order would change.
@@ -65,15 +64,15 @@ def test_worker_processes_are_not_seen(
 
 def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathlib.Path) -> None:
     """`kill -9` at three random moments and amid the examples, then once to the end."""
-    command = [sys.executable, "-m", "tests.components.text_to_examples", str(source)]
 
-    def start(attempt: str) -> subprocess.Popen[str]:
-        arguments = [*command, str(tmp_path), attempt]
-        return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    def start(attempt: str) -> commands.AnyCommand:
+        arguments = [str(source), str(tmp_path), attempt]
+        return commands.start("tests.components.text_to_examples", arguments)
 
     begun = time.monotonic()
     whole = start("whole")
-    assert whole.wait() == 0
+    whole.communicate()
+    assert whole.returncode == 0
     seconds = time.monotonic() - begun
     told = (tmp_path / "whole" / "examples" / "SHA256SUMS").read_text()
     assert told == manifest
@@ -84,7 +83,7 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
     for attempt in range(20):
         process = start(f"killed-{attempt}")
         assert process.stdout is not None
-        process.stdout.readline()  # "begun": its imports are behind it
+        assert "begun\n" in process.stdout  # its imports are behind it
         time.sleep(moments.uniform(0, seconds / 3))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
@@ -99,7 +98,9 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert any((tmp_path / "finished").glob("*.json"))
-    assert start("last").wait() == 0
+    last = start("last")
+    last.communicate()
+    assert last.returncode == 0
     assert (tmp_path / "last" / "examples" / "SHA256SUMS").read_text() == manifest
 
 

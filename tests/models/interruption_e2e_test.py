@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from models.registry import FAMILIES
+from tests.testdata.commands import AnyCommand
 from tests.testdata.training_program import finish, kill, losses, start, weights, write_examples
 
 KILLS = int(os.environ.get("POLYSEME_KILLS", "2"))
@@ -40,7 +41,7 @@ def newest(folder: pathlib.Path) -> int:
 
 
 def interrupt(
-    processes: Sequence[subprocess.Popen[str]], folder: pathlib.Path, chance: random.Random,
+    processes: Sequence[AnyCommand], folder: pathlib.Path, chance: random.Random,
     how: signal.Signals,
 ) -> list[int]:  # fmt: skip
     """Ends a run some time after it began to train, or while it begins; gives the exit codes."""
@@ -81,7 +82,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     training = TRAINING | {"steps": steps}
     devices = {"strategy": "multi_worker"} if count == 2 else {}
 
-    def begin(folder: pathlib.Path) -> list[subprocess.Popen[str]]:
+    def begin(folder: pathlib.Path) -> list[AnyCommand]:
         return start(family, folder, training, devices, processes=count, dropout=0.1)
 
     whole, other = tmp_path / "whole", tmp_path / "interrupted"

@@ -8,7 +8,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -20,6 +19,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.metadata.queries import RunHistory
 from pipeline.metadata.store import DATABASE
+from tests.testdata.commands import AnyCommand
 from tests.testdata.small_corpus import arguments, files_below, finish, start, states, write_corpus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
@@ -88,7 +88,7 @@ def assert_same_weights(pipeline: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def kill_in(
-    process: subprocess.Popen[str],
+    process: AnyCommand,
     component: str,
     seconds: float,
     ready: Callable[[], bool],

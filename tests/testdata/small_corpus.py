@@ -8,13 +8,12 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.testdata import commands
+from tests.testdata.commands import ROOT as ROOT
 
 SUBJECTS = (
     ("captain", "ship", "storm", "harbour", "sailed"),
@@ -89,23 +88,15 @@ def arguments(
     return ["run", recipe, "--input", str(source), "--runs", str(runs), *more, *sets]
 
 
-def start(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Starts `python -m pipeline` in a process group of its own; its outputs are one."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *command],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(command: Sequence[str], *, fresh: bool = False) -> commands.AnyCommand:
+    """Starts `python -m pipeline` in a session of its own, see `commands.start`."""
+    environment = os.environ | {"COLUMNS": "200"}
+    return commands.start("pipeline", command, env=environment, new_session=True, fresh=fresh)
 
 
-def finish(command: Sequence[str], code: int = 0) -> str:
-    """Runs `python -m pipeline` to its end, which must have this exit code; gives its output."""
-    process = start(command)
+def finish(command: Sequence[str], code: int = 0, *, fresh: bool = False) -> str:
+    """Runs `python -m pipeline` to its end, which must have this exit code; returns its output."""
+    process = start(command, fresh=fresh)
     output, _ = process.communicate(timeout=900)
     assert process.returncode == code, output[-6000:]
     assert "Traceback" not in output, output[-6000:]

@@ -17,7 +17,6 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from models.errors import Preempted
+from tests.testdata import commands
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 _TEXTS = 400
 
 
@@ -39,11 +38,10 @@ def start(
     cpus: int = 1,
     processes: int = 1,
     dropout: float = 0.0,
-) -> list[subprocess.Popen[str]]:
+) -> list[commands.AnyCommand]:
     """Starts the program, as one process or several that train together; stderr is in stdout."""
     given = {"training": training, "devices": devices or {}, "dropout": dropout}
-    command = [sys.executable, "-m", "tests.testdata.training_program", family, str(folder)]
-    command += [json.dumps(given), str(cpus)]
+    arguments = [family, str(folder), json.dumps(given), str(cpus)]
     addresses = [f"localhost:{port}" for port in free_ports(processes)]
     started = []
     for index in range(processes):
@@ -53,20 +51,12 @@ def start(
             cluster = {"cluster": {"worker": addresses}, "task": task}
             environment["TF_CONFIG"] = json.dumps(cluster)
         started.append(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+            commands.start("tests.testdata.training_program", arguments, env=environment)
         )
     return started
 
 
-def finish(processes: Sequence[subprocess.Popen[str]], code: int = 0) -> str:
+def finish(processes: Sequence[commands.AnyCommand], code: int = 0) -> str:
     """Waits for all of them, which must end with this code; gives what the first one printed."""
     printed = [process.communicate(timeout=600)[0] for process in processes]
     for process, text in zip(processes, printed, strict=True):
@@ -197,7 +187,7 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
     index_files([str(path) for path in sorted((folder / "examples/Split-train").glob("*.gz"))])
 
 
-def kill(processes: Sequence[subprocess.Popen[str]], how: signal.Signals) -> list[int]:
+def kill(processes: Sequence[commands.AnyCommand], how: signal.Signals) -> list[int]:
     """Sends a signal to all of them and waits; gives their exit codes."""
     for process in processes:
         process.send_signal(how)
