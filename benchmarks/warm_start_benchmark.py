@@ -17,7 +17,8 @@ import pathlib
 import tempfile
 
 from benchmarks.cores import print_processor
-from components.training.job import TrainingJob, begin, train_job
+from components.training.job import TrainingJob
+from components.training.train_job import build_model, train_job
 from models.settings import Affects
 from models.training.config import DevicesConfig
 from models.training.devices import Devices
@@ -50,7 +51,7 @@ def main() -> None:
     print(f"base {base}, {batches:.0f} batches of {config.training.batch_size} an epoch")
     print_processor()
     start = _job(config, 1, 1.0, new, base, "")
-    own, old = _losses(start, begin(start, Devices()), before)
+    own, old = _losses(start, build_model(start, Devices()), before)
     print(f"{'rate':>6} {'epochs':>7} {'steps':>6} {'new span':>9} {'change':>8} {'old':>8}")
     print(f"{'':>6} {0:>7} {0:>6} {own:>9.3f} {'':>8} {old:>8.3f}")
     for epochs in options.epochs:

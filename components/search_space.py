@@ -1,8 +1,8 @@
-"""What may be tuned, and how a configuration looks with a trial's values in it. Free of TensorFlow.
+"""The hyperparameters that can be tuned, and configurations with a trial's values. No TensorFlow.
 
-All trials share the examples and the vocabulary, and the model that comes out has to be one that
-the next span's training can begin with. So what can be tuned is how a model is trained, and those
-numbers of its backbone that are no sizes.
+All trials share the examples and the vocabulary, and the resulting model must be one that the next
+span's training can start from. So the settings of training can be tuned, and those numbers of the
+backbone that are not sizes.
 """
 
 from __future__ import annotations
@@ -21,56 +21,47 @@ from models.errors import ConfigError
 from models.settings import from_json
 from models.training.config import TrainingConfig
 
+BEST_FILE = "best_hyperparameters.txt"
+"""The file that TFX's Tuner writes for the Trainer: JSON, with `values` by field."""
+
 _SHARED = (
     "model.family", "model.objective", "model.tokenizer", "ingestion", "validation", "cleaning",
     "vocabulary", "examples",
 )  # fmt: skip
-BEST_FILE = "best_hyperparameters.txt"
-"""What TFX's Tuner writes for the Trainer: JSON, with `values` by field."""
-
-_LEAST_STEPS = 20
-_FACTOR, _WARMUP_SHARE = 5.0, 0.2  # of the default space
+_MIN_STEPS = 20  # of a trial, if the training itself has as many
+_LEARNING_RATE_FACTOR, _MAX_WARMUP_SHARE = 5.0, 0.2  # of the default space
 
 
-def tuned_space(
+def search_space(
     tuning: TuningConfig, model: Any, training: TrainingConfig
 ) -> tuple[Hyperparameter, ...]:
-    """The search space, checked against the configuration; the default one if none is given.
+    """The configured search space, or the default one; checked against the configuration.
 
     Args:
-        tuning: how to search.
+        tuning: the configuration of the search.
         model: a family's configuration.
-        training: the training's.
+        training: the configuration of the training.
 
     Raises:
-        ConfigError: a field does not exist, is not one to be tuned, or cannot be what is tried.
+        ConfigError: a field does not exist, cannot be tuned, or cannot have one of the values.
     """
     if not tuning.space and tuning.algorithm == "grid":
         raise ConfigError(
-            "a grid has points, and the default space has ranges",
+            "a grid search needs values, and the default search space has ranges",
             where="tuning.space",
             remedy="give values, as in training.optimizer.learning_rate:1e-4/3e-4/1e-3",
         )
-    space = tuning.space or _default(training)
+    space = tuning.space or _default_space(training)
     fields = tunable_fields(model, training)
     for each in space:
         if each.field not in fields:
             raise _not_tunable(each.field, model, training, fields)
-        _check(each, fields[each.field])
-        for value in each.values or (each.low, each.high):
-            _try(model, training, each.field, value)
-        parts = training.gradient_accumulation_steps
-        if each.field == "training.batch_size" and parts > 1 and not each.values:
-            raise ConfigError(
-                f"a batch is computed in {parts} parts, which do not divide all sizes of a range",
-                where=f"tuning.space, {each.field}",
-                remedy=f"give values that {parts} divides",
-            )
+        _check(each, fields[each.field][0], model, training)
     return space
 
 
 def tunable_fields(model: Any, training: TrainingConfig) -> dict[str, tuple[Any, Any]]:
-    """Fields that can be tuned: dotted name → (type, configured value)."""
+    """The fields that can be tuned: dotted name → (type, configured value)."""
     fields = {"training.batch_size": (int, training.batch_size)}
     fields |= {
         name: field
@@ -80,21 +71,21 @@ def tunable_fields(model: Any, training: TrainingConfig) -> dict[str, tuple[Any,
     fields |= {
         name: field
         for name, field in _leaves(model.backbone, "model.backbone.")
-        if field[0] is float  # whole numbers are sizes there
+        if field[0] is float  # the backbone's whole numbers are sizes
     }
     return fields
 
 
 def trial_steps(tuning: TuningConfig, training: TrainingConfig) -> int:
-    """Steps of a trial."""
+    """Number of steps of a trial."""
     if tuning.steps is not None:
         return tuning.steps
-    return min(training.steps, max(training.steps // 10, _LEAST_STEPS))
+    return min(training.steps, max(training.steps // 10, _MIN_STEPS))
 
 
-def in_small(training: TrainingConfig, steps: int) -> TrainingConfig:
-    """A training of fewer steps whose schedule has the same shape, without looks on the way."""
-    warmup = _warmup(training) * steps // training.steps
+def trial_training(training: TrainingConfig, steps: int) -> TrainingConfig:
+    """The training of a trial: fewer steps, a schedule of the same shape, no evaluations."""
+    warmup = _warmup_steps(training) * steps // training.steps
     return dataclasses.replace(
         training,
         steps=steps,
@@ -105,8 +96,10 @@ def in_small(training: TrainingConfig, steps: int) -> TrainingConfig:
     )
 
 
-def configured(space: tuple[Hyperparameter, ...], settings: Mapping[str, Any]) -> dict[str, Value]:
-    """The configuration's own values of a space's fields; empty if one lies outside.
+def configured_values(
+    space: tuple[Hyperparameter, ...], settings: Mapping[str, Any]
+) -> dict[str, Value]:
+    """The configured values of a space's fields; empty if one of them lies outside the space.
 
     Args:
         space: the search space.
@@ -114,15 +107,14 @@ def configured(space: tuple[Hyperparameter, ...], settings: Mapping[str, Any]) -
     """
     training = from_json(TrainingConfig, settings["training"])
     optimizer = training.optimizer.resolved(training.steps)
-    given = {
+    configuration = {
         "model": json.loads(settings["model"]),
         "training": dataclasses.asdict(dataclasses.replace(training, optimizer=optimizer)),
     }
-    own: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for each in space:
-        first, *rest = each.field.split(".")
-        value = given[first]
-        for name in rest:
+        value: Any = configuration
+        for name in each.field.split("."):
             value = value[name]
         low, high = each.low, each.high
         if low is None or high is None:
@@ -131,17 +123,17 @@ def configured(space: tuple[Hyperparameter, ...], settings: Mapping[str, Any]) -
             inside = isinstance(value, int | float) and low <= value <= high
         if not inside:
             return {}
-        own[each.field] = value
-    return own
+        values[each.field] = value
+    return values
 
 
 def with_values(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
-    """A Trainer's settings with hyperparameters in the fields that they are named by.
+    """A Trainer's settings with hyperparameters in place of the configured values.
 
     Args:
-        settings: `model` and `training` are JSON of the configurations, `config` of the whole
-            pipeline's, which is what gets exported.
-        values: by field.
+        settings: JSON of configurations: of the `model`, of the `training`, and of the whole
+            pipeline as `config`, which is exported.
+        values: the hyperparameters by field.
 
     Raises:
         ConfigError: the configuration has no such field.
@@ -153,13 +145,13 @@ def with_values(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dic
     for field, value in values.items():
         for root in (parts, whole):
             *folders, name = field.split(".")
-            place = root
+            parent = root
             for folder in folders:
-                place = place.get(folder, {})
-            if name not in place:
+                parent = parent.get(folder, {})
+            if name not in parent:
                 raise ConfigError(f"the configuration has no field {field!r}", where="tuning.space")
-            # KerasTuner's choices of True and False come back as 1 and 0.
-            place[name] = bool(value) if isinstance(place[name], bool) else value
+            # KerasTuner returns the choices True and False as 1 and 0.
+            parent[name] = bool(value) if isinstance(parent[name], bool) else value
     return {
         **settings,
         **{name: json.dumps(part, sort_keys=True) for name, part in parts.items()},
@@ -167,35 +159,40 @@ def with_values(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dic
     }
 
 
-def described(values: Mapping[str, Value]) -> str:
-    """A trial's values in a line."""
-    return ", ".join(f"{short(field)} {shown(value)}" for field, value in values.items())
+def describe_values(values: Mapping[str, Value]) -> str:
+    """A trial's values in one line."""
+    return ", ".join(f"{field_name(field)} {format_value(values[field])}" for field in values)
 
 
-def short(field: str) -> str:
-    """A field's own name."""
+def field_name(field: str) -> str:
+    """The last part of a field's dotted name."""
     return field.rpartition(".")[2]
 
 
-def shown(value: Value) -> str:
-    """A value, with the digits that matter."""
+def format_value(value: Value) -> str:
+    """A value, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _default(training: TrainingConfig) -> tuple[Hyperparameter, ...]:
+def _default_space(training: TrainingConfig) -> tuple[Hyperparameter, ...]:
     rate = training.optimizer.learning_rate
-    most = max(min(math.ceil(training.steps * _WARMUP_SHARE), training.steps - 1), 1)
-    most = max(most, _warmup(training))
+    max_warmup = min(math.ceil(training.steps * _MAX_WARMUP_SHARE), training.steps - 1)
     return (
         Hyperparameter(
-            "training.optimizer.learning_rate", low=rate / _FACTOR, high=rate * _FACTOR, log=True
+            "training.optimizer.learning_rate",
+            low=rate / _LEARNING_RATE_FACTOR,
+            high=rate * _LEARNING_RATE_FACTOR,
+            log=True,
         ),
-        Hyperparameter("training.optimizer.warmup_steps", low=0, high=most),
+        Hyperparameter(
+            "training.optimizer.warmup_steps",
+            low=0,
+            high=max(max_warmup, 1, _warmup_steps(training)),
+        ),
     )
 
 
-def _warmup(training: TrainingConfig) -> int:
-    """Steps of a training's warmup."""
+def _warmup_steps(training: TrainingConfig) -> int:
     steps = training.optimizer.resolved(training.steps).warmup_steps
     assert steps is not None
     return steps
@@ -208,10 +205,10 @@ def _leaves(config: Any, prefix: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
         if dataclasses.is_dataclass(value):
             yield from _leaves(value, f"{prefix}{field.name}.")
         else:
-            yield prefix + field.name, (_plain(hints[field.name]), value)
+            yield prefix + field.name, (_without_none(hints[field.name]), value)
 
 
-def _plain(kind: Any) -> Any:
+def _without_none(kind: Any) -> Any:
     """`int | None` → int."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kinds = [each for each in typing.get_args(kind) if each is not type(None)]
@@ -219,49 +216,51 @@ def _plain(kind: Any) -> Any:
     return kind
 
 
-def _check(each: Hyperparameter, field: tuple[Any, Any]) -> None:
-    """Whether a field can be what is tried."""
-    kind, _ = field
+def _check(each: Hyperparameter, kind: Any, model: Any, training: TrainingConfig) -> None:
+    """Checks that a field of type `kind` can have every value that is tried.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     where = f"tuning.space, {each.field}"
-    literals = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
-    if literals or kind in (bool, str):
-        allowed = literals or ((True, False) if kind is bool else ())
-        wanted = f"one of {', '.join(map(str, allowed))}" if allowed else "a text"
-        if not each.values:
-            raise ConfigError(
-                f"{each.field} has no range", where=where, remedy=f"give values: {wanted}"
-            )
-        wrong = [v for v in each.values if type(v) is not (bool if kind is bool else str)]
-        wrong += [v for v in each.values if allowed and v not in allowed]
-    else:
-        numbers: tuple[Any, ...] = each.values or (each.low, each.high)
-        wanted = "a whole number" if kind is int else "a number"
-        wrong = [
-            v
-            for v in numbers
-            if isinstance(v, bool)
-            or not isinstance(v, int | float)
-            or not math.isfinite(v)
-            or (kind is int and v != int(v))
-        ]
-    if wrong:
+    if not each.values and kind not in (int, float):
         raise ConfigError(
-            f"{each.field} cannot be {wrong[0]!r}", where=where, remedy=f"give {wanted}"
+            f"{each.field} has no range", where=where, remedy=f"give values, as in {each.field}:A/B"
         )
+    parts = training.gradient_accumulation_steps
+    if each.field == "training.batch_size" and parts > 1 and not each.values:
+        raise ConfigError(
+            f"a batch is computed in {parts} parts, which do not divide all sizes of a range",
+            where=where,
+            remedy=f"give values that {parts} divides",
+        )
+    for value in each.values or (each.low, each.high):
+        if kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)  # the ends of a range are floats
+        try:
+            _replace_field({"model": model, "training": training}, each.field, value)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{each.field} cannot be {value!r}: {error.what}",
+                where=where,
+                remedy=error.remedy or "try other values",
+            ) from error
 
 
-def _try(model: Any, training: TrainingConfig, path: str, value: Any) -> None:
-    """Builds the configuration with a value in a field: what it refuses, it refuses now."""
+def _replace_field(configs: dict[str, Any], field: str, value: Any) -> None:
+    """Builds the configurations with another value, so that their own checks apply to it.
+
+    Raises:
+        ConfigError: a check fails.
+    """
 
     def replace(config: Any, names: list[str]) -> Any:
         name, *more = names
-        old = getattr(config, name)
-        new = replace(old, more) if more else int(value) if type(old) is int else value
+        new = replace(getattr(config, name), more) if more else value
         return dataclasses.replace(config, **{name: new})
 
-    configs = {"model": model, "training": training}
-    first, *rest = path.split(".")
-    configs[first] = replace(configs[first], rest)
+    root, *names = field.split(".")
+    configs[root] = replace(configs[root], names)
     configs["model"].check_training(configs["training"])
 
 
@@ -272,27 +271,22 @@ def _not_tunable(
     if any(field == name or field.startswith(f"{name}.") for name in _SHARED):
         return ConfigError(
             f"{field} cannot be tuned: all trials share the examples and the vocabulary, and it "
-            "changes them, or what the loss is of",
+            "changes these, or what the loss measures",
             where=where,
-            remedy="tune it by hand, in runs with another --name",
+            remedy="compare runs with different --name instead",
         )
-    known = dict([*_leaves(training, "training."), *_leaves(model, "model.")])
-    near = difflib.get_close_matches(field, [*fields], n=2, cutoff=0.6)
-    if field not in known:
+    existing = dict([*_leaves(training, "training."), *_leaves(model, "model.")])
+    similar = difflib.get_close_matches(field, [*fields], n=2, cutoff=0.6)
+    tunable = f"fields that can be tuned: {', '.join(sorted(fields))}"
+    if field not in existing:
         return ConfigError(
             f"the configuration has no field {field!r}",
             where=where,
-            remedy=f"did you mean {' or '.join(near)}?" if near else f"there are {_listed(fields)}",
+            remedy=f"did you mean {' or '.join(similar)}?" if similar else tunable,
         )
     reason = (
-        "a model of another shape could not begin with the last blessed one's weights"
+        "a model of another shape could not start from the last blessed model's weights"
         if field.startswith("model.")
-        else "trials that differ in it cannot be compared, or do not differ in what they learn"
+        else "trials that differ in it cannot be compared, or learn the same"
     )
-    return ConfigError(
-        f"{field} cannot be tuned: {reason}", where=where, remedy=f"there are {_listed(fields)}"
-    )
-
-
-def _listed(fields: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(fields))
+    return ConfigError(f"{field} cannot be tuned: {reason}", where=where, remedy=tunable)

@@ -42,7 +42,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 TRAINING = "training"
 """The name of the version that checkpoints are kept under: of the training loop and the model,
 without what the Trainer does afterwards."""
-_TRAINING_MODULES = ("components.training.job", "models.training.loop")
+_TRAINING_MODULES = ("components.training.train_job", "models.training.loop")
 
 _FLOORS = ("models", "components")
 _REGISTRY = "models.registry"

@@ -20,7 +20,7 @@ from components.config import (
     VocabularyConfig,
 )
 from components.layout import CONFIG_FILE
-from components.search_space import tuned_space
+from components.search_space import search_space
 from components.tuning_config import TuningConfig
 from models.bert.config import BertConfig
 from models.elmo.config import ElmoConfig
@@ -68,7 +68,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
         self.model.check_training(self.training)
         self.devices.check_training(self.training)
         if self.tuning.trials:
-            tuned_space(self.tuning, self.model, self.training)
+            search_space(self.tuning, self.model, self.training)
         for looks, setting in (
             (self.training.eval_steps, "training.eval_steps"),
             (self.training.seeds > 1, "training.seeds above 1"),

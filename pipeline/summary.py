@@ -20,7 +20,7 @@ from components.layout import (
 )
 from components.lineage.properties import REASON, ROLLED_BACK, SPANS
 from components.lineage.span_label import span_label
-from components.search_space import described
+from components.search_space import describe_values
 from components.training.seed_results import LOSS, SEEDS_FILE, SeedRuns
 from components.tuning.trials import Search
 from models.training.layout import TRAINING_LOG
@@ -248,7 +248,7 @@ def _tuned(node: NodeRecord) -> str:
     told = f"{len(found.trials)} trials" + (f", {failed} failed" if failed else "")
     if found.best is None:
         return told
-    return f"{told}, loss {found.best.loss:.3f} with {described(found.best.values)}"
+    return f"{told}, loss {found.best.loss:.3f} with {describe_values(found.best.values)}"
 
 
 def _training(node: NodeRecord) -> str:

@@ -42,7 +42,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
             '"task": {"type": "worker", "index": 1}}; the chief, index 0, runs the pipeline',
         )
     choose_onednn("training")
-    from components.training.launcher import JOB, run_processes
+    from components.training.launcher import JOB_FILE, run_processes
 
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter())
@@ -50,7 +50,7 @@ def work(folder: pathlib.Path, *, once: bool = False) -> None:
     done: set[tuple[int, int]] = set()
     with _asked() as asked:
         while not asked:
-            for job in (folder / CHECKPOINTS).glob(f"*/{JOB}"):
+            for job in (folder / CHECKPOINTS).glob(f"*/{JOB_FILE}"):
                 with contextlib.suppress(FileNotFoundError):  # the chief is done with it
                     state = job.stat()
                     if (state.st_ino, state.st_mtime_ns) in done:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from components.evaluation.bootstrap import Interval
 from components.reporting.inputs import MOST_VALUES, OVERALL, ReportInputs
 from components.reporting.word_senses import LayerSimilarity
-from components.search_space import short, shown
+from components.search_space import field_name, format_value
 from components.validation.corpus_statistics import SplitStatistics
 from models.objective import Metric
 
@@ -177,8 +177,8 @@ def _template(name: str) -> jinja2.Template:
         bounds=_bounds,
         change=_change,
         figure=_figure,
-        short=short,
-        shown=shown,
+        field_name=field_name,
+        format_value=format_value,
     )
     return environment.get_template(name)
 

@@ -28,7 +28,7 @@ from components.reporting import render as report_page
 from components.reporting import word_senses
 from components.reporting.inputs import OVERALL, ReportInputs, TrainingPoint, Version
 from components.reporting.word_senses import LayerSimilarity, WordVectors
-from components.search_space import short
+from components.search_space import field_name
 from components.storage.publish import write_whole
 from components.tuning.trials import Search
 from components.validation.corpus_statistics import SplitStatistics
@@ -112,7 +112,7 @@ def _pictures(
     if inputs.search:
         for field, value in inputs.search.trials[0].values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                alt = f"Held-out loss of the trials by {report_page.title(short(field))}"
+                alt = f"Held-out loss of the trials by {report_page.title(field_name(field))}"
                 draw = partial(_trials, search=inputs.search, field=field)
                 pictures["tuning"].append(_image(draw, alt, 2.8))
     if len(inputs.training) > 1:
@@ -194,7 +194,7 @@ def _trials(figure: Figure, search: Search, field: str) -> None:
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set(xlabel=report_page.title(short(field)), ylabel="held-out loss, nats")
+    axis.set(xlabel=report_page.title(field_name(field)), ylabel="held-out loss, nats")
     axis.margins(0.1)
     axis.legend()
 

@@ -1,4 +1,4 @@
-"""TFX's glue around training: artifacts in, an exported model and its training run out."""
+"""TFX's Trainer: trains a model on the examples, and exports it with its tokenizer inside."""
 
 import json
 import logging
@@ -16,10 +16,11 @@ from tfx.types import artifact_utils
 from components.examples.baseline_counts import StoredCounts
 from components.layout import EXPORTED
 from components.lineage.resolvers import write_origin
-from components.search_space import described, with_values
+from components.search_space import describe_values, with_values
 from components.serving.export import export
-from components.training.job import job_of, train_job
+from components.training.job import job_from_fn_args
 from components.training.seed_training import train_all, train_on_devices
+from components.training.train_job import train_job
 from models.training.devices import Devices
 from models.training.layout import LOGS_FOLDER
 
@@ -27,26 +28,26 @@ _log = logging.getLogger("polyseme.trainer")
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains a family's objective on the examples and exports the model with its tokenizer inside.
+    """Trains a family's objective on the examples and exports the model.
 
     `fn_args.custom_config` holds `family`, `model` and `training` (JSON of the settings that the
-    weights depend on), `config` (JSON of the whole pipeline's, exported as it is) and `code`. What
-    the Tuner found, `fn_args.hyperparameters`, takes the place of the fields that it tuned in all
-    of them. Its entry `unkeyed` holds what no key does: `training` (JSON of the other settings),
-    `devices`, `provenance` (JSON) and `folder`, which this pipeline's checkpoints are kept in.
-    With `training.seeds` it trains as often, and exports the best; see
-    components/training/seed_results.py.
+    weights depend on), `config` (JSON of the whole pipeline's configuration, which is exported as
+    it is) and `code`. The Tuner's best values, `fn_args.hyperparameters`, replace the fields that
+    were tuned in all of these. The entry `unkeyed` holds what is in no cache key: `training` (JSON
+    of the other settings), `devices`, `provenance` (JSON) and `folder`, which holds this pipeline's
+    checkpoints. With `training.seeds` above 1, one model is trained for each seed, and the best is
+    exported; see components/training/seed_results.py.
 
     Raises:
         ConfigError: the base model doesn't fit the configuration.
         TrainingDiverged: see `models.training.loop.train`.
-        Preempted: training was cut short and is saved.
+        Preempted: training was interrupted and saved a checkpoint.
     """
-    values = (fn_args.hyperparameters or {}).get("values", {})
-    given = with_values(fn_args.custom_config, values)
-    if values:
-        _log.info("tuned: %s", described(values))
-    job = job_of(given, fn_args)
+    tuned = (fn_args.hyperparameters or {}).get("values", {})
+    custom_config = with_values(fn_args.custom_config, tuned)
+    if tuned:
+        _log.info("tuned: %s", describe_values(tuned))
+    job = job_from_fn_args(custom_config, fn_args)
     seeds = job.config.seeds
     jobs = [job.with_seed((job.config.seed + place) % 2**32) for place in range(seeds)]
     runs = None
@@ -56,15 +57,16 @@ def run_fn(fn_args: FnArgs) -> None:
     else:
         runs = train_all(jobs)
         job = job.with_seed(runs.best.seed)
-        trained = train_job(job, Devices())  # all is done, and lies in the last checkpoint
+        trained = train_job(job, Devices())  # loads the last checkpoint: nothing is left to train
     trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
+    provenance = json.loads(custom_config["unkeyed"]["provenance"])
     export(
         trained.model,
         trained.objective,
         trained.tokenizer,
         pathlib.Path(fn_args.serving_model_dir),
-        config_json=given["config"],
-        provenance=json.loads(given["unkeyed"]["provenance"]) | {"seed": job.config.seed},
+        config_json=custom_config["config"],
+        provenance=provenance | {"seed": job.config.seed},
     )
     shutil.copytree(job.folder / LOGS_FOLDER, fn_args.model_run_dir, dirs_exist_ok=True)
     if runs:
@@ -75,7 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 class Executor(executor.GenericExecutor):
-    """TFX's executor, which also writes on the model, in ML Metadata, where it comes from."""
+    """TFX's executor, which also records the model's origin in ML Metadata."""
 
     def Do(
         self,
@@ -85,14 +87,14 @@ class Executor(executor.GenericExecutor):
     ) -> None:
         """Trains, and gives the model the properties that lineage/resolvers.py chooses by."""
         super().Do(input_dict, output_dict, exec_properties)
-        given = json.loads(exec_properties["custom_config"])
-        provenance = json.loads(given["unkeyed"]["provenance"])
+        custom_config = json.loads(exec_properties["custom_config"])
+        provenance = json.loads(custom_config["unkeyed"]["provenance"])
         base = input_dict.get("base_model") or [None]
         write_origin(
             artifact_utils.get_single_instance(output_dict["model"]),
             span=provenance["span"],
             fingerprint=provenance["fingerprint"],
-            test_share=json.loads(given["config"])["ingestion"]["test_share"],
+            test_share=json.loads(custom_config["config"])["ingestion"]["test_share"],
             examples=artifact_utils.get_single_instance(input_dict["examples"]),
             base=base[0],
         )

@@ -1,8 +1,8 @@
-"""Trainings that differ in their seed alone: what each came to, and which one is exported.
+"""Results of training one configuration with several seeds, and the choice of the best seed.
 
-One training says little of a configuration, as two seeds may differ by more than two configurations
-do. The best of several is the one with the lowest loss on the split "eval". The Evaluator then
-judges it on the split "test", which had no part in the choice.
+One training says little about a configuration: two seeds may differ by more than two configurations
+do. The best seed has the lowest loss on the split "eval". The Evaluator then judges its model on
+the split "test", which had no part in the choice.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import math
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import pydantic
 
 from components.storage.publish import write_whole
 from models.settings import from_json
 
 SEEDS_FILE = "seeds.json"
-"""In the ModelRun artifact, of a training with several seeds."""
+"""In the ModelRun artifact of a training with several seeds."""
 LOSS = "loss"
-"""The name of the training loss among the figures."""
+"""Name of the training loss among the metrics."""
+
+_EARLIER_NAME = pydantic.AliasChoices("metrics", "figures")  # of earlier releases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,42 +34,42 @@ class SeedRun:
 
     Attributes:
         seed: `training.seed`.
-        figures: the loss, and the objective's metrics by name, on the split "eval"; empty if the
+        metrics: the loss and the objective's metrics by name, on the split "eval"; empty if the
             training failed.
-        failure: why it did.
+        failure: why the training failed.
     """
 
     seed: int
-    figures: Mapping[str, float]
+    metrics: Annotated[Mapping[str, float], pydantic.Field(validation_alias=_EARLIER_NAME)]
     failure: str = ""
 
     @property
     def loss(self) -> float:
-        """The loss on the split "eval", infinite if there is none."""
-        loss = self.figures.get(LOSS, math.inf)
+        """The loss on the split "eval"; infinite if there is none or it is not finite."""
+        loss = self.metrics.get(LOSS, math.inf)
         return loss if math.isfinite(loss) else math.inf
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedRuns:
-    """The trainings with all seeds, in their order."""
+    """The trainings with all seeds, in the order they ran."""
 
     runs: tuple[SeedRun, ...]
 
     @property
     def best(self) -> SeedRun:
-        """The one with the lowest loss, the first of several."""
-        return min(self.runs, key=lambda run: (run.loss, not run.figures))
+        """The training with the lowest loss, the first of several."""
+        return min(self.runs, key=lambda run: (run.loss, not run.metrics))
 
     @property
     def spread(self) -> Mapping[str, tuple[float, float]]:
-        """Mean and standard deviation of each figure, over the seeds where it is finite.
+        """Mean and sample standard deviation of each metric over the seeds where it is finite.
 
-        Of one seed the deviation is NaN, of none both are.
+        With one finite value the deviation is NaN, with none both are NaN.
         """
         return {
-            name: _spread([run.figures[name] for run in self.runs if name in run.figures])
-            for name in self.best.figures
+            name: _spread([run.metrics[name] for run in self.runs if name in run.metrics])
+            for name in self.best.metrics
         }
 
     def write(self, folder: pathlib.Path | str) -> None:
@@ -74,10 +79,10 @@ class SeedRuns:
 
     @classmethod
     def read(cls, folder: pathlib.Path | str) -> SeedRuns:
-        """Reads what `write` wrote.
+        """Reads `seeds.json` from a folder; earlier releases wrote `figures` for `metrics`.
 
         Raises:
-            ConfigError: naming the field that is missing or of the wrong type.
+            ConfigError: a field is missing or has the wrong type; the error names it.
         """
         return from_json(cls, (pathlib.Path(folder) / SEEDS_FILE).read_bytes())
 

@@ -1,4 +1,4 @@
-"""What a run's training builds on: the weights that it begins with, and text of older spans."""
+"""Resolver of what a training builds on: the model that it starts from, and older documents."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from models.errors import ConfigError
 
 
 class TrainingStart(ResolverStrategy):
-    """What training builds on: the model whose weights it begins with, and older text.
+    """Finds the model whose weights training starts from, and documents of older spans.
 
-    Inputs: as those of `LastBlessedModel`, `approval` (DataApproval) and `documents` (Examples).
+    Inputs: those of `LastBlessedModel`, and `approval` (DataApproval) and `documents` (Examples).
 
-    By default the model is the pushed one that has seen the newest text, of those that were not
-    trained on this run's span: late text is trained on from the newest model, and the same span
-    with other settings begins where the first run on it did; see `TrainingConfig.start`.
+    By default the model is the pushed model that has seen the newest text, among those that were
+    not trained on this run's span. So a span that arrives late is trained on from the newest model,
+    and the same span with other settings starts from the model that the first run on it started
+    from; see `TrainingConfig.start`.
 
-    The documents are those that the cleaning left of the newest approved spans, see
-    `TrainingConfig.window`; of spans before this one, or that the model has seen. A rerun finds
-    those that the first run on its span found.
+    The documents are what TextCleaner kept of the newest approved spans before this span, or of
+    spans that the model has seen; see `TrainingConfig.window`. A rerun finds the documents that the
+    first run on its span found.
     """
 
     def __init__(
@@ -53,39 +54,44 @@ class TrainingStart(ResolverStrategy):
         self._evaluation = evaluation
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
-        """The model and its blessing, or empty lists, which means new weights; and the documents.
+        """Returns the model and its blessing, or empty lists for new weights; and the documents.
 
         Raises:
-            ConfigError: no such version was pushed, the model's folder is gone, or it had another
-                share of the documents to test on, so that it was trained on some of those that
-                this run would test on.
+            ConfigError: no such version was pushed, the model's folder is gone, or another share
+                of the documents was held out for the model's tests, so it was trained on documents
+                that this run would test on.
         """
-        found = self._resolve(store, input_dict)
+        found = self._resolve_model(store, input_dict)
         seen: set[int] = set()
         for model in found["model"]:
             seen.update(spans_of(model))
-            # An older release had two splits, and called the share of the one that it judged by so.
-            had = model.get_float_custom_property(TEST_SHARE) or model.get_float_custom_property(
-                "eval_share"
-            )
-            if had and had != self._test_share:
-                raise ConfigError(
-                    f"ingestion.test_share is {self._test_share}; the model that training starts "
-                    f"from had {had}, and was trained on documents that would be tested on now",
-                    where="ingestion.test_share",
-                    remedy=f"set it to {had}, or begin anew with training.start=scratch",
-                )
-        older = self._older(store, input_dict, seen)
+            self._check_test_share(model)
+        older = self._older_documents(store, input_dict, seen)
         return {**found, "approval": [], "documents": older}
 
-    def _older(
+    def _check_test_share(self, model: Artifact) -> None:
+        """Checks that the same share of the documents was held out for the model's tests."""
+        # Earlier releases had two splits, and evaluated models on `eval_share` of the documents.
+        share = model.get_float_custom_property(TEST_SHARE) or model.get_float_custom_property(
+            "eval_share"
+        )
+        if share and share != self._test_share:
+            raise ConfigError(
+                f"ingestion.test_share is {self._test_share}, and was {share} for the model that "
+                "training starts from: that model was trained on documents that would be tested on "
+                "now",
+                where="ingestion.test_share",
+                remedy=f"set it to {share}, or train from new weights with training.start=scratch",
+            )
+
+    def _older_documents(
         self, store: MetadataStore, input_dict: Models, seen: Container[int]
     ) -> list[Artifact]:
-        """The documents of the window's other spans, in the order of their numbers.
+        """The documents of the other spans in the window, by ascending span.
 
         Raises:
-            ConfigError: the documents of one were removed, or were split or cleaned otherwise, so
-                that text that is tested on now may be among them.
+            ConfigError: documents of such a span were removed, or were split or cleaned with other
+                settings, so they may contain text that this run tests on.
         """
         if self._window == 1:
             return []
@@ -103,43 +109,40 @@ class TrainingStart(ResolverStrategy):
         chosen = newest[: self._window - 1] if self._window else newest
         documents = {artifact.id: artifact for artifact in input_dict["documents"]}
         for span in chosen:
-            self._check(span, documents.get(approved[span]))
+            self._check_documents(span, documents.get(approved[span]))
         return [documents[approved[span]] for span in sorted(chosen)]
 
-    def _check(self, span: int, documents: Artifact | None) -> None:
+    def _check_documents(self, span: int, documents: Artifact | None) -> None:
         """Checks that the documents of an older span can be trained on again."""
-        label = span_label(span)
-        alone = "train on fewer spans (training.window)"
+        documents_of_span = f"the documents of span {span_label(span)}, which is in the window,"
+        rerun = "run the pipeline on that span again, or train on fewer spans with training.window"
         if documents is None or not os.path.isdir(documents.uri):
             raise ConfigError(
-                f"the documents of span {label}, which is in the window, are not there any more",
-                where="training.window",
-                remedy=f"run the pipeline on that span again, or {alone}",
+                f"{documents_of_span} were removed", where="training.window", remedy=rerun
             )
         share = documents.get_float_custom_property(TEST_SHARE)
         if not share:
             raise ConfigError(
-                f"the documents of span {label}, which is in the window, do not say how they were "
-                "split: an older release made them",
+                f"{documents_of_span} were made by an earlier release, which did not record their "
+                "test_share",
                 where="training.window",
-                remedy=f"run the pipeline on that span again, or {alone}",
+                remedy=rerun,
             )
         if share != self._test_share:
             raise ConfigError(
-                f"ingestion.test_share is {self._test_share}; the documents of span {label}, which "
-                f"is in the window, were split with {share}",
+                f"ingestion.test_share is {self._test_share}; {documents_of_span} were split with "
+                f"{share}",
                 where="ingestion.test_share",
-                remedy=f"set it to {share}, run the pipeline on that span again, or {alone}",
+                remedy=f"set it to {share}; {rerun}",
             )
         if documents.get_string_custom_property(EVALUATION) != self._evaluation:
             raise ConfigError(
-                f"other evaluation texts were kept out of the documents of span {label}, which is "
-                "in the window",
+                f"{documents_of_span} were cleaned with other evaluation texts",
                 where="cleaning.evaluation_texts",
-                remedy=f"run the pipeline on that span again, or {alone}",
+                remedy=rerun,
             )
 
-    def _resolve(self, store: MetadataStore, input_dict: Models) -> Models:
+    def _resolve_model(self, store: MetadataStore, input_dict: Models) -> Models:
         older = older_than_own(store, input_dict, self._fingerprint)
         if self._start == "scratch":
             return newest_pushed(store, input_dict, ())
@@ -149,11 +152,11 @@ class TrainingStart(ResolverStrategy):
             other = (model for model in older if self._span not in spans_of(model))
             return newest_pushed(store, input_dict, other)
         pushed = pushed_versions(store)
-        wanted = [model for model in input_dict["model"] if pushed.get(model.id) == self._start]
-        if not wanted:
+        chosen = [model for model in input_dict["model"] if pushed.get(model.id) == self._start]
+        if not chosen:
             raise ConfigError(
                 f"version {self._start} was not pushed",
                 where="training.start",
                 remedy=f"give one of: {', '.join(sorted(pushed.values())) or 'none yet'}",
             )
-        return newest_pushed(store, input_dict, wanted)
+        return newest_pushed(store, input_dict, chosen)

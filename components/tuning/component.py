@@ -1,11 +1,11 @@
-"""TFX's Tuner: hyperparameters searched with KerasTuner, by the loss on held-out examples.
+"""TFX's Tuner: searches hyperparameters with KerasTuner, by the loss on held-out examples.
 
-A trial is the training in small: the same first weights, seed and order of the examples, fewer
-steps, and the schedule shrunk with them. What a trial came to is kept in a folder keyed by all that
-it depends on. So a search that was killed is simply searched again: KerasTuner, which draws with a
-seed, asks for the same trials, those that ended are read, and the one at work goes on from its
-checkpoint. KerasTuner's own state is not used for that: it is not written whole or not at all, and
-lacks the random state of the Bayesian search.
+A trial is a short training: the same initial weights, seed and order of the examples, fewer steps,
+and a schedule that shrinks in proportion. The outcome of a trial is kept in a folder keyed by all
+that it depends on. So a search that was killed is simply run again: KerasTuner, whose draws have a
+seed, asks for the same trials, those that are complete are read from their folders, and the
+interrupted one resumes from its checkpoint. KerasTuner's own state is not used for that: it is not
+written atomically, and lacks the random state of the Bayesian search.
 """
 
 import dataclasses
@@ -30,16 +30,17 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 
 from components.search_space import (
-    configured,
-    described,
-    in_small,
+    configured_values,
+    describe_values,
+    search_space,
     trial_steps,
+    trial_training,
     tunable_fields,
-    tuned_space,
     with_values,
 )
 from components.storage.publish import write_whole
-from components.training.job import TrainingJob, begin, job_of
+from components.training.job import TrainingJob, job_from_fn_args
+from components.training.train_job import build_model
 from components.tuning.oracles import OBJECTIVE, build_oracle
 from components.tuning.trials import Search, Trial
 from components.tuning_config import TuningConfig, Value
@@ -59,13 +60,14 @@ _RESULT = "result.json"
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """The search that TFX's Tuner is to carry out.
+    """The search that TFX's Tuner runs.
 
-    `fn_args.custom_config` holds what the Trainer's does, with the folder of this pipeline's
-    trials, and `tuning` (JSON of the configuration).
+    `fn_args.custom_config` has the Trainer's entries, with the folder of this pipeline's trials
+    instead of the folder of checkpoints, and `tuning` (JSON of `TuningConfig`).
 
     Raises:
-        ConfigError: the search space doesn't fit, or nothing is held out to judge trials by.
+        ConfigError: the search space doesn't fit the configuration, or no example is held out to
+            compare trials by.
     """
     tuner = TrialTuner(fn_args)
     return TunerFnResult(tuner, {"verbose": 0})
@@ -78,85 +80,83 @@ class TrialTuner(base_tuner.BaseTuner):
         fn_args: see `tuner_fn`.
 
     Attributes:
-        found: what the search has come to.
+        results: the trials so far.
     """
 
     def __init__(self, fn_args: FnArgs) -> None:
-        given = fn_args.custom_config
-        tuning = from_json(TuningConfig, given["tuning"])
-        training = from_json(TrainingConfig, given["training"])
-        model: Any = from_json(FAMILIES[given["family"]].config, given["model"])
-        space = tuned_space(tuning, model, training)
-        _require_held_out(fn_args)
+        _check_held_out(fn_args)
+        settings = fn_args.custom_config
+        tuning = from_json(TuningConfig, settings["tuning"])
+        training = from_json(TrainingConfig, settings["training"])
+        model: Any = from_json(FAMILIES[settings["family"]].config, settings["model"])
+        devices = from_json(DevicesConfig, settings["unkeyed"]["devices"])
         self._fn_args = fn_args
-        devices = from_json(DevicesConfig, given["unkeyed"]["devices"])
-        # Several processes train together only once; a trial is small.
+        # Several processes can train together only once, and a trial is small.
         self._devices = Devices() if devices.strategy == "multi_worker" else Devices(devices)
-        self._batch_size = training.batch_size  # the same held-out examples, whatever is tuned
-        self._trials = tuning.trials
-        self._fault: PolysemeError | None = None  # of the last trial that failed
+        self._eval_batch_size = training.batch_size  # so all trials have the same held-out examples
+        self._num_trials = tuning.trials
+        self._last_error: PolysemeError | None = None  # of the last trial that failed
         steps = trial_steps(tuning, training)
         if fn_args.base_model:  # no trial is longer than the training itself
-            examples = job_of(given, fn_args).examples_to_train_on
+            examples = job_from_fn_args(settings, fn_args).num_examples
             steps = min(steps, trial_steps(TuningConfig(1), warm(training, examples)))
-        self.found = Search(
-            tuning.algorithm,
-            steps,
-            tuple(each.field for each in space if each.log),
-            (),
+        space = search_space(tuning, model, training)
+        self.results = Search(
+            tuning.algorithm, steps, tuple(each.field for each in space if each.log), ()
         )
         kinds = {name: kind for name, (kind, _) in tunable_fields(model, training).items()}
-        oracle = build_oracle(tuning, space, kinds, configured(space, given))
+        oracle = build_oracle(tuning, space, kinds, configured_values(space, settings))
         super().__init__(
             oracle, directory=fn_args.working_dir, project_name="search", overwrite=True
         )
 
     def search(self, *args: Any, **kwargs: Any) -> None:
-        """Runs trials until there are enough.
+        """Runs all trials.
 
         Raises:
-            TrainingDiverged, ConfigError: every trial failed, the last one so.
+            TrainingDiverged, ConfigError: every trial failed; this is the error of the last one.
         """
         try:
             super().search(*args, **kwargs)
-        except FatalError as error:
-            raise error.__cause__ or error from None
-        if self.found.best is None and self._fault:
-            raise type(self._fault)(
-                f"all {len(self.found.trials)} trials failed, the last one: {self._fault.what}",
-                where=self._fault.where,
-                remedy=self._fault.remedy,
+        except FatalError as fatal:
+            raise fatal.__cause__ or fatal from None
+        error = self._last_error
+        if self.results.best is None and error:
+            raise type(error)(
+                f"all {len(self.results.trials)} trials failed; the last one: {error.what}",
+                where=error.where,
+                remedy=error.remedy,
             )
 
     def run_trial(self, trial: KerasTrial, **_: Any) -> dict[str, float]:
-        """Trains with a candidate's values and gives its loss on held-out examples.
+        """Trains with a trial's values and returns the loss on held-out examples.
 
         Raises:
-            FailedTrialError: the candidate is at fault; the search goes on.
-            FatalError: anything else, which is its cause.
+            FailedTrialError: the values are at fault; the search continues.
+            FatalError: any other error, which is its cause.
         """
         values = dict(trial.hyperparameters.values)
-        number = len(self.found.trials) + 1
-        _log.info("trial %d of %d: %s", number, self._trials, described(values))
+        number = len(self.results.trials) + 1
+        _log.info("trial %d of %d: %s", number, self._num_trials, describe_values(values))
         loss = None
         try:
             loss = self._loss(values)
         except (TrainingDiverged, ConfigError) as error:
-            self._fault = error
-        except Exception as error:  # KerasTuner would go on after any
+            self._last_error = error
+        except Exception as error:  # KerasTuner would continue after other errors
             raise FatalError(str(error)) from error
-        failure = _one_line(self._fault) if loss is None and self._fault else ""
-        self.found = dataclasses.replace(
-            self.found, trials=(*self.found.trials, Trial(number, values, loss, failure))
+        failure = _one_line(self._last_error) if loss is None and self._last_error else ""
+        self.results = dataclasses.replace(
+            self.results, trials=(*self.results.trials, Trial(number, values, loss, failure))
         )
         if loss is None:
-            _log.warning("trial %d of %d failed: %s", number, self._trials, failure)
+            _log.warning("trial %d of %d failed: %s", number, self._num_trials, failure)
             raise FailedTrialError(failure)
-        best = self.found.best
+        best = self.results.best
         _log.info(
             "trial %d of %d: held-out loss %.4f, %s",
             number,
-            self._trials,
+            self._num_trials,
             loss,
             f"trial {best.number} has {best.loss:.4f}"
             if best and best.number != number
@@ -165,78 +165,80 @@ class TrialTuner(base_tuner.BaseTuner):
         return {OBJECTIVE: loss}
 
     def _loss(self, values: Mapping[str, Value]) -> float:
-        """A candidate's loss on held-out examples; what ended before is not done again.
+        """The loss of a trial on held-out examples; a complete trial is not run again.
 
         Raises:
-            TrainingDiverged: the training's loss or this one is not finite.
-            ConfigError: the candidate's values do not fit together, or are too much for the device.
+            TrainingDiverged: a loss is not finite.
+            ConfigError: the values do not fit together, or the device has too little memory.
         """
-        given = with_values(self._fn_args.custom_config, values)
-        training = from_json(TrainingConfig, given["training"])
-        job = self._job(given, in_small(training, self.found.steps))
-        training = job.config
-        folder = job.folder
-        if (folder / _RESULT).exists():
-            _log.info("it ended before")
-            known = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+        settings = with_values(self._fn_args.custom_config, values)
+        training = from_json(TrainingConfig, settings["training"])
+        job = self._job(settings, trial_training(training, self.results.steps))
+        result_file, training_folder = job.folder / _RESULT, job.folder / "training"
+        if result_file.exists():
+            _log.info("this trial is already complete")
+            result = json.loads(result_file.read_text(encoding="utf-8"))
         else:
-            known = self._try(job, training, folder / "training") | {"values": values}
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(str(folder / _RESULT), [json.dumps(known, indent=2), "\n"])
-        for leftover in (folder / "training").glob("ckpt-*"):  # as large as the model, each trial
-            leftover.unlink()
-        if known["diverged"]:
-            raise TrainingDiverged(**known["diverged"])
-        return known[OBJECTIVE]
+            result = self._run(job, training_folder) | {"values": values}
+            job.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(result_file, [json.dumps(result, indent=2), "\n"])
+        for checkpoint in training_folder.glob("ckpt-*"):  # each is larger than the model
+            checkpoint.unlink()
+        if result["diverged"]:
+            raise TrainingDiverged(**result["diverged"])
+        return result[OBJECTIVE]
 
-    def _try(
-        self, job: TrainingJob, training: TrainingConfig, folder: pathlib.Path
-    ) -> dict[str, Any]:
-        """What is to be known of a trial: its loss, or how it diverged."""
+    def _run(self, job: TrainingJob, folder: pathlib.Path) -> dict[str, Any]:
+        """Runs a trial; returns its loss, or how it diverged, as JSON.
+
+        Args:
+            job: the trial's training.
+            folder: the folder of its checkpoints.
+        """
         try:
-            loss = self._train(job, training, folder)
+            loss = self._train(job, folder)
         except TrainingDiverged as error:
             return {"diverged": {"what": error.what, "where": error.where, "remedy": error.remedy}}
         except tf.errors.ResourceExhaustedError as error:
-            if "OOM" not in str(error):  # a full disk, say
+            if "OOM" not in str(error):  # another resource, such as the disk
                 raise
             raise ConfigError(
                 "the device has too little memory",
                 where="training.batch_size",
-                remedy="give smaller ones, or a higher training.gradient_accumulation_steps",
+                remedy="try smaller batches, or raise training.gradient_accumulation_steps",
             ) from error
         if not math.isfinite(loss):
             what = f"the loss on held-out examples is {loss}"
             return {"diverged": {"what": what, "remedy": "lower the learning rate"}}
         return {OBJECTIVE: loss, "diverged": None}
 
-    def _train(self, job: TrainingJob, training: TrainingConfig, folder: pathlib.Path) -> float:
-        model, objective, _ = begin(job, self._devices)
+    def _train(self, job: TrainingJob, folder: pathlib.Path) -> float:
+        model, objective, _ = build_model(job, self._devices)
         pays_on = FAMILIES[job.family].xla_pays_on
-        training = with_xla_chosen(training, pays_on, model, self._devices)
+        training = with_xla_chosen(job.config, pays_on, model, self._devices)
         spec = objective.feature_spec()
         batches = example_batches(
             job.train_files, training, spec, objective.streams, self._devices, objective.prepare
         )
         train(model, objective, batches, training, folder, devices=self._devices)
-        judged = dataclasses.replace(training, batch_size=self._batch_size)
-        return HeldOutLoss(model, objective, job.eval_files, judged, self._devices)()
+        evaluated = dataclasses.replace(training, batch_size=self._eval_batch_size)
+        return HeldOutLoss(model, objective, job.eval_files, evaluated, self._devices)()
 
-    def _job(self, given: Mapping[str, Any], training: TrainingConfig) -> TrainingJob:
-        """The training of a trial; its result depends on the size of the batches judged too."""
-        settings = training.that_affect(Affects.EXAMPLES, Affects.WEIGHTS)
-        return job_of(
+    def _job(self, settings: Mapping[str, Any], training: TrainingConfig) -> TrainingJob:
+        """The training of a trial. Its key holds the batch size of the evaluation too."""
+        keyed = training.that_affect(Affects.EXAMPLES, Affects.WEIGHTS)
+        return job_from_fn_args(
             {
-                **given,
-                "training": json.dumps(settings, sort_keys=True),
-                "code": f"{given['code']} judged in batches of {self._batch_size}",
+                **settings,
+                "training": json.dumps(keyed, sort_keys=True),
+                "code": f"{settings['code']} judged in batches of {self._eval_batch_size}",
             },
             self._fn_args,
         )
 
 
 class Executor(executor.Executor):
-    """TFX's executor, which also leaves all trials: `trials.json` among the tuner's results."""
+    """TFX's executor, which also writes all trials, to `trials.json` in the tuner's results."""
 
     def Do(
         self,
@@ -244,11 +246,11 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Searches, and writes the best hyperparameters and what all trials came to."""
+        """Searches, and writes the best hyperparameters and all trials."""
         working = self._get_tmp_dir()
         tuner = executor.search(input_dict, exec_properties, working, print_tuning_summary=False)
         executor.write_best_hyperparameters(tuner, output_dict)
-        tuner.found.write(artifact_utils.get_single_uri(output_dict["tuner_results"]))
+        tuner.results.write(artifact_utils.get_single_uri(output_dict["tuner_results"]))
         shutil.rmtree(working, ignore_errors=True)
 
 
@@ -258,17 +260,22 @@ class Tuner(tfx.components.Tuner):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
 
-def _require_held_out(fn_args: FnArgs) -> None:
+def _check_held_out(fn_args: FnArgs) -> None:
+    """Checks that examples are held out.
+
+    Raises:
+        ConfigError: there are none.
+    """
     files = [name for pattern in fn_args.eval_files for name in tf.io.gfile.glob(pattern)]
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(1)
     if not files or not list(records):
         raise ConfigError(
-            "no example is held out, so that trials cannot be told apart",
+            "no example is held out, so trials cannot be compared",
             where="ingestion.eval_share",
             remedy="raise it, or give more text",
         )
 
 
 def _one_line(error: PolysemeError) -> str:
-    """Where something was wrong, and what; the remedy is to take another candidate."""
+    """An error in one line, without its remedy: here the remedy is another trial."""
     return f"{error.where}: {error.what}" if error.where else error.what

@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, which say what the next trial of a search is."""
+"""KerasTuner's oracles, which choose the hyperparameters of each trial."""
 
 from __future__ import annotations
 
@@ -11,45 +11,49 @@ from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, Ra
 from components.tuning_config import Hyperparameter, TuningConfig, Value
 
 OBJECTIVE = "held_out_loss"
-"""What an oracle wants to know of each trial; it looks for the lowest."""
+"""Name of the number that a trial reports and an oracle minimizes."""
 
 
 def build_oracle(
     tuning: TuningConfig,
     space: tuple[Hyperparameter, ...],
     kinds: Mapping[str, Any],
-    own: Mapping[str, Value],
+    configured: Mapping[str, Value],
 ) -> Oracle:
-    """The oracle of a search. Its seed and the losses that it is told decide what it asks for.
+    """The oracle of a search; its seed and the reported losses determine all its trials.
 
     Args:
-        tuning: how to search.
-        space: what is varied.
+        tuning: the configuration of the search.
+        space: the hyperparameters.
         kinds: each field's type.
-        own: the values that are configured, which are the first trial's, so that the best one is
-            no worse; empty if they lie outside the space.
+        configured: the configured values, which the first trial has, so that the best trial is no
+            worse than the configuration; empty if they lie outside the space.
     """
     hyperparameters = HyperParameters()
     for each in space:
-        _declare(hyperparameters, each, kinds[each.field], own)
+        _declare(hyperparameters, each, kinds[each.field], configured)
     oracle = _ORACLES[tuning.algorithm](
         objective=Objective(OBJECTIVE, "min"),
         max_trials=tuning.trials,
-        seed=tuning.seed + 1,  # it takes 0 for none
+        seed=tuning.seed + 1,  # 0 would mean no seed
         hyperparameters=hyperparameters,
-        max_consecutive_failed_trials=tuning.trials + 1,  # the Tuner tells of them in the end
+        max_consecutive_failed_trials=tuning.trials + 1,  # the Tuner reports failures at the end
     )
-    oracle.configured = dict(own)
+    oracle.configured = dict(configured)
     return oracle
 
 
 def _declare(
-    hyperparameters: HyperParameters, each: Hyperparameter, kind: Any, own: Mapping[str, Value]
+    hyperparameters: HyperParameters,
+    each: Hyperparameter,
+    kind: Any,
+    configured: Mapping[str, Value],
 ) -> None:
-    """Tells KerasTuner of a hyperparameter."""
+    """Adds a hyperparameter to KerasTuner's search space."""
     if each.values:
         values = [kind(value) if kind in (int, float) else value for value in each.values]
-        hyperparameters.Choice(each.field, values, default=own.get(each.field, values[0]))
+        default = configured.get(each.field, values[0])
+        hyperparameters.Choice(each.field, values, default=default)
         return
     low, high = each.low or 0.0, each.high or 0.0
     sampling = "log" if each.log else "linear"
@@ -60,12 +64,12 @@ def _declare(
 
 
 class _ConfiguredFirst:
-    """An oracle whose first trial has the values that are configured."""
+    """An oracle whose first trial has the configured values."""
 
     configured: Mapping[str, Value] = {}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of a trial, as KerasTuner's oracles give them."""
+        """The values of a trial, as KerasTuner's oracles return them."""
         if self.configured and not self.start_order:  # type: ignore[attr-defined]
             return {"status": "RUNNING", "values": dict(self.configured)}
         return super().populate_space(trial_id)  # type: ignore[misc]
@@ -82,5 +86,5 @@ class _Bayesian(_ConfiguredFirst, BayesianOptimizationOracle):
 _ORACLES: Mapping[str, Any] = {
     "random": _Random,
     "bayesian": _Bayesian,
-    "grid": GridSearchOracle,  # begins with the defaults, which are the configured values
+    "grid": GridSearchOracle,  # starts with the defaults, which are the configured values
 }

@@ -1,6 +1,6 @@
-"""What a search for hyperparameters came to: a file that the Tuner leaves, for summary and report.
+"""The trials of a hyperparameter search, in a file that the Tuner writes for summary and report.
 
-TFX's own, tuner_results.json, has neither the trials that failed nor the search space.
+TFX's own file, tuner_results.json, has neither the trials that failed nor the search space.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ TRIALS_FILE = "trials.json"
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried.
+    """One trial.
 
     Attributes:
-        number: from 1 on, in the order they were tried.
-        values: of the hyperparameters, by field.
-        held_out_loss: what is looked for the lowest of; None if the trial failed.
-        failure: why it did.
+        number: its place in the order of the trials, from 1.
+        values: hyperparameters by field.
+        held_out_loss: the loss that the search minimizes; None if the trial failed.
+        failure: why the trial failed.
     """
 
     number: int
@@ -47,8 +47,8 @@ class Search:
     Attributes:
         algorithm: see `TuningConfig`.
         steps: optimizer steps of each trial.
-        logarithmic: fields that were drawn by their logarithm.
-        trials: in the order they were tried.
+        logarithmic: fields that were drawn on a logarithmic scale.
+        trials: the trials in the order they ran.
     """
 
     algorithm: str
@@ -58,9 +58,9 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The trial of the lowest loss, the first of several; None if all failed."""
-        ended = [trial for trial in self.trials if trial.held_out_loss is not None]
-        return min(ended, key=lambda trial: trial.loss, default=None)
+        """The trial with the lowest loss, the first of several; None if all failed."""
+        completed = [trial for trial in self.trials if trial.held_out_loss is not None]
+        return min(completed, key=lambda trial: trial.loss, default=None)
 
     def write(self, folder: pathlib.Path | str) -> None:
         """Writes `trials.json` into a folder."""
@@ -69,9 +69,9 @@ class Search:
 
     @classmethod
     def read(cls, folder: pathlib.Path | str) -> Search:
-        """Reads what `write` wrote.
+        """Reads `trials.json` from a folder.
 
         Raises:
-            ConfigError: naming the field that is missing or of the wrong type.
+            ConfigError: a field is missing or has the wrong type; the error names it.
         """
         return from_json(cls, (pathlib.Path(folder) / TRIALS_FILE).read_bytes())

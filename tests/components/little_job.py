@@ -1,4 +1,4 @@
-"""A training job of the little BERT."""
+"""A small training job, of a BERT with one layer."""
 
 import collections
 import dataclasses
@@ -32,12 +32,12 @@ TRAINING = TrainingConfig(
 
 
 def write_examples(folder: pathlib.Path) -> pathlib.Path:
-    """What ExampleBuilder leaves that a job reads: two files, tokenizer, summary."""
+    """Writes what a job reads of ExampleBuilder's folder: two files, counts and the tokenizer."""
     (folder / "Split-train").mkdir()
     tokenizer = little_bert.tokenizer()
     tokenizer.save(folder / "tokenizer")
     objective = BertObjective(little_bert.CONFIG.objective, tokenizer)
-    counted = []
+    counts = []
     for group in range(2):
         tables = collections.defaultdict(Counting)
         made = objective.make_examples(
@@ -53,9 +53,9 @@ def write_examples(folder: pathlib.Path) -> pathlib.Path:
                 for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
                     writer.write(serialized)
         arrays = arrays_of({table: counting.counts() for table, counting in tables.items()})
-        left = folder / f"counted-{group}"
-        counted.append((left, write_arrays(left, arrays)))
-    write_counts(str(folder), counted)
+        path_of_counts = folder / f"counted-{group}"
+        counts.append((path_of_counts, write_arrays(path_of_counts, arrays)))
+    write_counts(str(folder), counts)
     index_files([str(path) for path in sorted((folder / "Split-train").iterdir())])
     (folder / "SHA256SUMS").write_text("c0ffee  Split-train/examples\n")
     return folder
@@ -70,9 +70,9 @@ def little_job(
     devices: DevicesConfig = DevicesConfig(),  # noqa: B008  frozen
     **fields: Any,
 ) -> TrainingJob:
-    """A job whose checkpoints lie in `folder`; held out are the training examples."""
+    """A job with its checkpoints in `folder`; the held-out examples are the training examples."""
     files = tuple(str(path) for path in sorted((examples / "Split-train").iterdir()))
-    given = {
+    defaults = {
         "family": "bert",
         "model": json.dumps(dataclasses.asdict(model)),
         "training": json.dumps(dataclasses.asdict(training)),
@@ -85,7 +85,7 @@ def little_job(
         "base_model": None,
         "checkpoints": str(folder),
     }
-    return TrainingJob(**{**given, **fields})
+    return TrainingJob(**{**defaults, **fields})
 
 
 def arguments(
@@ -98,10 +98,10 @@ def arguments(
     model: BertConfig = CONFIG,
     code: str = "c0de",
 ) -> FnArgs:
-    """What TFX's Trainer hands over; every attempt gets artifacts of its own."""
+    """The arguments that TFX's Trainer passes; every attempt has output artifacts of its own."""
     return FnArgs(
         train_files=[str(examples / "Split-train" / "*")],
-        eval_files=[str(examples / "Split-train" / "*")],  # others would do as well
+        eval_files=[str(examples / "Split-train" / "*")],
         serving_model_dir=str(folder / attempt / "Format-Serving"),
         model_run_dir=str(folder / attempt / "model_run"),
         base_model=base_model,

@@ -1,4 +1,4 @@
-"""A search so small that it takes seconds, as TFX's Tuner would carry it out."""
+"""A hyperparameter search that takes seconds, run as TFX's Tuner runs it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TUNING = TuningConfig(trials=3, steps=4, space=space(f"{RATE}:1e-3..1e-1:log", f
 
 
 def build_examples(folder: pathlib.Path) -> pathlib.Path:
-    """Examples for the search's model, training and held-out ones."""
+    """Training and held-out examples for the search's model."""
     make(folder, write_documents(folder / "documents"), model=MODEL)
     return folder / "examples"
 
@@ -49,7 +49,7 @@ def arguments(
     base_model: str | None = None,
     code: str = "c0de",
 ) -> FnArgs:
-    """What TFX's Tuner hands over."""
+    """The arguments that TFX's Tuner passes."""
     fields = {"model": dataclasses.asdict(MODEL), "training": dataclasses.asdict(training)}
     return FnArgs(
         working_dir=str(folder / "working"),
@@ -72,8 +72,8 @@ def arguments(
     )
 
 
-def searched(given: FnArgs) -> Search:
-    """Carries a search out, as TFX's executor does."""
-    made = tuner.tuner_fn(given)
+def searched(fn_args: FnArgs) -> Search:
+    """Runs a search as TFX's executor does."""
+    made = tuner.tuner_fn(fn_args)
     made.tuner.search(**made.fit_kwargs)
-    return made.tuner.found
+    return made.tuner.results

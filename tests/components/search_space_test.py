@@ -1,4 +1,4 @@
-"""What may be tuned, what may not and why, and a configuration with a trial's values in it."""
+"""Fields that can be tuned and fields that cannot, and configurations with a trial's values."""
 
 import dataclasses
 import json
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from components.search_space import (
-    configured,
-    described,
-    in_small,
+    configured_values,
+    describe_values,
+    search_space,
     trial_steps,
+    trial_training,
     tunable_fields,
-    tuned_space,
     with_values,
 )
 from components.tuning_config import Hyperparameter, TuningConfig
@@ -29,7 +29,7 @@ TRAINING = TrainingConfig(
 
 def space(*texts: str, training: TrainingConfig = TRAINING, model: Any = None) -> Any:
     tuning = TuningConfig(2, space=tuple(map(Hyperparameter.parse, texts)))
-    return tuned_space(tuning, model or BertConfig(), training)
+    return search_space(tuning, model or BertConfig(), training)
 
 
 def settings(training: TrainingConfig = TRAINING) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_without_a_space_the_learning_rate_and_the_warmup_are_tuned() -> None:
     assert (rate.field, rate.log) == (RATE, True)
     assert (rate.low, rate.high) == pytest.approx((2e-4, 5e-3))
     assert (warmup.field, warmup.low, warmup.high, warmup.log) == (WARMUP, 0, 200, False)
-    assert configured((rate, warmup), settings()) == {RATE: 1e-3, WARMUP: 50}
+    assert configured_values((rate, warmup), settings()) == {RATE: 1e-3, WARMUP: 50}
 
 
 def test_the_default_space_holds_the_configured_warmup() -> None:
@@ -58,8 +58,8 @@ def test_the_default_space_holds_the_configured_warmup() -> None:
 
 
 def test_a_grid_needs_points() -> None:
-    with pytest.raises(ConfigError, match="the default space has ranges"):
-        tuned_space(TuningConfig(2, algorithm="grid"), BertConfig(), TRAINING)
+    with pytest.raises(ConfigError, match="the default search space has ranges"):
+        search_space(TuningConfig(2, algorithm="grid"), BertConfig(), TRAINING)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,14 @@ def test_what_cannot_be_tuned(text: str, reason: str) -> None:
     assert caught.value.remedy
 
 
+def test_a_range_of_whole_numbers_fits_a_field_that_is_not_set() -> None:
+    training = TrainingConfig(steps=1_000)
+    assert training.optimizer.warmup_steps is None
+    assert space(f"{WARMUP}:50..150", training=training) == (
+        Hyperparameter.parse(f"{WARMUP}:50..150"),
+    )
+
+
 def test_a_misspelled_field_is_told_its_neighbours() -> None:
     with pytest.raises(ConfigError) as caught:
         space("training.optimizer.lerning_rate:1/2")
@@ -145,14 +153,14 @@ def test_steps_of_a_trial(given: int | None, of: int, expected: int) -> None:
 def test_a_warmup_that_is_not_given_is_the_tenth_that_training_has() -> None:
     training = dataclasses.replace(TRAINING, optimizer=OptimizerConfig(learning_rate=1e-3))
     assert space(training=training)[1].high == 200
-    assert in_small(training, 50).optimizer.warmup_steps == 5
+    assert trial_training(training, 50).optimizer.warmup_steps == 5
     own = settings() | {"training": json.dumps(dataclasses.asdict(training))}
-    assert configured(space(f"{WARMUP}:50..150"), own) == {WARMUP: 100}
+    assert configured_values(space(f"{WARMUP}:50..150"), own) == {WARMUP: 100}
 
 
-def test_a_trial_is_the_training_in_small() -> None:
+def test_a_trial_is_the_training_trial_training() -> None:
     training = dataclasses.replace(TRAINING, eval_steps=10, patience=3)
-    small = in_small(training, 100)
+    small = trial_training(training, 100)
     assert (small.steps, small.optimizer.warmup_steps) == (100, 5)
     assert (small.eval_steps, small.patience) == (0, 0)
     restored = dataclasses.replace(
@@ -162,9 +170,11 @@ def test_a_trial_is_the_training_in_small() -> None:
 
 
 def test_values_outside_the_space_are_not_the_configurations_own() -> None:
-    assert configured(space("training.batch_size:8/16"), settings()) == {"training.batch_size": 8}
-    assert configured(space("training.batch_size:4/16"), settings()) == {}
-    assert configured(space(f"{RATE}:1e-4..9e-4"), settings()) == {}
+    assert configured_values(space("training.batch_size:8/16"), settings()) == {
+        "training.batch_size": 8
+    }
+    assert configured_values(space("training.batch_size:4/16"), settings()) == {}
+    assert configured_values(space(f"{RATE}:1e-4..9e-4"), settings()) == {}
 
 
 def test_values_take_the_place_of_their_fields_in_what_is_trained_and_what_is_exported() -> None:
@@ -196,4 +206,4 @@ def test_values_of_fields_that_there_are_not_are_refused(field: str) -> None:
 
 def test_a_line_of_values() -> None:
     values = {RATE: 0.00123456, "training.batch_size": 16, "training.optimizer.kind": "lamb"}
-    assert described(values) == "learning_rate 0.001235, batch_size 16, kind lamb"
+    assert describe_values(values) == "learning_rate 0.001235, batch_size 16, kind lamb"

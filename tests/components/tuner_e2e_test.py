@@ -1,4 +1,4 @@
-"""A search that is trained: killed amid a trial, it goes on and ends as if it had not been."""
+"""A real search that is killed during a trial resumes and ends with the same results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Makes the process 'die' as soon as a checkpoint, of those counted from 1 on, is written."""
+    """Makes the process "die" once the given number of checkpoints was written."""
     save, left = Checkpoints.save, [0]
 
     def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
@@ -56,7 +56,7 @@ def test_killed_in_a_trial_the_search_goes_on_and_ends_with_the_same_bits(
 
     caplog.clear()
     folder = tmp_path / "killed"
-    kill(6)  # of four steps each: in the second trial
+    kill(6)  # a checkpoint per step, four steps per trial: in the second trial
     with pytest.raises(_Killed):
         searched(arguments(folder, examples))
     assert len(list((folder / "trials").glob("*/result.json"))) == 1
@@ -64,5 +64,5 @@ def test_killed_in_a_trial_the_search_goes_on_and_ends_with_the_same_bits(
     kill(0)
     caplog.clear()
     assert searched(arguments(folder, examples)) == whole
-    assert caplog.messages.count("it ended before") == 1
+    assert caplog.messages.count("this trial is already complete") == 1
     assert "resumed from step 2 of 4" in caplog.messages

@@ -1,4 +1,4 @@
-"""Hyperparameters and searches as people write them, and what is refused at once."""
+"""Hyperparameters and searches as people write them, and settings that are refused."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ def test_a_hyperparameter_in_a_command_line(text: str, expected: Hyperparameter)
     ["a.b", "a.b:", ":1/2", "", "a.b:1..2:lin", "a.b:1..2:", "a.b:1/2:log", "a.b:x..2", "a.b:1.."],
 )
 def test_what_is_no_hyperparameter(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no hyperparameter") as caught:
+    with pytest.raises(ConfigError, match="is not a hyperparameter") as caught:
         Hyperparameter.parse(text)
     assert caught.value.remedy == (
         "write FIELD:VALUE/VALUE/…, FIELD:LOW..HIGH or FIELD:LOW..HIGH:log"
@@ -45,10 +45,10 @@ def test_what_is_no_hyperparameter(text: str) -> None:
     [
         ({}, "has either values or a range"),
         ({"values": (1, 2), "low": 1, "high": 2}, "has either values or a range"),
-        ({"low": 1}, "from 1 to None is no range"),
-        ({"high": 1}, "from None to 1 is no range"),
-        ({"low": 2, "high": 2}, "from 2 to 2 is no range"),
-        ({"low": float("nan"), "high": 2}, "from nan to 2 is no range"),
+        ({"low": 1}, "from 1 to None is not a range"),
+        ({"high": 1}, "from None to 1 is not a range"),
+        ({"low": 2, "high": 2}, "from 2 to 2 is not a range"),
+        ({"low": float("nan"), "high": 2}, "from nan to 2 is not a range"),
         ({"low": 0, "high": 2, "log": True}, "0 has no logarithm"),
         ({"values": (1, 2, 1)}, "has a value twice"),
     ],
@@ -65,7 +65,7 @@ def test_a_search_of_nothing_is_refused(fields: dict, message: str) -> None:
         ({"trials": -1}, "tuning.trials"),
         ({"steps": 0}, "tuning.steps"),
         ({"seed": -1}, "tuning.seed"),
-        ({"steps": 5}, "tuning.steps"),  # of no trial
+        ({"steps": 5}, "tuning.steps"),  # without trials
         ({"algorithm": "bayesian"}, "tuning.algorithm"),
         ({"space": (Hyperparameter("a", (1, 2)),)}, "tuning.space"),
         (

@@ -62,7 +62,7 @@ def test_killed_in_a_trial_the_same_command_goes_on_and_trains_with_the_best(
     assert "trial 3 of 3: held-out loss" not in printed
 
     printed = finish(command, code=4)
-    assert printed.count("it ended before") == 2
+    assert printed.count("this trial is already complete") == 2
     assert "trial 2 of 3 failed: training step" in printed
     resumed = re.search(r"resumed from step (\d+) of 60", printed)
     assert resumed

@@ -1,4 +1,4 @@
-"""TFX's glue: what a run leaves behind, where its weights begin, and that a killed one goes on."""
+"""The Trainer: what a run writes, its initial weights, and resuming a killed run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from components.training import component as trainer
-from components.training import job as training_job
+from components.training import train_job
 from models.bert.backbone import build_backbone
 from models.bert.objective import BertObjective
 from models.bert.pretraining import BertPretraining
@@ -48,12 +48,12 @@ def build(seed: int, **backbone: Any) -> BertPretraining:
 
 
 def save(model: keras.Model, folder: pathlib.Path) -> None:
-    """What a warm start reads of an export; the whole of it takes long."""
+    """Writes the part of an export that a warm start reads; a whole export takes long."""
     tf.train.Checkpoint(model=model).write(str(folder / "variables" / "variables"))
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """By path; the dropout layers' seeds, which are no weights, left out."""
+    """Weights by path, without the dropout layers' seeds."""
     return {v.path: v.numpy() for v in model.variables if "seed_generator" not in v.path}
 
 
@@ -64,7 +64,7 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> dict[str, Any]:
-    """One run from beginning to end, and the weights that it ended with."""
+    """A complete run, and its final weights."""
     folder = tmp_path_factory.mktemp("run")
     kept = []
 
@@ -86,7 +86,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> dic
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
-    """Weights of the models that would be exported, which takes seconds."""
+    """Weights of the models that would be exported; an export takes seconds."""
     kept: list[dict[str, np.ndarray]] = []
     monkeypatch.setattr(trainer, "export", lambda model, *_, **__: kept.append(weights(model)))
     return kept
@@ -96,7 +96,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
 def begun(
     monkeypatch: pytest.MonkeyPatch, exported: list[dict[str, np.ndarray]]
 ) -> list[tuple[dict[str, np.ndarray], pathlib.Path]]:
-    """Weights and checkpoint folder of runs that are not trained."""
+    """Initial weights and checkpoint folders of runs that are not trained."""
     kept: list[tuple[dict[str, np.ndarray], pathlib.Path]] = []
 
     def begin(model: keras.Model, *rest: Any) -> TrainingResult:
@@ -104,7 +104,7 @@ def begun(
         (rest[3] / "logs").mkdir(parents=True, exist_ok=True)
         return TrainingResult(0, 0, 0.0, 0.0, {})
 
-    monkeypatch.setattr(training_job, "train", begin)
+    monkeypatch.setattr(train_job, "train", begin)
     return kept
 
 
@@ -114,7 +114,7 @@ class _Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Makes the process 'die' as soon as the checkpoint of a step is written; 0 for never."""
+    """Makes the process "die" once the checkpoint of a step is written; 0 for never."""
     save, last = Checkpoints.save, [0]
 
     def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
@@ -152,7 +152,7 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
     tokens = loaded.signatures["serving_default"](texts=tf.constant(["The river."]))["tokens"]
     assert tokens.numpy().tolist() == [[b"[CLS]", b"the", b"river", b".", b"[SEP]"]]
     model = build(seed=9)
-    training_job.warm_start(model, str(folder))
+    train_job.load_weights(model, str(folder))
     assert same(weights(model), kept[0])
 
 
@@ -181,20 +181,20 @@ def test_the_baseline_is_counted_over_all_files(
 def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
     model = build(seed=9)
     assert not same(weights(model), run["weights"])
-    training_job.warm_start(model, str(run["model"]))
+    train_job.load_weights(model, str(run["model"]))
     assert same(weights(model), run["weights"])
 
 
 def test_a_job_that_begins_reads_no_example(
     run: dict[str, Any], examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """Its files may lie on a slow disk, and there may be as many as there is text."""
+    """The files may be on a slow disk, and may be as large as the whole text."""
     copy = shutil.copytree(examples, tmp_path / "examples")
     for path in (copy / "Split-train").iterdir():
-        path.write_bytes(b"no TFRecord")
+        path.write_bytes(b"not a TFRecord")
     job = little_job(tmp_path, copy)
-    assert training_job.begin(job, Devices()).model.built
-    warm = training_job.begin(dataclasses.replace(job, base_model=str(run["model"])), Devices())
+    assert train_job.build_model(job, Devices()).model.built
+    warm = train_job.build_model(dataclasses.replace(job, base_model=str(run["model"])), Devices())
     assert same(weights(warm.model), run["weights"])
 
 
@@ -205,7 +205,7 @@ def test_a_job_that_begins_reads_no_example(
         ({}, {"intermediate_size": 64}),
         ({}, {"max_length": 40}),
         ({"num_layers": 1}, {"num_layers": 2}),
-        ({"num_layers": 2}, {"num_layers": 1}),  # a layer less would else be lost in silence
+        ({"num_layers": 2}, {"num_layers": 1}),  # else a layer would be lost silently
     ],
     ids=str,
 )
@@ -214,7 +214,7 @@ def test_a_base_model_of_another_shape_is_refused(
 ) -> None:
     save(build(seed=0, **had), tmp_path)
     with pytest.raises(ConfigError) as caught:
-        training_job.warm_start(build(seed=0, **wants), str(tmp_path))
+        train_job.load_weights(build(seed=0, **wants), str(tmp_path))
     what = "the weights of the base model do not fit this configuration: "
     assert caught.value.what.startswith(what)
     assert caught.value.where == str(tmp_path)
@@ -251,7 +251,7 @@ def test_training_begins_with_weights_that_the_seed_alone_decides(
     (first, _), (again, _), (other, _) = begun
     assert same(first, again)
     assert not same(first, other)
-    assert not same(first, run["weights"])  # training moved them
+    assert not same(first, run["weights"])  # training changed them
 
 
 def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
@@ -260,7 +260,7 @@ def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
     begun: list[tuple[dict[str, np.ndarray], pathlib.Path]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_job, "warm_start", lambda model, folder: None)
+    monkeypatch.setattr(train_job, "load_weights", lambda model, folder: None)
     shape = dataclasses.replace(CONFIG.backbone, dropout=0.2)
     bases = [tmp_path / name / "variables" for name in "78"]
     for base in bases:
@@ -311,7 +311,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
     caplog.clear()
-    with caplog.at_level(logging.INFO, "polyseme"):  # nothing is left to train
+    with caplog.at_level(logging.INFO, "polyseme"):  # training is complete
         trainer.run_fn(arguments(tmp_path, examples, attempt="3"))
     assert caplog.messages[-1].startswith("trained 0 steps in ")
     assert same(exported[1], run["weights"])

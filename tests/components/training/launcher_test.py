@@ -1,3 +1,5 @@
+"""The launcher starts training processes, forwards what they report, and leaves none behind."""
+
 import dataclasses
 import json
 import os
@@ -10,9 +12,9 @@ import time
 import numpy as np
 import pytest
 
-from components.training import launcher as training_processes
-from components.training.job import train_job
-from components.training.launcher import JOB, train_in_processes
+from components.training import launcher
+from components.training.launcher import JOB_FILE, train_in_processes
+from components.training.train_job import train_job
 from models.errors import ConfigError, Preempted
 from models.training.config import DevicesConfig
 from tests.components.little_job import TRAINING, little_job, write_examples
@@ -36,7 +38,7 @@ def test_two_processes_train_what_one_does(
     alone = train_job(dataclasses.replace(little_job(tmp_path / "one", examples), model=model))
     job = dataclasses.replace(little_job(tmp_path / "two", examples, devices=TWO), model=model)
     train_in_processes(job, 2)
-    assert not (job.folder / JOB).exists()
+    assert not (job.folder / JOB_FILE).exists()
     assert (job.folder / "logs" / "training.jsonl").exists()
     assert (job.folder / "logs" / "worker-1" / "training.jsonl").exists()
     done = dataclasses.replace(job, devices=little_job(tmp_path, examples).devices)
@@ -57,34 +59,38 @@ def test_what_a_process_finds_wrong_is_told_as_its_own_error(
     assert caught.value.where == "training.batch_size"
 
 
-PREEMPTED, FAILED = Preempted("asked to end"), RuntimeError("a training process failed: X")
+PREEMPTED, FAILED = Preempted("received SIGTERM"), RuntimeError("a training process failed: X")
 WRONG = ConfigError("a batch of 7")
 
 
 @pytest.mark.parametrize(
-    ("raised", "codes", "told"),
+    ("raised", "codes", "message"),
     [
         ([None, None], [0, 0], None),
-        ([PREEMPTED, PREEMPTED], [75, 75], "asked to end"),
+        ([PREEMPTED, PREEMPTED], [75, 75], "received SIGTERM"),
         ([PREEMPTED, WRONG], [75, 1], "a batch of 7"),
         ([PREEMPTED, FAILED], [75, 1], "a training process failed: X"),
         ([FAILED, None], [1, None], "a training process failed: X"),
-        ([FAILED, None], [1, -6], "a training process failed: X"),  # what aborts, aborts for it
-        ([None, PREEMPTED], [-9, 75], "ended with code -9; training goes on"),
-        ([FAILED, None], [1, -9], "ended with code 1; training goes on"),
-        ([None, None], [None, -6], "ended with code -6; training goes on"),
-        ([None, None], [3, 0], "ended with code 3; its log tells why"),
+        (
+            [FAILED, None],
+            [1, -6],
+            "a training process failed: X",
+        ),  # it aborted because of the first
+        ([None, PREEMPTED], [-9, 75], "exit code -9; its last checkpoint is saved"),
+        ([FAILED, None], [1, -9], "exit code 1; its last checkpoint is saved"),
+        ([None, None], [None, -6], "exit code -6; its last checkpoint is saved"),
+        ([None, None], [3, 0], "failed with exit code 3; see its log"),
     ],
 )
-def test_what_ended_the_processes_is_told(raised, codes, told) -> None:  # type: ignore[no-untyped-def]
-    if told is None:
-        training_processes._raise_worst(raised, codes)
+def test_what_ended_the_processes_is_told(raised, codes, message) -> None:  # type: ignore[no-untyped-def]
+    if message is None:
+        launcher._raise_failure(raised, codes)
         return
     with pytest.raises((Preempted, ConfigError, RuntimeError)) as caught:
-        training_processes._raise_worst(raised, codes)
-    assert told in str(caught.value)
-    again = "goes on" in told or told == "asked to end"
-    assert isinstance(caught.value, Preempted) == again
+        launcher._raise_failure(raised, codes)
+    assert message in str(caught.value)
+    preempted = "is saved" in message or message == "received SIGTERM"
+    assert isinstance(caught.value, Preempted) == preempted
 
 
 def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
@@ -92,89 +98,93 @@ def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
 ) -> None:
     job = little_job(tmp_path, examples)
     lost = dataclasses.replace(job, examples=str(tmp_path / "nowhere"))
-    path = tmp_path / JOB
+    path = tmp_path / JOB_FILE
     path.write_text(json.dumps(dataclasses.asdict(lost)), encoding="utf-8")
     with pytest.raises(RuntimeError, match=r"process failed: FileNotFoundError: .*nowhere"):
-        training_processes.run_processes(path, [{}])
+        launcher.run_processes(path, [{}])
 
 
 def test_processes_that_were_asked_to_end_when_they_were_done_end_what_started_them(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = training_processes._wait
+    wait = launcher._wait
 
     def ask_at_the_end(processes):  # type: ignore[no-untyped-def]
-        codes = waits(processes)
+        codes = wait(processes)
         os.kill(os.getpid(), signal.SIGTERM)
         return [0 for _ in codes]
 
-    monkeypatch.setattr(training_processes, "_wait", ask_at_the_end)
-    monkeypatch.setattr(training_processes.sys, "executable", "true")
+    monkeypatch.setattr(launcher, "_wait", ask_at_the_end)
+    monkeypatch.setattr(launcher.sys, "executable", "true")
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        with pytest.raises(Preempted, match="asked to end when training was done"):
-            training_processes.run_processes(tmp_path / JOB, [{}])
+        with pytest.raises(Preempted, match="received SIGTERM when training was complete"):
+            launcher.run_processes(tmp_path / JOB_FILE, [{}])
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 HOSTILE = {
     "a library's error line": "os.write(1, b'error: cannot allocate\\n' * 100_000)",
-    "our own marks": "os.write(1, b'error: [1]\\nstep 1/2 \\n{\"done\": true}\\n' * 50_000)",
-    "no text": "os.write(1, bytes(range(256)) * 10_000); os.write(2, b'\\xff' * 1_000_000)",
+    "forged messages": "os.write(1, b'error: [1]\\nstep 1/2 \\n{\"done\": true}\\n' * 50_000)",
+    "not text": "os.write(1, bytes(range(256)) * 10_000); os.write(2, b'\\xff' * 1_000_000)",
     "no line feed": "os.write(1, b'a' * 10_000_000)",
-    "what is left behind": "os.fork() or (os.setsid(), time.sleep(20), os._exit(0))",
+    "a child that is left behind": "os.fork() or (os.setsid(), time.sleep(20), os._exit(0))",
 }
-"""What a process writes, or does, beside its work, in Python."""
+"""Python statements: what else a training process may write or do."""
 
 
 def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
-    """Has processes run a program instead of a training; in it, `starter` tells what started it."""
+    """Makes processes run a program instead of a training; `sender` sends its messages."""
     program = folder / "program"
     program.write_text(
         f"#!{sys.executable}\n"
         "import os, signal, sys, time\n"
         f"sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})\n"
-        "from components.training.worker_messages import ToStarter\n"
-        "starter = ToStarter(int(sys.argv[-1]))\n" + "\n".join(lines)
+        "from components.training.worker_messages import MessageSender\n"
+        "sender = MessageSender(int(sys.argv[-1]))\n" + "\n".join(lines)
     )
     program.chmod(0o700)
-    monkeypatch.setattr(training_processes.sys, "executable", str(program))
+    monkeypatch.setattr(launcher.sys, "executable", str(program))
 
 
 @pytest.mark.parametrize("noise", HOSTILE.values(), ids=HOSTILE)
 def test_what_a_process_writes_neither_hangs_nor_fails_a_training(
     noise: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_processes, "_LISTEN_SECONDS", 0.5)
-    play(tmp_path, monkeypatch, noise, "starter.done()")
+    monkeypatch.setattr(launcher, "_RECEIVE_SECONDS", 0.5)
+    play(tmp_path, monkeypatch, noise, "sender.done()")
     began = time.monotonic()
-    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    launcher.run_processes(tmp_path / JOB_FILE, [{}, {}])
     assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(
-    ("end", "error", "told"),
+    ("end", "error", "message"),
     [
-        ("pass", RuntimeError, "before its work was done"),
-        ("os._exit(0)", RuntimeError, "before its work was done"),
-        ("os._exit(3)", RuntimeError, "code 3; its log tells why"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", Preempted, "code -9; training goes on"),
+        ("pass", RuntimeError, "before training was complete"),
+        ("os._exit(0)", RuntimeError, "before training was complete"),
+        ("os._exit(3)", RuntimeError, "exit code 3; see its log"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            Preempted,
+            "exit code -9; its last checkpoint is saved",
+        ),
     ],
 )
 def test_a_process_that_ends_in_silence_is_told(  # type: ignore[no-untyped-def]
-    end: str, error: type[Exception], told: str, tmp_path: pathlib.Path, monkeypatch
+    end: str, error: type[Exception], message: str, tmp_path: pathlib.Path, monkeypatch
 ) -> None:
     play(tmp_path, monkeypatch, end)
-    with pytest.raises(error, match=told):
-        training_processes.run_processes(tmp_path / JOB, [{}])
+    with pytest.raises(error, match=message):
+        launcher.run_processes(tmp_path / JOB_FILE, [{}])
 
 
 def test_a_process_that_cannot_be_started_leaves_no_other_one(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    popen = training_processes.subprocess.Popen
+    popen = launcher.subprocess.Popen
 
     def start(*given, **named):  # type: ignore[no-untyped-def]
         if started:
@@ -183,9 +193,9 @@ def test_a_process_that_cannot_be_started_leaves_no_other_one(
         return started[-1]
 
     play(tmp_path, monkeypatch, "time.sleep(60)")
-    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
+    monkeypatch.setattr(launcher.subprocess, "Popen", start)
     with pytest.raises(OSError, match="no more"):
-        training_processes.run_processes(tmp_path / JOB, [{}, {}])
+        launcher.run_processes(tmp_path / JOB_FILE, [{}, {}])
     assert started[0].poll() is not None
 
 
@@ -196,11 +206,11 @@ def test_the_log_of_the_first_process_is_ours(
         tmp_path,
         monkeypatch,
         "import logging",
-        "logging.getLogger().addHandler(starter)",
+        "logging.getLogger().addHandler(sender)",
         "logging.warning('step 3/9', extra={'progress': (3, 9)})",
-        "starter.done()",
+        "sender.done()",
     )
-    training_processes.run_processes(tmp_path / JOB, [{}, {}])
+    launcher.run_processes(tmp_path / JOB_FILE, [{}, {}])
     (record,) = [record for record in caplog.records if record.name == "polyseme.training"]
     assert (record.getMessage(), record.progress) == ("step 3/9", (3, 9))
 
@@ -213,7 +223,7 @@ def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
 ) -> None:
     job = little_job(tmp_path, examples, training=SLOW, devices=TWO)
     started = []
-    popen = training_processes.subprocess.Popen
+    popen = launcher.subprocess.Popen
 
     def start(*given, **named):  # type: ignore[no-untyped-def]
         started.append(popen(*given, **named))
@@ -224,8 +234,8 @@ def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
             time.sleep(0.05)
         started[victim].kill()
 
-    monkeypatch.setattr(training_processes.subprocess, "Popen", start)
-    monkeypatch.setattr(training_processes, "_END_SECONDS", 5.0)
+    monkeypatch.setattr(launcher.subprocess, "Popen", start)
+    monkeypatch.setattr(launcher, "_EXIT_SECONDS", 5.0)
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Preempted):
@@ -241,7 +251,7 @@ def test_without_processes_and_tf_config_there_is_nobody_to_train_with(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ConfigError, match="nothing tells which processes") as caught:
+    with pytest.raises(ConfigError, match="nothing says which processes") as caught:
         train_in_processes(little_job(tmp_path, examples), 0)
     assert caught.value.where == "devices.processes"
 
@@ -252,15 +262,15 @@ def test_a_job_that_an_earlier_run_left_is_removed(
     seen = []
 
     def run(path: pathlib.Path, environments: list[dict[str, str]]) -> None:
-        seen.append((sorted(tmp_path.glob(f"*/{JOB}")), environments, path.read_text()))
+        seen.append((sorted(tmp_path.glob(f"*/{JOB_FILE}")), environments, path.read_text()))
 
-    monkeypatch.setattr(training_processes, "run_processes", run)
+    monkeypatch.setattr(launcher, "run_processes", run)
     (tmp_path / "killed").mkdir()
-    (tmp_path / "killed" / JOB).write_text("{}")
+    (tmp_path / "killed" / JOB_FILE).write_text("{}")
     job = little_job(tmp_path, examples)
     train_in_processes(job, 2)
     ((jobs, environments, text),) = seen
-    assert jobs == [job.folder / JOB]
+    assert jobs == [job.folder / JOB_FILE]
     assert json.loads(text)["family"] == "bert"
     first, second = (json.loads(environment["TF_CONFIG"]) for environment in environments)
     assert first["cluster"] == second["cluster"]
@@ -269,4 +279,4 @@ def test_a_job_that_an_earlier_run_left_is_removed(
         {"type": "worker", "index": 0},
         {"type": "worker", "index": 1},
     ]
-    assert not (job.folder / JOB).exists()
+    assert not (job.folder / JOB_FILE).exists()

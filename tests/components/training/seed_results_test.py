@@ -1,4 +1,4 @@
-"""Which of several trainings is the best, and how far they lie apart."""
+"""The best of several seeds, their spread, and the file of their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_best_is_the_one_of_the_lowest_loss_that_is_a_number() -> None:
 
 
 def test_the_spread_is_of_the_seeds_that_did_not_fail() -> None:
-    # Of 2, 1 and 3 the mean is 2 and the sample's deviation 1.
+    # The mean of 2, 1 and 3 is 2, the sample standard deviation is 1.
     assert RUNS.spread["loss"] == (2.0, 1.0)
     assert RUNS.spread["accuracy"] == (0.5, 0.25)
     infinite = SeedRun(9, {"loss": 4.0, "accuracy": math.nan})
@@ -43,3 +43,12 @@ def test_a_file_there_and_back(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "seeds.json").read_text().startswith('{\n  "runs": [')
     with pytest.raises(FileNotFoundError):
         SeedRuns.read(tmp_path / "nowhere")
+
+
+def test_a_file_of_an_earlier_release_is_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "seeds.json").write_text(
+        '{"runs": [{"seed": 4, "figures": {"loss": 2.0, "accuracy": NaN}, "failure": ""}]}'
+    )
+    (run,) = SeedRuns.read(tmp_path).runs
+    assert (run.seed, run.loss) == (4, 2.0)
+    assert math.isnan(run.metrics["accuracy"])

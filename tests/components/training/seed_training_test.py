@@ -1,4 +1,4 @@
-"""A Trainer with several seeds: all are trained, the best on held-out examples is exported."""
+"""With several seeds, all are trained, and the best on held-out examples is exported."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from components.training import component as trainer
-from components.training import job as training_job
-from components.training import seed_training
+from components.training import seed_training, train_job
 from components.training.seed_results import SeedRuns
 from models.errors import ConfigError, TrainingDiverged
 from models.training.loop import train
@@ -29,7 +28,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Weights and provenance of the models that would be exported, which takes seconds."""
+    """Weights and provenance of the models that would be exported; an export takes seconds."""
     kept: list[dict[str, Any]] = []
 
     def export(model: keras.Model, *_: Any, provenance: dict[str, Any], **__: Any) -> None:
@@ -59,12 +58,12 @@ def test_the_best_of_the_seeds_is_what_its_own_training_gives(
     runs = SeedRuns.read(tmp_path / "all" / "1" / "model_run")
     assert [run.seed for run in runs.runs] == [3, 4, 5]
     assert len({run.loss for run in runs.runs}) == 3
-    assert {"loss", "masked_lm_accuracy"} <= set(runs.best.figures)
+    assert {"loss", "masked_lm_accuracy"} <= set(runs.best.metrics)
     assert exported[0]["seed"] == runs.best.seed
     trainer.run_fn(arguments(tmp_path / "one", examples, training=with_seeds(runs.best.seed, 1)))
     assert same(exported[0], exported[1])
     assert not (tmp_path / "one" / "1" / "model_run" / "seeds.json").exists()
-    # All checkpoints may go once a model of them is pushed.
+    # The checkpoints of all seeds may be removed once a model of them is pushed.
     assert len(list((tmp_path / "all" / "checkpoints").glob("*/exported"))) == 3
     mean, deviation = runs.spread["loss"]
     assert caplog.messages[-2] == (
@@ -99,10 +98,10 @@ def test_a_seed_that_diverges_is_left_out_and_told(
             raise TrainingDiverged("the loss is nan", where="training step 2")
         return train(*given)
 
-    monkeypatch.setattr(training_job, "train", diverge)
+    monkeypatch.setattr(train_job, "train", diverge)
     trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
-    left = json.loads((tmp_path / "1" / "model_run" / "seeds.json").read_text())["runs"]
-    assert (left[0]["figures"], left[0]["failure"]) == ({}, "training step 2: the loss is nan")
+    runs = json.loads((tmp_path / "1" / "model_run" / "seeds.json").read_text())["runs"]
+    assert (runs[0]["metrics"], runs[0]["failure"]) == ({}, "training step 2: the loss is nan")
     assert exported[0]["seed"] == 1
     failing.add(1)
     with pytest.raises(TrainingDiverged):
@@ -124,8 +123,8 @@ def test_a_loss_that_is_no_number_is_a_failure(
     )
     trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
     first, second = SeedRuns.read(tmp_path / "1" / "model_run").runs
-    assert (dict(first.figures), first.failure) == ({}, 'the split "eval": the loss is nan')
-    assert second.figures["loss"] == 1.0
+    assert (dict(first.metrics), first.failure) == ({}, 'the split "eval": the loss is nan')
+    assert second.metrics["loss"] == 1.0
     assert exported[0]["seed"] == 1
 
 

@@ -1,4 +1,4 @@
-"""What training builds on; the runs of a whole pipeline are in resolvers_test.py."""
+"""The model and the documents that a training builds on; resolvers_test.py has whole runs."""
 
 import pytest
 from ml_metadata import MetadataStore
@@ -8,7 +8,7 @@ from tfx.types.standard_artifacts import Examples
 from components.artifacts import DataApproval
 from components.lineage import resolvers
 from components.lineage.resolvers import LastBlessedModel
-from components.training import start_resolver as training_start
+from components.training import start_resolver
 from components.training.start_resolver import TrainingStart
 from models.errors import ConfigError
 from tests.components.given_artifacts import artifact, pushed_model
@@ -16,9 +16,9 @@ from tests.components.given_artifacts import artifact, pushed_model
 
 @pytest.fixture
 def pushed(monkeypatch):
-    """A model with the number 1, blessed and pushed; its folder is given."""
+    """Makes a blessed and pushed model with the id 1 in a folder."""
     monkeypatch.setattr(resolvers, "pushed_versions", lambda store: {1: "17"})
-    monkeypatch.setattr(training_start, "pushed_versions", lambda store: {1: "17"})
+    monkeypatch.setattr(start_resolver, "pushed_versions", lambda store: {1: "17"})
     return pushed_model
 
 
@@ -37,18 +37,18 @@ def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pus
     assert caught.value.where == str(tmp_path / "gone")
     with pytest.raises(ConfigError, match="is not there any more"):
         LastBlessedModel("a").resolve_artifacts(None, inputs)
-    # As the message says, one can begin anew.
+    # As the message says, training can start from new weights.
     scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
     assert scratch["model"] == []
     assert LastBlessedModel("a", "scratch").resolve_artifacts(None, inputs)["model"] == []
 
 
-@pytest.mark.parametrize("share", ["test_share", "eval_share"])  # as older releases called it
-def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, share):
+@pytest.mark.parametrize("name", ["test_share", "eval_share"])  # its name in earlier releases
+def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, name):
     inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
-    inputs["model"][0].set_float_custom_property(share, 0.1)
+    inputs["model"][0].set_float_custom_property(name, 0.1)
     assert TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)["model"]
-    with pytest.raises(ConfigError, match=r"0\.1, and was trained on") as caught:
+    with pytest.raises(ConfigError, match=r"was 0\.1 for the model") as caught:
         TrainingStart(2, "a", "auto", 0.2, 1).resolve_artifacts(None, inputs)
     assert caught.value.where == "ingestion.test_share"
     assert TrainingStart(2, "a", "scratch", 0.2, 1).resolve_artifacts(None, inputs)["model"] == []
@@ -59,9 +59,9 @@ def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_pat
     [
         (4, "[1, 2]", 1, []),
         (4, "[1, 2]", 2, [23]),
-        (4, "[1, 2]", 3, [21, 23]),  # span 2 was refused
+        (4, "[1, 2]", 3, [21, 23]),  # span 2 was not approved
         (4, "[1, 2]", 0, [21, 23]),
-        (2, "[1]", 0, [21]),  # span 3 is none of its past
+        (2, "[1]", 0, [21]),  # span 3 is not older
         (2, "[1, 3]", 2, [23]),  # late text, from a model that has seen span 3
         (1, "[1]", 0, []),
     ],
@@ -77,7 +77,7 @@ def test_the_window_holds_the_newest_approved_spans(tmp_path, pushed, span, base
 
 
 def approved(folder, spans, cleaned):
-    """Documents, by number the span that they are of, and approvals of some of them by theirs."""
+    """Documents and approvals: ids of documents → spans, ids of approvals → ids of documents."""
     documents = [artifact(Examples, identity, span=span) for identity, span in spans.items()]
     for each in documents:
         each.uri = str(folder)
@@ -91,7 +91,7 @@ def approved(folder, spans, cleaned):
 
 def test_a_rerun_finds_the_window_of_the_first_run(tmp_path, pushed):
     inputs = pushed(tmp_path, spans="[1, 2, 3]", fingerprint="b")
-    # Span 3 came before span 2, whose text came late; then span 1 was approved once more.
+    # Span 3 came before span 2, whose text was late; then span 1 was approved a second time.
     inputs |= approved(tmp_path, {21: 1, 22: 2, 23: 3, 24: 1}, {31: 21, 33: 23, 35: 22, 36: 24})
 
     def window(span, start):
@@ -107,11 +107,19 @@ def test_a_rerun_finds_the_window_of_the_first_run(tmp_path, pushed):
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
-        ("removed", "training.window", "the documents of span 2, which is in the window, are not"),
-        ("gone", "training.window", "the documents of span 2, which is in the window, are not"),
-        ("older", "training.window", "do not say how they were split"),
+        (
+            "removed",
+            "training.window",
+            "the documents of span 2, which is in the window, were removed",
+        ),
+        (
+            "gone",
+            "training.window",
+            "the documents of span 2, which is in the window, were removed",
+        ),
+        ("older", "training.window", "did not record their test_share"),
         ("share", "ingestion.test_share", "were split with 0.2"),
-        ("texts", "cleaning.evaluation_texts", "other evaluation texts were kept out"),
+        ("texts", "cleaning.evaluation_texts", "were cleaned with other evaluation texts"),
     ],
 )
 def test_documents_that_may_hold_what_is_tested_on_are_refused(

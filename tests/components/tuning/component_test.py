@@ -1,4 +1,4 @@
-"""A search: its trials, judged by what; what ends one, what ends all, what is never redone."""
+"""The Tuner: its trials and their losses, failures of one or all trials, and resuming a search."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tfx.components.tuner import executor as tfx_executor
 from tfx.types import standard_artifacts
 
 from components.training import component as trainer
-from components.training import job as training_job
-from components.training.job import Start
+from components.training import train_job
+from components.training.train_job import BuiltModel
 from components.tuning import component as tuner
 from components.tuning.trials import Search
 from components.tuning_config import TuningConfig
@@ -43,9 +43,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
-    """The trials that ran, none of them trained: their loss is |log10(rate) + 2|."""
+    """The trials that ran. None of them is trained: their loss is |log10(learning rate) + 2|."""
     ran: list[TrainingConfig] = []
-    monkeypatch.setattr(tuner, "begin", lambda *_: Start(None, _Streamless(), None))
+    monkeypatch.setattr(tuner, "build_model", lambda *_: BuiltModel(None, _Streamless(), None))
     monkeypatch.setattr(tuner, "example_batches", lambda *_: None)
     monkeypatch.setattr(tuner, "train", lambda *given, **_: ran.append(given[3]))
 
@@ -61,7 +61,7 @@ class _Streamless:
     prepare = None
 
     def feature_spec(self) -> None:
-        """None that anyone asks for."""
+        """Nobody uses it."""
 
 
 def test_all_trials_begin_with_the_same_weights(
@@ -101,14 +101,14 @@ def test_all_trials_are_judged_by_the_same_examples(
     trained: list[TrainingConfig],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[TrainingConfig] = []
+    evaluated: list[TrainingConfig] = []
     monkeypatch.setattr(
-        tuner, "HeldOutLoss", lambda *given: asked.append(given[3]) or (lambda: 1.0)
+        tuner, "HeldOutLoss", lambda *given: evaluated.append(given[3]) or (lambda: 1.0)
     )
     tuning = TuningConfig(3, 4, "grid", space=space(f"{SIZE}:8/4/16"))
     searched(arguments(tmp_path, examples, tuning))
     assert [training.batch_size for training in trained] == [8, 4, 16]
-    assert [(each.batch_size, each.eval_batches) for each in asked] == [(8, 2)] * 3
+    assert [(each.batch_size, each.eval_batches) for each in evaluated] == [(8, 2)] * 3
 
 
 def test_more_trials_begin_with_those_there_were(
@@ -179,7 +179,7 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(
     assert found.best == found.trials[0]
     assert f"trial 2 of 5 failed: {reason}" in caplog.messages
     assert searched(arguments(tmp_path, examples, tuning)) == found
-    assert len(trained) == 5  # that they fail is known now
+    assert len(trained) == 5  # failures are remembered
 
 
 def test_a_loss_on_held_out_examples_that_is_not_finite_fails_a_trial(
@@ -209,11 +209,11 @@ def test_where_all_trials_fail_the_search_does(
     fail(monkeypatch, trained, error, 0.0)
     with pytest.raises(type(error)) as caught:
         searched(arguments(tmp_path, examples))
-    assert caught.value.what == f"all 3 trials failed, the last one: {error.what}"
+    assert caught.value.what == f"all 3 trials failed; the last one: {error.what}"
     assert (caught.value.where, caught.value.remedy) == (error.where, error.remedy)
 
 
-@pytest.mark.parametrize("error", [Preempted("asked to end"), OSError(28, "No space left")])
+@pytest.mark.parametrize("error", [Preempted("received SIGTERM"), OSError(28, "No space left")])
 def test_what_is_no_trials_fault_ends_the_search_until_it_is_begun_again(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -221,13 +221,13 @@ def test_what_is_no_trials_fault_ends_the_search_until_it_is_begun_again(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    whole = tuner.train
+    train = tuner.train
     fail(monkeypatch, trained, error, 0.0)
     with pytest.raises(type(error)) as caught:
         searched(arguments(tmp_path, examples))
     assert caught.value is error
     assert len(trained) == 1
-    monkeypatch.setattr(tuner, "train", whole)
+    monkeypatch.setattr(tuner, "train", train)
     assert len(searched(arguments(tmp_path, examples)).trials) == 3
 
 
@@ -237,7 +237,7 @@ def test_too_little_memory_fails_a_trial_and_is_not_kept(
     trained: list[TrainingConfig],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = tuner.train
+    train = tuner.train
     exhausted = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
     fail(monkeypatch, trained, exhausted, 0.01)
     tuning = TuningConfig(2, 4, "grid", space=space(f"{RATE}:0.01/0.05"))
@@ -247,7 +247,7 @@ def test_too_little_memory_fails_a_trial_and_is_not_kept(
     fail(monkeypatch, trained, full, 0.01)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         searched(arguments(tmp_path, examples, tuning))
-    monkeypatch.setattr(tuner, "train", whole)
+    monkeypatch.setattr(tuner, "train", train)
     assert searched(arguments(tmp_path, examples, tuning)).trials[1].failure == ""
 
 
@@ -287,7 +287,7 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
         "eval_args": '{"splits": ["eval"]}',
         "custom_config": json.dumps(given.custom_config),
     }
-    # It would import the module anew, and with it what the test has put there.
+    # It would import the module again, without what the fixture has replaced.
     monkeypatch.setattr(tfx_executor, "_get_tuner_fn", lambda _: tuner.tuner_fn)
     executor.Do({"examples": [inputs]}, outputs, properties)
     found = Search.read(tmp_path / "tuner_results")
@@ -304,7 +304,7 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
         return TrainingResult(0, 0, 0.0, 0.0, {})
 
     exported: list[Any] = []
-    monkeypatch.setattr(training_job, "train", train)
+    monkeypatch.setattr(train_job, "train", train)
     monkeypatch.setattr(
         trainer, "export", lambda *_, **named: exported.append(json.loads(named["config_json"]))
     )
@@ -317,5 +317,5 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
     rates = [training.optimizer.learning_rate for training, _ in learned]
     assert rates == [0.5, found.best.values[RATE]]
     assert [each["training"]["optimizer"]["learning_rate"] for each in exported] == rates
-    assert learned[0][1] != learned[1][1]  # no checkpoint of the one is taken for the other
+    assert learned[0][1] != learned[1][1]  # they share no checkpoints
     assert learned[1][0].steps == training.steps

@@ -1,4 +1,4 @@
-"""Which trials a search has, and in which order."""
+"""The trials of a search and their order."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Values = dict[str, Any]
 
 
 def distance(values: Values) -> float:
-    """A loss that is lowest at a rate of 0.01."""
+    """A loss with its minimum at a learning rate of 0.01."""
     return abs(math.log10(values[RATE]) + 2)
 
 
 def asked_for(
     folder: pathlib.Path,
     tuning: TuningConfig,
-    own: Values | None = None,
+    configured: Values | None = None,
     loss: Callable[[Values], float] = distance,
 ) -> list[Values]:
     """The values of all trials."""
@@ -42,7 +42,7 @@ def asked_for(
             found.append(dict(trial.hyperparameters.values))
             return {OBJECTIVE: loss(found[-1])}
 
-    oracle = build_oracle(tuning, tuning.space, KINDS, own or {})
+    oracle = build_oracle(tuning, tuning.space, KINDS, configured or {})
     Tuner(oracle, directory=str(folder), overwrite=True).search(verbose=0)
     return found
 
@@ -53,14 +53,15 @@ def space(*texts: str) -> tuple[Hyperparameter, ...]:
 
 @pytest.mark.parametrize("algorithm", ["random", "bayesian"])
 def test_a_search_is_decided_by_its_seed(tmp_path: pathlib.Path, algorithm: Any) -> None:
-    own = {RATE: 0.5, SIZE: 8}
+    configured = {RATE: 0.5, SIZE: 8}
     fields = space(f"{RATE}:1e-4..1:log", f"{SIZE}:4..16")
     first, again, other = (
-        asked_for(tmp_path, TuningConfig(8, 4, algorithm, seed, fields), own) for seed in (0, 0, 1)
+        asked_for(tmp_path, TuningConfig(8, 4, algorithm, seed, fields), configured)
+        for seed in (0, 0, 1)
     )
     assert len(first) == 8
     assert first == again
-    assert first[0] == other[0] == own
+    assert first[0] == other[0] == configured
     assert first[1:] != other[1:]
     for values in first:
         assert 1e-4 <= values[RATE] <= 1
@@ -79,18 +80,18 @@ def test_a_bayesian_search_comes_near_the_lowest(tmp_path: pathlib.Path) -> None
     drawn = [distance(values) for values in asked_for(tmp_path, tuning, {RATE: 1.0})]
     assert drawn[0] == 2
     assert min(drawn) < 0.1
-    assert min(drawn[3:]) < min(drawn[:3])  # the first are at random
+    assert min(drawn[3:]) < min(drawn[:3])  # the first three are random
 
 
 def test_a_grid_has_each_point_once_and_then_ends(tmp_path: pathlib.Path) -> None:
     fields = space(f"{RATE}:1e-3/1e-2/1e-1", f"{SIZE}:8/16")
-    own = {RATE: 1e-2, SIZE: 16}
-    drawn = asked_for(tmp_path, TuningConfig(9, 4, "grid", space=fields), own)
-    assert drawn[0] == own
+    configured = {RATE: 1e-2, SIZE: 16}
+    drawn = asked_for(tmp_path, TuningConfig(9, 4, "grid", space=fields), configured)
+    assert drawn[0] == configured
     assert sorted((values[RATE], values[SIZE]) for values in drawn) == [
         (rate, size) for rate in (1e-3, 1e-2, 1e-1) for size in (8, 16)
     ]
-    assert len(asked_for(tmp_path, TuningConfig(4, 4, "grid", space=fields), own)) == 4
+    assert len(asked_for(tmp_path, TuningConfig(4, 4, "grid", space=fields), configured)) == 4
 
 
 def test_a_space_that_is_exhausted_ends_the_search(tmp_path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""What a search came to, written and read."""
+"""The file of a search's trials, and the best of them."""
 
 import math
 import pathlib
