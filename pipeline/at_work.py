@@ -1,4 +1,4 @@
-"""Which process is at work in a pipeline's folder, found without touching its lock."""
+"""Finds the process that holds the lock of a pipeline's folder, without touching the lock."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import struct
 
 from pipeline.lock import LOCK
 
-_FLOCK = "hhqqi4x"  # struct flock of Linux: type, whence, start, length, process
+_FLOCK = "hhqqi4x"  # struct flock of Linux: type, whence, start, length, process id
 
 
 def process_at_work(folder: pathlib.Path) -> int | None:
-    """The process that holds the lock of a folder, None if there is none.
+    """The id of the process that holds the lock of a folder, None if no process does.
 
-    It only asks: a run that begins in this moment still gets the lock. A process that holds the
-    lock itself must not ask, as closing the file would give the lock up.
+    This only queries the lock (`F_GETLK`), so a run that starts at this moment still gets it. The
+    process that holds the lock must not call this: closing the file would release the lock.
 
     Returns:
-        The process's number; that of another machine, on a shared file system, may be 0.
+        The process id; it may be 0 if the process runs on another machine with the same shared
+        file system.
     """
     try:
         file = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:  # nobody was ever at work, or it is not for us to know
+    except OSError:  # no process ever took the lock, or we may not read the file
         return None
     try:
-        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, *_, process = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, wanted))
-    except OSError:  # a file system without locks: no run can be at work there
+        query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, *_, process = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, query))
+    except OSError:  # a file system without locks, where no run can have taken one
         return None
     finally:
         os.close(file)

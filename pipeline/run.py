@@ -27,7 +27,8 @@ from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
 from pipeline.layout import CHECKPOINTS, log_file, versions_folder
 from pipeline.lock import locked
-from pipeline.metadata.queries import SUCCEEDED, RunHistory, relocate
+from pipeline.metadata.queries import SUCCEEDED, RunHistory
+from pipeline.metadata.relocation import relocate
 from pipeline.predict import SAVED_MODEL
 from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
 from pipeline.span_history import (
@@ -47,7 +48,7 @@ from pipeline.spans import Span, available_spans, choose_span
 from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
 from pipeline.terminal.console import quiet_libraries
-from pipeline.terminal.failures import explain, in_a_line, unforeseen, without_secrets
+from pipeline.terminal.failures import explain, one_line, unexpected_error, without_secrets
 from pipeline.terminal.output import Console
 
 HASHES = "input_hashes.json"
@@ -155,7 +156,9 @@ def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outco
             write_attempt(folder, _ended(attempt, summary, error))
         except Exception as failure:  # a full disk, most likely; the first error counts
             _log.exception("the run's end cannot be told")
-            error = error or without_secrets(explain(failure) or unforeseen(failure, log), secrets)
+            error = error or without_secrets(
+                explain(failure) or unexpected_error(failure, log), secrets
+            )
         if summary is not None and summary.version:
             _tidy(folder, console)
         if summary is not None:
@@ -257,7 +260,7 @@ def _execute(
             run_locally(pipeline, run_id, steps_until(until))
     except Exception as error:
         _log.exception("the run failed")
-        return explain(error) or unforeseen(error, log_file(config.folder, run_id))
+        return explain(error) or unexpected_error(error, log_file(config.folder, run_id))
     return None
 
 
@@ -267,7 +270,7 @@ def _tidy(folder: pathlib.Path, console: Console) -> None:
         remove_checkpoints(folder)
     except Exception as failure:
         _log.exception("checkpoints were not removed")
-        _warn(console, f"checkpoints were not removed: {in_a_line(failure)}")
+        _warn(console, f"checkpoints were not removed: {one_line(failure)}")
 
 
 def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathlib.Path | None:
@@ -281,7 +284,7 @@ def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathl
         command = (
             f"python -m pipeline report --name {config.name} --runs {shlex.quote(config.runs)}"
         )
-        _warn(console, f"no report was written: {in_a_line(failure)}; to write it: {command}")
+        _warn(console, f"no report was written: {one_line(failure)}; to write it: {command}")
         return None
 
 

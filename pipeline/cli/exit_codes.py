@@ -1,4 +1,4 @@
-"""What a command's end means to a shell. README and `--help` list the codes for people."""
+"""The exit codes of commands; `--help` and the README list them for people."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DATA_REFUSED, EXIT_NOT_BLESSED = range(5)
 EXIT_NOTHING_NEW = 5
-EXIT_TEMPORARY = 75  # sysexits.h: a temporary failure, to be tried again
+EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: run the same command again
 EXIT_INTERRUPTED = 130
 
 
 def exit_code(outcome: Outcome) -> int:
-    """What a run's end means to a shell."""
+    """The exit code for the outcome of a run."""
     if outcome.error:
         return error_code(outcome.error)
     if outcome.summary is None or not outcome.summary.complete:
         return EXIT_FAILED
-    as_wanted = outcome.summary.version or outcome.summary.until
-    return EXIT_OK if as_wanted else EXIT_NOT_BLESSED
+    reached_its_end = outcome.summary.version or outcome.summary.until
+    return EXIT_OK if reached_its_end else EXIT_NOT_BLESSED
 
 
 def error_code(error: PolysemeError) -> int:
-    """What an error means to a shell."""
+    """The exit code for an error."""
     if isinstance(error, DataRefused):
         return EXIT_DATA_REFUSED
     if isinstance(error, (Preempted, InUse)):

@@ -1,4 +1,4 @@
-"""The command line. Parses and checks everything before TensorFlow is imported."""
+"""The command line: parses a command and checks its options before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import dataclasses
 import functools
 import inspect
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from models.errors import ConfigError, PolysemeError
 from pipeline.cli import display
+from pipeline.cli.answers import print_answers, print_model
+from pipeline.cli.example_view import print_examples
 from pipeline.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.cli.run import run
 from pipeline.cli.versions import Name, Runs, lineage, prune, rollback, spans, status
@@ -22,22 +25,26 @@ from pipeline.config import pipeline_folder
 from pipeline.predict import Generation, Task
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
-from pipeline.terminal.failures import shown
+from pipeline.terminal.failures import as_polyseme_error
 from pipeline.terminal.output import guard, say, say_json
 from pipeline.terminal.streams import carried_out, check_encoding, show, standard_streams
 
-_DESCRIPTION = """Contextual language models, from raw text to a served model.
+_DESCRIPTION = """Pretrain, evaluate and serve contextual language models (ELMo, BERT, GPT).
 
-Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data refused, 4 not blessed, 5 nothing
-new (no span is left for `next`), 75 give the same command again later: training received SIGTERM
-and saved a checkpoint, or another process is at work there."""
+Exit codes: 0 success; 1 failure; 2 wrong usage or configuration; 3 data refused; 4 model not
+blessed; 5 nothing new: no span is left for `next`; 75 training received SIGTERM and saved a
+checkpoint, or another process holds the lock; run the same command to resume.
+
+`python -m pipeline --version` prints the version and the commit."""
 
 
-def recipes(name: Positional[str | None] = None) -> int:
-    """List the recipes, or print one recipe's resolved configuration as JSON.
+def recipes(
+    name: Annotated[Positional[str | None], arg(metavar="[RECIPE]", help_behavior_hint="")] = None,
+) -> int:
+    """List the recipes, or print the configuration of one recipe as JSON.
 
     Args:
-        name: A recipe.
+        name: Name of a recipe.
     """
     if name:
         say(resolve_recipe(name).to_json().rstrip("\n"))
@@ -47,12 +54,15 @@ def recipes(name: Positional[str | None] = None) -> int:
     return EXIT_OK
 
 
-def corpus(name: Positional[str], folder: str = "corpora") -> int:
-    """Fetch a sample corpus and write it as JSON Lines by span.
+def corpus(
+    name: Annotated[Positional[str], arg(metavar="CORPUS")],
+    folder: Annotated[str, arg(metavar="FOLDER")] = "corpora",
+) -> int:
+    """Fetch a sample corpus and write it as JSON Lines, one file per span.
 
     Args:
-        name: The corpus: sotu.
-        folder: Where corpora are written.
+        name: Name of the corpus; there is one, sotu (State of the Union addresses).
+        folder: Folder to write corpora to.
     """
     from pipeline.corpus import fetch
 
@@ -62,49 +72,51 @@ def corpus(name: Positional[str], folder: str = "corpora") -> int:
 
 def predict(
     task: Positional[Task],
-    texts: Positional[tuple[str, ...]] = (),
+    texts: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="[TEXT ...]", help_behavior_hint="")
+    ] = (),
     name: Name = None,
     runs: Runs = "runs",
-    model: str | None = None,
+    model: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None,
     json: FlagCreatePairsOff[bool] = False,
     generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
 ) -> int:
-    """Ask the newest pushed model. Every family answers embed; BERT answers fill-mask and
-    next-sentence (pairs of texts), GPT score and generate. Standard error says which model it was.
+    """Ask the newest pushed model. All families answer embed; BERT answers fill-mask and
+    next-sentence (pairs of texts); GPT answers score and generate. Standard error names the model.
 
     Args:
-        task: What to ask.
-        texts: Raw texts; lines of standard input if none are given.
-        model: A SavedModel's folder, instead of the newest version of --name.
-        json: Print a JSON list with everything the model answered, and which model it was.
-        generation: How generate goes on; no other task looks at it.
+        task: What to predict.
+        texts: Raw texts; without any, each line of standard input is a text.
+        model: Folder of a SavedModel to ask instead of the newest version of --name.
+        json: Print a JSON list with the model's full answers and which model it was.
+        generation: Sampling options; only generate uses them.
     """
-    from pipeline import predict as asking
+    from pipeline import predict as prediction
     from pipeline.answering_model import describe
-    from pipeline.cli.given_texts import given_texts
+    from pipeline.cli.input_texts import input_texts
     from pipeline.terminal.console import quiet_errors, quiet_imports
 
-    asking.check_generation(task, generation)
-    given = given_texts(texts, sys.stdin.buffer if sys.stdin else None)
-    asking.check_texts(task, given)
-    folder = asking.model_folder(model, runs, name)
+    prediction.check_generation(task, generation)
+    inputs = input_texts(texts, sys.stdin.buffer if sys.stdin else None)
+    prediction.check_texts(task, inputs)
+    folder = prediction.model_folder(model, runs, name)
     quiet_imports()
     with quiet_errors():
-        answers = asking.predict(folder, task, given, generation)
-    answering = describe(folder)
+        answers = prediction.predict(folder, task, inputs, generation)
+    answering_model = describe(folder)
     if json:
-        told = [answer | {"model": dataclasses.asdict(answering)} for answer in answers]
-        say_json(asking.finite(told))
+        fields = dataclasses.asdict(answering_model)
+        say_json(prediction.finite([answer | {"model": fields} for answer in answers]))
     else:
-        display.print_model(answering)
-        display.print_answers(task, answers)
-    asking.check_answers(task, answers)
+        print_model(answering_model)
+        print_answers(task, answers)
+    prediction.check_answers(task, answers)
     return EXIT_OK
 
 
 def report(name: Name = None, runs: Runs = "runs") -> int:
-    """Write the report of the last run anew, and print where it is. That of a run that is still at
-    work says so, and is a file of its own: report.running.html."""
+    """Write the report of the last run and print its path. While the run is still going, the report
+    is a separate file, report.running.html, and says so."""
     folder = pipeline_folder(runs, name)
     from pipeline.terminal.console import quiet_errors, quiet_imports
 
@@ -115,19 +127,27 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
         config, history, summary, at_work = last_run(folder)
         path = report_run(config, history, summary, at_work=at_work)
     if at_work:
-        display.print_at_work(summary.run_id)
+        display.print_still_running(summary.run_id)
     say(path)
     return EXIT_OK
 
 
-def compare(names: Positional[tuple[str, ...]], runs: Runs = "runs") -> int:
-    """Write a page that shows the last runs of pipelines side by side, and print where it is.
+def compare(
+    names: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="NAME NAME ...", help_behavior_hint="")
+    ],
+    runs: Runs = "runs",
+) -> int:
+    """Write a page that shows the last runs of several pipelines side by side, and print its path.
 
     Args:
         names: Names of two or more pipelines.
     """
     if len(names) < 2:
-        raise ConfigError("a comparison needs two pipelines", remedy="name them")
+        raise ConfigError(
+            "a comparison needs two or more pipelines",
+            remedy="give their names: python -m pipeline compare NAME NAME",
+        )
     folders = [pipeline_folder(runs, name) for name in names]
     from pipeline.terminal.console import quiet_errors, quiet_imports
 
@@ -141,20 +161,23 @@ def compare(names: Positional[tuple[str, ...]], runs: Runs = "runs") -> int:
 
 
 def examples(
-    folder: Positional[str | None] = None,
+    folder: Annotated[
+        Positional[str | None],
+        arg(metavar="[FOLDER]", help_behavior_hint="(default: the newest of --name)"),
+    ] = None,
     split: Literal["train", "eval", "test"] = "train",
     show: int = 3,
     limit: int = 10_000,
     name: Name = None,
     runs: Runs = "runs",
 ) -> int:
-    """Show training examples in words, and how long and how full they are.
+    """Show training examples as text, with histograms of their lengths and their targets.
 
     Args:
-        folder: An ExampleBuilder artifact's folder; the newest one of --name if not given.
-        split: Which examples.
-        show: How many are shown in words.
-        limit: How many are counted, at most.
+        folder: Folder of an ExampleBuilder artifact.
+        split: Split to read.
+        show: How many examples to show as text.
+        limit: How many examples to count in the histograms, at most.
     """
     from pipeline import inspection
     from pipeline.metadata.queries import RunHistory
@@ -166,20 +189,23 @@ def examples(
         path = inspection.newest_examples(RunHistory(pipeline_folder(runs, name)))
     quiet_imports()
     with quiet_errors():
-        found = inspection.inspect(path, split, show=show, limit=limit)
-    display.print_examples(found)
+        inspected = inspection.inspect(path, split, show=show, limit=limit)
+    print_examples(inspected)
     return EXIT_OK
 
 
 def worker(
-    name: Positional[str], runs: Runs = "runs", once: FlagCreatePairsOff[bool] = False
+    name: Annotated[Positional[str], arg(metavar="NAME")],
+    runs: Runs = "runs",
+    once: FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Train together with the machine that runs the pipeline, as TF_CONFIG says; see
-    docs/operations.md.
+    """Train together with the machine that runs the pipeline. The environment variable TF_CONFIG
+    lists the machines; see docs/operations.md.
 
     Args:
         name: Name of the pipeline.
-        once: End with the first training that comes to its end; each of `training.seeds` is one.
+        once: Exit after the first training that is complete; with `training.seeds` above 1, each
+            seed is one training.
     """
     from pipeline.worker import work
 
@@ -205,48 +231,58 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses a command and carries it out.
+    """Parses a command and runs it.
 
     Args:
-        arguments: without the program's name; those of the process if None.
+        arguments: the arguments without the program's name; None takes those of the process.
 
     Returns:
-        The exit code. A usage error leaves by SystemExit with code 2, from the parser.
+        The exit code. A usage error exits with code 2 through the parser's SystemExit.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else arguments
     guard()
     with standard_streams():
         try:
-            check_encoding(given)
-            return carried_out(_command(given))
+            check_encoding(arguments)
+            if list(arguments) == ["--version"]:
+                return carried_out(_version)
+            return carried_out(_parse(arguments))
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))
             return error_code(nothing)
-        except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+        except BrokenPipeError:  # the reader of the output has stopped reading, as `head` does
             return EXIT_OK
-        except Exception as error:
-            told = shown(error)
-            if _wants_an_object(given):
-                _print_object(told)
-            show(functools.partial(display.print_error, told))
-            return error_code(told)
+        except Exception as failure:
+            error = as_polyseme_error(failure)
+            if _is_run_as_json(arguments):
+                _print_json(error)
+            show(functools.partial(display.print_error, error))
+            return error_code(error)
         except KeyboardInterrupt:
-            sys.stderr.write("interrupted; give the same command again to go on\n")
+            sys.stderr.write("interrupted; run the same command to resume\n")
             return EXIT_INTERRUPTED
 
 
-def _command(given: Sequence[str]) -> Callable[[], int]:
-    """The command that was given, parsed."""
+def _version() -> int:
+    from pipeline import __version__
+    from pipeline.code_versions import commit
+
+    say(f"polyseme {__version__} (commit {commit()})")
+    return EXIT_OK
+
+
+def _parse(arguments: Sequence[str]) -> Callable[[], int]:
+    """The command in the arguments, as a function to call."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {name: _parsed(function) for name, function in _COMMANDS.items()},
+            {name: _deferred(function) for name, function in _COMMANDS.items()},
             prog="python -m pipeline",
             description=_DESCRIPTION,
-            args=given,
+            args=arguments,
         )
     except SystemExit as left:
-        if left.code and _wants_an_object(given):
-            _print_object(
+        if left.code and _is_run_as_json(arguments):
+            _print_json(
                 ConfigError(
                     "the command line cannot be parsed",
                     where="standard error names the argument",
@@ -256,22 +292,24 @@ def _command(given: Sequence[str]) -> Callable[[], int]:
         raise
 
 
-def _wants_an_object(given: Sequence[str]) -> bool:
-    """Whether it is `run --json`, which prints one whatever happens."""
-    return given[:1] == ["run"] and "--json" in given
+def _is_run_as_json(arguments: Sequence[str]) -> bool:
+    """Whether the command is `run --json`, which prints a JSON object even on an error."""
+    return arguments[:1] == ["run"] and "--json" in arguments
 
 
-def _print_object(error: PolysemeError) -> None:
+def _print_json(error: PolysemeError) -> None:
     from pipeline.cli.run_json import error_object
 
     show(functools.partial(say, error_object(error)))
 
 
-def _parsed(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """The function, to be called once parsing is over: its errors are not the parser's."""
+def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """The function, to be called after parsing, so that its errors are not the parser's."""
 
     @functools.wraps(function)
-    def parse(*positional: object, **named: object) -> Callable[[], int]:
+    def bind(*positional: object, **named: object) -> Callable[[], int]:
         return functools.partial(function, *positional, **named)
 
-    return parse
+    # The parser prints the line breaks that an option's text has in the docstring.
+    function.__doc__ = re.sub(r"\n {8}(?=\S)", " ", inspect.cleandoc(function.__doc__ or ""))
+    return bind

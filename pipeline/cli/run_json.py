@@ -1,4 +1,4 @@
-"""`run --json`: how a run ended, as one JSON object on standard output, whatever happened."""
+"""The output of `run --json`: the outcome of a run as one JSON object, even after an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.config import PipelineConfig
 from pipeline.layout import QUARANTINE
 from pipeline.run import Outcome
 from pipeline.terminal.console import output_on_stderr
-from pipeline.terminal.failures import shown
+from pipeline.terminal.failures import as_polyseme_error
 from pipeline.terminal.streams import show
 
 _OUTCOMES = {
@@ -42,13 +42,13 @@ _OUTCOMES = {
 
 
 def run_as_json(
-    settings: Callable[[], PipelineConfig], work: Callable[[PipelineConfig], Outcome]
+    configure: Callable[[], PipelineConfig], execute: Callable[[PipelineConfig], Outcome]
 ) -> tuple[str, int]:
-    """Runs, with all that is printed on standard error.
+    """Runs, and sends everything that is printed meanwhile to standard error.
 
     Args:
-        settings: makes the configuration.
-        work: runs it.
+        configure: makes the configuration.
+        execute: runs it.
 
     Returns:
         The JSON object to print on standard output, and the exit code.
@@ -56,21 +56,21 @@ def run_as_json(
     config, outcome, error = None, None, None
     with output_on_stderr():
         try:
-            config = settings()
-            outcome = work(config)
+            config = configure()
+            outcome = execute(config)
             show(functools.partial(display.print_outcome, outcome))
             code, error = exit_code(outcome), outcome.error
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         except Exception as failure:
-            error = shown(failure)
+            error = as_polyseme_error(failure)
             show(functools.partial(display.print_error, error))
             code = error_code(error)
     return _dumps(record(code, config, outcome, error)), code
 
 
 def error_object(error: PolysemeError) -> str:
-    """The JSON object for an error that came before the run."""
+    """The JSON object for an error that occurred before the run."""
     return _dumps(record(error_code(error), error=error))
 
 
@@ -84,13 +84,13 @@ def record(
     outcome: Outcome | None = None,
     error: PolysemeError | None = None,
 ) -> dict[str, Any]:
-    """What a program reads; every key is there whatever happened, and None where nothing is known.
+    """The fields of the JSON object: always the same keys, None where a value is not known.
 
     Args:
         code: the exit code.
-        config: the run's configuration, None if it is refused.
-        outcome: how the run ended, None if it did not start.
-        error: what stopped it.
+        config: the run's configuration, None if it was refused.
+        outcome: the run's outcome, None if it did not start.
+        error: the error that stopped it.
     """
     summary = outcome.summary if outcome else None
     quarantine = config.folder / QUARANTINE if config else None

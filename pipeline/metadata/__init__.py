@@ -1,1 +1,1 @@
-"""What ML Metadata records about a pipeline's runs."""
+"""The metadata of a pipeline: its database, its runs, and the lineage of its versions."""

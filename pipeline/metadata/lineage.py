@@ -1,4 +1,4 @@
-"""From a pushed version back to the text: what made it, out of what, by which code."""
+"""The lineage of a pushed version: the text, configuration, code and models it was made from."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pipeline.metadata.queries import ArtifactRecord, NodeRecord, RunHistory
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """One model's chain.
+    """What one model was made from.
 
     Attributes:
-        version: the version it was pushed as, None if it was not.
+        version: the version that the model was pushed as, None if it was not pushed.
         destination: the folder it was pushed to.
         model: the Model artifact's folder.
-        recipe: the recipe it started from.
-        config: the resolved configuration, by section, with what was tuned in it.
+        recipe: the recipe that the configuration started from.
+        config: the resolved configuration by section, with tuned hyperparameters applied.
         code: version of the code.
-        commit: the commit that it is of.
+        commit: the commit of the code.
         fingerprint: of everything that the weights depend on.
-        examples: the training examples' folder.
-        vocabulary: the vocabulary's folder.
-        vocabulary_size: its entries.
-        cleaned: the folder of the documents that cleaning left.
-        documents: the ingested documents' folder.
+        examples: the folder of the training examples.
+        vocabulary: the folder of the vocabulary.
+        vocabulary_size: number of entries of the vocabulary.
+        cleaned: the folder of the documents that cleaning kept.
+        documents: the folder of the ingested documents.
         span: number of the span.
-        label: what stands for {SPAN} in its files' names, a number or a date.
-        pattern: where its text lay.
-        corpus: fingerprint of its text.
-        base: the model that training started from, None for a fresh start.
+        label: label of the span: the number or date in the place of {SPAN}.
+        pattern: the input, with {SPAN}.
+        corpus: fingerprint of the span's text.
+        base: the model that training started from, None for new weights.
         rolled_back: whether the version was taken out of service.
-        window: the older spans whose text it was trained on too, by their labels.
+        window: labels of the older spans whose text the model was also trained on.
     """
 
     version: str | None
@@ -64,35 +64,35 @@ class Lineage:
     window: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, to be written as JSON."""
+        """The fields as plain values, for JSON."""
         return dataclasses.asdict(self)
 
 
 def find_pipeline(version_folder: pathlib.Path) -> pathlib.Path:
-    """The pipeline's folder that a pushed version's folder lies in.
+    """The pipeline's folder that contains a pushed version's folder.
 
     Raises:
-        ConfigError: it lies in none.
+        ConfigError: the folder is not a pushed version.
     """
     folder = version_folder.absolute()
     if len(folder.parents) > 2 and folder.parents[1].name == SERVING:
         return folder.parents[2]
     raise ConfigError(
-        "not a version that was pushed",
+        "the folder is not a pushed version",
         where=str(version_folder),
         remedy="give <runs>/<name>/serving/<name>/<version>, or the version and --name",
     )
 
 
 def lineage_of(history: RunHistory, version: str) -> Lineage:
-    """The chain of a pushed version.
+    """The lineage of a pushed version.
 
     Args:
         history: the pipeline's runs.
         version: a version, or "latest".
 
     Raises:
-        ConfigError: no such version was pushed; names those that were.
+        ConfigError: no such version was pushed; the error lists those that were.
     """
     pushed = {artifact.properties["pushed_version"]: artifact for artifact in history.pushed()}
     served = [name for name in pushed if not pushed[name].rolled_back]
@@ -102,27 +102,27 @@ def lineage_of(history: RunHistory, version: str) -> Lineage:
         raise ConfigError(
             f"version {version} was not pushed",
             where=str(history.folder),
-            remedy=f"versions: {', '.join(pushed) or 'none yet'}",
+            remedy=f"pushed versions: {', '.join(pushed) or 'none yet'}",
         )
     model = history.producer(pushed[version]).input("model")
-    return _lineage(history, _required(model, "model", pushed[version]), _versions(history))
+    return _lineage(history, _required(model, "model", pushed[version]), _pushed_by_model(history))
 
 
-def _versions(history: RunHistory) -> dict[int, ArtifactRecord]:
-    """What was pushed, by number of the Model artifact."""
-    found = {}
+def _pushed_by_model(history: RunHistory) -> dict[int, ArtifactRecord]:
+    """The PushedModel artifacts by the number of their Model artifact."""
+    pushed_by_model = {}
     for artifact in history.pushed():
         model = history.producer(artifact).input("model")
         if model:
-            found[model.id] = artifact
-    return found
+            pushed_by_model[model.id] = artifact
+    return pushed_by_model
 
 
 def _lineage(
-    history: RunHistory, model: ArtifactRecord, versions: Mapping[int, ArtifactRecord]
+    history: RunHistory, model: ArtifactRecord, pushed_by_model: Mapping[int, ArtifactRecord]
 ) -> Lineage:
     trainer = history.producer(model)
-    given = json.loads(trainer.parameters["custom_config"])
+    custom_config = json.loads(trainer.parameters["custom_config"])
     provenance = provenance_of(trainer)
     examples = _required(trainer.input("examples"), "examples", model)
     builder = history.producer(examples)
@@ -131,13 +131,13 @@ def _lineage(
     documents = _required(history.producer(cleaned).input("documents"), "documents", cleaned)
     ingestion: NodeRecord = history.producer(documents)
     base = trainer.input("base_model")
-    pushed = versions.get(model.id)
+    pushed = pushed_by_model.get(model.id)
     return Lineage(
         version=pushed.properties["pushed_version"] if pushed else None,
         destination=pushed.properties["pushed_destination"] if pushed else None,
         model=model.uri,
         recipe=provenance["recipe"],
-        config=json.loads(with_values(given, _tuned(trainer))["config"]),
+        config=json.loads(with_values(custom_config, _tuned_values(trainer))["config"]),
         code=provenance["code"],
         commit=provenance.get("commit", ""),
         fingerprint=provenance["fingerprint"],
@@ -150,20 +150,21 @@ def _lineage(
         label=ingestion.span_label,
         pattern=provenance["pattern"],
         corpus=ingestion.parameters["fingerprint"],
-        base=_lineage(history, base, versions) if base else None,
+        base=_lineage(history, base, pushed_by_model) if base else None,
         rolled_back=bool(pushed and pushed.rolled_back),
         window=tuple(artifact.span_label for artifact in builder.inputs.get("older", ())),
     )
 
 
 def provenance_of(trainer: NodeRecord) -> Mapping[str, Any]:
-    """What a training's run was made from: the fields of `pipeline.provenance.Provenance`."""
-    given = json.loads(trainer.parameters["custom_config"])
-    return json.loads(given.get("unkeyed", given)["provenance"])  # older runs have it there
+    """The provenance that a Trainer recorded: the fields of `pipeline.provenance.Provenance`."""
+    custom_config = json.loads(trainer.parameters["custom_config"])
+    # Runs of older releases have it outside of "unkeyed".
+    return json.loads(custom_config.get("unkeyed", custom_config)["provenance"])
 
 
-def _tuned(trainer: NodeRecord) -> Mapping[str, Value]:
-    """The hyperparameters that a training was given, empty where none were searched."""
+def _tuned_values(trainer: NodeRecord) -> Mapping[str, Value]:
+    """The tuned hyperparameters of a training, empty without a search."""
     artifact = trainer.input("hyperparameters")
     if artifact is None:
         return {}
@@ -172,7 +173,8 @@ def _tuned(trainer: NodeRecord) -> Mapping[str, Value]:
         return json.loads(file.read_text(encoding="utf-8"))["values"]
     except OSError as error:
         raise ConfigError(
-            f"what the Tuner found cannot be read: {error.strerror}", where=str(file)
+            f"the hyperparameters that the Tuner found cannot be read: {error.strerror}",
+            where=str(file),
         ) from error
 
 
@@ -181,7 +183,7 @@ def _required(
 ) -> ArtifactRecord:
     if artifact is None:
         raise ConfigError(
-            f"the metadata do not say which {name} artifact {downstream.id} was made from",
+            f"the metadata does not record which {name} artifact {downstream.id} was made from",
             where=downstream.uri,
         )
     return artifact

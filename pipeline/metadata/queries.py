@@ -1,4 +1,4 @@
-"""What ML Metadata knows about a pipeline's runs, read from the database without TFX."""
+"""Queries of a pipeline's metadata: runs, their steps and artifacts, read without TFX."""
 
 from __future__ import annotations
 
@@ -13,27 +13,34 @@ from ml_metadata.proto import metadata_store_pb2
 from components.lineage.properties import ROLLED_BACK
 from components.lineage.span_label import LABEL_PROPERTY, span_label
 from models.errors import ConfigError
-from pipeline.layout import ARTIFACTS, SERVING
+from pipeline.metadata.relocation import correct_paths
 from pipeline.metadata.store import DATABASE, has_database, open_store
 
-_DESTINATION = "pushed_destination"  # custom property that TFX's Pusher sets
 _EXECUTION = metadata_store_pb2.Execution
 _EVENT = metadata_store_pb2.Event
 _ARTIFACT = metadata_store_pb2.Artifact
 _STATES = {
     _EXECUTION.NEW: "interrupted",
-    _EXECUTION.RUNNING: "interrupted",  # nobody runs: readers come after the run, or hold its lock
+    _EXECUTION.RUNNING: "interrupted",  # read after the run, or while this process holds its lock
     _EXECUTION.COMPLETE: "done",
     _EXECUTION.CACHED: "cached",
     _EXECUTION.FAILED: "failed",
     _EXECUTION.CANCELED: "failed",
 }
 SUCCEEDED = ("done", "cached")
+"""The states of a step whose outputs are complete."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ArtifactRecord:
-    """An artifact: its number, type name, folder, and properties of both kinds."""
+    """An artifact in ML Metadata.
+
+    Attributes:
+        id: its number.
+        type: name of its type.
+        uri: its folder.
+        properties: its properties and custom properties by name.
+    """
 
     id: int
     type: str
@@ -42,23 +49,23 @@ class ArtifactRecord:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether it is a pushed model that was taken out of service."""
+        """Whether the artifact is a pushed model that was taken out of service."""
         return self.properties.get(ROLLED_BACK) == 1
 
     @property
     def span_label(self) -> str:
-        """The span it is of, for people."""
+        """The span of the artifact, for people."""
         return span_label(int(self.properties.get("span", 0)), self.properties.get(LABEL_PROPERTY))
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeRecord:
-    """How one component of one run ended.
+    """One step of one run: an execution in ML Metadata.
 
     Attributes:
         id: number of the execution.
         component: name of the node in the pipeline.
-        state: `done`, `cached`, `failed`, or `interrupted` if nobody recorded its end.
+        state: `done`, `cached`, `failed`, or `interrupted` if its end was not recorded.
         seconds: from its registration to its last change.
         parameters: its execution properties.
         inputs: artifacts by name of the input.
@@ -75,22 +82,22 @@ class NodeRecord:
 
     @property
     def succeeded(self) -> bool:
-        """Whether its outputs are whole."""
+        """Whether the outputs of the step are complete."""
         return self.state in SUCCEEDED
 
     @property
     def span_label(self) -> str:
         """The span that TextExampleGen read, for people."""
-        made = self.output("examples")
-        label = made.properties.get(LABEL_PROPERTY) if made else None
+        documents = self.output("examples")
+        label = documents.properties.get(LABEL_PROPERTY) if documents else None
         return span_label(self.parameters["span"], self.parameters.get("label", label))
 
     def output(self, name: str) -> ArtifactRecord | None:
-        """The first artifact of an output, None if it has none."""
+        """The first artifact of an output, None if there is none."""
         return next(iter(self.outputs.get(name, ())), None)
 
     def input(self, name: str) -> ArtifactRecord | None:
-        """The first artifact of an input, None if it was absent."""
+        """The first artifact of an input, None if there is none."""
         return next(iter(self.inputs.get(name, ())), None)
 
 
@@ -102,28 +109,29 @@ class RunHistory:
 
         Args:
             folder: the pipeline's folder.
-            create: make the database if there is none.
+            create: create the database if it does not exist.
 
         Raises:
-            ConfigError: there is none: the pipeline never ran, or not here; or it is damaged.
+            ConfigError: the database does not exist, because the pipeline has never run in this
+                folder, or it is damaged.
         """
         self.folder = pathlib.Path(folder)
         self._absolute = self.folder.absolute()
         file = self.folder / DATABASE
         if not create and not has_database(self.folder):
             raise ConfigError(
-                "no run has been here",
+                "the pipeline has no run yet",
                 where=str(file),
                 remedy="check --runs and --name, or start one: python -m pipeline run RECIPE",
             )
         self._store = open_store(file)
 
     def run_ids(self) -> list[str]:
-        """Every run's id, oldest first."""
+        """The ids of all runs, oldest first."""
         return [context.name for context in self._contexts("pipeline_run")]
 
     def nodes(self, run_id: str) -> dict[str, NodeRecord]:
-        """The components of a run that were started, by name, in the order they were."""
+        """The steps of a run that were started, by name, in the order in which they started."""
         context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
         if context is None:
             return {}
@@ -132,18 +140,18 @@ class RunHistory:
         return {record.component: record for record in records}
 
     def note(self, kind: str, name: str, values: Mapping[str, int | str]) -> None:
-        """Keeps values under a name, in place of what was kept under it before.
+        """Stores values under a name, replacing the values of that name.
 
-        It is a context of a type of its own, `kind`, which no execution belongs to, so it does not
-        take a run to write one.
+        They are stored as a context of the type `kind` that no execution belongs to, so they can be
+        stored before a run has any execution.
         """
         context = metadata_store_pb2.Context(
             type_id=self._store.put_context_type(metadata_store_pb2.ContextType(name=kind)),
             name=name,
         )
-        known = self._store.get_context_by_type_and_name(kind, name)
-        if known:
-            context.id = known.id
+        stored = self._store.get_context_by_type_and_name(kind, name)
+        if stored:
+            context.id = stored.id
         for key, value in values.items():
             if isinstance(value, int):
                 context.custom_properties[key].int_value = value
@@ -152,58 +160,68 @@ class RunHistory:
         self._store.put_contexts([context])
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
-        """What `note` has kept, by name, in the order in which the names came."""
+        """The values stored by `note`, by name, in the order of their first storing."""
         return {context.name: _values(context) for context in self._contexts(kind)}
 
     def pushed(self) -> list[ArtifactRecord]:
-        """The PushedModel artifacts that were pushed, oldest first, also those rolled back."""
+        """The PushedModel artifacts that were pushed, oldest first, including those rolled back."""
         if "PushedModel" not in {kind.name for kind in self._store.get_artifact_types()}:
             return []
-        found = self._artifacts(self._store.get_artifacts_by_type("PushedModel"))
+        artifacts = self._artifacts(self._store.get_artifacts_by_type("PushedModel"))
         return sorted(
-            (artifact for artifact in found if artifact.properties.get("pushed") == 1),
+            (artifact for artifact in artifacts if artifact.properties.get("pushed") == 1),
             key=lambda artifact: artifact.id,
         )
 
     def present(self, kinds: Sequence[str]) -> list[ArtifactRecord]:
         """The artifacts of these types that are not recorded as deleted, oldest first."""
-        known = {kind.name for kind in self._store.get_artifact_types()}
-        found = [
+        stored_types = {kind.name for kind in self._store.get_artifact_types()}
+        artifacts = [
             artifact
             for kind in kinds
-            if kind in known
+            if kind in stored_types
             for artifact in self._store.get_artifacts_by_type(kind)
             if artifact.state in (_ARTIFACT.LIVE, _ARTIFACT.MARKED_FOR_DELETION)
         ]
-        return sorted(self._artifacts(found), key=lambda artifact: artifact.id)
+        return sorted(self._artifacts(artifacts), key=lambda artifact: artifact.id)
 
     def mark(self, artifacts: Sequence[ArtifactRecord], *, deleted: bool) -> None:
-        """Records that artifacts are deleted or, before that, will be: no run uses them."""
+        """Records that artifacts are deleted, or will be; no run uses such artifacts.
+
+        Args:
+            artifacts: the artifacts.
+            deleted: whether their files are gone; if not, they are marked for deletion.
+        """
         if not artifacts:
             return
-        found = self._store.get_artifacts_by_id([artifact.id for artifact in artifacts])
-        for artifact in found:
-            artifact.state = _ARTIFACT.DELETED if deleted else _ARTIFACT.MARKED_FOR_DELETION
-        self._store.put_artifacts(found)
+        records = self._store.get_artifacts_by_id([artifact.id for artifact in artifacts])
+        for record in records:
+            record.state = _ARTIFACT.DELETED if deleted else _ARTIFACT.MARKED_FOR_DELETION
+        self._store.put_artifacts(records)
 
     def set_rolled_back(self, artifact: ArtifactRecord, rolled_back: bool) -> None:
         """Records whether a pushed model was taken out of service."""
-        (found,) = self._store.get_artifacts_by_id([artifact.id])
-        found.custom_properties[ROLLED_BACK].int_value = int(rolled_back)
-        self._store.put_artifacts([found])
+        (record,) = self._store.get_artifacts_by_id([artifact.id])
+        record.custom_properties[ROLLED_BACK].int_value = int(rolled_back)
+        self._store.put_artifacts([record])
 
     def producer(self, artifact: ArtifactRecord) -> NodeRecord:
-        """The component execution that made an artifact, not one that took it from the cache."""
+        """The step that made an artifact, as opposed to steps that took it from the cache.
+
+        Raises:
+            ConfigError: the metadata does not record it.
+        """
         events = self._store.get_events_by_artifact_ids([artifact.id])
         makers = sorted(event.execution_id for event in events if event.type == _EVENT.OUTPUT)
         for record in self._records(self._store.get_executions_by_id(makers[:1])):
             return record
         raise ConfigError(
-            f"the metadata do not say what made artifact {artifact.id}", where=artifact.uri
+            f"the metadata does not record which step made artifact {artifact.id}",
+            where=artifact.uri,
         )
 
     def _contexts(self, kind: str) -> list[Any]:
-        if kind not in {known.name for known in self._store.get_context_types()}:
+        if kind not in {stored.name for stored in self._store.get_context_types()}:
             return []
         return sorted(self._store.get_contexts_by_type(kind), key=lambda context: context.id)
 
@@ -212,7 +230,7 @@ class RunHistory:
         return {kind.id: kind.name for kind in self._store.get_context_types()}
 
     def _context_of(self, execution: Any, kind: str) -> str:
-        """Name of the context of one kind that TFX put an execution into."""
+        """Name of the context of a type that TFX put an execution into; empty without one."""
         for context in self._store.get_contexts_by_execution(execution.id):
             if self._context_types[context.type_id] == kind:
                 return context.name
@@ -238,7 +256,7 @@ class RunHistory:
                 linked[event.type].setdefault(name, []).append(artifacts[event.artifact_id])
         return NodeRecord(
             id=execution.id,
-            component=_node(self._context_of(execution, "node")),
+            component=_component(self._context_of(execution, "node")),
             state=_STATES.get(execution.last_known_state, "failed"),
             seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch)
             / 1000,
@@ -248,76 +266,22 @@ class RunHistory:
         )
 
     def _artifacts(self, artifacts: Iterable[Any]) -> list[ArtifactRecord]:
-        found = []
+        records = []
         for artifact in artifacts:
-            _relocated(artifact, self._absolute)  # as if the folder had not been moved
-            found.append(
+            correct_paths(artifact, self._absolute)
+            records.append(
                 ArtifactRecord(artifact.id, artifact.type, artifact.uri, _values(artifact))
             )
-        return found
+        return records
 
 
-def relocate(folder: pathlib.Path) -> int:
-    """Writes into a pipeline's metadata where its folder is, if it was moved since.
-
-    TFX records whole paths. Without this a run in a moved folder would find no artifact of the
-    earlier runs and begin anew.
-
-    Args:
-        folder: the pipeline's folder, locked.
-
-    Returns:
-        How many artifacts were recorded elsewhere.
-    """
-    if not has_database(folder):
-        return 0
-    store = open_store(folder / DATABASE)
-    moved = [artifact for artifact in store.get_artifacts() if _relocated(artifact, folder)]
-    if moved:
-        store.put_artifacts(moved)
-    return len(moved)
-
-
-def _relocated(artifact: Any, folder: pathlib.Path) -> bool:
-    """Changes the places in an artifact's record to those in the folder; whether any did.
-
-    An artifact lies in `artifacts/<component>/<output>/<number>`, a pushed version in
-    `serving/<name>/<version>`.
-    """
-    changed = False
-    here = _below(folder, artifact.uri, ARTIFACTS, 4)
-    if here:
-        artifact.uri, changed = here, True
-    destination = artifact.custom_properties.get(_DESTINATION)
-    here = _below(folder, destination.string_value, SERVING, 3) if destination else None
-    if here:
-        artifact.custom_properties[_DESTINATION].string_value, changed = here, True
-    return changed
-
-
-def _below(folder: pathlib.Path, recorded: str, first: str, levels: int) -> str | None:
-    """A recorded place as it is in the folder now; None if it is recorded so, or is no such place.
-
-    Args:
-        folder: the pipeline's folder.
-        recorded: an absolute path.
-        first: the folder in the pipeline's that it lies in.
-        levels: names of the path within the pipeline's folder.
-    """
-    parts = pathlib.PurePath(recorded).parts
-    if len(parts) <= levels or parts[-levels] != first:
-        return None
-    here = folder.joinpath(*parts[-levels:])
-    return str(here) if str(here) != recorded and here.exists() else None
-
-
-def _node(context_name: str) -> str:
-    """The component in a node context's name, `<pipeline>.<component>`."""
+def _component(context_name: str) -> str:
+    """The component in the name of a node context, `<pipeline>.<component>`."""
     return context_name.rpartition(".")[2]
 
 
 def _values(record: Any) -> dict[str, Any]:
-    """Properties and custom properties as Python values."""
+    """The properties and custom properties of a record as Python values."""
     return {
         name: getattr(value, value.WhichOneof("value"))
         for properties in (record.properties, record.custom_properties)

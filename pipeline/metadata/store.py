@@ -1,4 +1,4 @@
-"""Opens a pipeline's `metadata.sqlite`, and says what is wrong with one that cannot be used."""
+"""Opens a pipeline's `metadata.sqlite`, and reports a database that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from pipeline.layout import ARTIFACTS, SERVING
 from pipeline.terminal.failures import database_refused, explain
 
 DATABASE = "metadata.sqlite"
-_BEGINNING = b"SQLite format 3\0"
-_FILLED = (ARTIFACTS, SERVING)  # folders that runs fill after they have written a record
+_SQLITE_HEADER = b"SQLite format 3\0"
+_FILLED = (ARTIFACTS, SERVING)  # folders that a run fills after it has created the database
 _MODES = metadata_store_pb2.SqliteMetadataSourceConfig
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether nobody else tells it: ML Metadata logs, at length, what it then raises."""
+def _is_not_raised_too(record: logging.LogRecord) -> bool:
+    """Whether to keep a log record: ML Metadata logs, at length, errors that it also raises."""
     return not str(record.msg).startswith("mlmd client")
 
 
-logging.getLogger("absl").addFilter(_is_ours)
+logging.getLogger("absl").addFilter(_is_not_raised_too)
 
 
 def has_database(folder: pathlib.Path) -> bool:
-    """Whether a run has left its record in a pipeline's folder.
+    """Whether a pipeline's folder has a metadata database.
 
     Raises:
-        ConfigError: the record is damaged, or cannot be read.
+        ConfigError: the database is damaged, or cannot be read.
     """
     file = folder / DATABASE
     try:
         with open(file, "rb") as stream:
-            beginning = stream.read(len(_BEGINNING))
+            header = stream.read(len(_SQLITE_HEADER))
     except FileNotFoundError:
         return False
     except OSError as error:
         raise ConfigError(
-            f"the record of the runs cannot be read: {error.strerror}",
+            f"the metadata database cannot be read: {error.strerror}",
             where=str(file),
-            remedy="mend what is there, or its permissions",
+            remedy="repair the file or its permissions",
         ) from error
-    if beginning == _BEGINNING:
+    if header == _SQLITE_HEADER:
         return True
-    if not beginning and not any((folder / name).exists() for name in _FILLED):
-        return False  # a run was killed as it began
-    raise database_refused("it is empty" if not beginning else "it is no SQLite database", file)
+    if not header and not any((folder / name).exists() for name in _FILLED):
+        return False  # a run was killed when it created the file
+    raise database_refused("it is empty" if not header else "it is not an SQLite database", file)
 
 
 def open_store(file: pathlib.Path) -> Any:
-    """The store in a file, which is made if there is none.
+    """Opens the metadata store in a file, creating the file if it does not exist.
 
     Returns:
-        An `ml_metadata.MetadataStore` whose methods raise `ConfigError` where the database cannot
-        be used, and `DiskFull` where there is no room.
+        An `ml_metadata.MetadataStore` whose methods raise `ConfigError` if the database cannot be
+        used, and `DiskFull` if the disk is full.
 
     Raises:
-        ConfigError: likewise.
+        ConfigError: the database cannot be used.
     """
     has_database(file.parent)
     connection = metadata_store_pb2.ConnectionConfig()
@@ -74,31 +74,31 @@ def open_store(file: pathlib.Path) -> Any:
     )
     try:
         return _Store(file, ml_metadata.MetadataStore(connection))
-    except Exception as error:  # it has looked for its tables
+    except Exception as error:  # the constructor queries the tables
         raise database_refused(error, file) from error
 
 
 class _Store:
-    """A store whose methods name the file where its database cannot be used."""
+    """A metadata store whose methods raise errors that name the database's file."""
 
     def __init__(self, file: pathlib.Path, store: ml_metadata.MetadataStore) -> None:
         self._file = file
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
-        return _told(self._file, getattr(self._store, name))
+        return _with_file_in_errors(self._file, getattr(self._store, name))
 
 
-def _told(file: pathlib.Path, call: Any) -> Any:
-    """The call, whose errors of the database name the file and what to do."""
+def _with_file_in_errors(file: pathlib.Path, method: Any) -> Any:
+    """The method, with errors of the database converted to ones with the file and a remedy."""
 
-    @functools.wraps(call)
-    def told(*given: Any, **named: Any) -> Any:
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
         try:
-            return call(*given, **named)
+            return method(*arguments, **named)
         except Exception as error:
             if explain(error) is None:
                 raise
             raise database_refused(error, file) from error
 
-    return told
+    return call

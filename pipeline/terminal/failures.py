@@ -1,4 +1,4 @@
-"""The error behind an error: what Beam and TFX wrapped, as something a person can act on."""
+"""Converts exceptions of Beam, TFX and the system into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -21,65 +21,69 @@ _ABOUT_THE_PATH = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.EISDIR),
     *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EXDEV, errno.ENOTEMPTY),
 )
-"""What is wrong with a path, and not with what is done there."""
-_AGAIN = "give the same command again; if that does not help, tell us, with the traceback"
+"""Error numbers that are about the path itself, such as its permissions."""
+_REPORT_IT = "run the same command again; if it fails again, report the problem with the traceback"
 _TRACE_LINES = 12
-_MOST = 300
+_MAX_LINE_LENGTH = 300
 """Characters of an exception's text that are shown."""
-_LOOKED_AT = 100_000
+_MAX_PARSED = 100_000
+"""Characters of an exception's text that are searched for its first line."""
 _STEP = re.compile(r" \[while running '[^']*'\].*$")
 
 
-_DATABASE = {
-    "database is locked": ("another process is at work on it", "give the command again"),
-    "attempt to write a readonly database": ("it may not be written", "change its permissions"),
+_DATABASE_ERRORS = {
+    "database is locked": ("another process is using it", "run the command again"),
+    "attempt to write a readonly database": ("it is read-only", "change its permissions"),
     "unable to open database file": (
-        "it, or a file beside it, may not be opened",
+        "the file, or a file next to it, may not be opened",
         "change the folder's permissions",
     ),
-    "disk I/O error": ("the disk fails", "look at the disk, then give the command again"),
+    "disk I/O error": ("the disk has an error", "check the disk, then run the command again"),
 }
-"""What SQLite says: in words, and what to do."""
-_DAMAGED = ("database disk image is malformed", "file is not a database")
+"""SQLite's message → what is wrong, and what to do."""
+_DATABASE_DAMAGED = ("database disk image is malformed", "file is not a database")
 _RESTORE = (
-    "put back a copy of the file, or give the pipeline another --name; no served model is touched"
+    "restore the file from a backup, or give the pipeline another --name; served models are not"
+    " affected"
 )
 
 
 class DiskFull(PolysemeError):
-    """There was no room left to write."""
+    """The disk is full."""
 
 
 def database_refused(error: BaseException | str, file: pathlib.Path) -> PolysemeError:
-    """The error to show where a pipeline's metadata cannot be used.
+    """The error to show if a pipeline's metadata database cannot be used.
 
     Args:
-        error: what ML Metadata raised, or what is wrong.
+        error: what ML Metadata raised, or a description of the problem.
         file: the database.
     """
-    known = explain(error) if isinstance(error, BaseException) else None
-    if known is None:
-        said = error if isinstance(error, str) else in_a_line(error)
-        known = ConfigError(f"the record of the runs is damaged: {said}", remedy=_RESTORE)
-    return type(known)(known.what, where=known.where or str(file), remedy=known.remedy)
+    explained = explain(error) if isinstance(error, BaseException) else None
+    if explained is None:
+        problem = error if isinstance(error, str) else one_line(error)
+        explained = ConfigError(f"the metadata database is damaged: {problem}", remedy=_RESTORE)
+    where = explained.where or str(file)
+    return type(explained)(explained.what, where=where, remedy=explained.remedy)
 
 
 def explain(error: BaseException) -> PolysemeError | None:
-    """The error to show for an exception: its own kind if one of ours is behind it.
+    """The error to show for an exception: a `PolysemeError` behind it, or a known system error.
 
-    Looks through causes and contexts, and through the texts that Beam makes of an error in a worker
-    process. A full disk is recognised whoever met it.
+    It searches the causes and contexts of the exception, and the texts into which Beam converts an
+    error of a worker process. A full disk and errors of the metadata database are recognised in any
+    library's exception.
 
     Returns:
-        None if nobody foresaw it.
+        None for an unexpected exception.
     """
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, PolysemeError):
             return link
     for link in chain:
-        if found := _from_text(_text_of(link)):
-            return found
+        if error_in_text := _from_text(_text_of(link)):
+            return error_in_text
     if any(_is_disk_full(link) for link in chain):
         return DiskFull(
             "the disk is full",
@@ -87,54 +91,56 @@ def explain(error: BaseException) -> PolysemeError | None:
                 (link.filename for link in chain if isinstance(link, OSError) and link.filename),
                 None,
             ),
-            remedy="free some space and give the same command again: what was done is kept",
+            remedy="free some space and run the same command again: finished work is kept",
         )
     for text in map(_text_of, chain):
-        for said, (what, remedy) in _DATABASE.items():
-            if said in text:
-                return ConfigError(f"the record of the runs cannot be used: {what}", remedy=remedy)
-        for said in _DAMAGED:
-            if said in text:
-                return ConfigError(f"the record of the runs is damaged: {said}", remedy=_RESTORE)
+        for message, (what, remedy) in _DATABASE_ERRORS.items():
+            if message in text:
+                return ConfigError(f"the metadata database cannot be used: {what}", remedy=remedy)
+        for message in _DATABASE_DAMAGED:
+            if message in text:
+                return ConfigError(f"the metadata database is damaged: {message}", remedy=_RESTORE)
     return None
 
 
 def without_secrets(error: PolysemeError, secrets: Mapping[str, str]) -> PolysemeError:
-    """The same error with secrets replaced in its texts, see `pipeline.terminal.output.hide`."""
+    """The error with secrets replaced in its texts, see `pipeline.terminal.output.hide`."""
     where, remedy = (text and hide(text, secrets) for text in (error.where, error.remedy))
     return type(error)(hide(error.what, secrets), where=where, remedy=remedy)
 
 
-def unforeseen(error: BaseException, log: pathlib.Path) -> PolysemeError:
-    """The error to show for one that nobody foresaw.
+def unexpected_error(error: BaseException, log: pathlib.Path) -> PolysemeError:
+    """The error to show for an unexpected exception.
 
     Args:
         error: the exception.
-        log: the file that holds its traceback.
+        log: the file that contains its traceback.
     """
     return PolysemeError(
-        in_a_line(error),
+        one_line(error),
         where=f"the traceback is in {log}",
-        remedy="give the same command again to go on from the last finished step",
+        remedy="run the same command again to resume after the last finished step",
     )
 
 
-def shown(error: BaseException) -> PolysemeError:
-    """The error to show for whatever ended a command; of one that nobody foresaw the traceback is
-    kept in a file."""
-    found = explain(error)
-    if found is not None:
-        return found
+def as_polyseme_error(error: BaseException) -> PolysemeError:
+    """The error to show for the exception that ended a command.
+
+    The traceback of an unexpected exception is written to a temporary file.
+    """
+    explained = explain(error)
+    if explained is not None:
+        return explained
     if isinstance(error, RuntimeError) and "determine home directory" in _text_of(error):
         return ConfigError(
-            "nothing tells which folder ~ stands for", remedy="set HOME, or write the path out"
+            "the home folder ~ is unknown", remedy="set HOME, or write the path without ~"
         )
     if isinstance(error, OSError) and error.filename is not None:
         kind = ConfigError if error.errno in _ABOUT_THE_PATH else PolysemeError
         return kind(
             f"a file or folder cannot be used: {error.strerror}",
             where=os.fsencode(error.filename).decode("utf-8", "backslashreplace"),
-            remedy="mend the path or its permissions, then give the same command again",
+            remedy="correct the path or its permissions, then run the same command again",
         )
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
@@ -142,25 +148,25 @@ def shown(error: BaseException) -> PolysemeError:
         with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(trace)
     except OSError:
-        lines = [_a_line(line) for line in trace.splitlines()[-_TRACE_LINES:]]
-        return PolysemeError("\n".join([in_a_line(error), *lines]), remedy=_AGAIN)
-    return PolysemeError(in_a_line(error), where=f"the traceback is in {path}", remedy=_AGAIN)
+        lines = [_first_line(line) for line in trace.splitlines()[-_TRACE_LINES:]]
+        return PolysemeError("\n".join([one_line(error), *lines]), remedy=_REPORT_IT)
+    return PolysemeError(one_line(error), where=f"the traceback is in {path}", remedy=_REPORT_IT)
 
 
-def in_a_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An exception in one line of limited length, without characters that control a terminal."""
-    if found := explain(error):
-        return _a_line(found.what)
-    said = _a_line(_text_of(error))
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if explained := explain(error):
+        return _first_line(explained.what)
+    text = _first_line(_text_of(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _a_line(text: str) -> str:
-    """The first line with any text, cut to `_MOST` characters, `?` for what cannot be shown."""
-    beginning = text[:_LOOKED_AT].encode("utf-8", "replace").decode()
-    lines = ("".join(c if c.isprintable() else "?" for c in line) for line in _lines(beginning))
+def _first_line(text: str) -> str:
+    """The first line that is not blank, shortened, with `?` for characters that cannot be shown."""
+    start = text[:_MAX_PARSED].encode("utf-8", "replace").decode()
+    lines = ("".join(c if c.isprintable() else "?" for c in line) for line in _lines(start))
     line = next(filter(None, lines), "")
-    return line if len(line) <= _MOST else f"{line[: _MOST - 1]}…"
+    return line if len(line) <= _MAX_LINE_LENGTH else f"{line[: _MAX_LINE_LENGTH - 1]}…"
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -168,7 +174,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception, its cause or context, theirs, and so on."""
+    """The exception, its cause or context, the cause or context of that, and so on."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -178,7 +184,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_text(text: str) -> PolysemeError | None:
-    """One of our errors out of a traceback's text, the last one in it."""
+    """The last `PolysemeError` in the text of a traceback, None if there is none."""
     if "models.errors." not in text:
         return None
     lines = text.splitlines()
@@ -202,12 +208,12 @@ def _from_text(text: str) -> PolysemeError | None:
 def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    said = _text_of(error)
-    return any(text in said for text in _FULL_DISK)
+    text = _text_of(error)
+    return any(message in text for message in _FULL_DISK)
 
 
 def _text_of(error: BaseException) -> str:
-    """What an exception says; the class of a library may fail at that too."""
+    """The text of an exception; a library's exception class may fail even to give that."""
     try:
         return str(error)
     except Exception as broken:

@@ -1,4 +1,4 @@
-"""Who is at work in a folder."""
+"""Finding the process that holds a folder's lock."""
 
 import pathlib
 import subprocess

@@ -185,7 +185,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_room(
     command = arguments(source, small_disk, **ONE_STEP)
     message = error(finish(command, code=1))
     assert "the disk is full" in message
-    assert "free some space and give the same command again" in message
+    assert "free some space and run the same command again" in message
     subprocess.run(["mount", "-o", "remount,size=500m", str(small_disk)], check=True)
     again = states(finish(command, code=4))
     assert again["TextExampleGen"] == "cached"

@@ -1,4 +1,4 @@
-"""A step's key holds what its output depends on, and nothing else."""
+"""A step's cache key holds what its output depends on, and nothing else."""
 
 from __future__ import annotations
 

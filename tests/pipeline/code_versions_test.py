@@ -1,4 +1,4 @@
-"""A step's version is that of the code it runs and of the libraries that can change its bytes."""
+"""A step's version changes with the code it runs and with libraries that can change its bytes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pipeline.code_versions import (
     commit,
     imported,
 )
-from pipeline.dag import RUN_FN, TUNER_FN
+from pipeline.model_phases import RUN_FN, TUNER_FN
 
 
 @pytest.fixture
 def source(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of the floors' sources."""
+    """A copy of the sources of `models` and `components`."""
     for floor in ("models", "components"):
         for file in (ROOT / floor).rglob("*.py"):
             copy = tmp_path / file.relative_to(ROOT)
@@ -35,7 +35,7 @@ def source(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def changed(source: pathlib.Path, file: str, old: str, new: str, family: str = "bert") -> set[str]:
-    """The steps with another version once a text in a file is replaced."""
+    """The steps whose versions change when a text in a file is replaced."""
     before = code_versions(family, source)
     text = (source / file).read_text()
     assert old in text
@@ -69,9 +69,12 @@ def test_docstrings_comments_layout_and_git_change_no_version(source: pathlib.Pa
 
 def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Path) -> None:
     for file in (
-        "evaluation/metrics", "reporting/report", "validation/component", "cleaning/component",
+        "cleaning/component",
+        "evaluation/component",
+        "reporting/report",
         "serving/check",
-    ):  # fmt: skip
+        "validation/component",
+    ):
         assert TRAINING not in changed(source, f"components/{file}.py", "import ", "import os, ")
     assert TRAINING not in changed(source, "components/config.py", "import ", "import os, ")
     assert TRAINING in changed(source, "models/training/step.py", "import ", "import os, ")
@@ -106,7 +109,7 @@ def test_another_version_of_a_library_is_other_code_of_the_steps_that_use_it(
     found = {step for step in before if before[step] != after[step]}
     assert steps <= found
     if library in ("datasketch", "py3langid", "keras-tuner"):
-        # The gate that judges what cleaning counted imports it, and TFX's steps are set up there.
+        # DataGate imports cleaning to check its counts, and its module configures TFX's steps.
         assert found - {"DataGate", "StatisticsGen", "TextSchema", "ExampleValidator"} == steps
 
 

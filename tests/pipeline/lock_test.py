@@ -1,4 +1,4 @@
-"""The lock on a folder, and that an overlapping call ends at once, before it does any work."""
+"""The lock on a folder: who holds it, when it ends, and that a second command exits at once."""
 
 import multiprocessing
 import os
@@ -121,6 +121,6 @@ def test_an_overlapping_call_exits_75_before_any_work(
     assert done.stdout == "code 75, read [], imported []\n"
     assert f"error: the folder is already in use by process {os.getpid()}" in done.stderr
     assert f"  where: {folder}" in done.stderr.splitlines()
-    assert "  to do: wait for its end" in done.stderr
+    assert "  to do: wait until that process has ended" in done.stderr
     assert len(done.stderr.splitlines()) == 3
     assert [path.name for path in folder.iterdir() if path.name != "lock"] == ["config.json"]

@@ -28,7 +28,7 @@ def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_fr
     given = arguments(source, runs, **_ONE_STEP)
 
     printed = finish([*given, "--until", "validation"])
-    assert "ended after validation, as wanted: nothing was trained or pushed" in printed
+    assert "stopped after validation, as requested: nothing was trained or pushed" in printed
     checked = states(printed)
     assert list(checked)[-1] == "DataGate"
     assert set(checked.values()) == {"done"}
@@ -58,4 +58,4 @@ def test_text_that_validation_refuses_is_exit_code_3(tmp_path: pathlib.Path) -> 
     source = write_corpus(tmp_path / "a.jsonl", range(1))
     printed = finish([*arguments(source, tmp_path / "runs"), "--until", "validation"], code=3)
     assert "Too few documents" in printed
-    assert "as wanted" not in printed
+    assert "as requested" not in printed

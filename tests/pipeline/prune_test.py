@@ -114,7 +114,7 @@ def test_a_version_that_the_record_does_not_know_stays(house: House) -> None:
 def test_with_an_empty_record_nothing_is_removed(house: House) -> None:
     (house.folder / "metadata.sqlite").write_bytes(b"")
     before = house.present()
-    with pytest.raises(ConfigError, match="the record of the runs is damaged: it is empty"):
+    with pytest.raises(ConfigError, match="the metadata database is damaged: it is empty"):
         prune(house.folder, 2)
     assert house.present() == before
 
@@ -187,7 +187,7 @@ def test_removed_artifacts_are_recorded_so(house: House) -> None:
 def test_the_command(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     runs = ["--runs", str(house.folder.parent), "--name", "house"]
     assert main(["prune", "--keep", "2", "--dry-run", *runs]) == 0
-    assert "would be removed, 0.1 MB; kept: 4, 5" in capsys.readouterr().out
+    assert "would be removed, 0.1 MB; versions kept: 4, 5" in capsys.readouterr().out
     assert main(["prune", "--keep", "2", *runs]) == 0
-    assert "3 versions and 8 artifacts removed" in capsys.readouterr().out
+    assert "3 versions, 8 artifacts and 3 logs removed" in capsys.readouterr().out
     assert main(["prune", "--keep", "0", *runs]) == 2

@@ -1,4 +1,4 @@
-"""`--config FILE`: what was printed or left is read back, and what is wrong in it is named."""
+"""`run --config FILE`: printed and saved configurations are read back, mistakes are named."""
 
 import pathlib
 
@@ -39,7 +39,7 @@ WRONG = {
         "where: model.backbone.num_layers in",
     ],
     b'{"training": {"optimizer": {"learning_rate": NaN}}}': ["training.optimizer.learning_rate"],
-    b'{"training": {"steps": 1, "steps": 2}}': ["stands there twice", "where: steps in"],
+    b'{"training": {"steps": 1, "steps": 2}}': ["the field appears twice", "where: steps in"],
     b'{"training": {"replay_share": 0.5}}': ["has no effect", "where: training.replay_share in"],
     b'{"vocabulary": {"file": "\xe9"}}': ["it is not UTF-8"],
     b"\xff\xfe{\x00}\x00": ["it is not UTF-8"],

@@ -1,4 +1,4 @@
-"""What a run's end means to a shell."""
+"""The exit code of each outcome of a run."""
 
 import pathlib
 

@@ -1,13 +1,15 @@
-"""The command line: fast, and mistakes answered on one screen before TensorFlow is imported."""
+"""The command line: it is fast, and answers mistakes on one screen without TensorFlow."""
 
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
+import pipeline
 from pipeline.cli import main as cli
 from pipeline.recipes import RECIPES
 
@@ -29,6 +31,29 @@ def test_help_lists_the_commands() -> None:
     assert done.returncode == 0
     for name in cli._COMMANDS:
         assert name in done.stdout
+
+
+def test_help_names_values_and_joins_the_lines_of_a_docstring(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["examples", "--help"])
+    assert left.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "examples [-h] [EXAMPLES OPTIONS] [FOLDER]" in shown
+    assert "--name NAME Name of the pipeline. (default: the one that ran last)" in shown
+    assert "None" not in shown
+
+
+def test_the_version_names_the_release_and_the_commit() -> None:
+    started = time.monotonic()
+    done = command("--version")
+    assert re.fullmatch(
+        r"polyseme \d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{12}.*)\)\n", done.stdout
+    )
+    assert pipeline.__version__ in done.stdout
+    assert done.returncode == 0
+    assert time.monotonic() - started < 10  # 0.5 s where the machine does nothing else
 
 
 IMPOSSIBLE = {
@@ -57,7 +82,7 @@ IMPOSSIBLE = {
     "bert_tiny training.steps=999999999999999999999999": "training.steps",
     "bert_tiny ingestion.encoding=idna": "ingestion.encoding",
 }
-"""Recipes with settings that cannot be, or have no effect, and the fields that errors name."""
+"""Recipe and a setting that is impossible or has no effect → the field that the error names."""
 
 
 def test_impossible_settings_are_refused_before_tensorflow_is_imported() -> None:
@@ -86,6 +111,7 @@ def test_impossible_settings_are_refused_before_tensorflow_is_imported() -> None
     "arguments",
     [
         ("--help",),
+        ("--version",),
         ("recipes",),
         ("run", "bert_tiny", "--input", "x", "--set", "trainng.steps=5"),
         ("run", "bert_huge", "--input", "x"),
@@ -117,7 +143,7 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         (["run", "bert_tiny", "--input", "x", "--set", "training.steps=a"], 2, "a whole number"),
         (["run", "bert_tinny", "--input", "x"], 2, "did you mean bert_tiny?"),
         (["run", "bert_tiny"], 2, "--input"),
-        (["run", "bert_tiny", "--input", "x", "--name", "a b"], 2, "cannot be a name"),
+        (["run", "bert_tiny", "--input", "x", "--name", "a b"], 2, "is not a valid name"),
         (["run", "bert_tiny", "--input", "missing.jsonl"], 3, "missing.jsonl"),
         (["run", "bert_tiny", "--input", "missing-{SPAN}.jsonl"], 3, "missing-{SPAN}.jsonl"),
         (["recipes", "bert"], 2, "bert_tiny"),

@@ -1,4 +1,4 @@
-"""`run --json`: one object on standard output, whatever comes of the run; the rest elsewhere."""
+"""`run --json`: one JSON object on standard output for every outcome of a run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _ROOT = pathlib.Path(__file__).parents[3]
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
-    """The object on standard output, which holds nothing else, and standard error."""
+    """The JSON object that is all of standard output, and the text of standard error."""
     printed = capfd.readouterr()
     found = json.loads(printed.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert found.keys() == record(0).keys()
@@ -36,7 +36,7 @@ def end(
     error: PolysemeError | None = None,
     until: Until | None = None,
 ) -> None:
-    """Has runs end so, after they printed something on standard output in every way."""
+    """Replaces runs by ones that print to standard output in every way and end as given."""
 
     def run(*_: object) -> Outcome:
         print("python chatter")
@@ -157,7 +157,7 @@ def test_an_interrupted_run(
     [
         (["--set", "training.steps=0"], "training.steps"),
         (["--set", "trainng.steps=1"], "--set"),
-        (["--name", "a b"], None),
+        (["--name", "a b"], "--name"),
         (["--config", "x.json"], "RECIPE and --config"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The options of `run`: which configuration they make, and what is refused."""
+"""The options of `run`: the configuration they result in, and combinations that are refused."""
 
 import dataclasses
 import pathlib
@@ -14,7 +14,7 @@ from pipeline.run import Outcome
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[PipelineConfig]:
-    """The configurations of the runs that were started; none of them does anything."""
+    """The configurations of the runs that were started; the runs themselves do nothing."""
     started: list[PipelineConfig] = []
 
     def run(config: PipelineConfig, *_: object, **__: object) -> Outcome:

@@ -1,4 +1,4 @@
-"""Errors of the commands about spans and versions."""
+"""Error messages of commands on pipelines that are missing or damaged."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ DAMAGES: dict[str, tuple[Callable[[pathlib.Path], None], tuple[str, ...]]] = {
     "a folder for a lock": (_folder_for("lock"), LOCK),
     "a file for logs": (_write("logs", b"x"), ("run",)),
 }
-"""What is damaged, and the commands that have to say so."""
+"""Damage → how to do it, and the commands that must report it."""
 COMMANDS = {
     "compare": ["mine", "mine"],
     "run": ["bert_tiny", "--input", "{}/mine.txt", "--name", "mine"],

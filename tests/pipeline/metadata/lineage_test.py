@@ -1,4 +1,4 @@
-"""From a pushed version back to the text, over two spans and a warm start."""
+"""The lineage of pushed versions, over two spans and a warm start."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ def train(
     version: str | None,
     tuned: int | None = None,
 ) -> int:
-    """One run's steps, as TFX records them; returns the model."""
+    """Records the steps of a run as TFX does; returns the number of its Model artifact."""
     documents = recorder.artifact("Examples", span=str(span), span_label=f"0{span}")
     recorder.execution(
         run,
@@ -57,7 +57,7 @@ def train(
         "pattern": f"a-{span}.jsonl",
     }
     training = {"steps": 7, "optimizer": {"learning_rate": 0.1}}
-    given = {
+    custom_config = {
         "model": "{}",
         "training": json.dumps(training),
         "config": json.dumps({"training": training}),
@@ -67,7 +67,7 @@ def train(
     recorder.execution(
         run,
         "Trainer",
-        parameters={"custom_config": json.dumps(given)},
+        parameters={"custom_config": json.dumps(custom_config)},
         inputs={"examples": examples}
         | ({"base_model": base} if base else {})
         | ({"hyperparameters": tuned} if tuned else {}),
@@ -110,7 +110,7 @@ def test_a_tuned_models_configuration_has_what_was_found(recorder: Recorder) -> 
     tuned = recorder.artifact("HyperParameters")
     train(recorder, "a", 1, None, "17", tuned)
     history = RunHistory(recorder.folder)
-    with pytest.raises(ConfigError, match="what the Tuner found cannot be read"):
+    with pytest.raises(ConfigError, match="hyperparameters that the Tuner found cannot be read"):
         lineage_of(history, "17")
     found = history.nodes("a")["Trainer"].input("hyperparameters")
     assert found is not None
@@ -134,7 +134,7 @@ def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Re
     train(recorder, "a", 1, None, "17")
     with pytest.raises(ConfigError, match="version 16 was not pushed") as error:
         lineage_of(RunHistory(recorder.folder), "16")
-    assert "versions: 17" in str(error.value)
+    assert "pushed versions: 17" in str(error.value)
 
 
 def test_before_the_first_push_there_is_no_latest(recorder: Recorder) -> None:
@@ -144,5 +144,5 @@ def test_before_the_first_push_there_is_no_latest(recorder: Recorder) -> None:
 
 def test_a_versions_folder_tells_its_pipeline(tmp_path: pathlib.Path) -> None:
     assert find_pipeline(tmp_path / "mine/serving/mine/17") == tmp_path / "mine"
-    with pytest.raises(ConfigError, match="not a version"):
+    with pytest.raises(ConfigError, match="not a pushed version"):
         find_pipeline(tmp_path / "mine/17")

@@ -1,4 +1,4 @@
-"""Reading runs back out of ML Metadata."""
+"""Queries of runs, steps and artifacts that TFX recorded in ML Metadata."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from models.errors import ConfigError
-from pipeline.metadata.queries import RunHistory, relocate
+from pipeline.metadata.queries import RunHistory
 from tests.testdata.recorded_runs import Recorder
 
 Execution = mlmd.Execution
@@ -104,7 +104,7 @@ def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Rec
 
 
 def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="no run has been here"):
+    with pytest.raises(ConfigError, match="the pipeline has no run yet"):
         RunHistory(tmp_path)
 
 
@@ -112,44 +112,3 @@ def test_an_empty_database_has_no_runs(recorder: Recorder) -> None:
     history = RunHistory(recorder.folder)
     assert history.run_ids() == []
     assert history.notes("thing") == {}
-
-
-@pytest.fixture
-def moved(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A pipeline's folder that was moved after its run."""
-    recorder = Recorder(tmp_path / "old" / "p")
-    serving = tmp_path / "old" / "p" / "serving" / "p" / "17"
-    serving.mkdir(parents=True)
-    (tmp_path / "old" / "p" / "artifacts" / "Trainer" / "model" / "3").mkdir(parents=True)
-    model = recorder.artifact("Model", uri=recorder.folder / "artifacts/Trainer/model/3")
-    pushed = recorder.artifact(
-        "PushedModel", pushed=1, pushed_version="17", pushed_destination=str(serving)
-    )
-    recorder.execution("a", "Trainer", outputs={"model": model})
-    recorder.execution("a", "Pusher", inputs={"model": model}, outputs={"pushed_model": pushed})
-    (tmp_path / "old").rename(tmp_path / "new")
-    return tmp_path / "new" / "p"
-
-
-def test_in_a_moved_folder_artifacts_are_where_they_are_now(moved: pathlib.Path) -> None:
-    for _ in range(2):  # as readers see it, and once it is written
-        nodes = RunHistory(moved).nodes("a")
-        model, pushed = nodes["Trainer"].output("model"), nodes["Pusher"].output("pushed_model")
-        assert model is not None
-        assert pushed is not None
-        assert model.uri == str(moved / "artifacts/Trainer/model/3")
-        assert pushed.properties["pushed_destination"] == str(moved / "serving/p/17")
-        relocate(moved)
-
-
-def test_a_moved_folder_is_written_once(moved: pathlib.Path) -> None:
-    assert relocate(moved) == 2
-    assert relocate(moved) == 0
-    assert relocate(moved / "nowhere") == 0
-
-
-def test_what_lies_elsewhere_is_left_alone(tmp_path: pathlib.Path) -> None:
-    recorder = Recorder(tmp_path / "p")
-    recorder.artifact("Model", uri="/elsewhere/artifacts/Trainer/model/3")  # not here either
-    recorder.artifact("Schema", uri="gs://bucket/schema")
-    assert relocate(tmp_path / "p") == 0

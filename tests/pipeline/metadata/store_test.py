@@ -1,4 +1,4 @@
-"""A database that cannot be used is told with its place and what to do, whatever is wrong."""
+"""A metadata database that cannot be used: the error names its file and says what to do."""
 
 import gc
 import pathlib
@@ -62,9 +62,9 @@ def test_a_damaged_database_is_told_and_left_as_it_is(
     damage(database)
     before = database.read_bytes() if database.is_file() else b""
     if read is has_database and damage in (truncate, overwrite):
-        assert has_database(database.parent)  # it looks at the beginning alone
+        assert has_database(database.parent)  # it reads only the header
         return
-    with pytest.raises(ConfigError, match="the record of the runs") as told:
+    with pytest.raises(ConfigError, match="the metadata database") as told:
         read(database.parent)
     assert told.value.where == str(database)
     assert told.value.remedy
@@ -73,7 +73,7 @@ def test_a_damaged_database_is_told_and_left_as_it_is(
 
 
 class Broken:
-    """A store that answers no question."""
+    """A store that fails every call."""
 
     def get_contexts(self) -> None:
         raise InternalError("cannot get: database disk image is malformed")
@@ -90,7 +90,7 @@ def test_damage_that_only_a_later_question_finds_is_told(
     with pytest.raises(ConfigError, match="database disk image is malformed") as told:
         store.get_contexts()
     assert told.value.where == str(database)
-    with pytest.raises(InvalidArgumentError):  # the question is wrong, not the database
+    with pytest.raises(InvalidArgumentError):  # the call is wrong, not the database
         store.put_contexts()
 
 
@@ -121,7 +121,7 @@ def test_a_full_disk_is_told(small_disk: pathlib.Path, capfd: pytest.CaptureFixt
     with pytest.raises(DiskFull) as full:
         write_attempt(small_disk, Attempt("b", 1, "1" * 100_000))
     assert full.value.where == str(small_disk / DATABASE)
-    assert capfd.readouterr().err == ""  # nobody else tells of it, at length
+    assert capfd.readouterr().err == ""  # ML Metadata's own long log record is left out
 
 
 @pytest.mark.hostile
@@ -130,6 +130,6 @@ def test_a_read_only_disk_is_read_and_told(small_disk: pathlib.Path) -> None:
     gc.collect()  # which closes the database
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert read_attempts(small_disk)[0].run_id == "a"
-    with pytest.raises(ConfigError, match="it may not be written") as told:
+    with pytest.raises(ConfigError, match="it is read-only") as told:
         write_attempt(small_disk, Attempt("c", 1, "1"))
     assert told.value.where == str(small_disk / DATABASE)

@@ -1,4 +1,4 @@
-"""What is shown of an error that travelled through Beam, TFX and a worker process."""
+"""The errors that are shown for exceptions of Beam, TFX, worker processes and the system."""
 
 import errno
 import pathlib
@@ -9,10 +9,10 @@ import pytest
 from models.errors import ConfigError, DataRefused, ServingCheckFailed
 from pipeline.terminal.failures import (
     DiskFull,
+    as_polyseme_error,
     explain,
-    in_a_line,
-    shown,
-    unforeseen,
+    one_line,
+    unexpected_error,
     without_secrets,
 )
 
@@ -121,12 +121,12 @@ def test_secrets_are_hidden_in_all_of_an_error() -> None:
     ],
 )
 def test_an_unforeseen_error_is_a_line_whatever_its_text(error: Exception, told: str) -> None:
-    assert in_a_line(error) == told
-    shown = str(unforeseen(error, pathlib.Path("a.log")))
+    assert one_line(error) == told
+    shown = str(unexpected_error(error, pathlib.Path("a.log")))
     assert shown.splitlines() == [
         told,
         "  where: the traceback is in a.log",
-        "  to do: give the same command again to go on from the last finished step",
+        "  to do: run the same command again to resume after the last finished step",
     ]
 
 
@@ -135,17 +135,17 @@ def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
         def __str__(self) -> str:
             raise ZeroDivisionError
 
-    assert in_a_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
+    assert one_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
 
 
 def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path) -> None:
-    told = shown(raised(lambda: open(tmp_path)))
+    told = as_polyseme_error(raised(lambda: open(tmp_path)))
     assert isinstance(told, ConfigError)
     assert (told.what, told.where) == (
         "a file or folder cannot be used: Is a directory",
         str(tmp_path),
     )
-    broken = shown(OSError(errno.EIO, "Input/output error", b"a\xff"))
+    broken = as_polyseme_error(OSError(errno.EIO, "Input/output error", b"a\xff"))
     assert not isinstance(broken, ConfigError)
     assert broken.where == "a\\xff"
     assert "Input/output error" in broken.what
@@ -156,14 +156,14 @@ def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path)
     [
         ("Error when executing query: database disk image is malformed query: CREATE", "damaged"),
         ("Error when executing query: file is not a database query: CREATE", "damaged"),
-        ("attempt to write a readonly database", "it may not be written"),
-        ("Error: database is locked", "another process is at work on it"),
+        ("attempt to write a readonly database", "it is read-only"),
+        ("Error: database is locked", "another process is using it"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_told_whoever_met_it(text: str, told: str) -> None:
     found = explain(RuntimeError(text))
     assert isinstance(found, ConfigError)
-    assert found.what.startswith("the record of the runs ")
+    assert found.what.startswith("the metadata database ")
     assert told in found.what
     assert found.remedy
 
@@ -176,7 +176,7 @@ def test_of_what_nobody_foresaw_the_traceback_is_kept(
     def fail() -> None:
         raise KeyError("k" * 10_000_000)
 
-    told = shown(raised(fail))
+    told = as_polyseme_error(raised(fail))
     (file,) = tmp_path.iterdir()
     assert str(file) in (told.where or "")
     assert "in fail" in file.read_text(encoding="utf-8")
@@ -184,7 +184,7 @@ def test_of_what_nobody_foresaw_the_traceback_is_kept(
 
     file.unlink()
     tmp_path.rmdir()  # there is no place for it
-    told = shown(raised(fail))
+    told = as_polyseme_error(raised(fail))
     assert "in fail" in told.what
     assert len(str(told)) < 6_000
     assert len(str(told).splitlines()) < 20

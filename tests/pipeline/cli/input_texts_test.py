@@ -1,11 +1,11 @@
-"""The texts that `predict` is given."""
+"""The input texts of `predict`, and input that is not UTF-8."""
 
 import io
 
 import pytest
 
 from models.errors import ConfigError
-from pipeline.cli.given_texts import given_texts
+from pipeline.cli.input_texts import input_texts
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,16 @@ from pipeline.cli.given_texts import given_texts
     ],
 )
 def test_lines_of_standard_input_are_texts(content: bytes, texts: tuple[str, ...]) -> None:
-    assert given_texts((), io.BytesIO(content)) == texts
+    assert input_texts((), io.BytesIO(content)) == texts
 
 
 def test_standard_input_that_is_closed_holds_no_text() -> None:
-    assert given_texts((), None) == ()
+    assert input_texts((), None) == ()
 
 
 def test_arguments_are_texts_and_standard_input_is_left_alone() -> None:
     stdin = io.BytesIO(b"one\n")
-    assert given_texts(("\ufeffa", "", "two\nlines"), stdin) == ("a", "", "two\nlines")
+    assert input_texts(("\ufeffa", "", "two\nlines"), stdin) == ("a", "", "two\nlines")
     assert stdin.tell() == 0
 
 
@@ -45,6 +45,6 @@ def test_standard_input_of_another_encoding_is_refused(
     content: bytes, where: str, encoding: str
 ) -> None:
     with pytest.raises(ConfigError, match="standard input is not UTF-8") as refused:
-        given_texts((), io.BytesIO(content))
+        input_texts((), io.BytesIO(content))
     assert (refused.value.where or "").startswith(where)
     assert f"iconv -f {encoding} " in (refused.value.remedy or "")
