@@ -17,7 +17,7 @@ from components.storage.publish import published_folder
 from models.examples import parse, serialize
 from models.objective import Objective, numeric_features
 from models.tokenizers.tokenizer import Tokenizer
-from models.training.held_out import rows_of_a_part
+from models.training.held_out import evaluation_batch_size
 
 _log = logging.getLogger("polyseme.exporter")
 
@@ -97,7 +97,7 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
     memory.
     """
     spec = numeric_features(objective.feature_spec())
-    chunk = rows_of_a_part(objective)
+    chunk = evaluation_batch_size(objective)
     names = sorted(
         {name for metric in objective.metrics() for name in (metric.numerator, metric.denominator)}
         | {name for loss in objective.losses() for name in (loss.numerator, loss.denominator)}

@@ -17,7 +17,7 @@ from components.lineage.properties import fingerprint
 from models.settings import from_json
 from models.training.config import TrainingConfig
 from models.training.example_index import read_index
-from models.training.warm_start import warm
+from models.training.warm_start import adapt_to_warm_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TrainingJob:
         """All training settings; with a base model, changed as `TrainingConfig.warm_start` says."""
         settings = json.loads(self.training) | json.loads(self.unkeyed)
         config = from_json(TrainingConfig, json.dumps(settings))
-        return warm(config, self.num_examples) if self.base_model else config
+        return adapt_to_warm_start(config, self.num_examples) if self.base_model else config
 
     @property
     def num_examples(self) -> int:

@@ -81,7 +81,7 @@ def _evaluate(job: TrainingJob, trained: TrainedModel) -> dict[str, float]:
     objective.set_baseline(model, StoredCounts(job.examples))
     config = dataclasses.replace(job.config, eval_batches=_ALL_BATCHES)
     held_out = HeldOutLoss(model, objective, job.eval_files, config, metrics=objective.metrics())
-    metrics = held_out.figures(LOSS)
+    metrics = held_out.metrics(LOSS)
     if not math.isfinite(metrics[LOSS]):
         raise TrainingDiverged(
             f"the loss is {metrics[LOSS]}",

@@ -26,7 +26,7 @@ from models.training.devices import Devices
 from models.training.held_out import HeldOutLoss
 from models.training.loop import train
 from models.training.platform import with_xla_chosen
-from models.training.record import TrainingResult
+from models.training.metrics import TrainingResult
 
 _log = logging.getLogger("polyseme.trainer")
 
@@ -102,7 +102,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> TrainedModel:
             has another job.
     """
     devices = devices or Devices(from_json(DevicesConfig, job.devices))
-    with devices.all_there():
+    with devices.report_lost_process():
         _check_same_job(job, devices)
     training = job.config
     model, objective, tokenizer = build_model(job, devices)
@@ -118,7 +118,7 @@ def train_job(job: TrainingJob, devices: Devices | None = None) -> TrainedModel:
     if devices.config.strategy != "one" or training.precision != "float32":
         plain = _new_model(job, training.seed, "float32").model
         for variable, trained in zip(plain.variables, model.variables, strict=True):
-            variable.assign(devices.first(trained.value))
+            variable.assign(devices.first_replica(trained.value))
         model = plain
     return TrainedModel(model, objective, tokenizer, result)
 
@@ -130,7 +130,7 @@ def _check_same_job(job: TrainingJob, devices: Devices) -> None:
         Preempted: the chief has another job.
     """
     number = int(job.key[:15], 16)  # 60 bits, which fit into an int64
-    if devices.agree(number) != number:
+    if devices.broadcast(number) != number:
         raise Preempted(
             "this process and the chief have different training jobs: a killed run left its job "
             "behind",

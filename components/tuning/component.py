@@ -53,7 +53,7 @@ from models.training.devices import Devices
 from models.training.held_out import HeldOutLoss
 from models.training.loop import train
 from models.training.platform import with_xla_chosen
-from models.training.warm_start import warm
+from models.training.warm_start import adapt_to_warm_start
 
 _log = logging.getLogger("polyseme.tuner")
 _RESULT = "result.json"
@@ -99,7 +99,7 @@ class TrialTuner(base_tuner.BaseTuner):
         steps = trial_steps(tuning, training)
         if fn_args.base_model:  # no trial is longer than the training itself
             examples = job_from_fn_args(settings, fn_args).num_examples
-            steps = min(steps, trial_steps(TuningConfig(1), warm(training, examples)))
+            steps = min(steps, trial_steps(TuningConfig(1), adapt_to_warm_start(training, examples)))
         space = search_space(tuning, model, training)
         self.results = Search(
             tuning.algorithm, steps, tuple(each.field for each in space if each.log), ()

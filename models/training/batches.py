@@ -1,4 +1,4 @@
-"""Batches of training examples in an order that (seed, epoch) alone decide (law 5).
+"""Reads batches of training examples, in an order that seed and epoch alone decide (law 5).
 
 `models.training.example_order` computes the order. It depends neither on the number of processes
 nor on where a run was interrupted. A process opens only the files that hold its rows.
@@ -16,15 +16,13 @@ from models.objective import FeatureSpec, numeric_features
 from models.training.config import TrainingConfig
 from models.training.devices import Devices, Features
 from models.training.example_index import ExampleIndex, read_index
-from models.training.example_order import EpochOrder
+from models.training.example_order import EpochOrder, Segments
 
 Batches = Callable[[int, int], tf.data.Dataset]
-"""(epoch, batches of it that were trained on) → features `{name: [rows, *shape]}` of this process's
-rows of each batch that is left, the same ones each time it is called."""
+"""(epoch, batches of it that were trained on) → the remaining batches of the epoch, as features
+`{name: [rows, *shape]}` of this process's rows. Equal arguments give equal batches."""
 
-_BATCHES_AT_ONCE = (
-    32  # rows of a lane handed over at once: each hand-over between threads costs time
-)
+_PASSED_AT_ONCE = 32  # batches; passing data between tf.data's threads costs time each time
 
 
 def example_batches(
@@ -35,147 +33,188 @@ def example_batches(
     devices: Devices | None = None,
     prepare: Callable[[Features, int], Features] | None = None,
 ) -> Batches:
-    """Batches for a training run.
+    """The batches of a training run.
 
-    With `config.length_buckets` the examples of a batch are of about one length, and its features
-    are cut to the bucket of the longest, all processes' alike. Of an epoch's examples those that
-    fill no batch are left out. Another epoch has its own order.
+    With `config.length_buckets` the examples of a batch have similar lengths, and its features are
+    cut to the bucket of the longest one, in all processes alike. Examples of an epoch that do not
+    fill a batch are left out. Each epoch has its own order.
 
-    A block of each lane is read ahead, so that up to `2 · config.shuffle_buffer` examples are held.
+    One block per lane is read ahead, so up to `2 · config.shuffle_buffer` examples are in memory.
 
     Args:
-        files: gzip TFRecord files of serialized examples in one folder, with their index.
-        spec: their features.
-        streams: see `Objective.streams`; with it only the order of the files is drawn, and
-            `config.batch_size` divides them. A batch's rows are then streams of one file, which
-            every process reads, each parsing its own rows.
-        devices: whose rows are wanted; None: all rows.
+        files: gzip TFRecord files of serialized examples in one folder, which has an index.
+        config: see `EpochOrder`.
+        spec: the examples' features.
+        streams: see `Objective.streams`. If it is not None, only the files are shuffled, and a
+            batch's rows are streams of one file; `config.batch_size` divides their number. Every
+            process then reads all rows and parses its own.
+        devices: whose rows to return; None: all rows.
         prepare: see `Objective.prepare`.
 
     Raises:
-        ConfigError: the batch does not come out even on the devices, or the files have no index.
+        ConfigError: the devices cannot divide the batch equally, or the files have no index.
     """
     spec = numeric_features(spec)
     devices = devices or Devices()
-    at_once = devices.rows_at_once(config.batch_size, config.gradient_accumulation_steps)
-    rows = devices.own_rows(config.batch_size)
+    micro_batch = devices.micro_batch_size(config.batch_size, config.gradient_accumulation_steps)
+    rows = devices.process_rows(config.batch_size)
     index = read_index(files)
 
     def batches(epoch: int, done: int = 0) -> tf.data.Dataset:
         order = EpochOrder(index, config, epoch, in_order=streams is not None)
-        block, skipped = divmod(done, order.block)
-        lanes = range(rows.start // order.rows, -(-rows.stop // order.rows))
-        begin = rows.start - lanes.start * order.rows
-        own = slice(begin, begin + rows.stop - rows.start)
-        lengths = tf.constant(order.lengths(block)) if config.length_buckets > 1 else None
-        texts = _rows(index, order, lanes, block, lengths).map(lambda each: each[:, own]).unbatch()
-        if lengths is not None:
-            ends = _bucket_ends(order, spec, config.length_buckets, block, lengths)
+        first_block, skipped = divmod(done, order.block)
+        lengths = None
+        if config.length_buckets > 1:
+            lengths = tf.constant(order.lengths(first_block))
+        serialized = _Reader(index, order, first_block, lengths).read(rows)
+        if lengths is None:
+            parsed = serialized.skip(skipped).map(
+                lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE
+            )
+        else:
+            ends = _bucket_ends(order, spec, config.length_buckets, first_block, lengths)
             parsed = (
-                tf.data.Dataset.zip((texts, ends))
+                tf.data.Dataset.zip((serialized, ends))
                 .skip(skipped)
                 .map(
-                    lambda serialized, time: _cut(parse(serialized, spec), spec, time),
+                    lambda texts, end: _cut(parse(texts, spec), spec, end),
                     num_parallel_calls=tf.data.AUTOTUNE,
                 )
             )
-        else:
-            parsed = texts.skip(skipped).map(
-                lambda serialized: parse(serialized, spec), num_parallel_calls=tf.data.AUTOTUNE
-            )
         if prepare:
-            parsed = parsed.map(lambda batch: prepare(batch, at_once), tf.data.AUTOTUNE)
+            parsed = parsed.map(lambda batch: prepare(batch, micro_batch), tf.data.AUTOTUNE)
         return parsed.prefetch(tf.data.AUTOTUNE)
 
     return batches
 
 
-def bucket_ends(time: int, buckets: int) -> list[int]:
-    """The longest length of each bucket, rising up to `time`."""
-    return sorted({-(-time * i // buckets) for i in range(1, buckets + 1)})
+def bucket_ends(length: int, buckets: int) -> list[int]:
+    """The maximum length of each bucket, ascending up to `length`."""
+    return sorted({-(-length * i // buckets) for i in range(1, buckets + 1)})
 
 
-def _rows(
-    index: ExampleIndex,
-    order: EpochOrder,
-    lanes: range,
-    first: int,
-    lengths: tf.Tensor | None,
-) -> tf.data.Dataset:
-    """Serialized examples `[batches, rows of lanes]`, a few batches at a time, from a block on."""
-    segments = [order.segments(lane, first) for lane in lanes]
-    names = tf.constant([index.files[n] for each in segments for n in each.files], tf.string)
-    skips = tf.constant(np.concatenate([each.skips for each in segments]), tf.int64)
-    takes = tf.constant(np.concatenate([each.takes for each in segments]), tf.int64)
-    edges = tf.constant(np.cumsum([0, *(len(each.files) for each in segments)]), tf.int64)
+class _Reader:
+    """Reads the serialized examples of an epoch's lanes, from a block on.
 
-    def read(name: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(name, compression_type="GZIP").skip(skip).take(take)
+    Args:
+        index: of the files.
+        order: of the epoch.
+        first_block: where to begin.
+        lengths: of all examples from there on, `[lanes, examples]`, to sort a block by; None: no
+            sorting.
+    """
 
-    def of_lane(number: tf.Tensor) -> tf.data.Dataset:
-        parts = slice(edges[number], edges[number + 1])
-        lane = number + lanes.start
+    def __init__(
+        self,
+        index: ExampleIndex,
+        order: EpochOrder,
+        first_block: int,
+        lengths: tf.Tensor | None,
+    ) -> None:
+        self._index = index
+        self._order = order
+        self._first_block = first_block
+        self._lengths = lengths
 
-        def in_turn(block: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-            of_block = None
-            if lengths is not None:
-                of_block = _of_block(lengths, order, block - first)[lane]
-            places = order.places(lane, block, tf.size(examples), of_block)
-            return tf.gather(examples, places)
+    def read(self, rows: slice) -> tf.data.Dataset:
+        """Serialized examples of some rows of each batch, `[rows]`. Reads only their lanes."""
+        per_lane = self._order.rows
+        lanes = range(rows.start // per_lane, -(-rows.stop // per_lane))
+        start = rows.start - lanes.start * per_lane
+        rows_of_lanes = slice(start, start + rows.stop - rows.start)
+        return self._read_lanes(lanes).map(lambda batches: batches[:, rows_of_lanes]).unbatch()
+
+    def _read_lanes(self, lanes: range) -> tf.data.Dataset:
+        """Serialized examples `[batches, rows of the lanes]`, a few batches at a time."""
+        order = self._order
+        segments = [order.segments(lane, self._first_block) for lane in lanes]
+        names, skips, takes = self._file_parts(segments)
+        bounds = np.cumsum([0, *(len(each.files) for each in segments)])
+        bounds = tf.constant(bounds, tf.int64)
+
+        def read_lane(number: tf.Tensor) -> tf.data.Dataset:
+            parts = slice(bounds[number], bounds[number + 1])
+            return (
+                tf.data.Dataset.from_tensor_slices((names[parts], skips[parts], takes[parts]))
+                .flat_map(_read_file)
+                .batch(order.block * order.rows)
+                .enumerate(self._first_block)
+                .map(lambda block, examples: self._ordered(number + lanes.start, block, examples))
+                .prefetch(1)  # the next block is read while this block is trained on
+                .unbatch()
+                .batch(_PASSED_AT_ONCE)
+            )
+
+        def join_lanes(examples: tf.Tensor) -> tf.Tensor:
+            batch_major = tf.transpose(examples, [1, 0, 2])
+            return tf.reshape(batch_major, [-1, len(lanes) * order.rows])
 
         return (
-            tf.data.Dataset.from_tensor_slices((names[parts], skips[parts], takes[parts]))
-            .flat_map(read)
-            .batch(order.block * order.rows)
-            .enumerate(first)
-            .map(in_turn)
-            .prefetch(1)  # the next block is read while this one is trained on
-            .unbatch()
-            .batch(_BATCHES_AT_ONCE)
+            tf.data.Dataset.range(len(lanes))
+            .interleave(
+                read_lane,
+                cycle_length=len(lanes),
+                block_length=1,
+                num_parallel_calls=len(lanes),
+                deterministic=True,
+            )
+            .batch(len(lanes), drop_remainder=True)
+            .map(join_lanes)
         )
 
-    def beside(lanes_of: tf.Tensor) -> tf.Tensor:
-        together = tf.transpose(lanes_of, [1, 0, 2])
-        return tf.reshape(together, [-1, len(lanes) * order.rows])
-
-    return (
-        tf.data.Dataset.range(len(lanes))
-        .interleave(
-            of_lane,
-            cycle_length=len(lanes),
-            block_length=1,
-            num_parallel_calls=len(lanes),
-            deterministic=True,
+    def _file_parts(self, segments: Sequence[Segments]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Names of files, examples to skip and examples to take in them, of all segments."""
+        names = [self._index.files[number] for each in segments for number in each.files]
+        skips = np.concatenate([each.skips for each in segments])
+        takes = np.concatenate([each.takes for each in segments])
+        return (
+            tf.constant(names, tf.string),
+            tf.constant(skips, tf.int64),
+            tf.constant(takes, tf.int64),
         )
-        .batch(len(lanes), drop_remainder=True)
-        .map(beside)
-    )
+
+    def _ordered(self, lane: tf.Tensor, block: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+        """A lane's examples of a block `[examples]` in their order, `[batches, rows]`."""
+        lengths = None
+        if self._lengths is not None:
+            lengths = _of_block(self._lengths, self._order, block - self._first_block)[lane]
+        return tf.gather(examples, self._order.positions(lane, block, tf.size(examples), lengths))
+
+
+def _read_file(name: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(name, compression_type="GZIP").skip(skip).take(take)
 
 
 def _of_block(lengths: tf.Tensor, order: EpochOrder, block: tf.Tensor) -> tf.Tensor:
-    """The lengths of a block `[lanes, examples]`, counted from the first one that they are of."""
+    """The lengths of a block, `[lanes, examples]`.
+
+    Args:
+        lengths: of all examples from some block on.
+        order: of the epoch.
+        block: counted from that block.
+    """
     size = order.block * order.rows
     return lengths[:, block * size : (block + 1) * size]
 
 
 def _bucket_ends(
-    order: EpochOrder, spec: FeatureSpec, buckets: int, first: int, lengths: tf.Tensor
+    order: EpochOrder, spec: FeatureSpec, buckets: int, first_block: int, lengths: tf.Tensor
 ) -> tf.data.Dataset:
-    """The end of the bucket of each batch's longest example, from block `first` on."""
-    (time,) = spec["padding_mask"].shape
-    ends = tf.constant(bucket_ends(time, buckets), tf.int32)
+    """The end of the bucket of each batch's longest example, from block `first_block` on."""
+    (length,) = spec["padding_mask"].shape
+    ends = tf.constant(bucket_ends(length, buckets), tf.int32)
 
     def of_block(block: tf.Tensor) -> tf.Tensor:
-        longest = order.longest(block, _of_block(lengths, order, block - first))
+        longest = order.max_lengths(block, _of_block(lengths, order, block - first_block))
         return tf.gather(ends, tf.searchsorted(ends, longest))
 
     blocks = -(-order.batches // order.block)
-    return tf.data.Dataset.range(first, blocks).map(of_block).unbatch()
+    return tf.data.Dataset.range(first_block, blocks).map(of_block).unbatch()
 
 
-def _cut(features: Features, spec: FeatureSpec, time: tf.Tensor) -> Features:
-    """The features, those along the time up to a time only."""
+def _cut(features: Features, spec: FeatureSpec, length: tf.Tensor) -> Features:
+    """The features, cut to a length along the time axis."""
     return {
-        name: value[:, :time] if spec[name].axis == "time" else value
+        name: value[:, :length] if spec[name].axis == "time" else value
         for name, value in features.items()
     }

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not taken, and that no step waits for.
+"""Checkpoint files that are written in the background, and read only if they are undamaged.
 
-A thread writes them beside the training. A process may be killed while it does, and a disk may lose
-what it was given: before a checkpoint is taken every value of it is read, which checks TensorFlow's
-checksums, and where it is damaged the one before is taken.
+A process may be killed while it writes, and a disk may lose data. So before a checkpoint is
+restored, every value is read, which verifies TensorFlow's checksums. If the checkpoint is damaged,
+the one before it is restored.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ _INDEX = re.compile(r"ckpt-(\d+)\.index")
 
 
 class HostNumber:
-    """A number in this process's memory, which checkpoints hold like a variable.
+    """A number in the host's memory that a checkpoint can hold like a variable.
 
-    It is read without waiting for a device.
+    Reading it waits for no device.
     """
 
     def __init__(self, value: float, dtype: type[np.number]) -> None:
         self._value = np.asarray(value, dtype)
 
     def assign(self, value: Any) -> None:
-        """Takes another value."""
-        self._value = np.asarray(value, self._value.dtype)  # another array: the old one may be held
+        """Replaces the value."""
+        # By a new array: a checkpoint that is being written may hold the old one.
+        self._value = np.asarray(value, self._value.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._value, dtype or self._value.dtype)
@@ -47,13 +48,13 @@ class HostNumber:
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run, each named by its step.
 
     Args:
         folder: belongs to this run alone.
-        step: one of the variables; its value is the number of a checkpoint.
-        keep: how many whole ones stay beside the one that is being written.
-        variables: what a checkpoint holds, in an order that is always the same.
+        step: one of the variables; its value is the step of a checkpoint.
+        keep: how many complete checkpoints to keep while the next one is being written.
+        variables: what a checkpoint holds, in an order that never changes.
 
     Attributes:
         folder: as given.
@@ -69,125 +70,130 @@ class Checkpoints:
         self.folder = folder
         self._step = step
         self._keep = keep
-        self._variables = {str(place): variable for place, variable in enumerate(variables)}
+        self._variables = {str(index): variable for index, variable in enumerate(variables)}
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
-        self._written: concurrent.futures.Future[None] | None = None
+        self._write_in_progress: concurrent.futures.Future[None] | None = None
 
     def restore(self) -> int:
-        """Takes the newest checkpoint that is whole, if any, and puts those aside that are not.
+        """Restores the newest undamaged checkpoint, and renames damaged ones to `damaged-ckpt-*`.
 
         Returns:
             Its step, 0 if there is none.
 
         Raises:
-            OSError: a checkpoint can't be opened, which is no damage.
+            OSError: a checkpoint cannot be opened, which does not mean that it is damaged.
         """
-        numbers = self._numbers()
-        self.keep_only(numbers)
-        for number in numbers:
-            if self.restore_step(number):
-                return number
-            for file in self.folder.glob(f"ckpt-{number}.*"):
+        steps = self._steps()
+        self.keep_only(steps)
+        for step in steps:
+            if self.restore_step(step):
+                return step
+            for file in self.folder.glob(f"ckpt-{step}.*"):
                 file.replace(file.with_name(f"damaged-{file.name}"))
         return 0
 
-    def restore_step(self, number: int) -> bool:
-        """Takes the checkpoint of a step; false, and nothing is taken, if it is not whole.
+    def restore_step(self, step: int) -> bool:
+        """Restores the checkpoint of a step.
+
+        Returns:
+            Whether it is undamaged. If not, no variable has changed.
 
         Raises:
-            OSError: it can't be opened, which is no damage.
+            OSError: it cannot be opened, which does not mean that it is damaged.
         """
-        values = self._read(number)
+        values = self._read(step)
         if values is None:
             return False
         for variable, value in zip(self._variables.values(), values, strict=True):
             variable.assign(value)
         return True
 
-    def whole(self, number: int) -> bool:
-        """Whether the checkpoint of a step can be taken, which is said if it can't."""
-        return self._read(number) is not None
+    def readable(self, step: int) -> bool:
+        """Whether the checkpoint of a step is there and undamaged; logs a warning if it is not."""
+        return self._read(step) is not None
 
-    def keep_only(self, numbers: Sequence[int]) -> None:
-        """Removes all but some steps' checkpoints, and what kills left of others."""
+    def keep_only(self, steps: Sequence[int]) -> None:
+        """Removes the checkpoints of all other steps, and what killed processes left behind."""
         for file in self.folder.glob("ckpt-*"):
-            if file.stem not in {f"ckpt-{number}" for number in numbers}:
+            if file.stem not in {f"ckpt-{step}" for step in steps}:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
 
-    def save(self, behind: Checkpoints | None = None) -> None:
-        """Begins to write a checkpoint; waits for the last one, if that is still being written.
+    def save(self, after: Checkpoints | None = None) -> None:
+        """Starts writing a checkpoint; first waits for the last one, if it is still being written.
 
         Args:
-            behind: what it has to be there before this one is, as this one tells of it.
+            after: checkpoints that this one refers to. Their last save is on the disk before this
+                checkpoint is written, so that a kill never leaves a reference to a missing file.
 
         Raises:
-            tf.errors.OpError, OSError: the last one could not be written.
+            tf.errors.OpError, OSError: the last checkpoint could not be written.
         """
         self.close()
-        # Of a variable in this memory this is no copy: what changes it afterwards makes a new one.
+        # On a CPU this copies nothing: a later update makes a new buffer for the variable.
         with tf.device("CPU"):
             values = [tf.identity(variable) for variable in self._variables.values()]
-        number, first = int(self._step), behind._written if behind else None
-        self._written = self._writer.submit(self._write, number, values, first)
+        first = after._write_in_progress if after else None
+        self._write_in_progress = self._writer.submit(self._write, int(self._step), values, first)
 
     def close(self) -> None:
-        """Waits until what was begun is written.
+        """Waits until the last checkpoint is written.
 
         Raises:
-            tf.errors.OpError, OSError: it could not be.
+            tf.errors.OpError, OSError: it could not be written.
         """
-        written, self._written = self._written, None
-        if written:
-            written.result()
+        write, self._write_in_progress = self._write_in_progress, None
+        if write:
+            write.result()
 
-    def _read(self, number: int) -> list[np.ndarray] | None:
-        for file in self.folder.glob(f"ckpt-{number}.*"):
-            file.open("rb").close()  # TensorFlow tells of a file that may not be read as of damage
+    def _read(self, step: int) -> list[np.ndarray] | None:
+        """The values of a checkpoint; None, with a warning, if it is damaged."""
+        for file in self.folder.glob(f"ckpt-{step}.*"):
+            file.open("rb").close()  # TensorFlow reports a missing permission as damage
         try:
-            reader = tf.train.load_checkpoint(self._path(number))
+            reader = tf.train.load_checkpoint(self._path(step))
             return [reader.get_tensor(name) for name in self._variables]
         except MemoryError:
             raise
-        except Exception as error:  # TensorFlow's reader has errors of many kinds for it
+        except Exception as error:  # TensorFlow's reader reports damage by many types of errors
             fault = f"{error}".partition("\n")[0][:200]
-            _log.warning("the checkpoint of step %d is damaged and is not used: %s", number, fault)
+            _log.warning("the checkpoint of step %d is damaged and is not used: %s", step, fault)
             return None
 
     def _write(
         self,
-        number: int,
+        step: int,
         values: Sequence[tf.Tensor],
         first: concurrent.futures.Future[None] | None,
     ) -> None:
         if first:
             first.result()
-        older = [each for each in self._numbers() if each < number]
-        for each in older[self._keep :]:
-            self._remove(each)
+        older = [other for other in self._steps() if other < step]
+        for other in older[self._keep :]:
+            self._remove(other)
         self.folder.mkdir(parents=True, exist_ok=True)
         tf.raw_ops.SaveV2(
-            prefix=self._path(number),
+            prefix=self._path(step),
             tensor_names=list(self._variables),
             shape_and_slices=[""] * len(values),
             tensors=values,
         )
-        # A machine without power forgets what was not asked to be on the disk, all that is kept.
-        for path in (*self.folder.glob(f"ckpt-{number}.*"), self.folder):
+        # A power failure may lose files, and names in a folder, that were not synced to the disk.
+        for path in (*self.folder.glob(f"ckpt-{step}.*"), self.folder):
             file = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(file)
             finally:
                 os.close(file)
 
-    def _path(self, number: int) -> str:
-        return str(self.folder / f"ckpt-{number}")
+    def _path(self, step: int) -> str:
+        return str(self.folder / f"ckpt-{step}")
 
-    def _remove(self, number: int) -> None:
-        files = self.folder.glob(f"ckpt-{number}.*")
-        for file in sorted(files, reverse=True):  # the index first: without it there is none
+    def _remove(self, step: int) -> None:
+        files = self.folder.glob(f"ckpt-{step}.*")
+        for file in sorted(files, reverse=True):  # first the index, which makes it a checkpoint
             file.unlink()
 
-    def _numbers(self) -> list[int]:
-        """Of all checkpoints that are there, the newest first."""
+    def _steps(self) -> list[int]:
+        """The steps of all checkpoints in the folder, the newest first."""
         found = (_INDEX.fullmatch(file.name) for file in self.folder.glob("ckpt-*.index"))
         return sorted((int(match[1]) for match in found if match), reverse=True)

@@ -1,7 +1,7 @@
-"""Where training computes: one device, several, several processes or a TPU, by tf.distribute.
+"""Where training computes: on one device, several, several processes or a TPU (tf.distribute).
 
-Every replica has the whole model and computes an equal share of each batch's rows; gradients are
-summed over all of them. So a batch has the same gradient, rounding apart, wherever it is computed.
+Every replica holds the whole model and computes an equal share of each batch's rows. Gradients are
+summed over all replicas. So a batch has the same gradient, up to rounding, wherever it is computed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 import tensorflow as tf
 
 from models.errors import ConfigError, Preempted
-from models.training.config import DevicesConfig, equal_rows
+from models.training.config import DevicesConfig, micro_batch_size
 
 Features = Mapping[str, tf.Tensor]
 
-_PEAK_SECONDS = 0.04  # a product takes at least, which starting it does not
-_LARGEST = 16_384
+_MIN_MATMUL_SECONDS = 0.04  # with a shorter product, the time to launch it would count
+_MAX_MATMUL_SIZE = 16_384
 
-_GONE = (
+_LOST_PROCESS_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -32,22 +32,22 @@ _GONE = (
 
 
 class Devices:
-    """The devices of a training run and this process's part in it.
+    """The devices of a training run, and this process's part in it.
 
-    A process that is one of several opens them before TensorFlow does anything else in it.
+    A process that is one of several must create this object before it uses TensorFlow otherwise.
 
     Args:
         config: which devices.
 
     Attributes:
         config: as given.
-        strategy: tf.distribute's.
-        replicas: of the model, over all processes.
-        workers: processes, all of which run the same program.
-        worker: which one of them this is; 0 is the chief, which writes what all share.
+        strategy: the strategy of tf.distribute.
+        replicas: number of replicas of the model, over all processes.
+        workers: number of processes, all of which run the same program.
+        worker: index of this process. Process 0 is the chief, which writes the shared files.
 
     Raises:
-        ConfigError: there are no such devices.
+        ConfigError: the devices do not exist.
     """
 
     def __init__(self, config: DevicesConfig = DevicesConfig()) -> None:  # noqa: B008
@@ -58,7 +58,7 @@ class Devices:
         elif config.strategy == "mirrored":
             self.strategy = _mirrored(config.devices)
         elif config.strategy == "multi_worker":
-            self.workers, self.worker = _place()
+            self.workers, self.worker = _cluster_position()
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
         else:
             self.strategy = _tpu(config.tpu)
@@ -66,48 +66,48 @@ class Devices:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes what all share."""
+        """Whether this process writes the shared files."""
         return self.worker == 0
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """In it the model and its optimizer are made."""
+        """The context in which the model and its optimizer must be created."""
         return self.strategy.scope()
 
     @contextlib.contextmanager
-    def all_there(self) -> Iterator[None]:
-        """Tells of another process's end in our words, where the devices are several processes'.
+    def report_lost_process(self) -> Iterator[None]:
+        """Turns TensorFlow's errors about a lost process into `Preempted`, if there are several.
 
         Raises:
-            Preempted: a process that computes with this one is gone.
+            Preempted: another process of this training has ended.
         """
         try:
             yield
-        except _GONE as error:
+        except _LOST_PROCESS_ERRORS as error:
             if self.workers == 1:
                 raise
             fault = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise Preempted(
-                "another process of this training is gone; training goes on from its last "
-                f"checkpoint ({fault:.200})",
+                f"another process of this training has ended ({fault:.200}); the last checkpoint "
+                "is kept",
                 where=f"process {self.worker} of {self.workers}",
-                remedy="give the same command again",
+                remedy="run the same command to resume",
             ) from error
 
-    def rows_at_once(self, batch_size: int, gradient_accumulation_steps: int = 1) -> int:
-        """Rows that a replica computes at once of a batch of `batch_size`.
+    def micro_batch_size(self, batch_size: int, gradient_accumulation_steps: int = 1) -> int:
+        """Rows that a replica computes at once; see `models.training.config.micro_batch_size`.
 
         Raises:
-            ConfigError: the batch does not come out even.
+            ConfigError: the batch cannot be divided equally.
         """
-        return equal_rows(batch_size, gradient_accumulation_steps, self.replicas)
+        return micro_batch_size(batch_size, gradient_accumulation_steps, self.replicas)
 
-    def own_rows(self, batch_size: int) -> slice:
-        """The rows of a batch that this process's replicas compute, which no other one does."""
+    def process_rows(self, batch_size: int) -> slice:
+        """The rows of a batch that the replicas of this process compute, and no other process."""
         rows = batch_size // self.workers
         return slice(self.worker * rows, (self.worker + 1) * rows)
 
-    def spread(self, features: Features, axis: int) -> Any:
-        """Gives each of this process's replicas its share of the process's rows.
+    def split_over_replicas(self, features: Features, axis: int) -> Any:
+        """Gives each replica of this process an equal share of the process's rows.
 
         Args:
             features: tensors that all have the rows on `axis`.
@@ -119,21 +119,21 @@ class Devices:
         shares = {name: tf.split(value, replicas, axis) for name, value in features.items()}
 
         def share(context: tf.distribute.ValueContext) -> Features:
-            place = context.replica_id_in_sync_group - self.worker * replicas
-            return {name: parts[place] for name, parts in shares.items()}
+            index = context.replica_id_in_sync_group - self.worker * replicas
+            return {name: parts[index] for name, parts in shares.items()}
 
         return self.strategy.experimental_distribute_values_from_function(share)
 
-    def first(self, value: Any) -> Any:
-        """Of a value that is the same on all replicas: this process's first replica's."""
+    def first_replica(self, value: Any) -> Any:
+        """The value of this process's first replica."""
         return self.strategy.experimental_local_results(value)[0]
 
-    def agree(self, number: int) -> int:
-        """The chief's number, in all processes; waits for all of them."""
+    def broadcast(self, number: int) -> int:
+        """Returns the chief's number in every process; waits for all processes."""
         if self.workers == 1:
             return number
 
-        def given(context: tf.distribute.ValueContext) -> tf.Tensor:
+        def summand(context: tf.distribute.ValueContext) -> tf.Tensor:
             chief = context.replica_id_in_sync_group == 0
             return tf.constant(number if chief else 0, tf.int64)
 
@@ -141,13 +141,13 @@ class Devices:
         def total(value: Any) -> Any:
             return self.strategy.reduce("SUM", value, axis=None)
 
-        return int(total(self.strategy.experimental_distribute_values_from_function(given)))
+        return int(total(self.strategy.experimental_distribute_values_from_function(summand)))
 
-    def peak(self, dtype: tf.DType = tf.float32) -> float:
-        """Floating-point operations a second that a large product of matrices reaches.
+    def matmul_rate(self, dtype: tf.DType = tf.float32) -> float:
+        """Floating-point operations per second that a large matrix product reaches.
 
-        Of all replicas together; the fastest of some products, for which it takes some tenths of a
-        second.
+        Over all replicas together. Measures products of growing size, which takes some tenths of a
+        second, and returns the rate of the largest.
         """
 
         def product(matrix: tf.Tensor) -> tf.Tensor:
@@ -158,58 +158,60 @@ class Devices:
             return self.strategy.run(product, args=(matrix,))
 
         size, seconds = 512, 0.0
-        while seconds < _PEAK_SECONDS and size < _LARGEST:
+        while seconds < _MIN_MATMUL_SECONDS and size < _MAX_MATMUL_SIZE:
             size *= 2
             matrix = tf.ones([size, size], dtype)
-            self.first(multiply(matrix)).numpy()
+            self.first_replica(multiply(matrix)).numpy()  # compiles
             seconds = math.inf
             for _ in range(3):
-                begun = time.perf_counter()
-                self.first(multiply(matrix)).numpy()
-                seconds = min(seconds, time.perf_counter() - begun)
+                start = time.perf_counter()
+                self.first_replica(multiply(matrix)).numpy()
+                seconds = min(seconds, time.perf_counter() - start)
         return self.replicas * 2.0 * size**3 / seconds
 
 
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
-    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
-    wanted = list(names) or [name for name in there if name.startswith("GPU:")]
-    if not wanted:
+    """A strategy over the named devices; over all GPUs if no name is given."""
+    present = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    chosen = list(names) or [name for name in present if name.startswith("GPU:")]
+    if not chosen:
         raise ConfigError(
-            "no GPU is to be seen",
+            "TensorFlow sees no GPU",
             where="devices.strategy",
-            remedy='train on "one" device, or name some in devices.devices',
+            remedy='set devices.strategy to "one", or name devices in devices.devices',
         )
-    for name in wanted:
-        if name not in there:
+    for name in chosen:
+        if name not in present:
             raise ConfigError(
-                f"there is no device {name}; there are {', '.join(sorted(there))}",
+                f"there is no device {name}; there are {', '.join(sorted(present))}",
                 where="devices.devices",
-                remedy="name some of these",
+                remedy="name devices that exist",
             )
-    return tf.distribute.MirroredStrategy(wanted)
+    return tf.distribute.MirroredStrategy(chosen)
 
 
-def _place() -> tuple[int, int]:
-    """Number of processes, and which one of them this is, as TF_CONFIG says.
+def _cluster_position() -> tuple[int, int]:
+    """The number of processes and the index of this one, from TF_CONFIG.
 
     Raises:
-        ConfigError: it says nothing.
+        ConfigError: TF_CONFIG does not say.
     """
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     cluster = resolver.cluster_spec().as_dict()
     tasks = [(kind, i) for kind in ("chief", "worker") for i in range(len(cluster.get(kind, ())))]
-    place = (resolver.task_type, resolver.task_id)
-    if place not in tasks:
+    task = (resolver.task_type, resolver.task_id)
+    if task not in tasks:
         raise ConfigError(
-            "TF_CONFIG does not tell of the processes that train together, and of which this is",
+            "TF_CONFIG does not name the processes that train together and the task of this one",
             where="devices.strategy",
             remedy='set it, as {"cluster": {"worker": ["host:port", …]}, '
             '"task": {"type": "worker", "index": 0}}, or set devices.processes',
         )
-    return len(tasks), tasks.index(place)
+    return len(tasks), tasks.index(task)
 
 
 def _tpu(name: str) -> tf.distribute.Strategy:
+    """A strategy over a TPU, by its name or address."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
@@ -217,8 +219,8 @@ def _tpu(name: str) -> tf.distribute.Strategy:
     except (ValueError, tf.errors.OpError) as error:
         fault = f"{error}".partition("\n")[0]
         raise ConfigError(
-            f"no TPU answers: {fault:.200}",
+            f"cannot connect to the TPU {name!r}: {fault:.200}",
             where="devices.tpu",
-            remedy='on a TPU VM give "local", else the name or address of the TPU',
+            remedy='on a TPU VM set it to "local", else to the name or address of the TPU',
         ) from error
     return tf.distribute.TPUStrategy(resolver)

@@ -1,4 +1,4 @@
-"""The training loss on text that is not trained on, and what follows from it."""
+"""The loss and the metrics of a model on held-out examples."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from models.objective import Loss, Metric, Objective, numeric_features
 from models.training.config import TrainingConfig
 from models.training.devices import Devices, Features
 
-_LOGITS = 2**23
-"""Logits of one part of a batch: 32 MiB, which leaves a processor's caches what the next operation
-reads (with four times as many ELMo's evaluation takes twice the time)."""
+_MAX_LOGITS = 2**23
+"""Logits that are computed at once: 32 MiB, which leaves room in a processor's caches for what the
+next operation reads. With four times as many, ELMo's evaluation takes twice the time."""
 
 
-def rows_of_a_part(objective: Objective) -> int:
-    """Examples that are evaluated at once: bounds the memory, whatever the caller's batch."""
-    return max(1, _LOGITS // objective.logits_per_example())
+def evaluation_batch_size(objective: Objective) -> int:
+    """Examples to evaluate at once, which limits the memory for any batch of the caller."""
+    return max(1, _MAX_LOGITS // objective.logits_per_example())
 
 
 def no_examples() -> ConfigError:
-    """The error for a split "eval" that is looked at and has no examples."""
+    """The error for an evaluation on the split "eval" that has no examples."""
     return ConfigError(
         'the split "eval" has no examples',
         where="ingestion.eval_share",
-        remedy="raise it, give more text, or train with one seed and without eval_steps",
+        remedy="raise it, provide more text, or train with one seed and without eval_steps",
     )
 
 
 class HeldOutLoss:
     """The loss over held-out examples, without dropout: Σ numerator / Σ denominator of each term.
 
-    Batches are computed in parts, each no larger than a part of training and with no more logits
-    than a part of `evaluate`: ELMo's evaluation has the logits that its training samples from.
+    Batches are computed in parts, each no larger than a micro-batch of training and with no more
+    logits than a part of the signature `evaluate`: ELMo's evaluation computes all the logits of
+    which its training samples some.
 
     Args:
         model: from `objective.build_model`.
         objective: what is learned.
         files: gzip TFRecord files of serialized examples.
-        config: how many examples a batch has, how many of them training computes at once, and how
-            many batches are looked at: from the beginning of the first files on.
-        devices: where it is computed. On several the last examples, that fill no batch, are left
-            out.
-        metrics: what `figures` gives beside the loss. Those of baselines need their tables.
+        config: `batch_size`, `gradient_accumulation_steps` and `eval_batches`. The first
+            `eval_batches` batches of the sorted files are evaluated.
+        devices: where to compute. On several devices the last examples are left out if they do not
+            fill a batch.
+        metrics: what `metrics` returns besides the loss. Metrics of baselines need their tables.
 
     Raises:
         ConfigError: there are no examples.
@@ -69,49 +70,53 @@ class HeldOutLoss:
         self._devices = devices = devices or Devices()
         spec = numeric_features(objective.feature_spec())
         self._terms = objective.losses()
-        rows_of_training = devices.rows_at_once(
+        micro_batch = devices.micro_batch_size(
             config.batch_size, config.gradient_accumulation_steps
         )
-        at_once = min(rows_of_training, rows_of_a_part(objective)) * devices.replicas
-        rows = devices.own_rows(at_once)
+        batch_size = min(micro_batch, evaluation_batch_size(objective)) * devices.replicas
+        rows = devices.process_rows(batch_size)
         self._batches = (
             tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
             .take(config.eval_batches * config.batch_size)
-            .batch(at_once, drop_remainder=devices.replicas > 1)
+            .batch(batch_size, drop_remainder=devices.replicas > 1)
             .map(lambda texts: parse(texts[rows], spec), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
-        # In the order of the terms: processes add these numbers up by position, and a set of
-        # strings has another order in each process.
+        # No set, whose order differs between processes: they add these numbers up by position.
         ratios: list[Loss | Metric] = [*self._terms, *metrics]
         names = dict.fromkeys(n for each in ratios for n in (each.numerator, each.denominator))
         self._names = list(names)
 
         def of_replica(features: Features) -> tf.Tensor:
-            given = model(features, training=False)
-            return tf.stack([tf.reduce_sum(given[name]) for name in self._names])
+            outputs = model(features, training=False)
+            return tf.stack([tf.reduce_sum(outputs[name]) for name in self._names])
 
         @tf.function(autograph=False)
         def sums(features: Features) -> tf.Tensor:
-            found = devices.strategy.run(of_replica, args=(features,))
-            return devices.strategy.reduce("SUM", found, axis=None)
+            replica_sums = devices.strategy.run(of_replica, args=(features,))
+            return devices.strategy.reduce("SUM", replica_sums, axis=None)
 
         self._sums = sums
 
     def __call__(self) -> float:
-        """The loss now."""
+        """The loss of the model's current weights."""
         return self._loss(self._totals())
 
-    def figures(self, loss: str) -> dict[str, float]:
-        """The loss now, by the name that it is given, and the metrics by theirs; those that divide
-        by 0 are NaN."""
+    def metrics(self, loss_name: str) -> dict[str, float]:
+        """The loss and the metrics of the model's current weights, by name.
+
+        A metric whose denominator is 0 is NaN.
+
+        Args:
+            loss_name: the name of the loss in the result.
+        """
         totals = self._totals()
-        found = {loss: self._loss(totals)}
+        values = {loss_name: self._loss(totals)}
         for metric in self._metrics:
-            below = totals[metric.denominator]
-            ratio = totals[metric.numerator] / below if below else math.nan
-            found[metric.name] = _exp(ratio) if metric.exponentiate else ratio
-        return found
+            denominator = totals[metric.denominator]
+            ratio = totals[metric.numerator] / denominator if denominator else math.nan
+            values[metric.name] = _exp(ratio) if metric.exponentiate else ratio
+        return values
 
     def _loss(self, totals: Mapping[str, float]) -> float:
         return sum(
@@ -120,20 +125,22 @@ class HeldOutLoss:
         )
 
     def _totals(self) -> Mapping[str, float]:
+        """The sums of all numerators and denominators over all batches."""
         totals: collections.Counter[str] = collections.Counter()
         for features in self._batches:
-            sums = self._sums(self._devices.spread(features, axis=0)).numpy().tolist()
+            sums = self._sums(self._devices.split_over_replicas(features, axis=0)).numpy().tolist()
             totals.update(dict(zip(self._names, sums, strict=True)))
         if not totals:
             raise ConfigError(
-                "there are not as many held-out examples as are computed at once",
+                "the held-out examples do not fill one batch on the devices",
                 where="training.eval_steps",
-                remedy="give more text, or set it to 0",
+                remedy="provide more text, or set it to 0",
             )
         return totals
 
 
 def _exp(value: float) -> float:
+    """The exponential; infinite instead of an error where it is too large."""
     try:
         return math.exp(value)
     except OverflowError:

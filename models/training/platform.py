@@ -1,8 +1,8 @@
-"""What a training computes on, and how: the device, the processor, oneDNN, XLA.
+"""The platform of a training: device, processor, oneDNN and XLA; chooses XLA where it is faster.
 
-All of this changes only rounding, so it is in no fingerprint and in no key: training can be resumed
-on another machine. But rounding changes the weights' bytes. So the log says what was chosen, and
-`platform.jsonl` in the folder of the training's metrics records it.
+The platform changes only rounding, so it is in no fingerprint and no cache key, and a training can
+resume on another machine. But rounding changes the bytes of the weights. So the platform is logged,
+and recorded in `platform.jsonl` in the folder of the training's metrics.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _log = logging.getLogger("polyseme.training")
 
 PLATFORM_FILE = "platform.jsonl"
 
-SMALL = 5_000_000
-"""Fewer weights make a model small: on a processor much of its step is not products of matrices.
-Measured were models of about one and thirty million."""
+SMALL_MODEL = 5_000_000
+"""Models with fewer weights are small: on a CPU, much of their step is no matrix product. The
+measurements were of models with about one and thirty million weights."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Platform:
-    """What the steps of a training, or some of them, were computed on.
+    """What a range of training steps was computed on.
 
     Attributes:
-        first_step: the number of steps before these.
-        processor: its name.
-        flags: those of its instruction sets that matter.
+        first_step: steps done before the range.
+        processor: model name of the processor.
+        flags: its instruction sets that affect matrix products.
         device: CPU, GPU or TPU.
         replicas: devices that shared each batch, over all processes.
-        onednn: whether TensorFlow computed with oneDNN on the processor.
+        onednn: whether TensorFlow used oneDNN on the processor.
         xla: whether XLA compiled the step.
-        tensorflow: TensorFlow's version.
+        tensorflow: version of TensorFlow.
     """
 
     first_step: int
@@ -57,11 +57,11 @@ class Platform:
     tensorflow: str
 
     def __str__(self) -> str:
-        """One line, for the log and the report."""
-        several = f"{self.replicas} × " if self.replicas > 1 else ""
+        """One line for the log and the report."""
+        count = f"{self.replicas} × " if self.replicas > 1 else ""
         flags = f" ({', '.join(self.flags)})" if self.flags else ""
         return (
-            f"{several}{self.device}, {self.processor or 'unknown processor'}{flags}, "
+            f"{count}{self.device}, {self.processor or 'unknown processor'}{flags}, "
             f"oneDNN {'on' if self.onednn else 'off'}, XLA {'on' if self.xla else 'off'}, "
             f"TensorFlow {self.tensorflow}"
         )
@@ -73,18 +73,20 @@ def with_xla_chosen(
     model: keras.Model,
     devices: Devices,
 ) -> TrainingConfig:
-    """The configuration with `jit_compile`'s "auto" replaced by True or False.
+    """The configuration with True or False instead of "auto" for `jit_compile`.
 
     Args:
-        xla_pays_on: of the family; see `models.objective.Family`.
+        config: of the training.
+        xla_pays_on: the kinds of devices on which XLA makes the family faster; see
+            `models.objective.Family`.
         model: what is trained.
-        devices: what is trained on.
+        devices: what it is trained on.
     """
     if config.jit_compile != "auto":
         return config
     kind: DeviceKind = _device(devices)
     if kind == "CPU":
-        if model.count_params() < SMALL:
+        if model.count_params() < SMALL_MODEL:
             kind = "CPU, small model"
         elif onednn_is_on():
             kind = "CPU with oneDNN"
@@ -92,7 +94,7 @@ def with_xla_chosen(
 
 
 def platform(first_step: int, config: TrainingConfig, devices: Devices) -> Platform:
-    """The platform of the steps after `first_step`; `jit_compile` has been resolved."""
+    """The platform of the steps after `first_step`; `jit_compile` must not be "auto"."""
     processor, device = Processor.here(), _device(devices)
     return Platform(
         first_step=first_step,
@@ -106,38 +108,38 @@ def platform(first_step: int, config: TrainingConfig, devices: Devices) -> Platf
     )
 
 
-def keep_platform(logs: pathlib.Path, new: Platform) -> None:
-    """Logs the platform, and adds it to `platform.jsonl` if it differs from the one before.
+def log_platform(logs: pathlib.Path, new: Platform) -> None:
+    """Logs the platform, and appends it to `platform.jsonl` if it differs from the last one.
 
-    Steps after `new.first_step` are not in the checkpoint and are computed again, so their lines
-    are removed.
+    Steps after `new.first_step` are not in the checkpoint and are repeated, so their platforms are
+    removed.
 
     Args:
-        logs: the folder of the training's figures.
+        logs: the folder of the training's metrics.
         new: the platform of the steps that follow.
     """
-    _log.info("on %s", new)
+    _log.info("training on %s", new)
     path = logs / PLATFORM_FILE
-    before = [each for each in read_platforms(path) if each.first_step < new.first_step]
-    if before and dataclasses.replace(before[-1], first_step=new.first_step) == new:
-        kept = before
+    earlier = [each for each in read_platforms(path) if each.first_step < new.first_step]
+    if earlier and dataclasses.replace(earlier[-1], first_step=new.first_step) == new:
+        platforms = earlier
     else:
-        if before:
+        if earlier:
             _log.warning(
                 "the first %d steps were computed on %s: the weights may differ by rounding from "
                 "those of a single platform",
                 new.first_step,
-                before[-1],
+                earlier[-1],
             )
-        kept = [*before, new]
+        platforms = [*earlier, new]
     logs.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in kept]
+    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in platforms]
     with published(path, durable=True) as partial:
         partial.write_text("".join(lines), encoding="utf-8")
 
 
 def read_platforms(path: pathlib.Path) -> list[Platform]:
-    """The platforms of a training, in the order of its steps; empty if there is no such file.
+    """The platforms of a training in the order of its steps; empty if there is no such file.
 
     Raises:
         ConfigError: a line does not describe a platform.
@@ -151,6 +153,6 @@ def read_platforms(path: pathlib.Path) -> list[Platform]:
 def _device(devices: Devices) -> Literal["CPU", "GPU", "TPU"]:
     if devices.config.strategy == "tpu":
         return "TPU"
-    named = devices.config.devices
-    gpu = any("GPU" in name for name in named) if named else tf.config.list_logical_devices("GPU")
+    names = devices.config.devices
+    gpu = any("GPU" in name for name in names) if names else tf.config.list_logical_devices("GPU")
     return "GPU" if gpu else "CPU"

@@ -1,4 +1,4 @@
-"""A trace of some steps, by TensorFlow's profiler: what each operation takes, on each device."""
+"""A profile of some training steps by TensorFlow's profiler: the time of each operation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from models.training.config import PROFILE
 
 _log = logging.getLogger("polyseme.training")
 
-_BEGIN, _END = 3, 8  # calls; the first ones compile
+_FIRST, _END = 3, 8  # executions to trace; the first ones compile
 
 
 class TrainingProfile:
-    """Traces the fourth to the eighth call of a process, if that is asked for.
+    """Traces the fourth to the eighth execution of a process, if `POLYSEME_PROFILE` is set.
 
     Args:
         folder: receives `plugins/profile/<time>/`, which TensorBoard's profiler shows.
@@ -26,36 +26,36 @@ class TrainingProfile:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        self._wanted = bool(os.environ.get(PROFILE))
-        self._calls = 0
-        self._at_work = False
+        self._requested = bool(os.environ.get(PROFILE))
+        self._executions = 0
+        self._tracing = False
 
     @contextlib.contextmanager
-    def call(self, step: int) -> Iterator[None]:
-        """A call of steps, of which `step` is the first."""
-        if not self._wanted:
+    def execution(self, step: int) -> Iterator[None]:
+        """Surrounds an execution, of which `step` is the first step."""
+        if not self._requested:
             yield
             return
-        if self._calls == _BEGIN:
+        if self._executions == _FIRST:
             tf.profiler.experimental.start(str(self._folder))
-            self._at_work = True
+            self._tracing = True
         with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
             yield
-        self._calls += 1
-        if self._calls == _END:
+        self._executions += 1
+        if self._executions == _END:
             self.close()
 
     def close(self) -> None:
-        """Writes the trace, if one is at work; says so if one was wanted and never begun."""
-        if self._at_work:
+        """Writes the profile; logs a warning if one was requested and training was too short."""
+        if self._tracing:
             tf.profiler.experimental.stop()
-            self._at_work = False
-            _log.info("a trace of some steps is in %s", self._folder / "plugins" / "profile")
-        elif self._wanted:
+            self._tracing = False
+            _log.info("wrote a profile to %s", self._folder / "plugins" / "profile")
+        elif self._requested:
             _log.warning(
-                "no trace was taken: it begins with call %d, and this process made %d; train more "
-                "steps, or lower devices.steps_per_execution",
-                _BEGIN + 1,
-                self._calls,
+                "no profile was written: it starts with execution %d, and this process had %d; "
+                "train more steps, or lower devices.steps_per_execution",
+                _FIRST + 1,
+                self._executions,
             )
-        self._wanted = False
+        self._requested = False

@@ -1,4 +1,4 @@
-"""Optimizer steps as a graph: on one device or many, a batch whole or in parts."""
+"""Optimizer steps as a compiled graph, on one device or several, with gradient accumulation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,23 @@ from models.training.optimizer import Adagrad
 from models.training.rematerialization import rematerialized
 
 Steps = Callable[[Features, bool], Mapping[str, tf.Tensor]]
-"""Features `[steps, rows, *shape]` of this process's rows of some batches → what came of each step,
-`[steps]`: the loss, its terms, `gradient_norm`, `learning_rate`, `tokens` (real ones), `positions`,
-and `asked`, the number of processes that were called with true."""
+"""Runs some steps.
 
-_SEEDS_APART = 1_000_003
+Args: features `[steps, rows, *shape]` of this process's rows of some batches; whether this process
+asks to terminate the run. Returns the outputs of each step, `[steps]`: the loss, its terms,
+`gradient_norm`, `learning_rate`, `tokens` (without padding), `positions`, and
+`termination_requests`, the number of processes that ask to terminate.
+"""
 
-_Updates = dict[str, tf.Tensor]  # new values of variables, by their places in the list
+_REPLICA_SEED_DISTANCE = 1_000_003
+
+COUNTS = ("tokens", "positions", "termination_requests")
+"""Outputs that are int32 and no metrics; the others are float32."""
+
+_State = Mapping[str, tf.Tensor]
+"""Values of variables that are not trained, by their index in `model.non_trainable_variables`."""
+_Updates = dict[str, tf.Tensor]
+"""New values of such variables, by the same index."""
 
 
 def compile_steps(
@@ -32,210 +42,252 @@ def compile_steps(
     config: TrainingConfig,
     devices: Devices,
 ) -> Steps:
-    """The function that trains a model; each number of batches and each shape is compiled apart.
+    """The function that trains a model; it is compiled for each number and shape of batches.
 
-    Each loss term is divided by its denominator over the *whole* batch before any part is
-    computed, so that a batch in parts, on one device or on many, has the gradient of the batch in
-    one. What else training changes (dropout's seeds, streams' states) each replica may change for
-    its own rows only; dropout differs from replica to replica.
+    Each loss term is divided by its denominator over the *whole* batch before any micro-batch is
+    computed. So a batch in micro-batches, on one device or several, has the gradient of the batch
+    as a whole. Each replica may change other variables (dropout's seeds, the states of streams)
+    only for its own rows; dropout differs between replicas.
 
     Raises:
-        ValueError: nobody has chosen whether XLA compiles; see
-        `models.training.platform.with_xla_chosen`.
+        ValueError: `jit_compile` is "auto"; see `models.training.platform.with_xla_chosen`.
     """
     if config.jit_compile == "auto":
         raise ValueError("jit_compile is still 'auto'")
-    if devices.replicas > 1:  # gradients come summed already; Keras would sum them once more
+    if devices.replicas > 1:  # Keras would sum the gradients a second time
         take_gradients_as_summed(optimizer)
-    alone = devices.config.strategy == "one"
-    step = _replica_step(model, objective, optimizer, config, devices)
+    replica_step = _ReplicaStep(model, objective, optimizer, config, devices)
     others = model.non_trainable_variables
 
-    def one(batches: Features, place: int | tf.Tensor, asked: tf.Tensor) -> dict[str, tf.Tensor]:
+    def run_step(
+        batches: Features, index: int | tf.Tensor, terminate: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         def replica(batches: Features) -> tuple[_Updates, dict[str, tf.Tensor]]:
-            return step({name: value[place] for name, value in batches.items()}, asked)
+            return replica_step({name: v[index] for name, v in batches.items()}, terminate)
 
-        updates, state = devices.strategy.run(replica, args=(batches,))
+        updates, outputs = devices.strategy.run(replica, args=(batches,))
         with devices.scope():
-            for index, value in updates.items():
-                others[int(index)].value.assign(devices.first(value))
-        return {name: devices.first(value) for name, value in state.items()}
+            for variable, value in updates.items():
+                others[int(variable)].value.assign(devices.first_replica(value))
+        return {name: devices.first_replica(value) for name, value in outputs.items()}
 
-    @tf.function(jit_compile=config.jit_compile and alone, autograph=False)
-    def call(batches: Features, steps: int, asked: tf.Tensor) -> dict[str, tf.Tensor]:
+    single_device = devices.config.strategy == "one"
+
+    @tf.function(jit_compile=config.jit_compile and single_device, autograph=False)
+    def run_steps(batches: Features, steps: int, terminate: tf.Tensor) -> dict[str, tf.Tensor]:
         if steps == 1:
-            return {name: value[tf.newaxis] for name, value in one(batches, 0, asked).items()}
+            outputs = run_step(batches, 0, terminate)
+            return {name: value[tf.newaxis] for name, value in outputs.items()}
 
-        def body(place: tf.Tensor, arrays: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
-            state = one(batches, place, asked)
-            return place + 1, {k: array.write(place, state[k]) for k, array in arrays.items()}
+        def body(index: tf.Tensor, arrays: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+            outputs = run_step(batches, index, terminate)
+            return index + 1, {k: array.write(index, outputs[k]) for k, array in arrays.items()}
 
-        whole = {"tokens", "positions", "asked"}
-        arrays = {
-            name: tf.TensorArray(tf.int32 if name in whole else tf.float32, steps, element_shape=())
-            for name in _figures(objective)
-        }
-        _, arrays = tf.while_loop(lambda place, _: place < steps, body, (0, arrays))
+        arrays = _output_arrays(objective, steps)
+        _, arrays = tf.while_loop(lambda index, _: index < steps, body, (0, arrays))
         return {name: array.stack() for name, array in arrays.items()}
 
-    def run(batches: Features, asked: bool) -> Mapping[str, tf.Tensor]:
+    def run(batches: Features, terminate: bool) -> Mapping[str, tf.Tensor]:
         (steps, *_), *_ = (value.shape for value in batches.values())
-        return call(devices.spread(batches, axis=1), steps, tf.constant(int(asked)))
+        shares = devices.split_over_replicas(batches, axis=1)
+        return run_steps(shares, steps, tf.constant(int(terminate)))
 
     return run
 
 
-def _figures(objective: Objective) -> list[str]:
+def _output_arrays(objective: Objective, steps: int) -> dict[str, tf.TensorArray]:
+    """Empty arrays for the outputs of some steps; see `Steps`."""
     terms = [term.numerator for term in objective.losses()]
-    return [
-        "loss", *terms, "gradient_norm", "learning_rate", "tokens", "positions", "asked"
-    ]  # fmt: skip
+    return {
+        name: tf.TensorArray(tf.int32 if name in COUNTS else tf.float32, steps, element_shape=())
+        for name in ("loss", *terms, "gradient_norm", "learning_rate", *COUNTS)
+    }
 
 
-def _replica_step(
-    model: keras.Model,
-    objective: Objective,
-    optimizer: keras.optimizers.Optimizer,
-    config: TrainingConfig,
-    devices: Devices,
-) -> Callable[[Features, tf.Tensor], tuple[_Updates, dict[str, tf.Tensor]]]:
-    """What a replica does in a step: its rows' features → new values, and what came of it."""
-    rows = devices.rows_at_once(config.batch_size, config.gradient_accumulation_steps)
-    weights = model.trainable_variables
-    others = model.non_trainable_variables
-    inner = model.backbone.rematerialized_layers if devices.config.rematerialize else ()
-    gradients_of = _gradients(
-        model, objective, inner, sparse=_stays_sparse(optimizer, config, devices)
-    )
-    # A program that sums over devices can't be compiled by XLA; between the sums there is one that
-    # can. A TPU's whole step is compiled as it is.
-    if config.jit_compile and devices.config.strategy in ("mirrored", "multi_worker"):
-        gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
+class _ReplicaStep:
+    """What each replica does in a step: features of its rows → new values, and the step's outputs.
 
-    def total(values: Any) -> Any:
-        """Sums over all replicas."""
-        if devices.replicas == 1:
-            return values
-        return tf.distribute.get_replica_context().all_reduce("SUM", values)
+    All replicas update the weights alike. The new values are those of the other variables.
+    """
 
-    def in_parts(
-        features: Features, totals: Mapping[str, tf.Tensor], state: Mapping[str, tf.Tensor]
-    ) -> tuple[Any, _Updates]:
-        """What `gradients_of` gives, summed over the parts of a batch, one after the other."""
-        parts = {
-            name: tf.reshape(value, [config.gradient_accumulation_steps, rows, *value.shape[1:]])
-            for name, value in features.items()
-        }
-        changed: dict[str, None] = {}  # a set has another order in each process: see `_merged`
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: Objective,
+        optimizer: keras.optimizers.Optimizer,
+        config: TrainingConfig,
+        devices: Devices,
+    ) -> None:
+        self._objective = objective
+        self._optimizer = optimizer
+        self._config = config
+        self._devices = devices
+        self._weights = model.trainable_variables
+        self._others = model.non_trainable_variables
+        layers = model.backbone.rematerialized_layers if devices.config.rematerialize else ()
+        sparse = _stays_sparse(optimizer, config, devices)
+        self._gradients = _gradient_function(model, objective, layers, sparse=sparse)
+        # XLA cannot compile a program that sums over devices, but it can compile the part between
+        # the sums. On a TPU the whole step is compiled anyway.
+        if config.jit_compile and devices.config.strategy in ("mirrored", "multi_worker"):
+            self._gradients = tf.function(self._gradients, jit_compile=True, autograph=False)
 
-        def body(place: tf.Tensor, sums: Any, state: dict[str, tf.Tensor]) -> Any:
-            part = {name: value[place] for name, value in parts.items()}
-            *found, updates = gradients_of(part, totals, state)
-            changed.update(dict.fromkeys(updates))
-            # The parts' order decides the rounding.
-            return place + 1, tf.nest.map_structure(tf.add, sums, found), {**state, **updates}
-
-        zeros = [
-            [tf.zeros(weight.shape, weight.dtype) for weight in weights],
-            dict.fromkeys(["loss", *(term.numerator for term in objective.losses())], tf.zeros([])),
-        ]
-        # TensorFlow would compute ten parts at once, if it could, in the memory of all of them.
-        _, found, after = tf.while_loop(
-            lambda place, *_: place < config.gradient_accumulation_steps,
-            body,
-            (0, zeros, dict(state)),
-            parallel_iterations=1,
-        )
-        return found, {index: after[index] for index in changed}
-
-    def step(features: Features, asked: tf.Tensor) -> tuple[_Updates, dict[str, tf.Tensor]]:
+    def __call__(
+        self, features: Features, terminate: tf.Tensor
+    ) -> tuple[_Updates, dict[str, tf.Tensor]]:
         mask = features["padding_mask"]
-        own = {
-            "tokens": tf.reduce_sum(tf.cast(mask, tf.float32)),
-            "asked": tf.cast(asked, tf.float32),
-            **{k: tf.reduce_sum(v) for k, v in objective.denominators(features).items()},
-        }
-        sums = dict(zip(own, tf.unstack(total(tf.stack([*own.values()]))), strict=True))
-        totals = {name: tf.maximum(value, 1.0) for name, value in sums.items()}
-        before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(others)}
-        state = {i: _apart(others[int(i)], value, devices, 1) for i, value in before.items()}
-        if config.gradient_accumulation_steps == 1:
-            *found, updates = gradients_of(features, totals, state)
+        sums = self._sums(features, terminate)
+        denominators = {name: tf.maximum(value, 1.0) for name, value in sums.items()}
+        before = {str(i): tf.convert_to_tensor(v.value) for i, v in enumerate(self._others)}
+        state = {i: self._shifted(i, value, 1) for i, value in before.items()}
+        if self._config.gradient_accumulation_steps == 1:
+            gradients, losses, updates = self._gradients(features, denominators, state)
         else:
-            found, updates = in_parts(features, totals, state)
-        gradients, losses = total(found)
-        for index, value in updates.items():
-            if is_dropout_seed(others[int(index)]):
-                updates[index] = _apart(others[int(index)], value, devices, -1)
-            elif devices.replicas > 1:
-                updates[index] = _merged(before[index], value, total)
+            gradients, losses, updates = self._accumulated(features, denominators, state)
+        gradients, losses = self._total([gradients, losses])
+        updates = self._merged(before, updates)
         norm = tf.linalg.global_norm(gradients)
-        if clip_norm := config.optimizer.clip_norm:
+        if clip_norm := self._config.optimizer.clip_norm:
             scale = clip_norm / tf.maximum(norm, clip_norm)
             gradients = [_scaled(gradient, scale) for gradient in gradients]
-        rate = tf.convert_to_tensor(optimizer.learning_rate)
-        optimizer.apply(gradients, weights)
+        rate = tf.convert_to_tensor(self._optimizer.learning_rate)
+        self._optimizer.apply(gradients, self._weights)
         return updates, {
             **losses,
             "gradient_norm": norm,
             "learning_rate": rate,
             "tokens": tf.cast(sums["tokens"], tf.int32),
-            "positions": tf.size(mask) * devices.replicas,
-            "asked": tf.cast(sums["asked"], tf.int32),
+            "positions": tf.size(mask) * self._devices.replicas,
+            "termination_requests": tf.cast(sums["termination_requests"], tf.int32),
         }
 
-    return step
+    def _sums(self, features: Features, terminate: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Over the whole batch: tokens, termination requests, the loss terms' denominators."""
+        own = {
+            "tokens": tf.reduce_sum(tf.cast(features["padding_mask"], tf.float32)),
+            "termination_requests": tf.cast(terminate, tf.float32),
+            **{k: tf.reduce_sum(v) for k, v in self._objective.denominators(features).items()},
+        }
+        return dict(zip(own, tf.unstack(self._total(tf.stack([*own.values()]))), strict=True))
+
+    def _total(self, values: Any) -> Any:
+        """Sums over all replicas."""
+        if self._devices.replicas == 1:
+            return values
+        return tf.distribute.get_replica_context().all_reduce("SUM", values)
+
+    def _accumulated(
+        self, features: Features, denominators: Mapping[str, tf.Tensor], state: _State
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], _Updates]:
+        """Gradients and losses summed over the micro-batches, computed one after the other."""
+        steps = self._config.gradient_accumulation_steps
+        rows = self._devices.micro_batch_size(self._config.batch_size, steps)
+        micro_batches = {
+            name: tf.reshape(value, [steps, rows, *value.shape[1:]])
+            for name, value in features.items()
+        }
+        changed: dict[str, None] = {}  # no set: its order differs between processes; see `_merged`
+
+        def body(index: tf.Tensor, sums: Any, state: dict[str, tf.Tensor]) -> Any:
+            micro_batch = {name: value[index] for name, value in micro_batches.items()}
+            *summands, updates = self._gradients(micro_batch, denominators, state)
+            changed.update(dict.fromkeys(updates))
+            # The order of the sum decides its rounding.
+            return index + 1, tf.nest.map_structure(tf.add, sums, summands), {**state, **updates}
+
+        terms = [term.numerator for term in self._objective.losses()]
+        zeros = [
+            [tf.zeros(weight.shape, weight.dtype) for weight in self._weights],
+            dict.fromkeys(["loss", *terms], tf.zeros([])),
+        ]
+        # By default TensorFlow may compute ten iterations at once, in the memory of all of them.
+        _, (gradients, losses), after = tf.while_loop(
+            lambda index, *_: index < steps, body, (0, zeros, dict(state)), parallel_iterations=1
+        )
+        return gradients, losses, {index: after[index] for index in changed}
+
+    def _merged(self, before: _State, updates: _Updates) -> _Updates:
+        """The new values on which all replicas agree.
+
+        A number of a stream's state is changed by one replica at most, and the others take its
+        value. Processes match their sums by the order in which they ask for them.
+        """
+        merged = {}
+        for index, value in updates.items():
+            if is_dropout_seed(self._others[int(index)]):
+                merged[index] = self._shifted(index, value, -1)
+            elif self._devices.replicas > 1:
+                changed = value != before[index]
+                numbers = self._total(tf.where(changed, value, tf.zeros_like(value)))
+                any_changed = self._total(tf.cast(changed, tf.float32)) > 0
+                merged[index] = tf.where(any_changed, numbers, before[index])
+            else:
+                merged[index] = value
+        return merged
+
+    def _shifted(self, index: str, value: tf.Tensor, direction: int) -> tf.Tensor:
+        """A dropout seed shifted to the replica's own seed (1) or back to the shared one (-1).
+
+        The value of another variable is returned as it is.
+        """
+        if not is_dropout_seed(self._others[int(index)]) or self._devices.replicas == 1:
+            return value
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        distance = tf.cast(tf.stack([replica * _REPLICA_SEED_DISTANCE, 0]), value.dtype)
+        return value + distance if direction > 0 else value - distance
 
 
-def _gradients(
+def _gradient_function(
     model: keras.Model,
     objective: Objective,
-    inner: Sequence[keras.layers.Layer],
+    rematerialized_layers: Sequence[keras.layers.Layer],
     *,
     sparse: bool,
 ) -> Callable[..., Any]:
-    """Computes gradients of some rows.
+    """The function that computes the gradients of some rows.
 
     Args:
-        inner: layers to compute again for the gradient.
-        sparse: whether a gradient of few rows of a variable is given as these rows.
+        model: what is trained.
+        objective: its losses.
+        rematerialized_layers: layers whose inner values are recomputed for the gradient.
+        sparse: whether to keep the sparse gradient of a variable, of which few rows have one.
     """
     terms = objective.losses()
     weights = model.trainable_variables
     others = model.non_trainable_variables
-    whole = _once_each if sparse else tf.convert_to_tensor
+    finalize = _deduplicated if sparse else tf.convert_to_tensor
 
     def gradients_of(
-        features: Features, totals: Mapping[str, tf.Tensor], state: Mapping[str, tf.Tensor]
+        features: Features, denominators: Mapping[str, tf.Tensor], state: _State
     ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], _Updates]:
-        """Gradients and losses of some rows, and the new values of what else has changed.
+        """Gradients and losses of some rows, and the new values of other variables.
 
         Args:
             features: `[rows, *shape]`.
-            totals: denominators over the whole batch.
+            denominators: of the loss terms, over the whole batch.
             state: values of all variables that are not trained.
         """
-        given = [(variable, state[str(i)]) for i, variable in enumerate(others)]
-        with keras.StatelessScope(given) as scope, tf.GradientTape() as tape:
-            held = [scope.get_current_value(variable) for variable in others]
-            with rematerialized(inner):
+        values = [(variable, state[str(i)]) for i, variable in enumerate(others)]
+        with keras.StatelessScope(values) as scope, tf.GradientTape() as tape:
+            before = [scope.get_current_value(variable) for variable in others]
+            with rematerialized(rematerialized_layers):
                 sums = model(features, training=True)
             losses = {
-                term.numerator: tf.reduce_sum(sums[term.numerator]) / totals[term.denominator]
+                term.numerator: tf.reduce_sum(sums[term.numerator]) / denominators[term.denominator]
                 for term in terms
             }
             loss = tf.add_n([term.weight * losses[term.numerator] for term in terms])
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         updates = {}
         for i, variable in enumerate(others):
-            if (value := scope.get_current_value(variable)) is not held[i]:
+            if (value := scope.get_current_value(variable)) is not before[i]:
                 updates[str(i)] = value
-        # A weight that no loss reaches has no gradient, as BERT's pooler where there are no pairs.
-        found = [
-            tf.zeros_like(weight.value) if gradient is None else whole(gradient)
+        # Some weights have no gradient, such as BERT's pooler if no loss uses it.
+        finalized = [
+            tf.zeros_like(weight.value) if gradient is None else finalize(gradient)
             for weight, gradient in zip(weights, gradients, strict=True)
         ]
-        return found, {"loss": loss, **losses}, updates
+        return finalized, {"loss": loss, **losses}, updates
 
     return gradients_of
 
@@ -243,51 +295,26 @@ def _gradients(
 def _stays_sparse(
     optimizer: keras.optimizers.Optimizer, config: TrainingConfig, devices: Devices
 ) -> bool:
-    """Whether the optimizer gets ELMo's softmax's gradient as the rows of the words in the sample.
+    """Whether the optimizer gets the gradient of ELMo's softmax as the rows of the sampled words.
 
-    Sums over parts and devices are of whole variables. XLA has to know every shape, and can't find
-    the distinct rows.
+    Sums over micro-batches and over devices need dense gradients. XLA needs to know every shape,
+    and so cannot find the distinct rows.
     """
-    alone = config.gradient_accumulation_steps == 1 and devices.config.strategy == "one"
-    return alone and not config.jit_compile and isinstance(optimizer, Adagrad)
+    no_sums = config.gradient_accumulation_steps == 1 and devices.config.strategy == "one"
+    return no_sums and not config.jit_compile and isinstance(optimizer, Adagrad)
 
 
-def _once_each(gradient: Any) -> Any:
-    """A gradient with each of its rows once, the sum of what there is of it."""
+def _deduplicated(gradient: Any) -> Any:
+    """A sparse gradient in which each row occurs once, as the sum of its occurrences."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    rows, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    rows, positions = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
 def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
+    """A dense or sparse gradient times a factor."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient * scale
     return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
-
-
-def _apart(
-    variable: keras.Variable, value: tf.Tensor, devices: Devices, direction: int
-) -> tf.Tensor:
-    """A seed's value as the replica's own (1), whose dropout is not the others', or back (-1).
-
-    Another variable's value stays as it is.
-    """
-    if not is_dropout_seed(variable) or devices.replicas == 1:
-        return value
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    apart = tf.cast(tf.stack([replica * _SEEDS_APART, 0]), value.dtype)
-    return value + apart if direction > 0 else value - apart
-
-
-def _merged(
-    before: tf.Tensor, after: tf.Tensor, total: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-    """The value of which each replica has changed some numbers, each number one replica at most.
-
-    Processes match their sums by the order in which they ask for them.
-    """
-    changed = after != before
-    numbers = total(tf.where(changed, after, tf.zeros_like(after)))
-    return tf.where(total(tf.cast(changed, tf.float32)) > 0, numbers, before)

@@ -1,4 +1,4 @@
-"""The same batches give the same losses on one device, on two, in two processes and in parts."""
+"""Tests that losses are the same on one device, two, two processes, and in micro-batches."""
 
 import pathlib
 
@@ -43,8 +43,8 @@ def test_the_losses_do_not_depend_on_the_devices(family: str, tmp_path: pathlib.
     processes = run("two processes", training, {"strategy": "multi_worker"}, processes=2)
     for other in (parts, devices, processes):
         np.testing.assert_allclose(losses(other), losses(one), rtol=1e-5)
-    # What two processes compute and what two devices compute is the same arithmetic, unless
-    # TensorFlow has fused operations in one of the two graphs, which XLA's programs are safe from.
+    # Two processes and two devices do the same arithmetic, unless TensorFlow fused operations in
+    # one of the two graphs. It fuses none in programs that XLA compiled.
     if family in ("gpt", "elmo"):
         assert losses(processes) == losses(devices)
     both = weights(processes, worker=0), weights(processes, worker=1)

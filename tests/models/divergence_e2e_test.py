@@ -1,4 +1,4 @@
-"""A learning rate that is a thousand times too high ends a run at once, and says why."""
+"""Tests that a learning rate a thousand times too high stops a run soon, with an explanation."""
 
 import pathlib
 from typing import Any

@@ -1,7 +1,7 @@
-"""Killed and asked to end at random moments, training ends with the weights of a run that was not.
+"""Tests that training that was killed and terminated at random moments ends with the same weights.
 
-`POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the whole of it, which takes five to nine minutes for a
-family and a number of processes; without it there are a few of each.
+`POLYSEME_KILLS=20 POLYSEME_TERMS=5` is the full test, which takes five to nine minutes for each
+family and number of processes. By default there are a few kills and terminations.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ TRAINING = {
     "shuffle_buffer": 1000,
     "optimizer": {"learning_rate": 1e-3, "warmup_steps": 10},
 }
-# More than a try can do: it ends half a second after its first checkpoint, a step takes 10 ms.
+# More than a try can do: it ends half a second after its first checkpoint; a step takes 10 ms.
 STEPS_A_TRY = 80
 
 
@@ -44,7 +44,7 @@ def interrupt(
     processes: Sequence[AnyCommand], folder: pathlib.Path, chance: random.Random,
     how: signal.Signals,
 ) -> list[int]:  # fmt: skip
-    """Ends a run some time after it began to train, or while it begins; gives the exit codes."""
+    """Ends a run after a random time of training, or while it starts; returns the exit codes."""
     at = newest(folder)
     early = how == signal.SIGKILL and chance.random() < 0.2
     begun = time.monotonic()
@@ -58,12 +58,12 @@ def interrupt(
         time.sleep(chance.uniform(0.0, 0.5))
     victims = list(processes)
     if how == signal.SIGKILL and len(processes) > 1 and chance.random() < 0.5:
-        victims = [chance.choice(processes)]  # the others find out
+        victims = [chance.choice(processes)]  # the others notice
     codes = kill(victims, how)
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=15)
-    kill(processes, signal.SIGKILL)  # who still waits for one that never came, as our launcher does
+    kill(processes, signal.SIGKILL)  # processes that wait for a lost one; the launcher does so too
     return codes
 
 
@@ -75,7 +75,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     family: str, count: int, tmp_path: pathlib.Path
 ) -> None:
     if count == 2 and family != "elmo" and "POLYSEME_KILLS" not in os.environ:
-        pytest.skip("ELMo, which carries most from step to step, stands for all unless asked")
+        pytest.skip("ELMo carries the most state between steps; POLYSEME_KILLS tests all families")
     write_examples(family, tmp_path, streams=8)
     chance = random.Random(f"{family} {count}")
     steps = STEPS_A_TRY * (KILLS + TERMS)
@@ -101,8 +101,8 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
         reached.append(newest(other))
     finish(begin(other))
     assert reached == sorted(reached)
-    assert len(set(reached)) > len(reached) / 3, reached  # it did train in between
-    assert reached[-1] < steps, reached  # and was not done before the last time
+    assert len(set(reached)) > len(reached) / 3, reached  # it trained between the kills
+    assert reached[-1] < steps, reached  # and did not finish before the last try
     assert losses(other) == losses(whole)
     for worker in range(count):
         expected, found = weights(whole, worker), weights(other, worker)

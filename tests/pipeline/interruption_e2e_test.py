@@ -194,7 +194,7 @@ def test_asked_to_end_training_is_saved_and_goes_on(
     printed = kill_in(process, "Trainer", 0.0, lambda: checkpointed(pipeline), signal.SIGTERM)
     assert process.returncode == 75, printed[-6000:]
     assert "Traceback" not in printed
-    saved = re.search(r"training is saved at step (\d+) of\s+150", printed)
+    saved = re.search(r"saved\s+a\s+checkpoint\s+at\s+step\s+(\d+)\s+of\s+150", printed)
     assert saved, printed[-6000:]
 
     assert "blessed and pushed as version" in finish(command)

@@ -126,7 +126,9 @@ def run(
     spec = objective.feature_spec()
     batches = example_batches(files, training, spec, objective.streams, devices, objective.prepare)
     train(model, objective, batches, training, folder / "run", devices=devices)
-    variables = {f"{i}": np.asarray(devices.first(v.value)) for i, v in enumerate(model.variables)}
+    variables = {
+        f"{i}": np.asarray(devices.first_replica(v.value)) for i, v in enumerate(model.variables)
+    }
     np.savez(folder / f"weights-{devices.worker}.npz", **variables)
 
 

@@ -114,12 +114,12 @@ def test_a_loss_that_is_no_number_is_a_failure(
     exported: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    figures = seed_training.HeldOutLoss.figures
+    metrics = seed_training.HeldOutLoss.metrics
     losses = iter([math.nan, 1.0])
     monkeypatch.setattr(
         seed_training.HeldOutLoss,
-        "figures",
-        lambda look, name: {**figures(look, name), name: next(losses)},
+        "metrics",
+        lambda held_out, name: {**metrics(held_out, name), name: next(losses)},
     )
     trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
     first, second = SeedRuns.read(tmp_path / "1" / "model_run").runs

@@ -15,7 +15,7 @@ import pytest
 from components.training import worker
 from components.training.worker_messages import MessageReceiver
 from models.errors import ConfigError, Preempted
-from models.training.record import TrainingResult
+from models.training.metrics import TrainingResult
 from tests.components.little_job import little_job, write_examples
 
 

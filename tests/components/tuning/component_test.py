@@ -23,7 +23,7 @@ from components.tuning.trials import Search
 from components.tuning_config import TuningConfig
 from models.errors import ConfigError, PolysemeError, Preempted, TrainingDiverged
 from models.training.config import OptimizerConfig, TrainingConfig
-from models.training.record import TrainingResult
+from models.training.metrics import TrainingResult
 from tests.components.little_search import (
     RATE,
     SIZE,

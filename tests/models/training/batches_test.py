@@ -1,3 +1,5 @@
+"""Tests of batches: their order, what processes share, and which files are opened."""
+
 import dataclasses
 import itertools
 import pathlib
@@ -28,12 +30,12 @@ def _files(tmp_path_factory):
 
 
 def _labels(dataset):
-    """The labels, which no two examples share, batch by batch."""
+    """The labels of each batch; no two examples have the same label."""
     return [batch["label"][:, 0].tolist() for batch in dataset.as_numpy_iterator()]
 
 
 def _in_turn(dataset):
-    """The labels, whatever their batches."""
+    """The labels of all batches in their order."""
     return list(itertools.chain.from_iterable(_labels(dataset)))
 
 
@@ -70,8 +72,8 @@ def test_what_is_left_is_the_rest_of_the_epoch(files, done, length_buckets):
     assert _labels(batches(3, done)) == _labels(batches(3, 0))[done:]
 
 
-class _One(Devices):
-    """A process of some."""
+class _Process(Devices):
+    """One of several processes."""
 
     def __init__(self, workers, worker):
         super().__init__()
@@ -83,9 +85,8 @@ def test_processes_share_each_batch_with_nothing_twice_and_nothing_left(files, l
     config = dataclasses.replace(CONFIG, length_buckets=length_buckets)
 
     def rows_of(worker):
-        return list(
-            example_batches(files, config, SPEC, devices=_One(2, worker))(0, 0).as_numpy_iterator()
-        )
+        batches = example_batches(files, config, SPEC, devices=_Process(2, worker))
+        return list(batches(0, 0).as_numpy_iterator())
 
     whole = list(example_batches(files, config, SPEC)(0, 0).as_numpy_iterator())
     for batch, *parts in zip(whole, rows_of(0), rows_of(1), strict=True):
@@ -104,7 +105,7 @@ def test_what_was_trained_on_is_not_opened_again(tmp_path, length_buckets, strea
     expected = _labels(batches(0, 0))
     in_file = {label: path for path in files for label in _all_labels([path])}
     for done in (14, 15, 16):
-        # A lane is read by whole blocks of two batches, of which done ones are left out.
+        # A lane is read in whole blocks of two batches, whose first batch may be skipped.
         first = done if streams else done - done % 2
         needed = {in_file[label] for batch in expected[first:] for label in batch}
         assert len(needed) < len(files)
@@ -139,7 +140,7 @@ def test_a_process_opens_the_files_of_its_own_rows_only(tmp_path):
         others = {path: pathlib.Path(path).read_bytes() for path in {*files} - needed}
         for path in others:
             pathlib.Path(path).write_bytes(b"no TFRecord")
-        found = example_batches(files, CONFIG, SPEC, devices=_One(2, worker))(0, 0)
+        found = example_batches(files, CONFIG, SPEC, devices=_Process(2, worker))(0, 0)
         assert _labels(found) == own
         for path, content in others.items():
             pathlib.Path(path).write_bytes(content)
@@ -159,12 +160,12 @@ def test_batches_are_cut_to_the_length_of_their_bucket(files):
 
 @given(st.integers(1, 600), st.integers(1, 40))
 @settings(deadline=None)
-def test_bucket_ends_are_evenly_spaced_up_to_the_longest(time, buckets):
-    ends = bucket_ends(time, buckets)
-    assert ends[-1] == time
+def test_bucket_ends_are_evenly_spaced_up_to_the_longest(length, buckets):
+    ends = bucket_ends(length, buckets)
+    assert ends[-1] == length
     assert ends == sorted(set(ends))
     assert min(ends) >= 1
-    assert np.all(np.diff([0, *ends]) <= -(-time // buckets))
+    assert np.all(np.diff([0, *ends]) <= -(-length // buckets))
 
 
 def test_bucket_ends_of_a_hundred_and_twenty_eight():

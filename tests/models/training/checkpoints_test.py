@@ -1,3 +1,5 @@
+"""Tests of checkpoint files: damage, kills, and the order in which they are written."""
+
 import logging
 import pathlib
 import threading
@@ -12,7 +14,7 @@ from models.training.checkpoints import Checkpoints
 
 
 class Counter:
-    """A run that counts: its step, and a variable that a checkpoint holds with it."""
+    """A run that counts its steps, in a number and in a variable."""
 
     def __init__(self, folder: pathlib.Path, keep: int = 2) -> None:
         self.step = tf.Variable(0, dtype=tf.int64)
@@ -36,7 +38,7 @@ def restored(folder: pathlib.Path) -> Counter:
     return counter
 
 
-def names(folder: pathlib.Path) -> set[str]:
+def file_names(folder: pathlib.Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
@@ -56,9 +58,9 @@ def test_what_changes_while_it_is_being_written_is_not_in_it(
     counter = Counter(tmp_path)
     write, changed = counter.checkpoints._write, threading.Event()
 
-    def late(*given: Any) -> None:
+    def late(*args: Any) -> None:
         assert changed.wait(60)
-        write(*given)
+        write(*args)
 
     monkeypatch.setattr(counter.checkpoints, "_write", late)
 
@@ -88,7 +90,7 @@ def test_what_could_not_be_written_is_told_at_the_next_save(tmp_path: pathlib.Pa
 
 def test_as_many_stay_as_are_kept_beside_the_one_being_written(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path, keep=1).count(5)
-    assert files(5) <= names(tmp_path) <= files(4, 5)
+    assert files(5) <= file_names(tmp_path) <= files(4, 5)
 
 
 def cut(path: pathlib.Path) -> None:
@@ -118,11 +120,11 @@ def test_a_damaged_one_is_told_and_the_one_before_is_taken(
     with caplog.at_level(logging.INFO, logger="polyseme.training"):
         counter = restored(tmp_path)
     assert counter.state() == (2, [2.0])
-    told = [record.message for record in caplog.records if record.name == "polyseme.training"]
-    if (damage, ending) == (pathlib.Path.unlink, "index"):  # without it there is none
-        assert not told
+    warnings = [record.message for record in caplog.records if record.name == "polyseme.training"]
+    if (damage, ending) == (pathlib.Path.unlink, "index"):  # then there is no checkpoint
+        assert not warnings
     else:
-        (line,) = told
+        (line,) = warnings
         assert line.startswith("the checkpoint of step 3 is damaged and is not used: ")
     counter.count(2)
     assert restored(tmp_path).state() == (4, [4.0])
@@ -135,18 +137,18 @@ def test_whatever_byte_of_an_index_is_damaged_no_wrong_value_is_taken(
     index = tmp_path / "ckpt-1.index"
     whole = index.read_bytes()
     counter = Counter(tmp_path)
-    taken = 0
+    restored_count = 0
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1
         index.write_bytes(damaged)
         if counter.checkpoints.restore_step(1):  # the byte is not used
-            taken += 1
+            restored_count += 1
             assert counter.state() == (1, [1.0])
             counter.weights.assign(tf.zeros([1_000]))
             counter.step.assign(0)
         assert counter.state() == (0, [0.0])
-    assert 0 < taken < len(whole) / 2
+    assert 0 < restored_count < len(whole) / 2
 
 
 def test_one_that_may_not_be_opened_is_not_taken_for_damaged(
@@ -170,28 +172,28 @@ def test_one_is_not_there_before_what_it_tells_of(
     counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
     write, allowed = best.checkpoints._write, threading.Event()
 
-    def late(*given: Any) -> None:
+    def late(*args: Any) -> None:
         assert allowed.wait(60)
-        write(*given)
+        write(*args)
 
     monkeypatch.setattr(best.checkpoints, "_write", late)
     best.step.assign(7)
     best.checkpoints.save()
     counter.step.assign(9)
-    counter.checkpoints.save(behind=best.checkpoints)
+    counter.checkpoints.save(after=best.checkpoints)
     time.sleep(0.1)
     assert not list(tmp_path.glob("*/ckpt-*"))
     allowed.set()
     counter.checkpoints.close()
-    assert names(tmp_path / "best") == files(7)
-    assert names(tmp_path / "run") == files(9)
+    assert file_names(tmp_path / "best") == files(7)
+    assert file_names(tmp_path / "run") == files(9)
 
 
 def test_one_is_not_written_where_what_it_tells_of_could_not_be(tmp_path: pathlib.Path) -> None:
     counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
     (tmp_path / "best").write_bytes(b"a file")
     best.checkpoints.save()
-    counter.checkpoints.save(behind=best.checkpoints)
+    counter.checkpoints.save(after=best.checkpoints)
     with pytest.raises(FileExistsError):
         counter.checkpoints.close()
     assert not (tmp_path / "run").exists()
@@ -202,7 +204,7 @@ def test_later_ones_than_the_one_being_written_are_no_reason_to_remove_it(
 ) -> None:
     Counter(tmp_path, keep=1).count(5)
     Counter(tmp_path, keep=1).count(2)
-    assert files(2) <= names(tmp_path)
+    assert files(2) <= file_names(tmp_path)
 
 
 def test_all_but_one_are_removed(tmp_path: pathlib.Path) -> None:
@@ -210,7 +212,7 @@ def test_all_but_one_are_removed(tmp_path: pathlib.Path) -> None:
     counter.count(3)
     (tmp_path / "ckpt-4.data-00000-of-00001").write_bytes(b"without its index")
     counter.checkpoints.keep_only([2])
-    assert names(tmp_path) == files(2)
+    assert file_names(tmp_path) == files(2)
 
 
 def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) -> None:
@@ -218,7 +220,7 @@ def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) 
     for path in tmp_path.glob("*.data*"):
         flip(path)
     assert restored(tmp_path).state() == (0, [0.0])
-    assert names(tmp_path) == {f"damaged-{name}" for name in files(1, 2)}
+    assert file_names(tmp_path) == {f"damaged-{name}" for name in files(1, 2)}
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
@@ -226,4 +228,4 @@ def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
     (tmp_path / "ckpt-2.data-00000-of-00001").write_bytes(b"without its index")
     (tmp_path / "ckpt-3.data-00000-of-00001.tempstate12345").write_bytes(b"half")
     assert restored(tmp_path).state() == (1, [1.0])
-    assert names(tmp_path) == files(1)
+    assert file_names(tmp_path) == files(1)

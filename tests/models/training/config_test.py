@@ -1,3 +1,5 @@
+"""Tests of the settings of training: reading JSON, bounds, and rules about several fields."""
+
 import dataclasses
 import json
 
@@ -6,7 +8,7 @@ import pytest
 from models.bert.config import BertBackboneConfig, BertConfig
 from models.errors import ConfigError
 from models.settings import from_json
-from models.training.config import DevicesConfig, OptimizerConfig, TrainingConfig, equal_rows
+from models.training.config import DevicesConfig, OptimizerConfig, TrainingConfig, micro_batch_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,14 +221,16 @@ def test_devices_that_nothing_looks_at_are_refused(fields: dict, where: str) -> 
     ],
 )
 def test_a_batch_is_shared_equally(devices: DevicesConfig, training: dict, where: str) -> None:
-    with pytest.raises(ConfigError, match="a batch of 32 can't be computed in") as refused:
+    with pytest.raises(ConfigError, match="a batch of 32 cannot be divided into") as refused:
         devices.check_training(TrainingConfig(batch_size=32, **training))
     assert refused.value.where == where
 
 
 def test_parts_of_a_batch_come_out_even() -> None:
-    assert equal_rows(24, 3, 4) == 2
-    with pytest.raises(ConfigError, match="a batch of 32 can't be computed in 3 parts") as refused:
+    assert micro_batch_size(24, 3, 4) == 2
+    with pytest.raises(
+        ConfigError, match="a batch of 32 cannot be divided into 3 micro-batches"
+    ) as refused:
         TrainingConfig(gradient_accumulation_steps=3)
     assert refused.value.where == "training.gradient_accumulation_steps"
 
@@ -288,8 +292,8 @@ def test_each_optimizer_has_its_own_values() -> None:
         "weight_decay": 0.01, "exclude_from_weight_decay": ("bias", "gamma", "beta"), "beta_1": 0.9,
         "beta_2": 0.999, "epsilon": 1e-6,
     }  # fmt: skip
-    own = {name: getattr(OptimizerConfig().resolved(10), name) for name in adam}
-    assert own == adam
+    resolved = OptimizerConfig().resolved(10)
+    assert {name: getattr(resolved, name) for name in adam} == adam
     adagrad = OptimizerConfig(kind="adagrad").resolved(10)
     assert adagrad.initial_accumulator_value == 1.0
     assert {getattr(adagrad, name) for name in adam} == {None}

@@ -1,3 +1,5 @@
+"""Tests of how devices and processes share a batch, and of the errors about them."""
+
 import json
 import time
 
@@ -10,8 +12,8 @@ from models.training.config import DevicesConfig
 from models.training.devices import Devices
 
 
-class _Of(Devices):
-    """A process of some, with replicas of its own."""
+class _Process(Devices):
+    """One of several processes, without the others."""
 
     def __init__(self, workers: int, worker: int, replicas: int) -> None:
         super().__init__()
@@ -29,8 +31,8 @@ class _Of(Devices):
 def test_each_process_has_rows_of_its_own(
     workers: int, replicas: int, expected: list[range]
 ) -> None:
-    found = [range(12)[_Of(workers, i, replicas).own_rows(12)] for i in range(workers)]
-    assert found == expected
+    rows = [range(12)[_Process(workers, i, replicas).process_rows(12)] for i in range(workers)]
+    assert rows == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_each_process_has_rows_of_its_own(
     [(1, 1, 24), (1, 3, 8), (2, 1, 12), (4, 3, 2)],
 )
 def test_rows_at_once(replicas: int, gradient_accumulation_steps: int, rows: int) -> None:
-    assert _Of(1, 0, replicas).rows_at_once(24, gradient_accumulation_steps) == rows
+    assert _Process(1, 0, replicas).micro_batch_size(24, gradient_accumulation_steps) == rows
 
 
 @pytest.mark.parametrize(
@@ -47,19 +49,19 @@ def test_rows_at_once(replicas: int, gradient_accumulation_steps: int, rows: int
         (
             1,
             5,
-            "a batch of 24 can't be computed in 5 parts",
+            "a batch of 24 cannot be divided into 5 micro-batches",
             "training.gradient_accumulation_steps",
         ),
         (
             5,
             1,
-            "a batch of 24 can't be computed in equal parts on each of 5 devices",
+            "a batch of 24 cannot be divided into equal parts on each of 5 devices",
             "training.batch_size",
         ),
         (
             2,
             8,
-            "a batch of 24 can't be computed in 8 parts on each of 2 devices",
+            "a batch of 24 cannot be divided into 8 micro-batches on each of 2 devices",
             "training.gradient_accumulation_steps",
         ),
     ],
@@ -68,7 +70,7 @@ def test_a_batch_that_does_not_come_out_even_is_refused(
     replicas: int, gradient_accumulation_steps: int, what: str, where: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        _Of(1, 0, replicas).rows_at_once(24, gradient_accumulation_steps)
+        _Process(1, 0, replicas).micro_batch_size(24, gradient_accumulation_steps)
     assert caught.value.what == what
     assert caught.value.where == where
 
@@ -78,14 +80,14 @@ def test_one_device_is_the_chief_with_all_rows_as_they_are() -> None:
     assert (devices.workers, devices.worker, devices.replicas) == (1, 0, 1)
     assert devices.chief
     features = {"a": tf.constant([[1], [2]])}
-    assert devices.spread(features, axis=0) is features
-    assert devices.agree(7) == 7
+    assert devices.split_over_replicas(features, axis=0) is features
+    assert devices.broadcast(7) == 7
 
 
 def test_a_mirrored_devices_share_is_its_rows() -> None:
     devices = Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))
-    shared = devices.spread({"a": tf.constant([[[1], [2]]])}, axis=1)
-    np.testing.assert_array_equal(devices.first(shared["a"]), [[[1], [2]]])
+    shares = devices.split_over_replicas({"a": tf.constant([[[1], [2]]])}, axis=1)
+    np.testing.assert_array_equal(devices.first_replica(shares["a"]), [[[1], [2]]])
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
@@ -96,7 +98,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
 def test_without_a_gpu_there_is_nothing_to_mirror() -> None:
-    with pytest.raises(ConfigError, match="no GPU is to be seen"):
+    with pytest.raises(ConfigError, match="TensorFlow sees no GPU"):
         Devices(DevicesConfig(strategy="mirrored"))
 
 
@@ -107,35 +109,35 @@ def test_several_processes_need_to_know_of_one_another(
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config:
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(ConfigError, match="TF_CONFIG does not tell") as caught:
+    with pytest.raises(ConfigError, match="TF_CONFIG does not name") as caught:
         Devices(DevicesConfig(strategy="multi_worker"))
     assert caught.value.where == "devices.strategy"
 
 
 def test_no_tpu_answers() -> None:
-    with pytest.raises(ConfigError, match="no TPU answers") as caught:
+    with pytest.raises(ConfigError, match="cannot connect to the TPU 'local'") as caught:
         Devices(DevicesConfig(strategy="tpu", tpu="local"))
     assert caught.value.where == "devices.tpu"
 
 
 def test_another_processes_end_is_told_only_where_there_is_another() -> None:
-    gone = tf.errors.UnavailableError(None, None, "Connection reset by peer")
-    with pytest.raises(Preempted, match="another process of this training is gone"):
-        _raise_in(_Of(2, 1, 2), gone)
+    lost = tf.errors.UnavailableError(None, None, "Connection reset by peer")
+    with pytest.raises(Preempted, match="another process of this training has ended"):
+        _raise_in(_Process(2, 1, 2), lost)
     with pytest.raises(tf.errors.UnavailableError):
-        _raise_in(Devices(), gone)
+        _raise_in(Devices(), lost)
 
 
 def _raise_in(devices: Devices, error: Exception) -> None:
-    with devices.all_there():
+    with devices.report_lost_process():
         raise error
 
 
 def test_the_peak_is_what_a_product_of_matrices_reaches() -> None:
-    found = Devices().peak()
+    rate = Devices().matmul_rate()
     matrix = tf.ones((1024, 1024))
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(3):
         (matrix @ matrix).numpy()
-    assert found > 0.1 * 3 * 2 * 1024**3 / (time.perf_counter() - begun)
-    assert found < 1e16
+    assert rate > 0.1 * 3 * 2 * 1024**3 / (time.perf_counter() - start)
+    assert rate < 1e16

@@ -1,4 +1,4 @@
-"""What is known of files of examples comes back, and what is not known is refused."""
+"""Tests of the index of example files: what was written is read, and a missing one is refused."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_the_order_of_files_is_not_in_the_bytes(tmp_path: pathlib.Path) -> None:
 
 
 def test_files_without_an_index_are_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="the index of the examples can't be read") as caught:
+    with pytest.raises(ConfigError, match="the index of the examples cannot be read") as caught:
         read_index([str(tmp_path / "split" / "a.gz")])
     assert caught.value.where == str(tmp_path / "index" / "split")
     write_index(tmp_path / "split", LENGTHS)
-    with pytest.raises(ConfigError, match=r"lacks the file d\.gz"):
+    with pytest.raises(ConfigError, match=r"has no file d\.gz"):
         read_index([str(tmp_path / "split" / name) for name in ("a.gz", "d.gz")])

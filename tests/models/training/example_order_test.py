@@ -1,4 +1,4 @@
-"""Every example comes once, at a place that is arithmetic on the files' counts."""
+"""Tests of the order of examples: each comes once, at a position computed from counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.training.example_order import EpochOrder, Segments
 COUNTS = (20, 0, 21, 7, 33)
 
 
-def indexed(counts: tuple[int, ...] = COUNTS) -> ExampleIndex:
+def index_of(counts: tuple[int, ...] = COUNTS) -> ExampleIndex:
     """Files whose examples have lengths from 1 to 9."""
     numbers = np.array(counts, np.int64)
     lengths = np.random.default_rng(0).integers(1, 10, numbers.sum()).astype(np.int32)
@@ -34,7 +34,7 @@ def read(index: ExampleIndex, segments: Segments) -> np.ndarray:
 
 
 def blocks(order: EpochOrder, index: ExampleIndex) -> Iterator[tuple[int, np.ndarray]]:
-    """Each block's number, and what is read for it, `[lanes, examples]`."""
+    """Each block's number and the examples that are read for it, `[lanes, examples]`."""
     size = order.block * order.rows
     lanes = [read(index, order.segments(lane, 0)) for lane in range(order.lanes)]
     for block in range(-(-order.batches // order.block)):
@@ -48,8 +48,8 @@ def batches(order: EpochOrder, index: ExampleIndex, *, by_length: bool = False) 
         rows = []
         for lane, examples in enumerate(lanes):
             lengths = index.lengths[examples] if by_length else None
-            places = order.places(np.int64(lane), np.int64(block), len(examples), lengths)
-            rows.append(examples[places.numpy()])
+            positions = order.positions(np.int64(lane), np.int64(block), len(examples), lengths)
+            rows.append(examples[positions.numpy()])
         found.append(np.concatenate(rows, axis=1))
     return np.concatenate(found)
 
@@ -65,7 +65,7 @@ def batches(order: EpochOrder, index: ExampleIndex, *, by_length: bool = False) 
 def test_an_epoch_has_every_example_at_most_once(
     counts: list[int], batch_size: int, buffer: int, by_length: bool, in_order: bool
 ) -> None:
-    index = indexed(tuple(counts))
+    index = index_of(tuple(counts))
     config = TrainingConfig(batch_size=batch_size, shuffle_buffer=buffer)
     order = EpochOrder(index, config, 0, in_order=in_order)
     found = batches(order, index, by_length=by_length)
@@ -74,7 +74,7 @@ def test_an_epoch_has_every_example_at_most_once(
 
 
 def test_what_is_read_from_a_block_on_is_the_rest_of_the_lane() -> None:
-    index = indexed()
+    index = index_of()
     order = EpochOrder(index, TrainingConfig(batch_size=4, shuffle_buffer=8), 2)
     assert (order.lanes, order.rows, order.block, order.batches) == (4, 1, 2, 20)
     whole = [read(index, order.segments(lane, 0)) for lane in range(4)]
@@ -87,7 +87,7 @@ def test_what_is_read_from_a_block_on_is_the_rest_of_the_lane() -> None:
 
 
 def test_the_order_is_drawn_anew_for_each_seed_and_epoch() -> None:
-    index = indexed()
+    index = index_of()
     orders = [
         batches(EpochOrder(index, TrainingConfig(batch_size=4, seed=seed), epoch), index)
         for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
@@ -98,7 +98,7 @@ def test_the_order_is_drawn_anew_for_each_seed_and_epoch() -> None:
 
 
 def test_examples_that_fill_no_batch_are_others_in_each_epoch() -> None:
-    index = indexed((11,))
+    index = index_of((11,))
     left = [
         set(range(11))
         - set(batches(EpochOrder(index, TrainingConfig(batch_size=8), e), index).flat)
@@ -109,7 +109,7 @@ def test_examples_that_fill_no_batch_are_others_in_each_epoch() -> None:
 
 
 def test_a_batch_has_as_many_rows_of_each_lane_and_a_file_is_in_few_lanes() -> None:
-    index = indexed((64, 64, 64, 64))
+    index = index_of((64, 64, 64, 64))
     order = EpochOrder(index, TrainingConfig(batch_size=8, shuffle_buffer=32), 0)
     assert (order.lanes, order.rows) == (4, 2)
     for lane in range(4):
@@ -118,7 +118,7 @@ def test_a_batch_has_as_many_rows_of_each_lane_and_a_file_is_in_few_lanes() -> N
 
 
 def test_streams_are_read_from_the_beginning_in_their_own_order() -> None:
-    index = indexed((8, 4, 8))
+    index = index_of((8, 4, 8))
     order = EpochOrder(index, TrainingConfig(batch_size=4), 3, in_order=True)
     files = np.random.default_rng((0, 3)).permutation(3)
     begins = {0: range(8), 1: range(8, 12), 2: range(12, 20)}
@@ -127,14 +127,14 @@ def test_streams_are_read_from_the_beginning_in_their_own_order() -> None:
 
 
 def test_batches_by_length_are_of_about_one_length_and_told_before_they_are_read() -> None:
-    index = indexed((300, 200, 268))
+    index = index_of((300, 200, 268))
     config = TrainingConfig(batch_size=16, shuffle_buffer=256, length_buckets=3)
     order = EpochOrder(index, config, 0)
     lengths = index.lengths[batches(order, index, by_length=True)]
     longest = np.concatenate(
-        [order.longest(np.int64(block), index.lengths[of]) for block, of in blocks(order, index)]
+        [order.max_lengths(np.int64(n), index.lengths[block]) for n, block in blocks(order, index)]
     )
     np.testing.assert_array_equal(lengths.max(axis=1), longest)
-    # Of 256 examples sorted by their length, with lengths from 1 to 9, 16 are of one or two.
+    # Of 256 examples sorted by length, from 1 to 9, 16 in a row have one or two lengths.
     assert np.mean(np.ptp(lengths, axis=1)) < 2.5
     assert np.any(np.diff(longest) < 0)  # not from short to long

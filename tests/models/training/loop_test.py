@@ -1,3 +1,5 @@
+"""Tests of the training loop: exact resume, SIGTERM, the batch's loss, and its errors."""
+
 import dataclasses
 import json
 import os
@@ -45,14 +47,14 @@ class _Killed(BaseException):
 
 
 def _after(batches, steps, act):
-    """The same batches; calls `act` when the batch after so many steps is asked for."""
-    left = [steps]
+    """The same batches; calls `act` when the batch after `steps` batches is requested."""
+    remaining = [steps]
 
     def stopping(epoch, done):
         def count(batch):
-            if left[0] == 0:
+            if remaining[0] == 0:
                 act()
-            left[0] -= 1
+            remaining[0] -= 1
             return batch
 
         return _Counting(batches(epoch, done), count)
@@ -61,7 +63,7 @@ def _after(batches, steps, act):
 
 
 def _stops_after(batches, steps):
-    """The same batches, until the process 'dies' before it could do the step after `steps`."""
+    """The same batches, until the process 'is killed' before the step after `steps`."""
 
     def die():
         raise _Killed
@@ -70,7 +72,7 @@ def _stops_after(batches, steps):
 
 
 class _Counting:
-    """A dataset whose iteration calls back; what `train` uses of one."""
+    """A dataset that calls a function for each batch; has only what `train` uses of a dataset."""
 
     def __init__(self, dataset, count):
         self.dataset, self.count = dataset, count
@@ -97,9 +99,9 @@ def test_every_family_ends_with_the_same_weights_when_it_was_killed(name, tmp_pa
     files = index_files([str(tmp_path / "a"), str(tmp_path / "b")])
     batches = example_batches(files, config, objective.feature_spec(), objective.streams)
 
-    def run(folder, given):
+    def run(folder, batches):
         model = build_model(family, little.CONFIG, tokenizer, seed=1)
-        train(model, objective, given, config, tmp_path / folder)
+        train(model, objective, batches, config, tmp_path / folder)
         return model
 
     whole = run("whole", batches)
@@ -139,12 +141,12 @@ def test_a_run_that_is_asked_to_end_saves_the_step_it_is_in(files, tmp_path, ste
     whole = fresh_model()
     train(whole, SummingObjective(), batches, config, tmp_path / "whole")
     before = signal.getsignal(signal.SIGTERM)
-    asked = _after(batches, steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(Preempted, match=f"saved at step {steps + 1} of 7"):
-        train(fresh_model(), SummingObjective(), asked, config, tmp_path / "asked")
+    terminated = _after(batches, steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Preempted, match=f"saved a checkpoint at step {steps + 1} of 7"):
+        train(fresh_model(), SummingObjective(), terminated, config, tmp_path / "run")
     assert signal.getsignal(signal.SIGTERM) is before
     resumed = fresh_model()
-    result = train(resumed, SummingObjective(), batches, config, tmp_path / "asked")
+    result = train(resumed, SummingObjective(), batches, config, tmp_path / "run")
     assert result.resumed_from == steps + 1
     for a, b in zip(_weights(whole), _weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -226,7 +228,7 @@ def test_every_logged_step_is_one_record_also_after_a_kill(files, tmp_path):
     assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6, 7]
     assert set(records[0]) == {
         "step", "loss", "squares", "learning_rate", "gradient_norm", "tokens_per_second",
-        "padding_share", "mfu", "seconds",
+        "padding_share", "matmul_utilization", "seconds",
     }  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+"""Tests of optimizers and schedules against the published formulas in NumPy."""
+
 import keras
 import numpy as np
 import pytest
@@ -169,11 +171,11 @@ def test_lamb_steps_as_far_as_a_variable_is_long(corrected):
     for gradient in gradients:
         as_tensor = keras.ops.convert_to_tensor(gradient.astype(np.float32))
         optimizer.apply([as_tensor, as_tensor[0], as_tensor], [kernel, bias, zero])
-    given = {"rate": 0.1, "decay": 0.3, "corrected": corrected}
+    arguments = {"rate": 0.1, "decay": 0.3, "corrected": corrected}
     for variable, expected in (
-        (kernel, _numpy_lamb(start, gradients, **given)),
-        (bias, _numpy_lamb(start[0], [g[0] for g in gradients], ratio=False, **given)),
-        (zero, _numpy_lamb(np.zeros((2, 2)), gradients, **given)),
+        (kernel, _numpy_lamb(start, gradients, **arguments)),
+        (bias, _numpy_lamb(start[0], [g[0] for g in gradients], ratio=False, **arguments)),
+        (zero, _numpy_lamb(np.zeros((2, 2)), gradients, **arguments)),
     ):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=2e-5)
 
@@ -189,7 +191,7 @@ def test_the_first_step_of_lamb_is_the_rate_times_the_length():
 
 
 def _not_decayed(variables, **config):
-    """Paths of the variables that a step without gradients leaves as they are."""
+    """Paths of the variables that a step with gradients of 0 does not change."""
     for variable in variables:
         variable.assign(np.ones(variable.shape))
     config = OptimizerConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5, **config)

@@ -1,4 +1,4 @@
-"""Where XLA is chosen, and what is kept of it."""
+"""Tests of where XLA is chosen, and of the record of the platforms of a training."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from models.training.devices import Devices
 from models.training.platform import (
     PLATFORM_FILE,
     Platform,
-    keep_platform,
+    log_platform,
     platform,
     read_platforms,
     with_xla_chosen,
@@ -28,7 +28,7 @@ NEW = dataclasses.replace(OLD, processor="new", flags=("avx512f",), xla=True)
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """A model of so many."""
+    """A model with this number of weights."""
 
     number: int
 
@@ -53,10 +53,10 @@ LARGE = Weights(5_000_000)
 def test_xla_is_chosen_by_the_device(monkeypatch, onednn, gpus, weights, kind):
     monkeypatch.setattr(platform_module, "onednn_is_on", lambda: onednn)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
-    given = TrainingConfig(), Weights(weights), Devices()
+    config, model, devices = TrainingConfig(), Weights(weights), Devices()
     others = {"CPU", "CPU with oneDNN", "CPU, small model", "GPU", "TPU"} - {kind}
-    assert with_xla_chosen(given[0], {kind}, *given[1:]).jit_compile is True
-    assert with_xla_chosen(given[0], others, *given[1:]).jit_compile is False
+    assert with_xla_chosen(config, {kind}, model, devices).jit_compile is True
+    assert with_xla_chosen(config, others, model, devices).jit_compile is False
 
 
 def test_processors_that_are_named_are_no_gpu(monkeypatch):
@@ -66,9 +66,9 @@ def test_processors_that_are_named_are_no_gpu(monkeypatch):
     assert with_xla_chosen(TrainingConfig(), {"GPU"}, LARGE, devices).jit_compile is False
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_who_has_chosen_is_not_overruled(given):
-    config = TrainingConfig(jit_compile=given)
+@pytest.mark.parametrize("chosen", [True, False])
+def test_who_has_chosen_is_not_overruled(chosen):
+    config = TrainingConfig(jit_compile=chosen)
     assert with_xla_chosen(config, {"CPU", "CPU with oneDNN", "GPU"}, LARGE, Devices()) == config
     assert with_xla_chosen(config, set(), LARGE, Devices()) == config
 
@@ -97,17 +97,18 @@ def test_several_devices_are_counted():
     )
 
 
-def kept(folder: pathlib.Path) -> list[tuple[int, str]]:
+def recorded(folder: pathlib.Path) -> list[tuple[int, str]]:
+    """First step and processor of each platform in the file."""
     lines = (folder / PLATFORM_FILE).read_text().splitlines()
     return [(json.loads(line)["first_step"], json.loads(line)["processor"]) for line in lines]
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, caplog):
     caplog.set_level(logging.INFO, "polyseme.training")
-    keep_platform(tmp_path / "logs", OLD)
-    assert caplog.messages == [f"on {OLD}"]
-    keep_platform(tmp_path / "logs", dataclasses.replace(NEW, first_step=5))
-    assert kept(tmp_path / "logs") == [(0, "old"), (5, "new")]
+    log_platform(tmp_path / "logs", OLD)
+    assert caplog.messages == [f"training on {OLD}"]
+    log_platform(tmp_path / "logs", dataclasses.replace(NEW, first_step=5))
+    assert recorded(tmp_path / "logs") == [(0, "old"), (5, "new")]
     assert "the first 5 steps were computed on CPU, old (avx2)" in caplog.text
     assert read_platforms(tmp_path / "logs" / PLATFORM_FILE) == [
         OLD,
@@ -116,20 +117,20 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, caplog):
 
 
 def test_a_run_that_goes_on_here_leaves_the_file_of_one_never_stopped(tmp_path, caplog):
-    keep_platform(tmp_path, OLD)
+    log_platform(tmp_path, OLD)
     before = (tmp_path / PLATFORM_FILE).read_bytes()
-    keep_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
+    log_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
     assert (tmp_path / PLATFORM_FILE).read_bytes() == before
-    assert not caplog.messages  # of warnings
+    assert not caplog.messages  # no warning
 
 
 def test_what_is_computed_again_is_forgotten(tmp_path):
-    keep_platform(tmp_path, OLD)
-    keep_platform(tmp_path, dataclasses.replace(NEW, first_step=5))
-    keep_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
-    assert kept(tmp_path) == [(0, "old")]
-    keep_platform(tmp_path, NEW)
-    assert kept(tmp_path) == [(0, "new")]
+    log_platform(tmp_path, OLD)
+    log_platform(tmp_path, dataclasses.replace(NEW, first_step=5))
+    log_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
+    assert recorded(tmp_path) == [(0, "old")]
+    log_platform(tmp_path, NEW)
+    assert recorded(tmp_path) == [(0, "new")]
 
 
 def test_a_training_of_before_has_none(tmp_path):

@@ -1,3 +1,5 @@
+"""Tests of the profile of some training steps."""
+
 import logging
 import pathlib
 
@@ -8,10 +10,10 @@ from models.training.config import PROFILE
 from models.training.profile import TrainingProfile
 
 
-def _run(folder: pathlib.Path, calls: int) -> list[pathlib.Path]:
+def _run(folder: pathlib.Path, executions: int) -> list[pathlib.Path]:
     profile = TrainingProfile(folder)
-    for step in range(calls):
-        with profile.call(step):
+    for step in range(executions):
+        with profile.execution(step):
             tf.reduce_sum(tf.random.uniform((100, 100)) @ tf.ones((100, 100))).numpy()
     profile.close()
     return list(folder.glob("plugins/profile/*/*.xplane.pb"))
@@ -21,43 +23,43 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-@pytest.mark.parametrize("calls", [4, 5, 20])
+@pytest.mark.parametrize("executions", [4, 5, 20])
 def test_a_trace_is_written_where_it_is_asked_for(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    calls: int,
+    executions: int,
 ) -> None:
     monkeypatch.setenv(PROFILE, "1")
-    (trace,) = _run(tmp_path, calls)
+    (trace,) = _run(tmp_path, executions)
     content = trace.read_bytes()
     assert b"MatMul" in content
     assert b"RandomUniform" in content
     assert _warnings(caplog) == []
 
 
-@pytest.mark.parametrize("calls", [0, 3])
+@pytest.mark.parametrize("executions", [0, 3])
 def test_a_run_of_fewer_calls_has_none_and_is_told_why(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    calls: int,
+    executions: int,
 ) -> None:
     monkeypatch.setenv(PROFILE, "1")
-    assert _run(tmp_path, calls) == []
+    assert _run(tmp_path, executions) == []
     assert _warnings(caplog) == [
-        f"no trace was taken: it begins with call 4, and this process made {calls}; train more "
-        "steps, or lower devices.steps_per_execution"
+        f"no profile was written: it starts with execution 4, and this process had {executions}; "
+        "train more steps, or lower devices.steps_per_execution"
     ]
 
 
-@pytest.mark.parametrize("calls", [3, 20])
+@pytest.mark.parametrize("executions", [3, 20])
 def test_nobody_asked_and_there_is_none(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    calls: int,
+    executions: int,
 ) -> None:
     monkeypatch.delenv(PROFILE, raising=False)
-    assert _run(tmp_path, calls) == []
+    assert _run(tmp_path, executions) == []
     assert _warnings(caplog) == []

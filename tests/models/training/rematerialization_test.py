@@ -1,3 +1,5 @@
+"""Tests that rematerialization changes no gradient, no seed and no training."""
+
 import dataclasses
 
 import keras
@@ -17,7 +19,7 @@ from tests.testdata.little_families import LITTLE, build_model, make_examples
 
 
 class Noisy(keras.layers.Layer):
-    """Counts how often it is called, and draws at each call."""
+    """A layer with dropout that counts its calls."""
 
     def __init__(self):
         super().__init__(name="noisy")
@@ -43,12 +45,12 @@ def gradients(layer, inputs, mask, layers):
     ):
         tape.watch(inputs)
         with rematerialized(layers):
-            found = layer(inputs, real=mask, scale=2.0, training=True)
-            found = layer(found, real=mask, training=True)
-        loss = tf.reduce_sum(found**2)
+            output = layer(inputs, real=mask, scale=2.0, training=True)
+            output = layer(output, real=mask, training=True)
+        loss = tf.reduce_sum(output**2)
         after = [scope.get_current_value(seed) for seed in seeds]
-    wanted = [inputs, *(v.value for v in layer.trainable_variables)]
-    return tape.gradient(loss, wanted), loss, after
+    sources = [inputs, *(v.value for v in layer.trainable_variables)]
+    return tape.gradient(loss, sources), loss, after
 
 
 def test_the_gradient_calls_the_layer_again_and_is_the_same():
@@ -65,7 +67,7 @@ def test_the_gradient_calls_the_layer_again_and_is_the_same():
     for a, b in zip(tf.nest.flatten(plain), tf.nest.flatten(again), strict=True):
         np.testing.assert_array_equal(a, b)
     gradients(layer, inputs, mask, [])
-    assert layer.called == 2 + 4 + 2  # after the block it is called as ever
+    assert layer.called == 2 + 4 + 2  # after the block nothing is recomputed
 
 
 def trained(name, rematerialize, *, precision="float32", **training):
@@ -105,9 +107,9 @@ def trained(name, rematerialize, *, precision="float32", **training):
 def test_training_is_the_same(name, training):
     training = {"jit_compile": False, **training}
     (plain, plain_values), (again, values) = (trained(name, r, **training) for r in (False, True))
-    if "precision" in training:  # a sum in another order is rounded to another bfloat16
+    if "precision" in training:  # a sum in another order rounds to another bfloat16
         np.testing.assert_allclose(again, plain, rtol=1e-3)
         return
     np.testing.assert_allclose(again, plain, rtol=1e-5)
-    for a, b in zip(plain_values, values, strict=True):  # Adam's first steps are as long as 0.3
+    for a, b in zip(plain_values, values, strict=True):  # Adam's first steps have a length of 0.3
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-3)

@@ -1,3 +1,5 @@
+"""Tests of compiled steps: gradients, accumulation, devices, and what XLA needs."""
+
 import dataclasses
 
 import keras
@@ -66,7 +68,7 @@ def test_what_came_of_a_step():
     found = steps_of(fresh_model())(features, True)
     assert found["tokens"].numpy() == [features["padding_mask"].numpy().sum()]
     assert found["positions"].numpy() == [4 * TIME]
-    assert found["asked"].numpy() == [1]
+    assert found["termination_requests"].numpy() == [1]
     assert found["learning_rate"].numpy() == [np.float32(0.1)]
 
 
@@ -79,7 +81,7 @@ class GraphObjective(SummingObjective):
 
 
 def graph_of(gradient_accumulation_steps, strategy="one"):
-    """The graph of a step whose batch of eight is computed in so many parts."""
+    """The graph of a step whose batch of eight is computed in this many micro-batches."""
     config = dataclasses.replace(
         CONFIG, batch_size=8, gradient_accumulation_steps=gradient_accumulation_steps
     )
@@ -97,7 +99,7 @@ def test_a_part_begins_when_the_one_before_has_ended(strategy):
     (loop,) = [operation for operation in operations if operation.type.endswith("While")]
     assert loop.get_attr("parallel_iterations") == 1
     kinds = {operation.type for operation in loop.graph.get_operations()}
-    assert not kinds & {"MatMul", "StatelessRandomUniformV2"}  # all of a part is in the loop
+    assert not kinds & {"MatMul", "StatelessRandomUniformV2"}  # a micro-batch is all in the loop
 
 
 def test_more_parts_are_no_more_operations():
@@ -134,8 +136,8 @@ def test_a_mirrored_device_trains_as_one_device(gradient_accumulation_steps, jit
     expected, found = steps_of(alone, config)(features, False), run(features, False)
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
     for a, b in zip(alone.variables, mirrored.variables, strict=True):
-        rtol, atol = (1e-5, 1e-7) if jit_compile else (1e-6, 0)  # XLA's two programs are not one
-        np.testing.assert_allclose(a, devices.first(b.value), rtol=rtol, atol=atol)
+        rtol, atol = (1e-5, 1e-7) if jit_compile else (1e-6, 0)  # XLA compiles two programs
+        np.testing.assert_allclose(a, devices.first_replica(b.value), rtol=rtol, atol=atol)
 
 
 def test_without_a_clipping_norm_gradients_are_as_they_are():
@@ -170,25 +172,25 @@ def test_multiply_adds_are_most_of_what_the_graph_multiplies(name):
     forward = tf.function(lambda batch: model(batch, training=True), autograph=False)
     graph = forward.get_concrete_function(batch).graph
     counted = sum(map(_multiply_adds, graph.get_operations()))
-    told = rows * objective.multiply_adds(model, time)
-    assert 0.5 * counted < told <= counted
+    reported = rows * objective.multiply_adds(model, time)
+    assert 0.5 * counted < reported <= counted
 
 
 def _multiply_adds(operation):
-    """Of a product of matrices; 0 of any other operation, and of ELMo's over distinct words."""
+    """Multiply-adds of a matrix product; 0 for others, and for ELMo's over distinct words."""
     if any(not each.shape.is_fully_defined() for each in operation.inputs):
         return 0.0
     if operation.type == "MatMul":
-        turned = operation.get_attr("transpose_a")
-        inner = operation.inputs[0].shape[0 if turned else 1]
+        transposed = operation.get_attr("transpose_a")
+        inner = operation.inputs[0].shape[0 if transposed else 1]
     elif operation.type in ("BatchMatMulV2", "BatchMatMul"):
         inner = operation.inputs[0].shape[-2 if operation.get_attr("adj_x") else -1]
     elif operation.type == "Einsum":
         names = operation.get_attr("equation").decode().split("->")[0].split(",")
         sizes = {
             name: size
-            for labels, given in zip(names, operation.inputs, strict=True)
-            for name, size in zip(labels, given.shape, strict=True)
+            for labels, tensor in zip(names, operation.inputs, strict=True)
+            for name, size in zip(labels, tensor.shape, strict=True)
         }
         return float(np.prod([float(size) for size in sizes.values()]))
     else:
@@ -247,7 +249,7 @@ def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gr
             objective, model, features = little("elmo", num_sampled=8)
             run = steps_of(model, ADAGRAD, devices, objective)
         state = run({name: tf.stack([value] * 3) for name, value in features.items()}, False)
-        values = [np.asarray(devices.first(v.value)) for v in model.trainable_variables]
+        values = [np.asarray(devices.first_replica(v.value)) for v in model.trainable_variables]
         found.append([state["loss"], state["gradient_norm"], *values])
     for sparse, dense in zip(*found, strict=True):
         np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-6)
@@ -256,9 +258,9 @@ def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gr
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_step_is_one_program_of_static_shapes(name):
-    """What a TPU asks for: XLA compiles all of it, with no shape left open and nothing on the host.
+    """As a TPU needs it: XLA compiles all of it, with static shapes and nothing on the host.
 
-    `jit_compile` fails at an operation that XLA has not; strings and Python functions are such.
+    `jit_compile` fails at operations that XLA lacks, such as those of strings and Python functions.
     """
     objective, model, features = little(name)
     batch = {name: value[tf.newaxis] for name, value in features.items()}
@@ -275,7 +277,7 @@ def test_a_familys_step_is_one_program_of_static_shapes(name):
     whole = tf.function(lambda batch: steps(batch, False), jit_compile=True, autograph=False)
     program = whole.experimental_get_compiler_ir(batch)(stage="hlo")
     assert len(program) > 10_000
-    assert "[<=" not in program  # a bound is what XLA writes for a size that it does not know
+    assert "[<=" not in program  # XLA writes a bound for a size that it does not know
     on_the_host = ("custom-call(", "infeed(", "outfeed(", "send(", "recv(")
     assert [word for word in on_the_host if word in program] == []
 

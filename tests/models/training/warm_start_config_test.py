@@ -1,4 +1,4 @@
-"""What the settings of a warm start refuse."""
+"""Tests of the bounds on the settings of a warm start."""
 
 from __future__ import annotations
 

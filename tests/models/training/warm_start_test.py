@@ -1,11 +1,11 @@
-"""What a training that starts from a model has less of."""
+"""Tests of the shorter training that starts from a model."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from models.training.config import OptimizerConfig, TrainingConfig
-from models.training.warm_start import warm
+from models.training.warm_start import adapt_to_warm_start
 from models.training.warm_start_config import WarmStartConfig
 
 COLD = TrainingConfig(
@@ -17,7 +17,7 @@ COLD = TrainingConfig(
 
 
 def test_the_rates_are_a_share_and_all_steps_stay_where_there_is_much_text() -> None:
-    config = warm(COLD, examples=1_000_000)
+    config = adapt_to_warm_start(COLD, examples=1_000_000)
     assert config.steps == 1_000
     assert config.optimizer.learning_rate == 0.005
     assert config.optimizer.final_learning_rate == 0.0005
@@ -25,21 +25,22 @@ def test_the_rates_are_a_share_and_all_steps_stay_where_there_is_much_text() -> 
 
 
 def test_little_text_is_passed_over_only_so_often() -> None:
-    config = warm(COLD, examples=201)
+    config = adapt_to_warm_start(COLD, examples=201)
     assert config.steps == 81  # 4 · 201 / 10, rounded up
     assert config.optimizer.warmup_steps == 4  # 50 · 81 / 1,000
-    assert warm(COLD, examples=1).steps == 1
+    assert adapt_to_warm_start(COLD, examples=1).steps == 1
 
 
 def test_warmup_that_nobody_set_is_a_tenth_of_the_steps() -> None:
     optimizer = dataclasses.replace(COLD.optimizer, warmup_steps=None)
     cold = dataclasses.replace(COLD, optimizer=optimizer)
-    assert warm(cold, examples=1_000_000).optimizer.warmup_steps == 100
-    assert warm(cold, examples=200).optimizer.warmup_steps == 8
+    assert adapt_to_warm_start(cold, examples=1_000_000).optimizer.warmup_steps == 100
+    assert adapt_to_warm_start(cold, examples=200).optimizer.warmup_steps == 8
 
 
 def test_patience_goes_where_there_are_no_looks_for_it() -> None:
     cold = dataclasses.replace(COLD, eval_steps=20, patience=3)
-    assert warm(cold, examples=1_000_000).patience == 3
-    assert warm(cold, examples=201).patience == 3  # 81 steps have looks at 20, 40, 60 and 80
-    assert warm(cold, examples=200).patience == 0
+    assert adapt_to_warm_start(cold, examples=1_000_000).patience == 3
+    # 81 steps have evaluations at 20, 40, 60 and 80.
+    assert adapt_to_warm_start(cold, examples=201).patience == 3
+    assert adapt_to_warm_start(cold, examples=200).patience == 0
