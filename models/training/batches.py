@@ -63,29 +63,42 @@ def example_batches(
     def batches(epoch: int, done: int = 0) -> tf.data.Dataset:
         order = EpochOrder(index, config, epoch, in_order=streams is not None)
         first_block, skipped = divmod(done, order.block)
-        lengths = None
+        lengths = ends = None
         if config.length_buckets > 1:
             lengths = tf.constant(order.lengths(first_block))
-        serialized = _Reader(index, order, first_block, lengths).read(rows)
-        if lengths is None:
-            parsed = serialized.skip(skipped).map(
-                lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE
-            )
-        else:
             ends = _bucket_ends(order, spec, config.length_buckets, first_block, lengths)
-            parsed = (
-                tf.data.Dataset.zip((serialized, ends))
-                .skip(skipped)
-                .map(
-                    lambda texts, end: _cut(parse(texts, spec), spec, end),
-                    num_parallel_calls=tf.data.AUTOTUNE,
-                )
-            )
+        serialized = _Reader(index, order, first_block, lengths).read(rows)
+        parsed = _parsed(serialized, ends, skipped, spec)
         if prepare:
             parsed = parsed.map(lambda batch: prepare(batch, micro_batch), tf.data.AUTOTUNE)
         return parsed.prefetch(tf.data.AUTOTUNE)
 
     return batches
+
+
+def _parsed(
+    serialized: tf.data.Dataset, ends: tf.data.Dataset | None, skipped: int, spec: FeatureSpec
+) -> tf.data.Dataset:
+    """Features of batches of serialized examples.
+
+    Args:
+        serialized: strings `[rows]` for each batch.
+        ends: the length to cut each batch to; None: no cutting.
+        skipped: batches to leave out at the beginning.
+        spec: the examples' features.
+    """
+    if ends is None:
+        return serialized.skip(skipped).map(
+            lambda texts: parse(texts, spec), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    return (
+        tf.data.Dataset.zip((serialized, ends))
+        .skip(skipped)
+        .map(
+            lambda texts, end: _cut(parse(texts, spec), spec, end),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    )
 
 
 def bucket_ends(length: int, buckets: int) -> list[int]:

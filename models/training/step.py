@@ -57,20 +57,7 @@ def compile_steps(
     if devices.replicas > 1:  # Keras would sum the gradients a second time
         take_gradients_as_summed(optimizer)
     replica_step = _ReplicaStep(model, objective, optimizer, config, devices)
-    others = model.non_trainable_variables
-
-    def run_step(
-        batches: Features, index: int | tf.Tensor, terminate: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        def replica(batches: Features) -> tuple[_Updates, dict[str, tf.Tensor]]:
-            return replica_step({name: v[index] for name, v in batches.items()}, terminate)
-
-        updates, outputs = devices.strategy.run(replica, args=(batches,))
-        with devices.scope():
-            for variable, value in updates.items():
-                others[int(variable)].value.assign(devices.first_replica(value))
-        return {name: devices.first_replica(value) for name, value in outputs.items()}
-
+    run_step = _on_all_replicas(replica_step, model.non_trainable_variables, devices)
     single_device = devices.config.strategy == "one"
 
     @tf.function(jit_compile=config.jit_compile and single_device, autograph=False)
@@ -93,6 +80,26 @@ def compile_steps(
         return run_steps(shares, steps, tf.constant(int(terminate)))
 
     return run
+
+
+def _on_all_replicas(
+    replica_step: _ReplicaStep, others: Sequence[keras.Variable], devices: Devices
+) -> Callable[[Features, int | tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """The function that runs one step of an execution: (batches, index, terminate) → outputs."""
+
+    def run_step(
+        batches: Features, index: int | tf.Tensor, terminate: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        def replica(batches: Features) -> tuple[_Updates, dict[str, tf.Tensor]]:
+            return replica_step({name: v[index] for name, v in batches.items()}, terminate)
+
+        updates, outputs = devices.strategy.run(replica, args=(batches,))
+        with devices.scope():
+            for variable, value in updates.items():
+                others[int(variable)].value.assign(devices.first_replica(value))
+        return {name: devices.first_replica(value) for name, value in outputs.items()}
+
+    return run_step
 
 
 def _output_arrays(objective: Objective, steps: int) -> dict[str, tf.TensorArray]:
