@@ -25,8 +25,8 @@ from models.training.config import DevicesConfig
 from models.training.devices import Devices
 from models.training.held_out import HeldOutLoss
 from models.training.loop import train
-from models.training.platform import with_xla_chosen
 from models.training.metrics import TrainingResult
+from models.training.platform import with_xla_chosen
 
 _log = logging.getLogger("polyseme.trainer")
 

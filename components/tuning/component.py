@@ -99,7 +99,9 @@ class TrialTuner(base_tuner.BaseTuner):
         steps = trial_steps(tuning, training)
         if fn_args.base_model:  # no trial is longer than the training itself
             examples = job_from_fn_args(settings, fn_args).num_examples
-            steps = min(steps, trial_steps(TuningConfig(1), adapt_to_warm_start(training, examples)))
+            steps = min(
+                steps, trial_steps(TuningConfig(1), adapt_to_warm_start(training, examples))
+            )
         space = search_space(tuning, model, training)
         self.results = Search(
             tuning.algorithm, steps, tuple(each.field for each in space if each.log), ()
