@@ -21,7 +21,7 @@ from components.readers.formats import check_formats
 from components.storage.file_hashes import FileHashes
 from components.storage.publish import write_whole
 from models.errors import DataRefused, PolysemeError
-from models.memory import imports
+from models.memory import fast_imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
@@ -248,7 +248,7 @@ def _execute(
     """Runs the graph; returns what stopped it."""
     try:
         console.print("loading TensorFlow, Beam and TFX", style="dim")
-        with imports():
+        with fast_imports():
             from components.serving.check import docker_available
             from pipeline.cache_keys import keys_by_content
             from pipeline.dag import create_pretraining_pipeline
