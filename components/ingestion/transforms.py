@@ -9,7 +9,6 @@ This module does not import TFX, which every Beam worker process would have to l
 """
 
 import collections
-import dataclasses
 import itertools
 import json
 import os
@@ -19,7 +18,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.config import IngestionConfig
-from components.documents import Document, Place, place_of, serialize, text_hash
+from components.documents import Document, Place, serialize, text_hash
 from components.ingestion.bad_records import CountMalformed
 from components.ingestion.frequent import (
     OTHER,
@@ -28,18 +27,15 @@ from components.ingestion.frequent import (
     most_frequent,
     with_rest_as_other,
 )
+from components.ingestion.shards import ShardKeys, shard_counts
 from components.layout import (
-    EVAL,
     INGESTION_FILE,
     QUARANTINE_FILE,
     SCRATCH_FOLDER,
     SPLITS,
-    TEST,
-    TRAIN,
     shard_name,
     split_folder,
 )
-from components.readers.formats import format_of
 from components.readers.parts import split_file
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
@@ -51,72 +47,8 @@ from models.published import published
 
 _MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"  # tagged outputs
 _MAX_LANGS = 50  # counted by name
-_SHARD_BYTES = 16_000_000
-_MIN_SHARDS = 2
 _KEYS = tuple[str, str, int, bool, str, str]  # what `_keys_of` returns
-_COMPRESSED, _PARQUET = 4, 3  # rough ratios of the size of the text to the size of the file
 _COUNTS = ("documents", "characters", "duplicates", "wrapped", "of_rare_sources")
-
-
-def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int]:
-    """The number of shards of each split."""
-    train = config.shards
-    if train is None:
-        size = sum(os.path.getsize(file) * _text_ratio(file) for file in files)
-        train = _MIN_SHARDS
-        # Doubled, so that the shards of a growing corpus rarely change.
-        while size * (1 - config.held_out_share) > train * _SHARD_BYTES:
-            train *= 2
-
-    def held_out(share: float) -> int:
-        return (config.held_out_shards or max(1, round(train * share))) if share else 0
-
-    return {
-        TRAIN: train,
-        EVAL: held_out(config.eval_share),
-        TEST: held_out(config.test_share),
-    }
-
-
-def _text_ratio(file: str) -> int:
-    """How many times larger the text of a file is than the file, roughly."""
-    form = format_of(file)
-    if form is None:
-        return 1
-    return _COMPRESSED if form.compression else _PARQUET if form.kind == "parquet" else 1
-
-
-@dataclasses.dataclass(frozen=True)
-class _ShardKeys:
-    """Numbers the shards of all splits from 0; a shard's number is its key in Beam.
-
-    Attributes:
-        test_share, eval_share: see `IngestionConfig`.
-        shards: number of shards of each split.
-    """
-
-    test_share: float
-    eval_share: float
-    shards: Mapping[str, int]
-
-    def __len__(self) -> int:
-        return sum(self.shards.values())
-
-    def key(self, document_id: str) -> int:
-        """The key of the shard that a document is assigned to."""
-        place = place_of(
-            document_id,
-            test_share=self.test_share,
-            eval_share=self.eval_share,
-            shards=self.shards,
-        )
-        earlier_splits = SPLITS[: SPLITS.index(place.split)]
-        return place.shard + sum(self.shards[split] for split in earlier_splits)
-
-    def place(self, key: int) -> Place:
-        """The split and shard of a key."""
-        places = [Place(split, shard) for split in SPLITS for shard in range(self.shards[split])]
-        return places[key]
 
 
 def ingest(
@@ -136,7 +68,7 @@ def ingest(
     os.makedirs(scratch, exist_ok=True)
     for split in SPLITS:
         os.makedirs(split_folder(folder, split), exist_ok=True)
-    shard_keys = _ShardKeys(config.test_share, config.eval_share, shard_counts(files, config))
+    shard_keys = ShardKeys(config.test_share, config.eval_share, shard_counts(files, config))
     read = _read_files(pipeline, files, config)
     records = read.records | "ByShardKey" >> beam.Map(
         lambda record: (shard_keys.key(record.document.id), record)
@@ -181,7 +113,7 @@ def _read_files(pipeline: beam.Pipeline, files: Sequence[str], config: Ingestion
     )
 
 
-def _find_duplicates(texts: Any, shard_keys: _ShardKeys, scratch: str) -> Any:
+def _find_duplicates(texts: Any, shard_keys: ShardKeys, scratch: str) -> Any:
     """(text hash, final id, id) → (shard key, final id) of all but the first with each text."""
     return (
         texts
@@ -192,7 +124,7 @@ def _find_duplicates(texts: Any, shard_keys: _ShardKeys, scratch: str) -> Any:
     )
 
 
-def _frequent_sources(counts: Any, shard_keys: _ShardKeys, number: int) -> Any:
+def _frequent_sources(counts: Any, shard_keys: ShardKeys, number: int) -> Any:
     """Counts of sources by shard → (shard key, names of the most frequent sources), of each shard.
 
     The names are an input of every group rather than a side input: between a grouping and a
@@ -302,7 +234,7 @@ def _all_but_first(element: Any) -> Iterator[tuple[str, str]]:
 class _WriteShard(beam.DoFn):
     """Writes one shard; yields its tally, and documents whose id is taken as malformed records."""
 
-    def __init__(self, folder: str, shard_keys: _ShardKeys) -> None:
+    def __init__(self, folder: str, shard_keys: ShardKeys) -> None:
         self._folder = folder
         self._shard_keys = shard_keys
 

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components.config import IngestionConfig
 from components.documents import place_of
 from components.ingestion import transforms as ingestion
-from components.ingestion.transforms import final_ids, ingest, shard_counts
+from components.ingestion.transforms import final_ids, ingest
 from components.layout import SCRATCH_FOLDER
 from components.readers.files import find_files
 from components.readers.parts import split_file
@@ -246,33 +246,6 @@ def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> N
     place = place_of("d17", **PLACES)
     changed = f"Split-{place.split}/documents-{place.shard:05d}-of-00002.tfrecord.gz"
     assert {name for name in once if once[name] != again[name]} == {changed, "ingestion.json"}
-
-
-@pytest.mark.parametrize(
-    ("config", "name", "megabytes", "expected"),
-    [
-        (IngestionConfig(), "a.jsonl", 1, (2, 0, 1)),
-        (IngestionConfig(), "a.jsonl", 142, (8, 0, 1)),
-        (IngestionConfig(), "a.txt", 143, (16, 0, 2)),
-        (IngestionConfig(), "a.jsonl.gz", 143, (64, 0, 6)),
-        (IngestionConfig(test_share=0.01), "a.parquet", 1_000, (256, 0, 3)),
-        (IngestionConfig(eval_share=0.2), "a.txt", 143, (8, 2, 1)),
-        (IngestionConfig(shards=3), "a.jsonl", 1_000, (3, 0, 1)),
-        (IngestionConfig(shards=30, held_out_shards=2), "a.jsonl", 1, (30, 0, 2)),
-        (IngestionConfig(shards=30, held_out_shards=2, eval_share=0.1), "a.txt", 1, (30, 2, 2)),
-    ],
-)
-def test_shards_grow_with_the_text(
-    tmp_path: pathlib.Path,
-    config: IngestionConfig,
-    name: str,
-    megabytes: int,
-    expected: tuple[int, int, int],
-) -> None:
-    with open(tmp_path / name, "wb") as stream:
-        stream.truncate(megabytes * 1_000_000)  # a sparse file
-    counts = shard_counts([str(tmp_path / name)], config)
-    assert (counts["train"], counts["eval"], counts["test"]) == expected
 
 
 def test_rare_sources_become_other_and_rare_languages_are_counted_together(
