@@ -157,7 +157,7 @@ class DevicesConfig(Settings, place="devices", affects=Affects.NOTHING):
     interrupted. An operation that has no deterministic form raises an error that names it."""
     rematerialize: bool = False
     """Whether to recompute the inner values of layers for the gradient (gradient checkpointing)
-    instead of keeping them: less memory, more time. docs/operations.md has measurements."""
+    instead of keeping them: less memory, more time. docs/sizing.md has measurements."""
 
     def check(self) -> None:
         """Rejects settings of another strategy, a TPU without a name, and repeated devices."""

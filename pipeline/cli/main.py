@@ -200,7 +200,7 @@ def worker(
     once: FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Train together with the machine that runs the pipeline. The environment variable TF_CONFIG
-    lists the machines; see docs/operations.md.
+    lists the machines; see docs/machines.md.
 
     Args:
         name: Name of the pipeline.

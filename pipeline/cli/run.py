@@ -64,7 +64,7 @@ def run(
         until: Stop early: validation stops after the text is checked, examples after the training
             examples are checked. Nothing is trained; a later run takes the steps from the cache.
         json: Print the outcome as one JSON object on standard output, and progress on standard
-            error; docs/operations.md lists the keys.
+            error; docs/operate.md lists the keys.
         profile: Record a profile of a few training steps, next to the training log.
     """
     if profile:
