@@ -1,9 +1,9 @@
-"""TextSchema and DataGate: refuse a span whose documents are not fit to train on.
+"""Is a span's text fit to train on? A schema, the statistics it needs, and a gate that raises.
 
-TFX's ExampleValidator compares StatisticsGen's statistics with a schema and records anomalies, but
-does not stop the pipeline. `DataGate` reads these anomalies and the counts of ingestion and
-cleaning, adds bounds on the whole span and on its drift from the last approved span, and raises.
-Single documents are quarantined before it, so that one odd document does not refuse a span
+TFX's ExampleValidator compares StatisticsGen's statistics with the schema and records anomalies,
+but stops nothing. `DataGate` reads what it recorded and what ingestion and cleaning counted, adds
+bounds over the whole span and drift from the last approved span, and raises. It judges spans only:
+single documents are quarantined before it, so that one odd document refuses nothing
 (docs/decisions/0031-what-the-data-gate-judges.md).
 """
 
@@ -42,14 +42,14 @@ from components.validation.corpus_statistics import (
     feature_statistics,
 )
 from components.validation.data_drift import drift_checks
-from components.validation.gate_checks import Check, approve, refuse_if_failed, share_check
+from components.validation.gate_checks import Check, approve, refuse, share_check
 from components.validation.ingestion_checks import malformed_check, unreadable_check
 from models.settings import from_json
 
 SCHEMA_FILE = "schema.pbtxt"
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _COMPARED_SPLIT = TRAIN  # the held-out split is too small to compare distributions
-_LISTED = 3  # examples of dropped documents in a check
+_LISTED = 3
 
 _FEATURES = {
     "source": schema_pb2.BYTES,
@@ -65,7 +65,7 @@ _log = logging.getLogger("polyseme.data_validation")
 
 
 def text_schema() -> schema_pb2.Schema:
-    """The schema: every document has exactly one value of every feature, of the right type."""
+    """The curated schema: every feature in every document, with its type, always one value."""
     schema = schema_pb2.Schema()
     schema.dataset_constraints.min_examples_count = 1
     for name, kind in _FEATURES.items():
@@ -77,23 +77,26 @@ def text_schema() -> schema_pb2.Schema:
 
 
 def stats_options() -> tfdv.StatsOptions:
-    """StatisticsGen's options: numeric and categorical features; texts and ids are not read."""
+    """What StatisticsGen computes: numeric and categorical features, never texts and ids.
+
+    Texts are not even read.
+    """
     schema = text_schema()
     schema.ClearField("dataset_constraints")
     return tfdv.StatsOptions(
         schema=schema,
         experimental_filter_read_paths=True,
         num_top_values=50,
-        num_quantiles_histogram_buckets=100,  # for comparing lengths
+        num_quantiles_histogram_buckets=100,  # lengths are compared by them
     )
 
 
 @component
 def TextSchema(schema: OutputArtifact[Schema]) -> None:
-    """Writes `text_schema()`.
+    """Writes the curated schema.
 
     Args:
-        schema: receives the schema in text format.
+        schema: the schema, as text.
     """
     text = text_format.MessageToString(text_schema())
     (pathlib.Path(schema.uri) / SCHEMA_FILE).write_text(text, encoding="utf-8")
@@ -110,29 +113,28 @@ def DataGate(
     max_malformed_share: Parameter[float],
     allow_unreadable: Parameter[str],
     max_dropped_share: Parameter[float],
-    needs_eval_split: Parameter[int],
+    looks: Parameter[int],
     quarantine_dir: Parameter[str],
     previous_statistics: InputArtifact[ExampleStatistics] = None,
 ) -> None:
-    """Approves the documents of a span, or raises.
+    """Lets the span's documents pass, or raises.
 
     Args:
-        documents: TextExampleGen's, with `ingestion.json` and `quarantine.jsonl`.
-        cleaned: TextCleaner's, with `cleaning.json`.
-        statistics: StatisticsGen's, of the documents before cleaning.
+        documents: TextExampleGen's, with its `ingestion.json` and `quarantine.jsonl`.
+        cleaned: TextCleaner's, with its `cleaning.json`.
+        statistics: StatisticsGen's, of the documents as they came.
         anomalies: ExampleValidator's, of these statistics.
-        approval: receives `checks.json`, the list of all checks, if all of them pass.
-        config: a ValidationConfig as JSON.
+        approval: written only if the gate opens: `checks.json`, the list of all checks.
+        config: JSON of a ValidationConfig.
         max_malformed_share: `ingestion.max_quarantine_share`.
         allow_unreadable: `ingestion.allow_unreadable`, as JSON.
         max_dropped_share: `cleaning.max_dropped_share`.
-        needs_eval_split: whether training evaluates on the split "eval", which must then have a
-            document.
-        quarantine_dir: receives `span-<number>.DataGate.json` if a check fails.
-        previous_statistics: the last approved earlier span's; absent in a first run.
+        looks: whether training looks at the split "eval", which then has to have a document.
+        quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
+        previous_statistics: those of the last approved earlier span; absent in a first run.
 
     Raises:
-        DataRefused: a check failed; the message has split, feature, value and bound of each.
+        DataRefused: naming split, feature, value and bound of each check that failed.
     """
     bounds = from_json(ValidationConfig, config)
     ingested = _load(documents.uri, INGESTION_FILE)
@@ -143,7 +145,7 @@ def DataGate(
         unreadable,
         malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
-        *(_eval_checks(cleaned_summary) if needs_eval_split else ()),
+        *(_eval_checks(cleaned_summary) if looks else ()),
         *check_text(
             feature_statistics(statistics.uri),
             corpus_statistics(statistics.uri),
@@ -152,7 +154,7 @@ def DataGate(
             bounds,
         ),
     ]
-    refuse_if_failed(
+    refuse(
         checks,
         {"ingestion": ingested, "cleaning": cleaned_summary},
         gate="DataGate",
@@ -164,7 +166,7 @@ def DataGate(
     approval.cleaned_id = cleaned.id
     approve(checks, approval.uri)
     for loss in unreadable.examples:
-        _log.warning("span %s: allowed although unreadable: %s", span_label(statistics.span), loss)
+        _log.warning("span %s: allowed as unreadable: %s", span_label(statistics.span), loss)
     _log.info(
         "span %s: %d checks of the text passed%s",
         span_label(statistics.span),
@@ -178,7 +180,7 @@ def DataGate(
 def _cleaning_checks(
     summary: Mapping[str, Any], config: ValidationConfig, max_dropped_share: float
 ) -> list[Check]:
-    """Checks of the shares of quarantined and dropped documents, and of the numbers left."""
+    """Of the documents, those that were quarantined and those that were dropped; what is left."""
     splits = summary["splits"].values()
     total = sum(split["documents"] for split in splits)
     quarantined = sum(split["quarantined"] for split in splits)
@@ -188,28 +190,24 @@ def _cleaning_checks(
         reason: sum(split["dropped"].get(reason, 0) for split in splits)
         for reason in summary["examples"]
     }
-    quarantine_reasons = {
-        reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)
-    }
-    drop_reasons = {
-        reason: count for reason, count in reasons.items() if reason not in quarantine_reasons
-    }
+    odd = {reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)}
+    others = {reason: count for reason, count in reasons.items() if reason not in odd}
     return [
         share_check(
-            "quarantined documents" + _in_words(quarantine_reasons),
+            "quarantined documents" + _listed(odd),
             quarantined,
             total,
             config.max_quarantine_share,
             field="validation.max_quarantine_share",
-            examples=_examples(summary, quarantine_reasons),
+            examples=_examples(summary, odd),
         ),
         share_check(
-            "dropped documents" + _in_words(drop_reasons),
+            "dropped documents" + _listed(others),
             dropped,
             total,
             max_dropped_share,
             field="cleaning.max_dropped_share",
-            examples=_examples(summary, drop_reasons),
+            examples=_examples(summary, others),
         ),
         Check(
             split=_COMPARED_SPLIT,
@@ -227,39 +225,39 @@ def _cleaning_checks(
             bound=f"at least {config.min_test_documents:,}",
             passed=test >= config.min_test_documents,
             field="validation.min_test_documents",
-            remedy="add documents, or raise ingestion.test_share under another pipeline name",
+            remedy="add documents, or raise ingestion.test_share in a chain that begins anew",
         ),
     ]
 
 
 def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
-    """A check that the split "eval" has a document."""
+    """That there is something to look at in training."""
     held_out = summary["splits"][EVAL]["kept"]
     return [
         Check(
             split=EVAL,
             feature="documents",
             value=f"{held_out:,} after cleaning",
-            bound="at least 1, for evaluation during training",
+            bound="at least 1, as training looks at them",
             passed=held_out >= 1,
-            remedy="raise ingestion.eval_share, or train without eval_steps, tuning and seeds",
+            remedy="raise ingestion.eval_share, or train without looks, trials and several seeds",
         )
     ]
 
 
-def _in_words(reasons: Mapping[str, int]) -> str:
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return f" ({', '.join(f'{count:,} {reason}' for reason, count in ordered)})" if ordered else ""
+def _listed(reasons: Mapping[str, int]) -> str:
+    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{count:,} {reason}' for reason, count in told)})" if told else ""
 
 
 def _examples(summary: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
-    """A few documents, alternating between the reasons, the most frequent reason first."""
+    """Documents, one of each reason in turn, the most frequent reason first."""
     ordered = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
     turns = itertools.zip_longest(*(summary["examples"][reason] for reason in ordered))
-    documents = (document for turn in turns for document in turn if document is not None)
+    found = (item for turn in turns for item in turn if item is not None)
     return [
-        f"{document['id']}: {document['reason']}, {document['detail']}"
-        for document in itertools.islice(documents, _LISTED)
+        f"{item['id']}: {item['reason']}, {item['detail']}"
+        for item in itertools.islice(found, _LISTED)
     ]
 
 
@@ -273,21 +271,21 @@ def check_text(
     """The checks of a span's statistics.
 
     Args:
-        statistics: TFX's statistics, by split.
-        corpus: the same statistics as plain numbers.
-        anomalies: ExampleValidator's anomalies by split, under `text_schema`.
+        statistics: of each split.
+        corpus: the same as plain numbers.
+        anomalies: of each split, as ExampleValidator found them with `text_schema`.
         previous: statistics of the span to compare with, by split; empty if there is none.
         config: the bounds.
     """
     checks = [check for split in corpus.splits for check in _schema_checks(split, anomalies[split])]
-    duplicate_share = corpus.duplicate_share
+    repeated = corpus.duplicate_share
     checks.append(
         Check(
             split="all",
             feature="duplicate",
-            value=f"{duplicate_share:.2%} of the documents are exact duplicates",
+            value=f"{repeated:.2%} of the documents repeat another one's text",
             bound=f"at most {config.max_duplicate_share:.2%}",
-            passed=duplicate_share <= config.max_duplicate_share,
+            passed=repeated <= config.max_duplicate_share,
             field="validation.max_duplicate_share",
         )
     )

@@ -1,4 +1,4 @@
-"""A Beam runner that Polyseme does not recognize as a DirectRunner."""
+"""A runner that Polyseme takes for none of the DirectRunners: `--runner=` its path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner
 
 PATH = f"{__name__}.AnotherRunner"
-"""The value of `--runner` that selects it."""
+"""What `--runner` takes."""
 
 
 class AnotherRunner(PipelineRunner):
-    """Runs pipelines on Beam's in-memory runner, without being of its class."""
+    """Does its work as Beam's in-memory runner does, and is not one by its class."""
 
     def is_fnapi_compatible(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Artifacts for tests of resolvers, as ML Metadata would return them."""
+"""Artifacts as ML Metadata would give them to a resolver."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def artifact(
     custom: dict[str, int] | None = None,
     **properties: Any,
 ) -> Any:
-    """An artifact with an id, a folder, integer custom properties, and properties."""
-    result = kind()
-    result.id = identity
-    result.uri = uri
+    """An artifact with a number, a folder, custom properties that are numbers, and properties."""
+    made = kind()
+    made.id = identity
+    made.uri = uri
     for name, value in properties.items():
-        setattr(result, name, value)
+        setattr(made, name, value)
     for name, value in (custom or {}).items():
-        result.set_int_custom_property(name, value)
-    return result
+        made.set_int_custom_property(name, value)
+    return made
 
 
 def pushed_model(uri: Any, **properties: str) -> dict[str, list[Any]]:
-    """The inputs of a resolver: only a blessed model with the id 1."""
+    """The inputs of a resolver: a model with the number 1, blessed, and nothing else."""
     model = artifact(Model, 1, uri=str(uri))
     for name, value in properties.items():
         model.set_string_custom_property(name, value)
     blessing = artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
-    other_inputs: dict[str, list[Any]] = {"approval": [], "documents": [], "evaluation": []}
-    return {"model": [model], "model_blessing": [blessing], **other_inputs}
+    nothing: dict[str, list[Any]] = {"approval": [], "documents": [], "evaluation": []}
+    return {"model": [model], "model_blessing": [blessing], **nothing}

@@ -1,4 +1,4 @@
-"""Tests of the descriptions of allowed values."""
+"""What a field may hold, in words."""
 
 from __future__ import annotations
 

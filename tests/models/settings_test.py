@@ -1,4 +1,4 @@
-"""Tests that values are checked however a configuration is made, and what settings affect."""
+"""Values are checked when a configuration is made, whoever makes it."""
 
 from __future__ import annotations
 
