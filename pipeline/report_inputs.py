@@ -14,19 +14,16 @@ from components.evaluation.results import Evaluation, read_evaluation
 from components.layout import CHECKS_FILE, CLEANING_FILE, INGESTION_FILE, SAVED_MODEL_FOLDER
 from components.reporting.inputs import (
     Dropped,
-    Prediction,
     ReportInputs,
     StepState,
     TrainingPoint,
     Version,
-    example_predictions,
     largest_slices,
-    read_dropped,
-    read_quarantined,
-    read_training_log,
 )
+from components.reporting.predictions import Prediction, example_predictions
 from components.reporting.prompts import Prompts, held_out_prompts
-from components.reporting.word_senses import WordVectors, bank_vectors
+from components.reporting.run_files import read_dropped, read_quarantined, read_training_log
+from components.reporting.word_senses import WordVectors, word_vectors
 from components.training.seed_results import SEEDS_FILE, SeedRuns
 from components.tuning.trials import TRIALS_FILE, Search
 from components.validation.corpus_statistics import SplitStatistics, corpus_statistics
@@ -75,7 +72,7 @@ def gather(
         search=read("the trials", lambda: _search(nodes), None),
         seeds=read("the seeds", lambda: _seeds(nodes), None),
         training=read("the training log", lambda: _training(nodes), []),
-        computed_on=read("the platforms of training", lambda: _platforms(nodes), []),
+        platforms=read("the platforms of training", lambda: _platforms(nodes), []),
     )
     evaluation = read("the evaluation", lambda: _evaluation(nodes), None)
     inputs = _with_evaluation(inputs, evaluation) if evaluation else inputs
@@ -87,7 +84,7 @@ def gather(
         inputs,
         history=_versions(history, summary.run_id, read),
         predictions=answers[0],
-        bank=answers[1],
+        word_vectors=answers[1],
         unreadable=read.unreadable,
     )
 
@@ -133,7 +130,7 @@ def _identity(
         code_version=provenance.get("commit") or provenance.get("code", ""),
         version=summary.version,
         run_id=summary.run_id,
-        at_work=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S}" if at_work else "",
+        running_at=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S}" if at_work else "",
         blessed=summary.blessed,
         reasons=summary.reasons,
         notes=summary.notes,
@@ -155,7 +152,7 @@ def _with_evaluation(inputs: ReportInputs, evaluation: Evaluation) -> ReportInpu
     inputs = dataclasses.replace(
         inputs,
         evaluation={each.name: each.candidate for each in slices},
-        previous={each.name: each.baseline for each in slices if each.baseline},
+        last_blessed={each.name: each.baseline for each in slices if each.baseline},
         more_slices=more_slices,
     )
     judgement = evaluation.judgement
@@ -165,7 +162,7 @@ def _with_evaluation(inputs: ReportInputs, evaluation: Evaluation) -> ReportInpu
         inputs,
         intervals=judgement.metrics,
         changes=judgement.changes,
-        resampled=judgement.resampling_note(),
+        resampling_note=judgement.resampling_note(),
     )
 
 
@@ -288,7 +285,7 @@ def _answers(
         generate=_callable(signatures, "generate"),
     )
     try:
-        return predictions, bank_vectors(_callable(signatures, "hidden_states"), layers)
+        return predictions, word_vectors(_callable(signatures, "hidden_states"), layers)
     except PolysemeError:  # the vocabulary cannot read the word, being of another language perhaps
         return predictions, None
 

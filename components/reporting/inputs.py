@@ -1,30 +1,23 @@
-"""What the report shows, as plain data, and the readers of the files it comes from."""
+"""The contents of a run's report, as plain data."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import json
-import math
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from components.evaluation.bootstrap import Interval
-from components.reporting.prompts import FOLLOWS, Prompts
+from components.reporting.predictions import Prediction
 from components.reporting.word_senses import WordVectors
 from components.training.seed_results import SeedRuns
 from components.tuning.trials import Search
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check
-from models.errors import ConfigError
 from models.objective import Metric
 
 OVERALL = "overall"
-"""Key of the figures over all examples; other slices are written `feature=value`."""
-MOST_VALUES = 20
-"""Values of a feature, as a document's source, that the page shows at most: the largest ones."""
+"""Key of the metrics over all examples; the keys of other slices are `feature=value`."""
+MAX_VALUES = 20
+"""Largest number of values of a feature, such as a document's source, that the page lists."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +36,7 @@ class TrainingPoint:
 
 @dataclasses.dataclass(frozen=True)
 class StepState:
-    """A component's state (`done`, `cached`, `failed`, `interrupted` or `running`), its seconds."""
+    """A component's state (`done`, `cached`, `failed`, `interrupted`, `running`) and seconds."""
 
     component: str
     state: str
@@ -52,29 +45,16 @@ class StepState:
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """One run's overall figures, for the view over spans; `label` is what tells runs apart."""
+    """The overall metrics of one run of the history; `label` identifies the run."""
 
     label: str
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     blessed: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the model answered: `texts` are its inputs, `answers` (text or label, probability).
-
-    A continuation has no probability: NaN. `expected` is what the text has there.
-    """
-
-    signature: str
-    texts: tuple[str, ...]
-    answers: tuple[tuple[str, float], ...]
-    expected: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
 class Dropped:
-    """Documents that cleaning dropped for one reason; `examples` are (id, detail, beginning)."""
+    """Documents that cleaning dropped for one reason; `examples` are (id, detail, first words)."""
 
     reason: str
     count: int
@@ -83,43 +63,43 @@ class Dropped:
 
 @dataclasses.dataclass(frozen=True)
 class ReportInputs:
-    """Everything the report shows. A failed run has a report too: most may be missing.
+    """Everything that a report shows. A failed run has a report too, so most may be missing.
 
     Attributes:
-        name: the run's name.
-        recipe: the recipe it started from.
-        family: the model's.
-        span: the label of the span it read, None if it read none.
-        fingerprint: the corpus's fingerprint.
+        name: name of the pipeline.
+        recipe: the recipe that the configuration is based on.
+        family: the model's family.
+        span: label of the span that the run read; None if it read none.
+        fingerprint: fingerprint of the corpus.
         code_version: version of the code.
-        version: the pushed version, None if nothing was pushed.
-        run_id: the run.
-        at_work: when the page was made of a run that had not ended; empty if it has ended.
-        blessed: whether the gate blessed the model; None if the run did not come that far.
-        reasons: why not, in sentences.
-        notes: bounds that could not be judged, in sentences.
+        version: the pushed version; None if nothing was pushed.
+        run_id: id of the run.
+        running_at: time at which the page was made, if the run had not ended by then; else empty.
+        blessed: whether the model was blessed; None if it was not evaluated.
+        reasons: why the model was not blessed, in sentences.
+        notes: bounds that were not checked, in sentences.
         steps: the components in the order they ran.
         corpus: statistics of the documents by split.
-        quarantined: records put aside, by reason.
+        quarantined: number of quarantined records by reason.
         dropped: documents that cleaning dropped.
-        checks: what the gates before training checked, each check with its gate.
-        search: the trials of hyperparameters; None if none were tried.
-        seeds: what the training with each of several seeds came to; None where there was one.
+        checks: checks of the gates before training, each with its gate.
+        search: the trials of the hyperparameter search; None if there was no search.
+        seeds: results of all seeds; None if the model was trained with one seed.
         training: the training log, by step.
-        computed_on: what training computed on, in words, and the step after which; more than one
-            where it went on elsewhere.
-        metrics: the objective's figures with their bounds and the baseline of each.
-        evaluation: figures by slice and metric name of this run's model; the slice `OVERALL` and
+        platforms: descriptions of the hardware and software that training ran on, each with the
+            step after which it was used; several if training was resumed elsewhere.
+        metrics: the objective's metrics, each with its bounds and its baseline.
+        evaluation: metrics of this run's model, by slice and name; slices are `OVERALL` and
             `feature=value`.
-        previous: the same of the last blessed model; empty if there was none.
-        more_slices: what the slices that are not shown hold, in sentences.
-        intervals: of this run's model, over all examples, by metric name.
-        changes: by metric name, this run's model minus the last blessed one.
-        resampled: what was resampled for the intervals, in words, and their confidence.
-        history: overall figures of the runs so far, oldest first, this one included.
-        predictions: example answers.
-        bank: the vectors of one ambiguous word.
-        unreadable: parts that are gone or damaged, in sentences.
+        last_blessed: the same for the last blessed model; empty if there was none.
+        more_slices: sentences about the slices that are not shown.
+        intervals: confidence intervals of this run's metrics over all examples, by name.
+        changes: this run's metrics minus the last blessed model's, by name.
+        resampling_note: what was resampled for the intervals, in sentences.
+        history: overall metrics of the runs up to this one, oldest first.
+        predictions: example predictions.
+        word_vectors: the vectors of an ambiguous word.
+        unreadable: sentences about files that are gone or damaged.
     """
 
     name: str
@@ -130,7 +110,7 @@ class ReportInputs:
     code_version: str = ""
     version: str | None = None
     run_id: str = ""
-    at_work: str = ""
+    running_at: str = ""
     blessed: bool | None = None
     reasons: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -142,134 +122,29 @@ class ReportInputs:
     search: Search | None = None
     seeds: SeedRuns | None = None
     training: Sequence[TrainingPoint] = ()
-    computed_on: Sequence[tuple[int, str]] = ()
+    platforms: Sequence[tuple[int, str]] = ()
     metrics: Sequence[Metric] = ()
     evaluation: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
-    previous: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    last_blessed: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     more_slices: Sequence[str] = ()
     intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
     changes: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
-    resampled: str = ""
+    resampling_note: str = ""
     history: Sequence[Version] = ()
     predictions: Sequence[Prediction] = ()
-    bank: WordVectors | None = None
+    word_vectors: WordVectors | None = None
     unreadable: Sequence[str] = ()
 
 
-def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:
-    """The points of `training.jsonl`, by step; of a step written twice the later record counts.
-
-    A last line without its line feed is still being written and is left out.
-
-    Raises:
-        ConfigError: a line is not a JSON object with `step` and `loss`; names file and line.
-    """
-    fields = {field.name for field in dataclasses.fields(TrainingPoint)} - {"terms"}
-    points: dict[int, TrainingPoint] = {}
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.endswith("\n"):
-                break
-            try:
-                record = json.loads(line)
-                known = {name: value for name, value in record.items() if name in fields}
-                terms = {name: value for name, value in record.items() if name not in fields}
-                point = TrainingPoint(**known, terms=terms)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise ConfigError(
-                    f"not a record of the training log: {line.strip()[:80]}",
-                    where=f"{path}:{number}",
-                    remedy="remove the line, or run the training again",
-                ) from error
-            points[point.step] = point
-    return [points[step] for step in sorted(points)]
-
-
-def read_quarantined(path: pathlib.Path | str) -> dict[str, int]:
-    """Quarantined records by reason, the most frequent first, of an `ingestion.json`."""
-    counts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["quarantined_by_reason"]
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def read_dropped(path: pathlib.Path | str) -> list[Dropped]:
-    """What cleaning dropped, the most frequent reason first, of a `cleaning.json`."""
-    summary = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    counts: collections.Counter[str] = collections.Counter()
-    for split in summary["splits"].values():
-        counts.update(split["dropped"])
-    return [
-        Dropped(
-            reason,
-            count,
-            tuple((e["id"], e["detail"], e["start"]) for e in summary["examples"][reason]),
-        )
-        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-
-
-_CONTINUATION = {"length": 32, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0, "stop": ""}
-
-
-def example_predictions(
-    prompts: Prompts,
-    fill_mask: Callable[..., Mapping[str, np.ndarray]] | None = None,
-    next_sentence: Callable[..., Mapping[str, np.ndarray]] | None = None,
-    generate: Callable[..., Mapping[str, np.ndarray]] | None = None,
-) -> list[Prediction]:
-    """The model's answers to the prompts that it can answer.
-
-    Args:
-        prompts: what to ask.
-        fill_mask: called as `fill_mask(texts=[...])`, gives words and probabilities
-            `[batch, masks, k]`, with "" for a mask that lies beyond what the model reads; None for
-            a model without.
-        next_sentence: called as `next_sentence(first=[...], second=[...])`, gives probability
-            `[batch]`, or None.
-        generate: called as `generate(prompt=[...], length=[...], …)`, gives text `[batch]`, or
-            None.
-    """
-    predictions = []
-    if fill_mask is not None and prompts.masked:
-        outputs = fill_mask(texts=[text for asked in prompts.masked for text in asked.texts])
-        words, shares = np.asarray(outputs["words"]), np.asarray(outputs["probabilities"])
-        read = zip(prompts.masked, words[:, :1], shares[:, :1], strict=True)
-        for asked, row, probabilities in read:
-            answers = tuple(
-                (_text(word), float(share))
-                for word, share in zip(row.ravel(), probabilities.ravel(), strict=True)
-                if word
-            )
-            if answers:
-                predictions.append(Prediction("fill_mask", asked.texts, answers, asked.expected))
-    if next_sentence is not None and prompts.pairs:
-        first, second = map(list, zip(*(asked.texts for asked in prompts.pairs), strict=True))
-        outputs = next_sentence(first=first, second=second)
-        probability = np.asarray(outputs["probability"]).reshape(len(first))
-        predictions += [
-            Prediction("next_sentence", asked.texts, ((FOLLOWS, float(p)),), asked.expected)
-            for asked, p in zip(prompts.pairs, probability, strict=True)
-        ]
-    if generate is not None and prompts.beginnings:
-        begun = [text for asked in prompts.beginnings for text in asked.texts]
-        settings = {name: [value] * len(begun) for name, value in _CONTINUATION.items()}
-        texts = np.asarray(generate(prompt=begun, **settings)["text"])
-        predictions += [
-            Prediction(
-                "generate", asked.texts, ((f"{prompt}{_text(text)}", math.nan),), asked.expected
-            )
-            for asked, prompt, text in zip(prompts.beginnings, begun, texts, strict=True)
-        ]
-    return predictions
-
-
 def largest_slices(examples: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """The slices to show, and in sentences what the others hold.
+    """Chooses the slices that the report shows.
 
     Args:
-        examples: how many examples are in each slice, by its name.
+        examples: number of examples in each slice, by the slice's name.
 
     Returns:
-        Names: `OVERALL`, then of each feature the `MOST_VALUES` largest ones, larger ones first.
+        The names: `OVERALL`, then the `MAX_VALUES` largest slices of each feature, largest first;
+        and sentences about the slices that are left out.
     """
     by_feature: dict[str, list[str]] = {}
     for name in examples:
@@ -278,16 +153,12 @@ def largest_slices(examples: Mapping[str, int]) -> tuple[list[str], list[str]]:
     more = []
     for feature, names in sorted(by_feature.items()):
         names.sort(key=lambda name: (-examples[name], name))
-        shown += names[:MOST_VALUES]
-        held = [examples[name] for name in names[MOST_VALUES:]]
-        if held:
-            share = sum(held) / max(1, sum(examples[name] for name in names))
+        shown += names[:MAX_VALUES]
+        hidden = [examples[name] for name in names[MAX_VALUES:]]
+        if hidden:
+            share = sum(hidden) / max(1, sum(examples[name] for name in names))
             more.append(
-                f"{len(held):,} more values of {feature} hold {sum(held):,} examples together, "
-                f"{share:.1%}."
+                f"Not shown: {len(hidden):,} more values of {feature}, with {sum(hidden):,} "
+                f"examples ({share:.1%})."
             )
     return shown, more
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

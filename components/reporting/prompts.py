@@ -1,4 +1,4 @@
-"""What the report asks a model: sentences of the documents that it was evaluated on.
+"""Prompts for the example predictions: sentences of held-out documents.
 
 The documents of the split "test" were not trained on. The same documents give the same prompts.
 """
@@ -18,24 +18,27 @@ from components.layout import TEST, shard_files
 from models.tokenizers.sentences import split_sentences
 
 if TYPE_CHECKING:
-    from components.documents import Document  # Beam, which a page does without
+    from components.documents import Document  # imports Beam, which a page does not need
 
 MASK = "[MASK]"
-_READ, _CHARACTERS = 200, 5_000  # documents, and of each so much of its beginning
-_MASKED, _BEGINNINGS = 4, 3
-_FEWEST, _MOST, _LONGEST = 5, 24, 240  # words of a sentence that is asked about, and characters
-_BEGINNING = 5  # words
-_WORD_LETTERS = 8  # of a masked word: longer ones are often several tokens
+FOLLOWS, UNRELATED = "follows", "from another document"
+"""Whether the second sentence of a pair follows the first one in the text."""
+
+_MAX_DOCUMENTS, _MAX_CHARACTERS, _MAX_SENTENCES = 200, 5_000, 200  # the latter two per document
+_NUM_MASKED, _NUM_BEGINNINGS = 4, 3
+_SENTENCE_WORDS, _MAX_SENTENCE_CHARACTERS = range(5, 25), 240
+_BEGINNING_WORDS = 5
+_MAX_MASKED_LETTERS = 8  # longer words are often several tokens
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_CHINESE}]|[^\s{_CHINESE}]+")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """One question.
+class Prompt:
+    """One prompt.
 
     Attributes:
-        texts: what the model is given.
+        texts: the inputs of the model's signature.
         expected: what the text has there: the masked word, whether the second sentence follows, or
             the rest of the sentence.
     """
@@ -46,46 +49,43 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Prompts:
-    """Questions to a model.
+    """Prompts of each kind.
 
     Attributes:
         masked: sentences with one [MASK] each.
-        pairs: two sentences that follow one another, and two that do not.
-        beginnings: beginnings of sentences, to be continued.
+        pairs: a sentence with the one that follows it, and with one from another document.
+        beginnings: beginnings of sentences, for the model to continue.
     """
 
-    masked: Sequence[Asked] = ()
-    pairs: Sequence[Asked] = ()
-    beginnings: Sequence[Asked] = ()
-
-
-FOLLOWS, UNRELATED = "follows", "of another document"
+    masked: Sequence[Prompt] = ()
+    pairs: Sequence[Prompt] = ()
+    beginnings: Sequence[Prompt] = ()
 
 
 def held_out_prompts(folder: pathlib.Path | str) -> Prompts:
-    """Questions out of the split "test" of documents.
+    """Prompts from the split "test" of documents.
 
     Args:
-        folder: what TextExampleGen or TextCleaner wrote; where it is gone there are no questions.
+        folder: folder that TextExampleGen or TextCleaner wrote; no prompts if it is gone.
     """
-    return prompts_of(itertools.islice(_documents(pathlib.Path(folder)), _READ))
+    return prompts_of(itertools.islice(_documents(pathlib.Path(folder)), _MAX_DOCUMENTS))
 
 
 def prompts_of(documents: Iterable[Document]) -> Prompts:
-    """Questions out of documents, whatever their order; of each document one of a kind at most."""
-    chosen = sorted(
-        documents, key=lambda document: hashlib.sha256(document.id.encode()).digest()
-    )  # neighbours may be alike
-    told = [
-        split_sentences(document.text[:_CHARACTERS], document.lang)[:_READ] for document in chosen
+    """Prompts from documents in any order; at most one prompt of a kind from a document."""
+    # In the order of a hash, since documents next to each other may be similar.
+    ordered = sorted(documents, key=lambda document: hashlib.sha256(document.id.encode()).digest())
+    texts = [
+        split_sentences(document.text[:_MAX_CHARACTERS], document.lang)[:_MAX_SENTENCES]
+        for document in ordered
     ]
-    fit = [[sentence for sentence in sentences if _is_fit(sentence)] for sentences in told]
-    masked = (_masked(sentence) for sentences in fit for sentence in sentences[:1])
-    begun = (_begun(sentence) for sentences in fit for sentence in sentences[-1:])
+    suitable = [[sentence for sentence in text if _is_suitable(sentence)] for text in texts]
+    masked = (_with_mask(sentence) for sentences in suitable for sentence in sentences[:1])
+    beginnings = (_beginning(sentence) for sentences in suitable for sentence in sentences[-1:])
     return Prompts(
-        masked=list(itertools.islice(filter(None, masked), _MASKED)),
-        pairs=_pairs(told),
-        beginnings=list(itertools.islice(begun, _BEGINNINGS)),
+        masked=list(itertools.islice(filter(None, masked), _NUM_MASKED)),
+        pairs=_pairs(texts),
+        beginnings=list(itertools.islice(beginnings, _NUM_BEGINNINGS)),
     )
 
 
@@ -99,60 +99,71 @@ def _documents(folder: pathlib.Path) -> Iterator[Document]:
             yield parse(record)
 
 
-def _is_fit(sentence: str) -> bool:
-    words = len(_WORD.findall(sentence))
-    return _FEWEST <= words <= _MOST and len(sentence) <= _LONGEST and MASK not in sentence.upper()
+def _is_suitable(sentence: str) -> bool:
+    return (
+        len(_WORD.findall(sentence)) in _SENTENCE_WORDS
+        and len(sentence) <= _MAX_SENTENCE_CHARACTERS
+        and MASK not in sentence.upper()
+    )
 
 
-def _masked(sentence: str) -> Asked | None:
-    """The sentence without its longest word of few letters, the first of several."""
-    words = [_core(match) for match in _WORD.finditer(sentence)]
+def _with_mask(sentence: str) -> Prompt | None:
+    """The sentence with its longest short word masked, the most central of several.
+
+    Returns:
+        None if no word consists of letters only.
+    """
+    words = [_without_marks(match) for match in _WORD.finditer(sentence)]
     words = [word for word in words if word[1] > word[0] and _is_word(sentence[slice(*word)])]
     if not words:
         return None
 
-    def suits(word: tuple[int, int]) -> tuple[bool, int, int]:
+    def rank(word: tuple[int, int]) -> tuple[bool, int, int]:
         letters = word[1] - word[0]
-        short = letters <= _WORD_LETTERS
-        middle = -abs(words.index(word) - len(words) // 2)  # Chinese: all are of one character
-        return short, letters if short else -letters, middle
+        short = letters <= _MAX_MASKED_LETTERS
+        central = -abs(words.index(word) - len(words) // 2)  # Chinese words are single characters
+        return short, letters if short else -letters, central
 
-    begin, end = max(words, key=suits)
-    return Asked((f"{sentence[:begin]}{MASK}{sentence[end:]}",), sentence[begin:end])
+    begin, end = max(words, key=rank)
+    return Prompt((f"{sentence[:begin]}{MASK}{sentence[end:]}",), sentence[begin:end])
 
 
-def _begun(sentence: str) -> Asked:
+def _beginning(sentence: str) -> Prompt:
     words = list(_WORD.finditer(sentence))
-    cut = words[min(_BEGINNING, len(words) // 2)].start()
+    cut = words[min(_BEGINNING_WORDS, len(words) // 2)].start()
     beginning = sentence[:cut].rstrip()
-    return Asked((beginning,), sentence[len(beginning) :])
+    return Prompt((beginning,), sentence[len(beginning) :])
 
 
-def _pairs(documents: Sequence[Sequence[str]]) -> list[Asked]:
-    """A pair that follows, and the same first sentence with one of another document."""
-    found = (
-        (place, first, second)
-        for place, sentences in enumerate(documents)
+def _pairs(texts: Sequence[Sequence[str]]) -> list[Prompt]:
+    """A sentence with the one that follows it, and with one from another document.
+
+    Args:
+        texts: the sentences of each document.
+    """
+    following = (
+        (index, first, second)
+        for index, sentences in enumerate(texts)
         for first, second in itertools.pairwise(sentences)
-        if _is_fit(first) and _is_fit(second)
+        if _is_suitable(first) and _is_suitable(second)
     )
-    place, first, second = next(found, (0, "", ""))
+    index, first, second = next(following, (0, "", ""))
     if not first:
         return []
-    others = (
+    unrelated = (
         sentence
-        for number, sentences in enumerate(documents)
-        if number != place
+        for other, sentences in enumerate(texts)
+        if other != index
         for sentence in sentences
-        if _is_fit(sentence) and sentence not in documents[place]
+        if _is_suitable(sentence) and sentence not in texts[index]
     )
-    other = next(others, "")
-    pairs = [Asked((first, second), FOLLOWS)]
-    return [*pairs, Asked((first, other), UNRELATED)] if other else pairs
+    pairs = [Prompt((first, second), FOLLOWS)]
+    sentence = next(unrelated, "")
+    return [*pairs, Prompt((first, sentence), UNRELATED)] if sentence else pairs
 
 
-def _core(match: re.Match[str]) -> tuple[int, int]:
-    """Where a word begins and ends without the marks around it."""
+def _without_marks(match: re.Match[str]) -> tuple[int, int]:
+    """Begin and end of a word without the punctuation around it."""
     begin, end = match.span()
     while begin < end and not _is_letter(match.string[begin]):
         begin += 1

@@ -1,7 +1,8 @@
-"""One word, two meanings: the vectors of *bank* in a dozen sentences, and how far they part.
+"""How well a model separates two meanings of a word: cosines between its contextual vectors.
 
-The measure is that of Ethayarajh (2019, "How contextual are contextualized word representations?"):
-cosines between occurrences of one word, layer by layer. NumPy only.
+The word is *bank*, in a dozen sentences. The measure is that of Ethayarajh (2019, "How contextual
+are contextualized word representations?"): cosine similarities between occurrences of one word,
+layer by layer. NumPy only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from components.reporting.formatting import to_text
 from models.errors import ConfigError
 
 WORD = "bank"
@@ -46,22 +48,22 @@ SENTENCES: tuple[tuple[str, str], ...] = (
         "When the panic came, the people ran to the bank and asked for their coin.",
     ),
 )
-"""(sense, sentence), in pairs of like build: *bank* is the same word of both sentences of a pair,
-so that the position alone, which BERT adds to layer 0, cannot tell the senses apart. The two of a
-pair are not compared with each other: see `similarities`."""
+"""(sense, sentence), in pairs with the same structure: *bank* is at the same position in both
+sentences of a pair, so the position, which BERT adds to layer 0, does not reveal the sense. The two
+sentences of a pair are not compared with each other; see `similarities`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WordVectors:
-    """A word's vectors where it occurs.
+    """The vectors of a word's occurrences.
 
     Attributes:
         word: the word.
-        senses: its meaning in each sentence.
+        senses: its sense in each sentence.
         sentences: the sentences.
-        pieces: the tokens that the word was read as, by sentence.
-        vectors: float64 `[sentences, layers + 1, width]`, the mean over the word's tokens; layer 0
-            is the token layer, before any context.
+        pieces: the word's tokens in each sentence.
+        vectors: float64 `[sentences, layers + 1, hidden_size]`, the mean over the word's tokens;
+            layer 0 is the token layer, without context.
     """
 
     word: str
@@ -73,95 +75,93 @@ class WordVectors:
 
 @dataclasses.dataclass(frozen=True)
 class LayerSimilarity:
-    """Mean cosines between a word's occurrences at one layer.
+    """Mean cosine similarities between a word's occurrences at one layer.
 
     Attributes:
-        layer: 0 is the token layer.
-        within: mean cosine of two different occurrences of the same sense, by sense.
-        between: mean cosine of two occurrences of different senses in sentences of unlike build.
-        gap: mean cosine over all occurrences of the same sense, less `between`.
-        chance: share of all ways to swap senses within the pairs of sentences whose gap is at least
-            as large: an exact permutation test, small where the senses part for real.
+        layer: the layer; 0 is the token layer.
+        within: mean over two different occurrences of the same sense, by sense.
+        between: mean over two occurrences of different senses, in sentences of different pairs.
+        gap: mean over all occurrences of the same sense, minus `between`.
+        p_value: of an exact permutation test: the share of all ways to swap senses within the pairs
+            of sentences whose gap is at least as large. Small if the senses are really separated.
     """
 
     layer: int
     within: Mapping[str, float]
     between: float
     gap: float
-    chance: float
+    p_value: float
 
 
-def bank_vectors(
+def word_vectors(
     hidden_states: Callable[..., Mapping[str, np.ndarray]],
-    layers: int,
+    num_layers: int,
     sentences: Sequence[tuple[str, str]] = SENTENCES,
     word: str = WORD,
 ) -> WordVectors:
-    """The word's contextual vectors, the mean over its tokens where it has several.
+    """The word's contextual vectors; the mean over its tokens if it has several.
 
     Args:
         hidden_states: the exported signature, called as `hidden_states(texts=[...],
-            layers=[[...]])`, with the outputs hidden_states `[batch, chosen, time, width]`, tokens,
-            starts, limits (bytes of the text) and padding_mask, all `[batch, time]`.
-        layers: the model's layers, without the token layer.
-        sentences: (sense, sentence) with the word once in each.
-        word: the word, found as a whole word whatever its case.
+            layers=[[...]])`, with the outputs hidden_states `[batch, chosen, time, hidden_size]`
+            and tokens, starts, limits (byte offsets) and padding_mask, all `[batch, time]`.
+        num_layers: number of the model's layers, without the token layer.
+        sentences: (sense, sentence); each sentence has the word once.
+        word: the word, which is found as a whole word in upper or lower case.
 
     Raises:
         ConfigError: a sentence lacks the word, or the model read no token of it.
     """
     texts = [sentence for _, sentence in sentences]
     spans = np.array([_find(word, text) for text in texts], dtype=np.int64)
-    answer = hidden_states(texts=texts, layers=[list(range(layers + 1))] * len(texts))
-    outputs = {name: np.asarray(value) for name, value in answer.items()}
+    signature_outputs = hidden_states(
+        texts=texts, layers=[list(range(num_layers + 1))] * len(texts)
+    )
+    outputs = {name: np.asarray(value) for name, value in signature_outputs.items()}
     starts, limits = outputs["starts"], outputs["limits"]
-    inside = (starts < spans[:, 1:]) & (limits > spans[:, :1]) & (limits > starts)
-    inside &= outputs["padding_mask"].astype(bool)
-    counts = inside.sum(axis=1)
+    in_word = (starts < spans[:, 1:]) & (limits > spans[:, :1]) & (limits > starts)
+    in_word &= outputs["padding_mask"].astype(bool)
+    counts = in_word.sum(axis=1)
     if not counts.all():
         raise ConfigError(
             f"the model read no token of the word {word!r}",
             where=texts[int(np.argmin(counts))],
-            remedy="use a shorter sentence: the word may lie beyond the model's longest input",
+            remedy="use a shorter sentence: the word may be beyond the model's longest input",
         )
     hidden = outputs["hidden_states"].astype(np.float64)
-    vectors = np.einsum("bltw,bt->blw", hidden, inside / counts[:, None])
+    vectors = np.einsum("bltw,bt->blw", hidden, in_word / counts[:, None])
     pieces = [
-        tuple(map(_text, row[mask])) for row, mask in zip(outputs["tokens"], inside, strict=True)
+        tuple(map(to_text, row[mask])) for row, mask in zip(outputs["tokens"], in_word, strict=True)
     ]
     return WordVectors(word, [sense for sense, _ in sentences], texts, pieces, vectors)
 
 
 def _find(word: str, text: str) -> tuple[int, int]:
-    """First and last byte (exclusive) of a whole word."""
-    found = re.search(rb"(?i)\b" + re.escape(word.encode()) + rb"\b", text.encode())
-    if not found:
+    """Byte offsets of a whole word: its begin, and its end (exclusive)."""
+    match = re.search(rb"(?i)\b" + re.escape(word.encode()) + rb"\b", text.encode())
+    if not match:
         raise ConfigError(
             f"the word {word!r} is not in the sentence",
             where=text,
-            remedy="give sentences with the word",
+            remedy="use sentences with the word",
         )
-    return found.span()
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return match.span()
 
 
 def similarities(words: WordVectors) -> list[LayerSimilarity]:
-    """Cosines within and between the senses, layer by layer.
+    """Mean cosine similarities within and between the senses, layer by layer.
 
-    The two sentences of a pair are alike in position and wording, so their vectors are alike
-    whatever *bank* means, and they never have the same sense. If they counted, a model that knows
-    nothing but the pair would have a gap below 0; without them its gap is exactly 0.
+    The two sentences of a pair have the same structure and different senses, so their vectors are
+    similar for a reason other than the sense. If they were compared, a model that only recognizes
+    the pair would have a negative gap; without them its gap is exactly 0.
 
     Args:
-        words: sentences 2k and 2k + 1 are a pair of like build, and of two senses. The permutation
-            test lists all ways to swap them, so it is meant for about a dozen sentences.
+        words: sentences 2k and 2k + 1 are a pair with different senses. The permutation test lists
+            all ways to swap senses, so it is meant for about a dozen sentences.
     """
     names = list(dict.fromkeys(words.senses))
     labels = np.array([names.index(sense) for sense in words.senses])
-    swapped = _swapped(labels)
+    permuted = _permutations(labels)
     pair = np.arange(len(labels)) // 2
     rows, columns = np.nonzero(pair[:, None] < pair[None, :])
     same = labels[rows] == labels[columns]
@@ -175,25 +175,25 @@ def similarities(words: WordVectors) -> list[LayerSimilarity]:
         }
         between = float(cosines[~same].mean())
         gap = float(cosines[same].mean()) - between
-        alike = swapped[:, rows] == swapped[:, columns]
-        gaps = alike @ cosines / alike.sum(axis=1) - ~alike @ cosines / (~alike).sum(axis=1)
-        chance = float(np.mean(gaps >= gap - 1e-12))  # the senses themselves are one of the ways
-        result.append(LayerSimilarity(layer, within, between, gap, chance))
+        equal = permuted[:, rows] == permuted[:, columns]
+        gaps = equal @ cosines / equal.sum(axis=1) - ~equal @ cosines / (~equal).sum(axis=1)
+        p_value = float(np.mean(gaps >= gap - 1e-12))  # the actual senses are one permutation
+        result.append(LayerSimilarity(layer, within, between, gap, p_value))
     return result
 
 
-def _swapped(labels: np.ndarray) -> np.ndarray:
-    """The labels with those of each pair swapped or not, in all ways, `[ways, sentences]`."""
+def _permutations(labels: np.ndarray) -> np.ndarray:
+    """All permutations that swap the labels within pairs, `[permutations, sentences]`."""
     pairs = labels.reshape(-1, 2)
     swap = np.array(list(itertools.product((False, True), repeat=len(pairs))))
     return np.where(swap[:, :, None], pairs[:, ::-1], pairs).reshape(len(swap), -1)
 
 
-def plane(vectors: np.ndarray) -> np.ndarray:
-    """The two principal components of unit vectors, so that distances follow cosines.
+def principal_components(vectors: np.ndarray) -> np.ndarray:
+    """The first two principal components of the unit vectors, whose distances follow cosines.
 
     Args:
-        vectors: `[points, width]`.
+        vectors: `[points, hidden_size]`.
 
     Returns:
         `[points, 2]`, centred; the sign of each axis makes its largest coordinate positive.

@@ -70,6 +70,6 @@ def test_it_learns_is_blessed_pushed_and_answers(
         assert "".join(inside).lower() == text.replace(" ", "").lower()
     report = (runs / recipe / "report.html").read_text(encoding="utf-8")
     assert "One word, two meanings" in report
-    assert ("Sentences of documents that were held out for the test" in report) == (
+    assert ("Prompts from held-out documents" in report) == (
         not recipe.startswith("elmo")  # which answers no question in words
     )

@@ -72,7 +72,7 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
             seconds=4.0,
         )
     ]
-    assert found.computed_on == [
+    assert found.platforms == [
         (0, "CPU, mine (avx2), oneDNN on, XLA off, TensorFlow 2.0"),
         (9, "2 × GPU, unknown processor, oneDNN off, XLA on, TensorFlow 2.0"),
     ]
@@ -113,7 +113,7 @@ def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig
     assert found.search is None
     assert found.history == []
     assert found.predictions == []
-    assert found.bank is None
+    assert found.word_vectors is None
     assert found.version is None
     assert found.blessed is None
 
@@ -149,6 +149,6 @@ def test_what_is_gone_or_damaged_is_told_and_the_rest_is_shown(
         "the evaluation of run a",
     ]
     assert (found.blessed, found.training[0].loss) == (True, 3.5)
-    assert [version.figures for version in found.history] == [{}]
+    assert [version.metrics for version in found.history] == [{}]
     page = report_run(config, history, summarize(history, "a")).read_text(encoding="utf-8")
     assert page.count("Not shown because it cannot be read: ") == 6

@@ -159,7 +159,7 @@ def test_a_comparison_lies_beside_the_pipelines_folders(
     assert (found, summary.run_id, at_work) == (config, "a", False)
     path = compare_runs([folder, folder])
     assert path == tmp_path / "comparison.html"
-    assert path.read_text(encoding="utf-8").count("Figures of mine, span 2024-05-01") == 2
+    assert path.read_text(encoding="utf-8").count("Metrics of mine, span 2024-05-01") == 2
 
 
 def test_a_pipeline_that_never_ran_is_named(tmp_path: pathlib.Path) -> None:

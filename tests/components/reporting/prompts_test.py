@@ -1,9 +1,9 @@
-"""The report's questions come from the held-out text, in its language."""
+"""Prompts come from the held-out text, in its language."""
 
 import pathlib
 
 from components.documents import Document, serialize
-from components.reporting.prompts import Asked, Prompts, held_out_prompts, prompts_of
+from components.reporting.prompts import Prompt, Prompts, held_out_prompts, prompts_of
 from components.storage.record_files import RecordWriter
 
 LIGHTHOUSE = (
@@ -23,15 +23,15 @@ ENGLISH = [document("a", LIGHTHOUSE), document("b", ORCHARD)]
 def test_prompts_are_sentences_of_the_text() -> None:
     found = prompts_of(ENGLISH)
     assert found.masked == [
-        Asked(("Apples fell in the [MASK] after the storm.",), "orchard"),
-        Asked(("The keeper [MASK] the narrow stairs before dawn.",), "climbed"),
+        Prompt(("Apples fell in the [MASK] after the storm.",), "orchard"),
+        Prompt(("The keeper [MASK] the narrow stairs before dawn.",), "climbed"),
     ]
-    assert [asked.expected for asked in found.pairs] == ["follows", "of another document"]
+    assert [prompt.expected for prompt in found.pairs] == ["follows", "from another document"]
     first, second = found.pairs
     assert first.texts[0] == second.texts[0]
     assert " ".join(first.texts) in ORCHARD
     assert second.texts[1] in LIGHTHOUSE
-    assert found.beginnings[1] == Asked(("He lit the lamp",), " when the fog came in.")
+    assert found.beginnings[1] == Prompt(("He lit the lamp",), " when the fog came in.")
 
 
 def test_the_same_documents_give_the_same_prompts_whatever_their_order() -> None:
@@ -44,9 +44,9 @@ def test_chinese_text_is_asked_about_in_chinese() -> None:
     assert masked.texts[0].replace("[MASK]", masked.expected) in HARBOUR
     assert len(masked.expected) == 1
     assert found.pairs == [
-        Asked(("港口的渔民在黎明前修好了渔网。", "货船第二天才能出海去远方。"), "follows")
+        Prompt(("港口的渔民在黎明前修好了渔网。", "货船第二天才能出海去远方。"), "follows")
     ]
-    assert found.beginnings == [Asked(("货船第二天",), "才能出海去远方。")]
+    assert found.beginnings == [Prompt(("货船第二天",), "才能出海去远方。")]
 
 
 def test_a_text_that_has_a_mask_of_its_own_or_no_fit_sentence_is_not_asked_about() -> None:

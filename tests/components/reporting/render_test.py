@@ -1,19 +1,19 @@
-"""The report's words and numbers."""
+"""The texts and tables of the pages."""
 
 import re
 
 import pytest
 
 from components.evaluation.bootstrap import Interval
-from components.reporting import render as report_page
+from components.reporting import render
 from components.reporting.inputs import (
     Dropped,
-    Prediction,
     ReportInputs,
     StepState,
     TrainingPoint,
     Version,
 )
+from components.reporting.predictions import Prediction
 from components.reporting.word_senses import LayerSimilarity, WordVectors
 from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
@@ -22,42 +22,10 @@ from components.validation.gate_checks import Check
 from models.objective import Metric
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "–"),
-        (float("nan"), "–"),
-        (0, "0"),
-        (1234567, "1,234,567"),
-        (163.7, "164"),
-        (12345.6, "12,346"),
-        (26.04, "26.0"),
-        (2.6, "2.60"),
-        (0.19, "0.190"),
-        (-0.02, "-0.020"),
-    ],
-)
-def test_number(value, text):
-    assert report_page.number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("masked_lm_nll_sum", "masked-LM loss"),
-        ("masked_lm_accuracy", "masked-LM accuracy"),
-        ("next_sentence_accuracy", "next sentence accuracy"),
-        ("train", "train"),
-    ],
-)
-def test_title(name, words):
-    assert report_page.title(name) == words
-
-
 def _page(*arguments, similarities=(), **parts):
-    names = ("corpus", "tuning", "training", "evaluation", "slices", "history", "bank")
-    pictures = {name: [] for name in names}
-    return report_page.render(ReportInputs(*arguments, **parts), pictures, similarities)
+    sections = "corpus tuning training evaluation slices history word_senses".split()
+    charts = {section: [] for section in sections}
+    return render.render_report(ReportInputs(*arguments, **parts), charts, similarities)
 
 
 METRICS = [
@@ -67,7 +35,7 @@ METRICS = [
     Metric("loss", "c", "b", upper_bound=6.0, higher_is_better=False),
     Metric("unigram", "d", "b"),
 ]
-FIGURES = {"masked_lm_accuracy": 0.1875, "loss": 5.125, "unigram": 0.0625}
+VALUES = {"masked_lm_accuracy": 0.1875, "loss": 5.125, "unigram": 0.0625}
 
 
 def test_figures_stand_beside_their_baselines_and_bounds():
@@ -75,11 +43,11 @@ def test_figures_stand_beside_their_baselines_and_bounds():
         "demo",
         "bert_demo",
         metrics=METRICS,
-        evaluation={"overall": FIGURES},
-        previous={"overall": {"masked_lm_accuracy": 0.171}},
+        evaluation={"overall": VALUES},
+        last_blessed={"overall": {"masked_lm_accuracy": 0.171}},
         intervals={"masked_lm_accuracy": Interval(0.1875, 0.1775, 0.1985)},
         changes={"masked_lm_accuracy": Interval(0.0166, -0.0034, 0.0366)},
-        resampled="Intervals by resampling 12 blocks of documents.",
+        resampling_note="Intervals by resampling 12 blocks of documents.",
     )
     row = page[page.index("masked-LM accuracy") :].split("</tr>")[0]
     text = re.sub(r"<[^>]*>", "", row.replace("\n<td", "|<td").replace("</td>", "|"))
@@ -91,17 +59,17 @@ def test_figures_stand_beside_their_baselines_and_bounds():
         "unigram",
         "0.171",
         "0.017 [-0.003, 0.037]",
-        "at least 0.100; at most 0.020 worse than the last blessed, by the worse end",
+        "at least 0.100; at most 0.020 worse than the last blessed (worse end)",
     ]
     assert "Intervals by resampling 12 blocks of documents." in page
     assert "at most 6.00" in page
-    assert "<td>unigram</td>" not in page  # it stands beside its metric, not as one more figure
-    assert "No earlier blessed model" not in page
+    assert "<td>unigram</td>" not in page  # it is next to its metric, without a row of its own
+    assert "no earlier blessed model" not in page
 
 
 def test_first_model_has_no_last_blessed():
-    page = _page("demo", "bert_demo", metrics=METRICS, evaluation={"overall": FIGURES})
-    assert "No earlier blessed model" in page
+    page = _page("demo", "bert_demo", metrics=METRICS, evaluation={"overall": VALUES})
+    assert "no earlier blessed model" in page
 
 
 def test_figures_without_an_objective_are_still_listed():
@@ -113,7 +81,7 @@ def test_slices():
         "demo",
         "r",
         metrics=METRICS,
-        evaluation={"overall": FIGURES, "source=<a>": {"masked_lm_accuracy": 0.375}},
+        evaluation={"overall": VALUES, "source=<a>": {"masked_lm_accuracy": 0.375}},
     )
     row = page[page.index("source=&lt;a&gt;") :].split("</tr>")[0]
     assert "0.375" in row
@@ -138,22 +106,22 @@ def test_status(parts, words):
 
 def test_what_was_computed_on_is_told():
     page = _page(
-        "demo", "r", training=[TrainingPoint(9, 1.5)], computed_on=[(0, "a <CPU>"), (7, "a GPU")]
+        "demo", "r", training=[TrainingPoint(9, 1.5)], platforms=[(0, "a <CPU>"), (7, "a GPU")]
     )
-    assert "Computed on a &lt;CPU&gt;." in page
-    assert "Computed after step 7 on a GPU." in page
+    assert "Trained on a &lt;CPU&gt;." in page
+    assert "After step 7, trained on a GPU." in page
 
 
 def test_page_of_a_run_that_did_nothing_says_what_is_missing():
     page = _page("demo", "bert_tiny")
     for sentence in (
-        "This run has no evaluation.",
-        "No evaluated run yet.",
-        "Nothing was asked: there is no exported model",
-        "No exported model to ask.",
-        "This run has no training log.",
-        "This run read no corpus.",
-        "No step is on record.",
+        "The model was not evaluated.",
+        "No run was evaluated yet.",
+        "No predictions: there is no exported model",
+        "There is no exported model, or it does not know the word.",
+        "There is no training log.",
+        "There are no statistics of the corpus.",
+        "No step was recorded.",
     ):
         assert sentence in page
     assert "<h1>demo</h1>" in page
@@ -172,9 +140,9 @@ def test_text_is_escaped():
         steps=[StepState(evil, evil, 1.0)],
         quarantined={evil: 1},
         dropped=[Dropped(evil, 1, ((evil, evil, evil),))],
-        evaluation={"overall": FIGURES, evil: FIGURES},
-        history=[Version(evil, FIGURES)],
-        bank=WordVectors(evil, [evil], [evil], [(evil, evil)], None),
+        evaluation={"overall": VALUES, evil: VALUES},
+        history=[Version(evil, VALUES)],
+        word_vectors=WordVectors(evil, [evil], [evil], [(evil, evil)], None),
         similarities=[LayerSimilarity(0, {evil: 1.0}, 0.5, 0.25, 0.125)],
     )
     assert "<script" not in page
@@ -185,22 +153,22 @@ def test_cosines_and_pieces():
     page = _page(
         "demo",
         "r",
-        bank=WordVectors("bank", ["river"], ["The bank."], [("ban", "##k")], None),
+        word_vectors=WordVectors("bank", ["river"], ["The bank."], [("ban", "##k")], None),
         similarities=[LayerSimilarity(0, {"river": 0.9914}, -0.0004, 0.25, 0.0022)],
     )
-    assert "read as ban ##k" in page
+    assert "tokens: ban ##k" in page
     row = page[page.index("within river") :]
     for cell in ("0.991", "-0.000", "0.250", "0.002"):
         assert f">{cell}</td>" in row
 
 
 def test_history_says_who_was_blessed():
-    runs = [Version("span 1", FIGURES, True), Version("span 2", FIGURES, False)]
+    runs = [Version("span 1", VALUES, True), Version("span 2", VALUES, False)]
     page = _page("demo", "r", history=runs)
     one, two = page.index("<td>span 1</td>"), page.index("<td>span 2</td>")
     assert "<td>yes</td>" in page[one:two]
     assert "<td>no</td>" in page[two:]
-    assert "One run so far" not in page
+    assert "So far only one run" not in page
 
 
 def _split(documents, sources, source_count=0):
@@ -215,7 +183,7 @@ def _split(documents, sources, source_count=0):
 def test_long_lists_show_the_largest_and_end_with_what_is_left():
     many = {f"s{i:02}": 0.03 for i in range(30)}
     splits = [_split(1_000, many, source_count=1_500), _split(10, {"s03": 1.0})]
-    rows = report_page._ranked(splits, "sources", "source_count")
+    rows = render._largest_shares(splits, "sources", "source_count")
     assert rows[0] == ("s03", [0.03, 1.0])
     first = [f"s{i:02}" for i in range(21) if i != 3][:19]
     assert [name for name, _ in rows][1:] == [*first, "at least 1,480 more"]
@@ -224,38 +192,38 @@ def test_long_lists_show_the_largest_and_end_with_what_is_left():
 
 def test_the_largest_are_those_of_most_documents():
     splits = [_split(1_000, {"a": 0.6, "b": 0.4}), _split(10, {"b": 1.0})]
-    rows = report_page._ranked(splits, "sources", "source_count")
+    rows = render._largest_shares(splits, "sources", "source_count")
     assert [name for name, _ in rows] == ["a", "b"]
 
 
 def test_whole_lists_have_no_rest():
     split = _split(4, {"en": 0.75, "zh": 0.25})
-    assert report_page._ranked([split], "sources", "source_count") == [
+    assert render._largest_shares([split], "sources", "source_count") == [
         ("en", [0.75]),
         ("zh", [0.25]),
     ]
-    assert report_page._ranked([], "sources", "source_count") == []
+    assert render._largest_shares([], "sources", "source_count") == []
 
 
 def test_a_run_at_work_says_so():
     steps = [StepState("TextExampleGen", "done", 1.0), StepState("Trainer", "running", None)]
-    page = _page("demo", "r", run_id="20260501-1", at_work="2026-05-01 17:30:00", steps=steps)
+    page = _page("demo", "r", run_id="20260501-1", running_at="2026-05-01 17:30:00", steps=steps)
     assert "Still running</span>" in page
-    assert "This page shows what it had done at\n2026-05-01 17:30:00." in page
+    assert "The page shows its state at 2026-05-01 17:30:00." in page
     assert "<td>20260501-1</td>" in page
-    assert "still at work" not in _page("demo", "r", steps=steps[:1])
+    assert "has not finished" not in _page("demo", "r", steps=steps[:1])
 
 
 def test_what_the_text_has_stands_beside_the_answer():
-    asked = Prediction("fill_mask", ("The <b>[MASK]</b>.",), (("<i>", 0.5),), "<s>")
-    page = _page("demo", "r", predictions=[asked])
+    prediction = Prediction("fill_mask", ("The <b>[MASK]</b>.",), (("<i>", 0.5),), "<s>")
+    page = _page("demo", "r", predictions=[prediction])
     row = page[page.index("The &lt;b&gt;[MASK]") :].split("</tr>")[0]
     assert "&lt;i&gt;" in row
     assert '<td class="text quiet">&lt;s&gt;</td>' in row
 
 
 def test_slices_that_are_not_shown_are_told():
-    slices = {"overall": FIGURES, "source=a": FIGURES}
+    slices = {"overall": VALUES, "source=a": VALUES}
     page = _page("demo", "r", evaluation=slices, more_slices=["80 more values of <source>."])
     assert "80 more values of &lt;source&gt;." in page
 
@@ -275,7 +243,7 @@ SEARCH = Search(
 
 def test_trials_stand_in_a_table_with_the_best_one_marked_and_why_others_failed():
     page = _page("mine", "bert_tiny", search=SEARCH)
-    assert "3 trials of 1,200 steps (bayesian\nsearch)" in page
+    assert "3 trials of 1,200 steps (bayesian search)" in page
     rows = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*</tr>", page.partition("<h2>Tuning")[2], re.S)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows[:4]]
     assert cells == [
@@ -297,14 +265,14 @@ def test_what_the_gates_checked_is_listed_with_examples_of_what_failed():
         "train", "unknown <tokens>", "91.0 %", "at most 10 %", False, examples=("d1: 图书",)
     )
     page = _page("demo", "r", checks=[("DataGate", good), ("ExampleGate", bad)])
-    rows = page.split("What the gates of text and examples checked")[1].split("<tr>")[2:4]
+    rows = page.split("Checks of the text and the examples")[1].split("<tr>")[2:4]
     assert "<td>DataGate</td>" in rows[0]
     assert "<td>passed</td>" in rows[0]
     assert "unseen" not in rows[0]
     assert "unknown &lt;tokens&gt;" in rows[1]
-    assert "<td>refused</td>" in rows[1]
+    assert "<td>failed</td>" in rows[1]
     assert "d1: 图书" in rows[1]
-    assert "What the gates" not in _page("demo", "r")
+    assert "Checks of the text" not in _page("demo", "r")
 
 
 def test_the_seeds_of_a_training_with_their_spread() -> None:

@@ -1,4 +1,4 @@
-"""The whole page: self-contained, complete, the same bytes for the same inputs."""
+"""Whole pages: self-contained, complete, the same bytes for the same inputs."""
 
 import base64
 import html.parser
@@ -11,15 +11,21 @@ import pytest
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from components.reporting import report as reporter
-from components.reporting.inputs import Dropped, Prediction, StepState, TrainingPoint, Version
-from components.reporting.report import ReportInputs, write_comparison, write_report
+from components.reporting import charts, word_charts
+from components.reporting.inputs import (
+    Dropped,
+    ReportInputs,
+    StepState,
+    TrainingPoint,
+    Version,
+)
+from components.reporting.predictions import Prediction
+from components.reporting.report import write_comparison, write_report
 from components.reporting.word_senses import WordVectors
-from components.tuning.trials import Search, Trial
 from components.validation.corpus_statistics import SplitStatistics
 from models.objective import Metric
 
-FIGURES = {
+VALUES = {
     "masked_lm_accuracy": 0.1875,
     "masked_lm_perplexity": 164.25,
     "unigram_accuracy": 0.0713,
@@ -73,15 +79,15 @@ def _inputs(**changes):
             Metric("unigram_accuracy", "", ""),
             Metric("unigram_perplexity", "", ""),
         ],
-        "evaluation": {"overall": FIGURES, "source=中文": FIGURES, "length=001-064": FIGURES},
-        "previous": {"overall": FIGURES | {"masked_lm_accuracy": 0.1625}},
+        "evaluation": {"overall": VALUES, "source=中文": VALUES, "length=001-064": VALUES},
+        "last_blessed": {"overall": VALUES | {"masked_lm_accuracy": 0.1625}},
         "history": [
-            Version("span 1", FIGURES, True),
+            Version("span 1", VALUES, True),
             Version("span 2, worse", {}, False),
-            Version("span 2", FIGURES, True),
+            Version("span 2", VALUES, True),
         ],
         "predictions": [Prediction("fill_mask", ("A [MASK].",), (("nation", 0.375),))],
-        "bank": WordVectors(
+        "word_vectors": WordVectors(
             "bank",
             senses,
             [f"Sentence {i} of the bank." for i in range(4)],
@@ -93,7 +99,7 @@ def _inputs(**changes):
 
 
 class _Tags(html.parser.HTMLParser):
-    """Attributes of every tag, and whether the tags close."""
+    """The tags of a page with their attributes; checks that tags are closed."""
 
     def __init__(self, page):
         super().__init__()
@@ -139,15 +145,15 @@ def test_page_is_well_formed_and_needs_nothing_else(page):
 def test_every_picture_has_its_words(page):
     texts = [image["alt"] for image in _Tags(page).images()]
     assert texts == [
-        "Bars of masked-LM accuracy beside the baselines",
-        "Bars of masked-LM perplexity beside the baselines",
-        "masked-LM accuracy of each slice beside its baseline",
+        "Bar chart of masked-LM accuracy, with the baselines",
+        "Bar chart of masked-LM perplexity, with the baselines",
+        "Bar chart of masked-LM accuracy by slice, with the baseline",
         "masked-LM accuracy over the runs",
-        "Map with a single point: the static vector of bank",
+        "Map with one point: the static vector of bank",
         "Map of the vectors of bank in 4 sentences",
         "Mean cosine within and between the senses, by layer",
         "Training loss by step, from 9.5 to 5.25",
-        "Learning rate and tokens a second, by step",
+        "Learning rate and tokens per second, by step",
         "Histogram of document lengths in characters, by split",
     ]
 
@@ -158,10 +164,10 @@ def _picture(page, words):
 
 
 def test_pictures_show_the_figures(page):
-    bars = _picture(page, "Bars of masked-LM accuracy")
+    bars = _picture(page, "Bar chart of masked-LM accuracy, with")
     for text in ("0.188", "0.163", "0.071", "this model", "last blessed", "baseline"):
         assert f">{text}</text>" in bars
-    assert ">source=中文</text>" in _picture(page, "masked-LM accuracy of each slice")
+    assert ">source=中文</text>" in _picture(page, "Bar chart of masked-LM accuracy by slice")
     assert ">span 2, worse</text>" in _picture(page, "masked-LM accuracy over")
     assert ">next sentence loss</text>" in _picture(page, "Training loss")
     assert ">In context: layer 2</text>" in _picture(page, "Map of the vectors")
@@ -185,7 +191,7 @@ def test_figures_appear(page):
         "320.5",
         "cached",
         "Sentence 3 of the bank.",
-        "40 steps; the last record has a loss of 5.25, masked-LM loss 4.60, next sentence loss",
+        "40 steps. At the last of them: loss 5.25, masked-LM loss 4.60, next sentence loss",
     ):
         assert expected in text
 
@@ -198,11 +204,11 @@ def test_same_inputs_give_the_same_bytes(page, tmp_path):
 @pytest.mark.parametrize(
     ("missing", "pictures"),
     [
-        ({"previous": {}}, 10),
+        ({"last_blessed": {}}, 10),
         ({"metrics": ()}, 6),
         ({"evaluation": {}, "blessed": None}, 6),
         ({"history": ()}, 9),
-        ({"bank": None}, 7),
+        ({"word_vectors": None}, 7),
         ({"training": ()}, 8),
         ({"corpus": {}}, 9),
     ],
@@ -212,7 +218,8 @@ def test_parts_may_be_missing(tmp_path, missing, pictures, monkeypatch):
         draw(Figure())
         return Markup('<img alt="{}">').format(alt)
 
-    monkeypatch.setattr(reporter, "_image", draw_only)
+    monkeypatch.setattr(charts, "svg_image", draw_only)
+    monkeypatch.setattr(word_charts, "svg_image", draw_only)
     write_report(_inputs(**missing), tmp_path / "report.html")
     parsed = _Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(parsed.images()) == pictures
@@ -232,7 +239,7 @@ def test_failed_run(tmp_path):
 def test_a_loss_that_is_not_finite_is_drawn_as_far_as_it_goes(tmp_path):
     points = [TrainingPoint(1, 3.0), TrainingPoint(2, float("nan"))]
     write_report(ReportInputs("demo", "r", training=points), tmp_path / "report.html")
-    assert "a loss of –" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "loss –" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_an_old_report_is_replaced(tmp_path):
@@ -263,7 +270,7 @@ def test_models_side_by_side(tmp_path):
     assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
     for text in (
         "demo, span 2, gpt_demo, span 2",
-        "Figures of gpt_demo, span 2",
+        "Metrics of gpt_demo, span 2",
         "nation",
         "We the people",
         "One word, two meanings: demo, span 2",
@@ -271,7 +278,7 @@ def test_models_side_by_side(tmp_path):
         assert text in parsed.text, text
     assert "nan" not in parsed.text
     alts = [image["alt"] for image in parsed.images()]
-    assert alts.count("Gap of each model by layer") == 1
+    assert alts.count("Gap between the senses in each model, by layer") == 1
     assert alts.count("Mean cosine within and between the senses, by layer") == 2
 
 
@@ -281,27 +288,3 @@ def test_a_model_that_was_never_trained_has_its_place_in_a_comparison(tmp_path):
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
     assert page.count("Not evaluated") == 2
     assert "<img" not in page
-
-
-def test_the_loss_is_drawn_over_each_number_that_was_tuned(tmp_path):
-    rate, size, kind = (f"training.{name}" for name in ("optimizer.rate", "batch_size", "kind"))
-    tried = [(0.001, 8, 5.5), (0.1, 16, None), (0.002, 32, 5.25)]
-    trials = [
-        Trial(number, {rate: of, size: batch, kind: "lamb"}, loss, "" if loss else "it diverged")
-        for number, (of, batch, loss) in enumerate(tried, start=1)
-    ]
-    search = Search("random", 20, (rate,), tuple(trials))
-    write_report(ReportInputs("demo", "r", search=search), tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    alts = [image["alt"] for image in _Tags(page).images()]
-    assert alts == [
-        "Held-out loss of the trials by rate",
-        "Held-out loss of the trials by batch size",
-    ]
-    by_rate, by_size = (_picture(page, words) for words in alts)
-    for picture in (by_rate, by_size):
-        for text in ("trial", "failed", "best", "held-out loss, nats"):
-            assert f">{text}</text>" in picture
-    for text in ("0.001", "0.01", "0.1"):  # a scale of factors, which holds the failed trial
-        assert f">{text}</text>" in by_rate
-    assert ">30</text>" in by_size

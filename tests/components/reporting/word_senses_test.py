@@ -1,4 +1,4 @@
-"""Word senses: the word's tokens by byte offsets, cosines re-derived, the map."""
+"""The vectors of a word, cosines between its senses, and their principal components."""
 
 import itertools
 import math
@@ -26,9 +26,9 @@ def _states(hidden, tokens, starts, limits, mask):
 
 
 def test_vectors_are_the_mean_over_the_words_tokens():
-    # "à bank": the accent is two bytes, so the word is bytes 3 to 7, read as ban + ##k.
+    # In "à bank" the first letter has two bytes, so the word is bytes 3 to 7, with tokens ban ##k.
     hidden = [[[[9], [8], [1], [3], [9]], [[9], [8], [10], [20], [9]]]] * 2
-    words = word_senses.bank_vectors(
+    words = word_senses.word_vectors(
         _states(
             hidden,
             [[b"[CLS]", b"a", b"ban", b"##k", b"[SEP]"], [b"[CLS]", b"bank", b"s", b"[SEP]", b""]],
@@ -47,7 +47,7 @@ def test_vectors_are_the_mean_over_the_words_tokens():
 
 def test_a_word_inside_another_is_not_the_word():
     with pytest.raises(ConfigError) as raised:
-        word_senses.bank_vectors(
+        word_senses.word_vectors(
             lambda texts: {}, 1, [("river", "the embankment"), ("money", "bank")]
         )
     assert raised.value.where == "the embankment"
@@ -56,14 +56,14 @@ def test_a_word_inside_another_is_not_the_word():
 def test_a_word_that_the_model_cut_off_is_refused():
     states = _states(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"the"]], [[0, 0]], [[0, 3]], [[1, 1]])
     with pytest.raises(ConfigError, match="no token of the word 'bank'") as raised:
-        word_senses.bank_vectors(states, 0, [("river", "the bank")])
+        word_senses.word_vectors(states, 0, [("river", "the bank")])
     assert raised.value.where == "the bank"
 
 
 def test_a_token_that_is_padding_does_not_count():
     states = _states(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"bank"]], [[0, 0]], [[0, 4]], [[1, 0]])
     with pytest.raises(ConfigError, match="no token"):
-        word_senses.bank_vectors(states, 0, [("river", "bank")])
+        word_senses.word_vectors(states, 0, [("river", "bank")])
 
 
 def test_sentences_are_six_pairs_with_the_word_at_the_same_place():
@@ -84,22 +84,23 @@ def _words(vectors, senses):
 
 
 def test_cosines_of_vectors_known_by_hand():
-    # Two senses at a right angle; the lengths of the vectors must not matter.
+    # The senses are at a right angle; the lengths of the vectors do not matter.
     vectors = [[[2, 0]], [[0, 3]], [[5, 0]], [[0, 1]]]
     (row,) = word_senses.similarities(_words(vectors, ["river", "money", "river", "money"]))
     assert row.layer == 0
     assert row.within == pytest.approx({"river": 1.0, "money": 1.0})
     assert row.between == pytest.approx(0.0)
     assert row.gap == pytest.approx(1.0)
-    assert row.chance == pytest.approx(2 / 4)  # of 4 ways, the senses themselves and their swap
+    # Of 4 permutations, the senses themselves and both pairs swapped have this gap.
+    assert row.p_value == pytest.approx(2 / 4)
 
 
 def test_a_model_that_knows_the_pair_alone_has_no_gap():
-    # Both sentences of a pair have one vector, as if position and wording were all there is.
+    # Both sentences of a pair have the same vector, as if only their structure mattered.
     vectors = np.repeat(np.random.default_rng(3).normal(size=(6, 1, 4)), 2, axis=0)
     (row,) = word_senses.similarities(_words(vectors, ["river", "money"] * 6))
     assert row.gap == pytest.approx(0.0, abs=1e-12)
-    assert row.chance == 1.0
+    assert row.p_value == 1.0
 
 
 def test_cosines_by_the_definition():
@@ -134,14 +135,14 @@ def test_cosines_by_the_definition():
                 *([("river", "money"), ("money", "river")] for _ in range(3))
             )
         ]
-        assert row.chance == pytest.approx(sum(other >= row.gap - 1e-9 for other in others) / 8)
+        assert row.p_value == pytest.approx(sum(other >= row.gap - 1e-9 for other in others) / 8)
 
 
 def test_plane_keeps_distances_of_flat_vectors():
     angles = np.array([0.1, 0.5, 2.0, 4.0])
     flat = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0][:2]
-    points = word_senses.plane(3 * flat @ rotation)
+    points = word_senses.principal_components(3 * flat @ rotation)
     assert points.shape == (4, 2)
     np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-12)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
@@ -150,10 +151,12 @@ def test_plane_keeps_distances_of_flat_vectors():
 
 def test_plane_does_not_depend_on_the_sign_the_solver_chose():
     vectors = np.random.default_rng(2).normal(size=(5, 8))
-    points = word_senses.plane(vectors)
-    np.testing.assert_allclose(word_senses.plane(vectors[:, ::-1]), points, atol=1e-9)
+    points = word_senses.principal_components(vectors)
+    np.testing.assert_allclose(
+        word_senses.principal_components(vectors[:, ::-1]), points, atol=1e-9
+    )
     assert (points.max(axis=0) >= -points.min(axis=0)).all()
 
 
 def test_plane_of_vectors_of_width_one():
-    np.testing.assert_allclose(word_senses.plane(np.array([[2.0], [-3.0]]))[:, 1], 0)
+    np.testing.assert_allclose(word_senses.principal_components(np.array([[2.0], [-3.0]]))[:, 1], 0)
