@@ -113,7 +113,7 @@ class TokenizedDocument:
 
 
 @dataclasses.dataclass(frozen=True)
-class Position:
+class RenderedToken:
     """A position of an example as a reader sees it.
 
     Attributes:
@@ -209,7 +209,9 @@ class Objective(Protocol):
             as they were.
         """
 
-    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
+    def render_example(
+        self, example: Example, tokenizer: Tokenizer
+    ) -> Sequence[Sequence[RenderedToken]]:
         """An example in words, without padding: a row for each direction that it is read in."""
 
     def build_model(self, backbone: keras.Model) -> keras.Model:

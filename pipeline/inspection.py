@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ConfigError
-from models.objective import Position
+from models.objective import RenderedToken
 from pipeline.metadata.queries import RunHistory
 
 _ADDED = ("files", "documents", "pieces", "examples", "positions", "real_positions")
@@ -26,7 +26,7 @@ class Inspection:
         folder: the artifact's folder.
         split: "train", "eval" or "test".
         summary: the split's part of `examples.json`.
-        shown: examples in words, each by rows; see `Objective.spell`.
+        shown: examples in words, each by rows; see `Objective.render_example`.
         facts: of each shown example, its scalars, as `source` and `next_sentence_label`.
         counted: how many examples the figures are of.
         figures: of each of these, by name: real positions as `length`, and what is to be predicted
@@ -36,7 +36,7 @@ class Inspection:
     folder: pathlib.Path
     split: str
     summary: Mapping[str, Any]
-    shown: Sequence[Sequence[Sequence[Position]]]
+    shown: Sequence[Sequence[Sequence[RenderedToken]]]
     facts: Sequence[Mapping[str, Any]]
     counted: int
     figures: Mapping[str, np.ndarray]
@@ -66,7 +66,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     Args:
         folder: what ExampleBuilder wrote.
         split: "train", "eval" or "test".
-        show: how many examples to spell, the first ones of the first file.
+        show: how many examples to render, the first ones of the first file.
         limit: how many to count, at most.
 
     Raises:
@@ -114,7 +114,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     )
     objective = family.build_objective(settings, tokenizer)
     spec = objective.feature_spec()
-    shown: list[Sequence[Sequence[Position]]] = []
+    shown: list[Sequence[Sequence[RenderedToken]]] = []
     facts: list[Mapping[str, Any]] = []
     figures: dict[str, list[np.ndarray]] = {}
     for batch in tf.data.TFRecordDataset(files, "GZIP").take(max(limit, show)).batch(256):
@@ -128,7 +128,7 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         arrays = {name: value.numpy() for name, value in features.items()}
         for row in range(min(show - len(shown), len(batch))):
             example = {name: value[row] for name, value in arrays.items()}
-            shown.append(objective.spell(example, tokenizer))
+            shown.append(objective.render_example(example, tokenizer))
             facts.append(
                 {name: _plain(value) for name, value in example.items() if value.size == 1}
             )

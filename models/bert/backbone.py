@@ -107,6 +107,11 @@ class BertEncoder(keras.Model):
         self.pooled_dense = pooled_dense
 
     @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return self.config.hidden_size
+
+    @property
     def layer_variables(self) -> list[list[keras.Variable]]:
         """Trainable variables of each layer, in the order of `hidden_states`; not the pooler's."""
         layers = [layer.trainable_variables for layer in self.transformer_layers]

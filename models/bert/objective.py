@@ -22,7 +22,7 @@ from models.objective import (
     FeatureSpec,
     Loss,
     Metric,
-    Position,
+    RenderedToken,
     TokenizedDocument,
 )
 from models.tokenizers.sentences import is_chinese, split_sentences
@@ -47,7 +47,9 @@ class BertObjective:
         self.vocabulary_size = len(tokenizer.vocabulary)
         self._pairs = config.second_segment != "none"
         self._segmenter: Callable[[str], Sequence[str]] | None = None
-        self._goes_on = np.array([word.startswith(CONTINUATION) for word in tokenizer.vocabulary])
+        self._continues_word = np.array(
+            [word.startswith(CONTINUATION) for word in tokenizer.vocabulary]
+        )
 
     @property
     def streams(self) -> None:
@@ -86,16 +88,18 @@ class BertObjective:
         if held_out:
             config = dataclasses.replace(config, dupe_factor=1, mask_prob=config.eval_mask_prob)
         return examples.make_examples(
-            documents, config, self.special_ids, self._goes_on, rng, tally
+            documents, config, self.special_ids, self._continues_word, rng, tally
         )
 
     def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
         """The features as they are."""
         return features
 
-    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
-        """See `models.bert.examples.spell`."""
-        return [examples.spell(example, tokenizer.vocabulary, self.special_ids)]
+    def render_example(
+        self, example: Example, tokenizer: Tokenizer
+    ) -> Sequence[Sequence[RenderedToken]]:
+        """See `models.bert.examples.render_example`."""
+        return [examples.render_example(example, tokenizer.vocabulary, self.special_ids)]
 
     def build_model(self, backbone: BertEncoder) -> BertPretraining:
         """The encoder with both heads."""

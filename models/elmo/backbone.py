@@ -155,6 +155,24 @@ class TokenLayer(keras.layers.Layer):
         return *character_ids_shape[:-1], self._width
 
 
+class _Ends(keras.layers.Layer):
+    """The forward half after the last word of a row, and the backward half before its first word.
+
+    Each half has then read the whole row: `[batch, time, hidden_size]` → `[batch, hidden_size]`.
+    """
+
+    def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+        # Sums of one position, where a gather would need a position: a row may have none.
+        position = tf.range(tf.shape(states)[1])
+        last = tf.reduce_sum(padding_mask, axis=1, keepdims=True) - 1
+        at_last = (position == last)[:, :, tf.newaxis]
+        at_first = (position == 0)[tf.newaxis, :, tf.newaxis]
+        half = states.shape[-1] // 2
+        forward = tf.reduce_sum(tf.where(at_last, states[:, :, :half], 0), axis=1)
+        backward = tf.reduce_sum(tf.where(at_first, states[:, :, half:], 0), axis=1)
+        return tf.concat([forward, backward], axis=-1)
+
+
 class ElmoEncoder(keras.Model):
     """The encoder, and its parts for pretraining.
 
@@ -187,6 +205,7 @@ class ElmoEncoder(keras.Model):
             outputs={
                 "hidden_states": keras.ops.stack(states, axis=1),
                 "sequence_output": states[-1],
+                "pooled": _Ends(name="ends")(states[-1], inputs["padding_mask"]),
                 # An operation of its own: Keras takes an input that is also an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
@@ -195,6 +214,15 @@ class ElmoEncoder(keras.Model):
         self.config = config
         self.token_layer = token_layer
         self.lstm = lstm
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states: both directions together."""
+        return 2 * self.config.projection_size
+
+    @property
+    def max_length(self) -> None:
+        """None: an LSTM reads rows of any length."""
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:

@@ -10,7 +10,14 @@ import tensorflow as tf
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.examples import length_buckets
-from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    Feature,
+    FeatureSpec,
+    RenderedToken,
+    TokenizedDocument,
+)
 from models.tokenizers.character import (
     SENTENCE_END,
     SENTENCE_START,
@@ -128,9 +135,9 @@ def read_ids(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     return read[0], read[1]
 
 
-def spell(
+def render_example(
     example: Example, words: Callable[[np.ndarray], Sequence[str]], softmax: Sequence[str]
-) -> list[list[Position]]:
+) -> list[list[RenderedToken]]:
     """The real positions of a window, forwards and backwards; sentences are of either part in turn.
 
     Args:
@@ -140,7 +147,7 @@ def spell(
     real = int(example["padding_mask"].sum())
     rows = []
     for read, told in (("character_ids", "next_ids"), ("backward_character_ids", "previous_ids")):
-        row: list[Position] = []
+        row: list[RenderedToken] = []
         sentence = 0
         spelled = words(example[read][:real])
         markers = np.isin(example[read][:real, 1], (SENTENCE_START[1], SENTENCE_END[1]))
@@ -148,7 +155,7 @@ def spell(
         for place, (word, label, marker) in enumerate(zip(spelled, labels, markers, strict=True)):
             sentence += marker
             row.append(
-                Position(
+                RenderedToken(
                     text=f" {word}",
                     label=None if spelled[place + 1 : place + 2] == [label] else label,
                     part="special" if marker else "second" if sentence % 2 else "first",

@@ -25,7 +25,7 @@ from models.objective import (
     FeatureSpec,
     Loss,
     Metric,
-    Position,
+    RenderedToken,
     TokenizedDocument,
 )
 from models.tokenizers.character import CharacterTokenizer
@@ -82,13 +82,15 @@ class ElmoObjective:
         """See `models.elmo.distinct.prepare`."""
         return distinct.prepare(features, rows)
 
-    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
-        """See `models.elmo.examples.spell`."""
+    def render_example(
+        self, example: Example, tokenizer: Tokenizer
+    ) -> Sequence[Sequence[RenderedToken]]:
+        """See `models.elmo.examples.render_example`."""
 
         def words(rows: np.ndarray) -> Sequence[str]:
             return [word.decode() for word in tokenizer.tokens(tf.constant(rows)).numpy()]
 
-        return examples.spell(example, words, tokenizer.vocabulary)
+        return examples.render_example(example, words, tokenizer.vocabulary)
 
     def build_model(self, backbone: ElmoEncoder) -> ElmoPretraining:
         """The encoder with the softmax."""

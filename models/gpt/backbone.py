@@ -90,6 +90,7 @@ class GptDecoder(keras.Model):
             outputs={
                 "hidden_states": keras.ops.stack(states, axis=1),
                 "sequence_output": states[-1],
+                "pooled": _LastToken(name="last_token")(states[-1], inputs["padding_mask"]),
                 # An operation of its own: Keras takes an input that is an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
@@ -97,6 +98,11 @@ class GptDecoder(keras.Model):
         )
         self.decoder = decoder
         self.max_length = decoder.config.max_length
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return self.decoder.config.hidden_size
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
@@ -124,6 +130,17 @@ class GptDecoder(keras.Model):
         if logits.shape[-1] == self.decoder.vocabulary_size:
             return logits  # the gradient of a slice of all of them would be one more copy
         return logits[..., : self.decoder.vocabulary_size]
+
+
+class _LastToken(keras.layers.Layer):
+    """The vector of each row's last real token, which has read all others.
+
+    `[batch, time, hidden_size]` and the padding mask → `[batch, hidden_size]`.
+    """
+
+    def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+        last = tf.maximum(tf.reduce_sum(padding_mask, axis=1) - 1, 0)
+        return tf.gather(states, last, batch_dims=1)
 
 
 class _Visible(keras.layers.Layer):

@@ -10,7 +10,14 @@ import numpy as np
 
 from models.examples import length_buckets
 from models.gpt.config import GptObjectiveConfig
-from models.objective import Example, Examples, Feature, FeatureSpec, Position, TokenizedDocument
+from models.objective import (
+    Example,
+    Examples,
+    Feature,
+    FeatureSpec,
+    RenderedToken,
+    TokenizedDocument,
+)
 
 _BLOCK = 1_024  # windows laid out at a time, which bounds the memory
 
@@ -88,7 +95,9 @@ def make_examples(
         yield columns
 
 
-def spell(example: Example, entries: Sequence[bytes], end_of_text: int) -> list[Position]:
+def render_example(
+    example: Example, entries: Sequence[bytes], end_of_text: int
+) -> list[RenderedToken]:
     """The real positions of a window; documents are of either part in turn.
 
     Bytes that are part of a character are each a replacement character.
@@ -100,13 +109,13 @@ def spell(example: Example, entries: Sequence[bytes], end_of_text: int) -> list[
     def name(token: int) -> str:
         return names.get(token) or entries[token].decode(errors="replace")
 
-    positions: list[Position] = []
+    positions: list[RenderedToken] = []
     document = 0
     for place, (token, label) in enumerate(zip(tokens, labels, strict=True)):
         ends = token == end_of_text
         document += ends
         positions.append(
-            Position(
+            RenderedToken(
                 text=name(token),
                 label=None if tokens[place + 1 : place + 2] == [label] else name(label),
                 part="special" if ends else "second" if document % 2 else "first",

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from models.gpt.backbone import GptDecoder
 from models.gpt.cached_decoder import Cache, CachedDecoder
+from models.gpt.inputs import after_end_of_text
 from models.tokenizers.tokenizer import Tokenizer
 
 _NUCLEUS = 1_024  # likeliest tokens that top-p looks at before it sorts the whole vocabulary
@@ -136,8 +137,7 @@ def generate(
     """
     end_of_text = tokenizer.special_ids["end_of_text"]
     sizes = tf.cast(prompts.row_lengths(), tf.int32)
-    begin = tf.fill([prompts.nrows(), 1], tf.cast(end_of_text, prompts.dtype))
-    prompts = _last_tokens(tf.concat([begin, prompts], axis=1), max_length)
+    prompts = _last_tokens(after_end_of_text(prompts, tokenizer.special_ids), max_length)
     first = tf.cast(prompts.row_lengths(), tf.int32)
     # The last token needs no position: nothing is predicted from it.
     counts_at_most = tf.clip_by_value(lengths, 0, max_length - first + 1)

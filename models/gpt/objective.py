@@ -22,7 +22,7 @@ from models.objective import (
     FeatureSpec,
     Loss,
     Metric,
-    Position,
+    RenderedToken,
     TokenizedDocument,
 )
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
@@ -74,9 +74,11 @@ class GptObjective:
         """The features as they are."""
         return features
 
-    def spell(self, example: Example, tokenizer: Tokenizer) -> Sequence[Sequence[Position]]:
-        """See `models.gpt.examples.spell`."""
-        return [examples.spell(example, self.entries, self.end_of_text)]
+    def render_example(
+        self, example: Example, tokenizer: Tokenizer
+    ) -> Sequence[Sequence[RenderedToken]]:
+        """See `models.gpt.examples.render_example`."""
+        return [examples.render_example(example, self.entries, self.end_of_text)]
 
     def build_model(self, backbone: GptDecoder) -> GptPretraining:
         """The decoder with its head; it keeps documents apart if the configuration says so."""

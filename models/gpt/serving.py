@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from models.gpt import generation
+from models.gpt.inputs import after_end_of_text, frame, row_features
 from models.gpt.pretraining import GptPretraining
-from models.text_vectors import ReadTexts, vector_requests, vector_signatures
+from models.text_vectors import vector_requests, vector_signatures
 from models.tokenizers.tokenizer import Tokenizer
 
 _TOKENS_AT_ONCE = 8_192  # whose logits over the vocabulary lie in memory while texts are scored
@@ -27,45 +29,13 @@ def make_signatures(
         max_length: positions that training has seen.
     """
     backbone = model.backbone
-    end_of_text = tokenizer.special_ids["end_of_text"]
-
-    def started(ids: tf.RaggedTensor, first: int = end_of_text) -> tf.RaggedTensor:
-        return tf.concat([tf.fill([ids.nrows(), 1], tf.cast(first, ids.dtype)), ids], axis=1)
-
-    def run(ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
-        """The backbone's outputs for rows that each begin a document."""
-        mask = tf.ones_like(ids).to_tensor()
-        return backbone(
-            {
-                "token_ids": ids.to_tensor(end_of_text),
-                "padding_mask": mask,
-                "position_ids": (tf.cumsum(mask, axis=1) - 1) * mask,
-            },
-            training=False,
-        )
-
-    def read(texts: tf.Tensor) -> ReadTexts:
-        """Texts cut at the end to what fits. Pooled is the last layer's vector of the last token,
-        the one that has seen all others."""
-        ids, starts, limits = tokenizer.tokenize_with_offsets(texts)
-        ids, starts, limits = (
-            started(values[:, : max_length - 1], first)
-            for values, first in ((ids, end_of_text), (starts, 0), (limits, 0))
-        )
-        outputs = run(ids)
-        last = tf.cast(ids.row_lengths(), tf.int32) - 1
-        return ReadTexts(
-            tokens=tokenizer.tokens(ids).to_tensor(""),
-            starts=starts.to_tensor(),
-            limits=limits.to_tensor(),
-            padding_mask=outputs["padding_mask"],
-            pooled=tf.gather(outputs["sequence_output"], last, batch_dims=1),
-            hidden_states=outputs["hidden_states"],
-        )
+    special_ids = tokenizer.special_ids
 
     def log_probabilities(ids: tf.RaggedTensor, labels: tf.RaggedTensor) -> tf.Tensor:
         """Of labels after ids, both `[windows, (tokens)]`; float32 `[tokens]`."""
-        logits = backbone.logits(run(ids)["sequence_output"])
+        logits = backbone.logits(
+            backbone(row_features(ids, special_ids), training=False)["sequence_output"]
+        )
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels.to_tensor(), logits)
         return -tf.RaggedTensor.from_tensor(nll, lengths=ids.row_lengths()).flat_values
 
@@ -83,7 +53,7 @@ def make_signatures(
             `[batch]`.
         """
         ids = tokenizer.tokenize(texts)
-        before = started(ids)[:, :-1]
+        before = after_end_of_text(ids, special_ids)[:, :-1]
         sizes = tf.cast(ids.row_lengths(), tf.int32)
         each = -(-sizes // max_length)
         place = tf.ragged.range(each)
@@ -151,7 +121,11 @@ def make_signatures(
         )
 
     return {
-        **vector_signatures(read),
+        **vector_signatures(
+            backbone,
+            tokenizer,
+            functools.partial(frame, special_ids=special_ids, max_length=max_length),
+        ),
         "score": score,
         "generate": generate,
     }

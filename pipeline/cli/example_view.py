@@ -15,7 +15,7 @@ from pipeline.terminal.output import Console
 if TYPE_CHECKING:
     import numpy as np
 
-    from models.objective import Position
+    from models.objective import RenderedToken
     from pipeline.inspection import Inspection
 
 _PART_STYLES = {"first": "", "second": "cyan", "special": "dim"}
@@ -47,7 +47,7 @@ def print_examples(inspection: Inspection) -> None:
         console.print(_histogram(values))
 
 
-def _row(row: Sequence[Position]) -> Text:
+def _row(row: Sequence[RenderedToken]) -> Text:
     text = Text()
     for position in row:
         is_target = position.label is not None

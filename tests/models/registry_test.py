@@ -1,79 +1,41 @@
-import dataclasses
+"""Every row of the registry: what a family brings fits together, and its sums are its own."""
+
 import itertools
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.examples import Serializer, check, parse
-from models.objective import Example, Family, Objective, numeric_features
+from models.examples import Serializer, check
 from models.registry import FAMILIES
-from tests.testdata.little_families import LITTLE, build_model, counted, make_examples
+from tests.testdata.little_families import (
+    LITTLE,
+    Batch,
+    LittleModel,
+    build_model,
+    counted,
+    little_model,
+    make_examples,
+    with_junk,
+)
 
-Batch = dict[str, np.ndarray]
 
-
-@dataclasses.dataclass(frozen=True)
-class Newcomer:
-    """All that a family has to bring."""
-
-    family: Family
-    config: Any
-    tokenizer: Any
-    objective: Objective
-    model: Any
-    signatures: Mapping[str, Any]
-    examples: list[Example]
-    batch: Batch
+@pytest.fixture(scope="module", params=FAMILIES)
+def given(request: pytest.FixtureRequest) -> LittleModel:
+    return little_model(request.param)
 
 
 def numpy(tensors: Mapping[str, tf.Tensor]) -> Batch:
     return {name: np.asarray(value) for name, value in tensors.items()}
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def given(request: pytest.FixtureRequest) -> Newcomer:
-    family, little = FAMILIES[request.param], LITTLE[request.param]
-    config, tokenizer = little.CONFIG, little.tokenizer()
-    objective = family.build_objective(config.objective, tokenizer)
-    examples = make_examples(little, objective, tokenizer)
-    spec = objective.feature_spec()
-    by_length = sorted(examples, key=lambda example: example["padding_mask"].sum())
-    serialized = Serializer(spec).serialize(by_length[:4] + by_length[-4:])
-    batch = parse(tf.constant(serialized), numeric_features(spec))
-    model = build_model(family, config, tokenizer, seed=0)
-    rng = np.random.default_rng(0)
-    for weight in model.trainable_variables:  # so large that no two inputs are answered alike
-        weight.assign(weight + rng.normal(scale=0.3, size=weight.shape))
-    return Newcomer(
-        family,
-        config,
-        tokenizer,
-        objective,
-        model,
-        objective.signatures(model, tokenizer),
-        examples,
-        numpy(batch),
-    )
-
-
-def read_by_backbone(given: Newcomer) -> Batch:
-    """The features that the backbone reads, `[batch, time, …]`."""
-    return {name: given.batch[name] for name in given.model.backbone.input}
-
-
-def layers(given: Newcomer, features: Batch) -> np.ndarray:
-    return np.asarray(given.model.backbone(features, training=False)["hidden_states"])
-
-
 def test_every_family_has_a_little_one_to_be_tested_by() -> None:
     assert LITTLE.keys() == FAMILIES.keys()
 
 
-def test_a_row_holds_what_belongs_together(given: Newcomer) -> None:
+def test_a_row_holds_what_belongs_together(given: LittleModel) -> None:
     family = given.family
     assert FAMILIES[family.name] is family
     assert family.config().family == family.name
@@ -84,7 +46,7 @@ def test_a_row_holds_what_belongs_together(given: Newcomer) -> None:
 
 
 def test_a_learned_tokenizer_is_read_from_what_it_saved(
-    given: Newcomer, tmp_path: pathlib.Path
+    given: LittleModel, tmp_path: pathlib.Path
 ) -> None:
     texts = tf.constant([LITTLE[given.family.name].text(number) for number in range(3)])
     splitter = given.family.tokenizer.word_splitter(given.config.tokenizer)
@@ -105,14 +67,14 @@ def test_a_learned_tokenizer_is_read_from_what_it_saved(
         assert not never & {*ids.flat_values.numpy().tolist()}
 
 
-def test_the_spec_is_what_the_examples_have(given: Newcomer) -> None:
+def test_the_spec_is_what_the_examples_have(given: LittleModel) -> None:
     spec = given.objective.feature_spec()
     assert len(given.examples) >= 8
     for example in given.examples:
         check(example, spec)
 
 
-def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: Newcomer) -> None:
+def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: LittleModel) -> None:
     spec = given.objective.feature_spec()
     assert [spec[name].dtype for name in ("source", "length", "padding_mask")] == (
         ["string", "string", "int64"]
@@ -121,11 +83,11 @@ def test_the_spec_has_what_training_and_evaluation_read_of_every_family(given: N
     assert len(spec["padding_mask"].shape) == 1
 
 
-def test_an_example_is_spelled_in_words_of_its_text(given: Newcomer) -> None:
+def test_an_example_is_spelled_in_words_of_its_text(given: LittleModel) -> None:
     texts = " ".join(LITTLE[given.family.name].text(number) for number in range(6)).lower()
     for row in range(len(given.batch["padding_mask"])):
         example = {name: column[row] for name, column in given.batch.items()}
-        rows = given.objective.spell(example, given.tokenizer)
+        rows = given.objective.render_example(example, given.tokenizer)
         real = int(example["padding_mask"].sum())
         assert {len(row) for row in rows} == {real}
         for position in itertools.chain.from_iterable(rows):
@@ -133,75 +95,21 @@ def test_an_example_is_spelled_in_words_of_its_text(given: Newcomer) -> None:
                 assert position.text.strip().lower() in texts
 
 
-def test_the_same_chance_makes_the_same_examples(given: Newcomer) -> None:
+def test_the_same_chance_makes_the_same_examples(given: LittleModel) -> None:
     again = make_examples(LITTLE[given.family.name], given.objective, given.tokenizer)
     serializer = Serializer(given.objective.feature_spec())
     assert serializer.serialize(again) == serializer.serialize(given.examples)
 
 
-def test_a_backbone_gives_every_layer_and_the_mask(given: Newcomer) -> None:
-    features = read_by_backbone(given)
-    out = given.model.backbone(features, training=False)
-    batch, time = features["padding_mask"].shape
-    assert out["hidden_states"].shape[:3] == (batch, given.config.backbone.num_layers + 1, time)
-    assert out["hidden_states"].shape.rank == 4
-    assert np.isfinite(out["hidden_states"]).all()
-    assert np.array_equal(out["padding_mask"], features["padding_mask"])
-
-
-def test_a_backbone_tells_its_layers_variables_apart(given: Newcomer) -> None:
-    layers = given.model.backbone.layer_variables
-    assert len(layers) == given.config.backbone.num_layers + 1
-    assert all(layers)
-    told = [variable.path for layer in layers for variable in layer]
-    assert len(set(told)) == len(told)
-    assert set(told) < {variable.path for variable in given.model.trainable_variables}
-
-
-def test_index_0_knows_the_token_and_not_its_context(given: Newcomer) -> None:
-    features = read_by_backbone(given)
-    place = int(features["padding_mask"].sum(axis=1).min()) // 2
-    mixed = {name: value.copy() for name, value in features.items()}
-    for value in mixed.values():
-        value[:, place] = value[0, place]  # one token among the contexts of all
-    before, after = layers(given, features)[:, :, place], layers(given, mixed)[:, :, place]
-    np.testing.assert_allclose(after[:, 0], np.broadcast_to(after[0, 0], after[:, 0].shape))
-    assert np.ptp(before[:, 0], axis=0).max() > 1e-2  # other tokens, other vectors
-    assert np.ptp(after[:, -1], axis=0).max() > 1e-2  # and later layers know the context
-
-
-def with_junk(features: Batch) -> Batch:
-    """The features with the first position's values where there is padding."""
-    padding = features["padding_mask"] == 0
-    junk = {name: value.copy() for name, value in features.items()}
-    for name in junk.keys() - {"padding_mask"}:
-        rows, columns = np.nonzero(padding)
-        assert junk[name].shape[1] == padding.shape[1]
-        junk[name][rows, columns] = junk[name][rows, 0]
-    return junk
-
-
-def test_padding_changes_no_real_position(given: Newcomer) -> None:
-    features = read_by_backbone(given)
-    lengths = features["padding_mask"].sum(axis=1)
-    assert lengths.min() < features["padding_mask"].shape[1]
-    padded, junk = layers(given, features), layers(given, with_junk(features))
-    for row, length in enumerate(lengths):
-        short = {name: value[row : row + 1, :length] for name, value in features.items()}
-        alone = layers(given, short)[0]
-        np.testing.assert_allclose(padded[row, :, :length], alone, atol=1e-5)
-        np.testing.assert_allclose(junk[row, :, :length], alone, atol=1e-5)
-
-
-def test_padding_changes_no_sum(given: Newcomer) -> None:
-    junk = given.batch | with_junk(read_by_backbone(given))
+def test_padding_changes_no_sum(given: LittleModel) -> None:
+    junk = given.batch | with_junk(given)
     assert any(not np.array_equal(junk[name], given.batch[name]) for name in junk)
     expected = numpy(given.model(given.batch, training=False))
     for name, value in numpy(given.model(junk, training=False)).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: Newcomer) -> None:
+def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: LittleModel) -> None:
     spec = given.objective.feature_spec()
     along_time = {name for name, feature in spec.items() if feature.axis == "time"}
     lengths = given.batch["padding_mask"].sum(axis=1)
@@ -217,7 +125,7 @@ def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: Newcomer) -> Non
         np.testing.assert_allclose(value, whole[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_all_that_is_divided_is_a_sum_for_each_example(given: Newcomer) -> None:
+def test_all_that_is_divided_is_a_sum_for_each_example(given: LittleModel) -> None:
     sums = given.model(given.batch, training=False)
     ratios = [*given.objective.losses(), *given.objective.metrics()]
     assert given.objective.losses()
@@ -228,7 +136,7 @@ def test_all_that_is_divided_is_a_sum_for_each_example(given: Newcomer) -> None:
             assert np.isfinite(sums[name]).all()
 
 
-def test_denominators_known_beforehand_are_the_models(given: Newcomer) -> None:
+def test_denominators_known_beforehand_are_the_models(given: LittleModel) -> None:
     sums = numpy(given.model(given.batch, training=False))
     denominators = numpy(given.objective.denominators(given.batch))
     assert denominators.keys() == {loss.denominator for loss in given.objective.losses()}
@@ -238,7 +146,7 @@ def test_denominators_known_beforehand_are_the_models(given: Newcomer) -> None:
         assert value.sum() > 0
 
 
-def test_an_examples_sums_are_its_own_whatever_shares_the_batch(given: Newcomer) -> None:
+def test_an_examples_sums_are_its_own_whatever_shares_the_batch(given: LittleModel) -> None:
     together = numpy(given.model(given.batch, training=False))
     order = [5, 2, 7]
     for rows in (order, [3], [0, *range(8)]):
@@ -249,7 +157,7 @@ def test_an_examples_sums_are_its_own_whatever_shares_the_batch(given: Newcomer)
             )
 
 
-def test_gradients_of_every_loss_are_finite_and_reach_every_weight(given: Newcomer) -> None:
+def test_gradients_of_every_loss_are_finite_and_reach_every_weight(given: LittleModel) -> None:
     weights = [weight.value for weight in given.model.trainable_variables]
     reached = np.zeros(len(weights), bool)
     for loss in given.objective.losses():
@@ -267,7 +175,7 @@ def test_gradients_of_every_loss_are_finite_and_reach_every_weight(given: Newcom
     assert reached.all()
 
 
-def test_at_least_one_figure_gates_the_blessing(given: Newcomer) -> None:
+def test_at_least_one_figure_gates_the_blessing(given: LittleModel) -> None:
     figures = given.objective.metrics()
     bounds = {
         bound
@@ -280,7 +188,7 @@ def test_at_least_one_figure_gates_the_blessing(given: Newcomer) -> None:
     assert {figure.baseline for figure in figures} <= {None, *names}
 
 
-def test_frequencies_fill_the_baselines_and_start_one_weight_at_most(given: Newcomer) -> None:
+def test_frequencies_fill_the_baselines_and_start_one_weight_at_most(given: LittleModel) -> None:
     model = build_model(given.family, given.config, given.tokenizer, seed=0)
     counts = counted(given.objective, given.examples)
     weights, sums = [weight.numpy() for weight in model.variables], numpy(model(given.batch))
@@ -296,7 +204,7 @@ def test_frequencies_fill_the_baselines_and_start_one_weight_at_most(given: Newc
 
 
 def test_saved_weights_come_back_without_the_baseline(
-    given: Newcomer, tmp_path: pathlib.Path
+    given: LittleModel, tmp_path: pathlib.Path
 ) -> None:
     first, second = (
         build_model(given.family, given.config, given.tokenizer, seed=seed) for seed in (1, 2)
@@ -311,7 +219,7 @@ def test_saved_weights_come_back_without_the_baseline(
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_signatures_take_raw_strings_and_batch_all(given: Newcomer) -> None:
+def test_signatures_take_raw_strings_and_batch_all(given: LittleModel) -> None:
     assert {"serving_default", "hidden_states"} <= given.signatures.keys()
     for signature in given.signatures.values():
         text, *others = signature.input_signature
@@ -319,7 +227,7 @@ def test_signatures_take_raw_strings_and_batch_all(given: Newcomer) -> None:
         assert all(spec.shape[0] is None for spec in (text, *others))
 
 
-def test_requests_that_warm_up_are_answered_batch_first(given: Newcomer) -> None:
+def test_requests_that_warm_up_are_answered_batch_first(given: LittleModel) -> None:
     requests = given.objective.warmup_requests()
     assert {"serving_default", "hidden_states"} <= requests.keys() <= given.signatures.keys()
     for name, many in requests.items():
@@ -334,7 +242,7 @@ def test_requests_that_warm_up_are_answered_batch_first(given: Newcomer) -> None
                     assert np.isfinite(value).all(), (name, output)
 
 
-def test_a_texts_vectors_are_its_own_whatever_shares_the_batch(given: Newcomer) -> None:
+def test_a_texts_vectors_are_its_own_whatever_shares_the_batch(given: LittleModel) -> None:
     ask = given.signatures["hidden_states"]
     texts = ["The river rose.", "", "Our ships sailed past the bank of the river and rose."]
     together = numpy(ask(tf.constant(texts), [[-1, 0]] * 3))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.errors import ConfigError
 from models.examples import Serializer
-from models.objective import Position
+from models.objective import RenderedToken
 from models.registry import FAMILIES
 from pipeline.cli import main as cli
 from pipeline.cli.example_view import print_examples
@@ -127,10 +127,10 @@ def test_the_newest_examples_are_those_of_the_last_run_that_made_some(
 
 def test_what_is_printed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = [
-        Position(" [CLS]", part="special"),
-        Position(" [MASK]", "ship"),
-        Position("s", "s"),
-        Position(" [a]", part="second"),
+        RenderedToken(" [CLS]", part="special"),
+        RenderedToken(" [MASK]", "ship"),
+        RenderedToken("s", "s"),
+        RenderedToken(" [a]", part="second"),
     ]
     lengths = np.array([3, 4, 4, 5, 40])
     split = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from models.bert.config import BertObjectiveConfig
-from models.bert.examples import feature_spec, make_examples, spell
+from models.bert.examples import feature_spec, make_examples, render_example
 from models.examples import check, unstack
-from models.objective import Example, Position, TokenizedDocument
+from models.objective import Example, RenderedToken, TokenizedDocument
 from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, documents
 
-GOES_ON = np.array([word.startswith("##") for word in (*SPECIAL, *WORDS)])
+CONTINUES_WORD = np.array([word.startswith("##") for word in (*SPECIAL, *WORDS)])
 ROLES = {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
 
 
@@ -19,7 +19,7 @@ def made(
     of: list[TokenizedDocument], *, seed: int = 0, config: BertObjectiveConfig = CONFIG.objective
 ) -> tuple[list[Example], collections.Counter[str]]:
     tally: collections.Counter[str] = collections.Counter()
-    made = make_examples(of, config, ROLES, GOES_ON, np.random.default_rng(seed), tally)
+    made = make_examples(of, config, ROLES, CONTINUES_WORD, np.random.default_rng(seed), tally)
     return [example for examples in made for example in unstack(examples)], tally
 
 
@@ -56,14 +56,14 @@ def test_an_example_in_words() -> None:
         "mask_ids": np.array([ids["ship"], ids["##s"], ids["bank"], 0]),
         "mask_weights": np.array([1.0, 1.0, 1.0, 0.0], np.float32),
     }
-    assert spell(example, vocabulary, ROLES) == [
-        Position(" [CLS]", part="special"),
-        Position(" the"),
-        Position(" [MASK]", "ship"),
-        Position("s", "s"),
-        Position(" [SEP]", part="special"),
-        Position(" money", "bank", "second"),
-        Position(" [SEP]", part="special"),
+    assert render_example(example, vocabulary, ROLES) == [
+        RenderedToken(" [CLS]", part="special"),
+        RenderedToken(" the"),
+        RenderedToken(" [MASK]", "ship"),
+        RenderedToken("s", "s"),
+        RenderedToken(" [SEP]", part="special"),
+        RenderedToken(" money", "bank", "second"),
+        RenderedToken(" [SEP]", part="special"),
     ]
 
 
@@ -219,9 +219,9 @@ def test_words_are_masked_whole(longest: int) -> None:
         token_ids[example["mask_positions"][::-1]] = example["mask_ids"][::-1]
         token_ids[0] = ROLES["start"]
         special = np.isin(token_ids, list(ROLES.values()))
-        goes_on = GOES_ON[token_ids] & ~special & ~np.roll(special, 1)
-        split += int(np.sum(goes_on & taken))
-        broken += int(np.sum(goes_on & (taken != np.roll(taken, 1))))
+        continues_word = CONTINUES_WORD[token_ids] & ~special & ~np.roll(special, 1)
+        split += int(np.sum(continues_word & taken))
+        broken += int(np.sum(continues_word & (taken != np.roll(taken, 1))))
     assert split > 20
     assert not broken
 
@@ -236,5 +236,5 @@ def test_masks_of_single_tokens_break_words() -> None:
         ):
             alone = position - 1 not in example["mask_positions"][real]
             after_special = example["token_ids"][position - 1] in (ROLES["start"], ROLES["end"])
-            broken += int(GOES_ON[label] and alone and not after_special)
+            broken += int(CONTINUES_WORD[label] and alone and not after_special)
     assert broken

@@ -15,7 +15,7 @@ def mask(
     token_ids: np.ndarray,
     maskable: np.ndarray,
     *,
-    share: float = 0.15,
+    mask_prob: float = 0.15,
     max_predictions_per_seq: int = 20,
     seed: int = 0,
 ) -> Masked:
@@ -23,7 +23,7 @@ def mask(
         token_ids,
         maskable,
         maskable.sum(axis=1) + 3,
-        share=share,
+        mask_prob=mask_prob,
         max_predictions_per_seq=max_predictions_per_seq,
         mask_id=MASK,
         words=WORDS,
@@ -51,7 +51,7 @@ def rows(lengths: list[int], time: int) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_how_many_are_masked(real: int, share: float, most: int, masks: int) -> None:
     token_ids, maskable = rows([real], 125)
-    masked = mask(token_ids, maskable, share=share, max_predictions_per_seq=most)
+    masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most)
     assert masked.weights[0].tolist() == [1.0] * masks + [0.0] * (most - masks)
     assert masked.positions.shape == masked.labels.shape == (1, most)
 
@@ -65,7 +65,7 @@ def test_how_many_are_masked(real: int, share: float, most: int, masks: int) -> 
 )
 def test_labels_give_the_text_back(lengths: list[int], most: int, share: float, seed: int) -> None:
     token_ids, maskable = rows(lengths, 12)
-    masked = mask(token_ids, maskable, share=share, max_predictions_per_seq=most, seed=seed)
+    masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most, seed=seed)
     restored = masked.token_ids.copy()
     for row, (positions, labels, weights) in enumerate(
         zip(masked.positions, masked.labels, masked.weights, strict=True)
@@ -162,7 +162,7 @@ def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, sh
     n = 8_000
     token_ids = np.tile(5 + np.arange(14) % 10, (n, 1))
     masked = mask_words(
-        token_ids, np.tile(MASKABLE, (n, 1)), np.full(n, 13), share=share,
+        token_ids, np.tile(MASKABLE, (n, 1)), np.full(n, 13), mask_prob=share,
         max_predictions_per_seq=14, mask_id=MASK, words=WORDS, rng=np.random.default_rng(0),
         begins=np.tile(BEGINS, (n, 1)), max_ngram=longest,
     )  # fmt: skip
@@ -196,7 +196,7 @@ def test_rows_of_few_words_stand_beside_rows_of_many(longest: int) -> None:
     lengths = np.array([8] * few + [127] * many)
     for seed in range(5):
         masked = mask_words(
-            np.full((few + many, time), 7), maskable, lengths, share=0.15,
+            np.full((few + many, time), 7), maskable, lengths, mask_prob=0.15,
             max_predictions_per_seq=20, mask_id=MASK, words=WORDS, rng=np.random.default_rng(seed),
             begins=begins, max_ngram=longest,
         )  # fmt: skip
@@ -220,7 +220,7 @@ def test_words_are_masked_whole_and_never_too_many(longest, share, most, kinds, 
     token_ids = np.tile(5 + np.arange(12) % 10, (len(kinds), 1))
     lengths = np.full(len(kinds), 12)
     masked = mask_words(
-        token_ids, maskable, lengths, share=share, max_predictions_per_seq=most, mask_id=MASK,
+        token_ids, maskable, lengths, mask_prob=share, max_predictions_per_seq=most, mask_id=MASK,
         words=WORDS, rng=np.random.default_rng(seed), begins=begins, max_ngram=longest,
     )  # fmt: skip
     wanted = min(max(1, round(12 * share)), most)

@@ -24,7 +24,7 @@ def corpus_of(lengths: list[list[int]]) -> Corpus:
             )
             for number, pieces in enumerate(lengths)
         ],
-        goes_on=np.arange(1_000) % 20 == 0,
+        continues_word=np.arange(1_000) % 20 == 0,
     )
 
 
@@ -35,7 +35,7 @@ def packed(
     made = pack(
         corpus_of(lengths),
         max_tokens=max_tokens,
-        short_share=short,
+        short_seq_prob=short,
         separator=SEPARATOR,
         rng=np.random.default_rng(seed),
         tally=tally,

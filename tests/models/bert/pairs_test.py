@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.bert.pairs import Corpus, Pairs, longest_first, make_pairs, truncate_pairs
+from models.bert.pairs import Corpus, Pairs, make_pairs, truncate_pairs
+from models.framing import longest_first
 from models.objective import TokenizedDocument
 from tests.testdata.likely import likely
 
@@ -43,17 +44,17 @@ def pairs_of(
     passes: int = 1,
     max_tokens: int = 20,
     short: float = 0.1,
-    order: bool = False,
+    sentence_order: bool = False,
 ) -> tuple[Pairs, collections.Counter[str]]:
     tally: collections.Counter[str] = collections.Counter()
     made = make_pairs(
         corpus_of(lengths),
         max_tokens=max_tokens,
-        short_share=short,
+        short_seq_prob=short,
         passes=passes,
         rng=np.random.default_rng(seed),
         tally=tally,
-        order=order,
+        sentence_order=sentence_order,
     )
     return made, tally
 
@@ -82,7 +83,7 @@ def test_documents_say_where_words_begin_or_their_tokens_do() -> None:
             TokenizedDocument.of("b", "paper", "zh", []),
             TokenizedDocument.of("c", "paper", "en", pieces),
         ],
-        goes_on=np.arange(10) == 6,
+        continues_word=np.arange(10) == 6,
     )
     begins = [*[True, True, False], *[False, True], *[True, False, False], *[False, True]]
     assert corpus.begins.tolist() == begins
@@ -223,7 +224,8 @@ def test_truncation_takes_from_the_longer_side(max_tokens: int) -> None:
         while left + right > max_tokens:
             left, right = (left - 1, right) if left > right else (left, right - 1)
         expected.append((left, right))
-    assert list(zip(*longest_first(a, b, max_tokens), strict=True)) == expected
+    left = (side.numpy().tolist() for side in longest_first(a, b, max_tokens))
+    assert list(zip(*left, strict=True)) == expected
 
 
 def test_truncation_cuts_front_and_back_at_random() -> None:
@@ -252,7 +254,7 @@ def test_short_targets_are_uniform() -> None:
 @given(corpora, st.integers(0, 2**32 - 1))
 def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: int) -> None:
     corpus = corpus_of(lengths)
-    made, tally = pairs_of(lengths, seed=seed, order=True)
+    made, tally = pairs_of(lengths, seed=seed, sentence_order=True)
     used = 0
     for document, a, a_length, b, b_length, follows in zip(*vars(made).values(), strict=True):
         (first, first_length), (second, second_length) = sorted([(a, a_length), (b, b_length)])
@@ -265,7 +267,7 @@ def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: in
 
 
 def test_half_of_the_ordered_pairs_stand_the_wrong_way_round_wherever_they_are_cut() -> None:
-    made, _ = pairs_of([[2, 3, 4, 5]], passes=20_000, max_tokens=14, short=0.0, order=True)
+    made, _ = pairs_of([[2, 3, 4, 5]], passes=20_000, max_tokens=14, short=0.0, sentence_order=True)
     cuts = np.where(made.follows == 1, made.a_length, made.b_length)
     table = [np.sum((cuts == cut) & (made.follows == f)) for cut in (2, 5, 9) for f in (0, 1)]
     assert sum(table) == 20_000

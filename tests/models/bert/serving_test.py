@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from models.bert.backbone import build_backbone
 from models.bert.objective import BertObjective
-from models.bert.pairs import longest_first
 from models.bert.pretraining import BertPretraining
 from models.bert.serving import make_signatures, warmup_requests
+from models.framing import longest_first
 from tests.testdata.little_bert import CONFIG, SPECIAL, WORDS, tokenizer
 
 LENGTH = 16  # of the texts, where the encoder has 32 positions
@@ -220,7 +220,7 @@ def test_next_sentence_cuts_the_longer_side_at_its_end(signatures) -> None:
         cut = [chosen[:kept] for chosen, kept in zip(drawn, left, strict=True)]
         return [" ".join(chosen) for chosen in drawn], [" ".join(chosen) for chosen in cut]
 
-    a_left, b_left = longest_first(a, b, LENGTH - 3)
+    a_left, b_left = (left.numpy() for left in longest_first(a, b, LENGTH - 3))
     assert (a_left < a).any()
     assert (b_left < b).any()
     (first, first_cut), (second, second_cut) = texts(a, a_left), texts(b, b_left)

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from models.elmo import examples as elmo_examples
 from models.elmo.config import ElmoObjectiveConfig
-from models.elmo.examples import feature_spec, make_examples, read_ids, spell
+from models.elmo.examples import feature_spec, make_examples, read_ids, render_example
 from models.examples import check, unstack
-from models.objective import Example, Position, TokenizedDocument
+from models.objective import Example, RenderedToken, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START, unpack_rows
 
 START, END = 0, 1  # in the softmax, whose other ids are here the word's number and 10
@@ -41,22 +41,22 @@ def test_a_window_in_words_in_both_directions() -> None:
         return [names.get(first, f"w{first - 65}") for first in rows[:, 1].tolist()]
 
     (example,), _ = made([document("a", [1, 2, 3], [4])], unroll=8, streams=1)
-    assert spell(example, words, softmax) == [
+    assert render_example(example, words, softmax) == [
         [
-            Position(" <S>", part="special"),
-            Position(" w1", part="second"),
-            Position(" w2", "<UNK>", "second"),
-            Position(" w3", "</S>", "second"),
-            Position(" <S>", part="special"),
-            Position(" w4", "</S>"),
+            RenderedToken(" <S>", part="special"),
+            RenderedToken(" w1", part="second"),
+            RenderedToken(" w2", "<UNK>", "second"),
+            RenderedToken(" w3", "</S>", "second"),
+            RenderedToken(" <S>", part="special"),
+            RenderedToken(" w4", "</S>"),
         ],
         [
-            Position(" </S>", "<UNK>", "special"),
-            Position(" w3", part="second"),
-            Position(" w2", part="second"),
-            Position(" w1", "<S>", "second"),
-            Position(" </S>", part="special"),
-            Position(" w4", "<S>"),
+            RenderedToken(" </S>", "<UNK>", "special"),
+            RenderedToken(" w3", part="second"),
+            RenderedToken(" w2", part="second"),
+            RenderedToken(" w1", "<S>", "second"),
+            RenderedToken(" </S>", part="special"),
+            RenderedToken(" w4", "<S>"),
         ],
     ]
 

@@ -6,8 +6,8 @@ import pytest
 
 from models.examples import check, unstack
 from models.gpt.config import GptObjectiveConfig
-from models.gpt.examples import feature_spec, make_examples, spell
-from models.objective import Example, Position, TokenizedDocument
+from models.gpt.examples import feature_spec, make_examples, render_example
+from models.objective import Example, RenderedToken, TokenizedDocument
 
 ENTRIES = [b"the", b" river", b" ro", b"se", b".", b"\n\n", b" \n a", b"  ", b""]
 END = 8
@@ -51,16 +51,16 @@ def test_one_document_is_between_two_ends() -> None:
 def test_a_window_in_words() -> None:
     entries = [*ENTRIES[:4], b"\xc3", b"\xa9", b"caf", b"", b""]
     (example,), _ = made([document("a", 0, 6, 4, 5, 1)], 6)
-    assert spell(example, entries, END) == [
-        Position("<|endoftext|>", part="special"),
-        Position("the", part="second"),
-        Position("caf", part="second"),
-        Position("\ufffd", part="second"),
-        Position("\ufffd", part="second"),
-        Position(" river", "<|endoftext|>", "second"),
+    assert render_example(example, entries, END) == [
+        RenderedToken("<|endoftext|>", part="special"),
+        RenderedToken("the", part="second"),
+        RenderedToken("caf", part="second"),
+        RenderedToken("\ufffd", part="second"),
+        RenderedToken("\ufffd", part="second"),
+        RenderedToken(" river", "<|endoftext|>", "second"),
     ]
     examples, _ = made([document("a", 0), document("b", 1)], 8)
-    spelled = [(p.text, p.part) for p in spell(examples[0], ENTRIES, END)]
+    spelled = [(p.text, p.part) for p in render_example(examples[0], ENTRIES, END)]
     assert [part for _, part in spelled] == ["special", "second", "special", "first"]
     assert {text for text, _ in spelled[1::2]} == {"the", " river"}
 

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from models.objective import Position
+from models.objective import RenderedToken
 from pipeline.cli.example_view import print_examples
 from pipeline.inspection import Inspection
 
@@ -18,7 +18,7 @@ def printed(capsys: pytest.CaptureFixture[str], values: list[int]) -> list[str]:
         folder=pathlib.Path("x"),
         split="train",
         summary=SUMMARY,
-        shown=[[[Position("a", "b")]]],
+        shown=[[[RenderedToken("a", "b")]]],
         facts=[{"source": "s"}],
         counted=len(values),
         figures={"token_count": np.array(values)},
