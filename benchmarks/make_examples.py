@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from models.memory import imports
+from models.memory import fast_imports
 
-with imports():  # as `python -m pipeline run` does
+with fast_imports():  # as `python -m pipeline run` does
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 

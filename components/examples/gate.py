@@ -23,7 +23,7 @@ from components.evaluation.served_model import ServedLoss, served_loss, tokenize
 from components.examples.transforms import load
 from components.layout import EXAMPLES_FILE, TEST, TOKENIZER_FOLDER, TRAIN
 from components.lineage.span_label import span_label
-from components.validation.gate_checks import Check, approve, refuse
+from components.validation.gate_checks import Check, approve, refuse_if_failed
 from models.objective import FeatureSpec, Metric
 from models.registry import FAMILIES
 from models.settings import from_json
@@ -118,7 +118,7 @@ def ExampleGate(
         "previous": before and dataclasses.asdict(before),
         "served": served and dataclasses.asdict(served),
     }
-    refuse(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
+    refuse_if_failed(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
     fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown)
     approval.span = examples.span
     approval.tokenizer = tokenizer_key

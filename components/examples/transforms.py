@@ -46,7 +46,7 @@ from components.storage.record_files import RecordWriter
 from components.storage.shard_arrays import read_arrays, write_arrays
 from models.counts import Counting, Counts
 from models.examples import Serializer
-from models.memory import imports
+from models.memory import fast_imports
 from models.objective import Examples, FeatureSpec, Objective, TokenizedDocument
 from models.settings import from_json
 from models.training.example_index import write_index
@@ -122,7 +122,7 @@ class _MakeShard(beam.DoFn):
 
     def setup(self) -> None:
         if "tensorflow" not in sys.modules:  # a worker process, not the command's own
-            with imports():
+            with fast_imports():
                 self._load()
 
     def process(self, element: Any) -> Iterator[dict[str, Any]]:

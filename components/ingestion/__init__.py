@@ -1,1 +1,1 @@
-"""Ingestion: raw records become documents in three splits."""
+"""Ingestion: reads raw files and writes documents in three splits."""

@@ -1,7 +1,7 @@
-"""Which values of a field are frequent; all others are counted as "other".
+"""Counts of the frequent values of a field; rare values are counted together as "other".
 
-A field such as `source` has a few values as a rule. Where each document has its own, no worker may
-hold them all, and no page may show them.
+A field such as `source` usually has few values. If every document has a different one, no worker
+can hold them all in memory, and no page can show them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import collections
 from collections.abc import Iterable, Mapping
 
 OTHER = "other"
-_LEAST_SHARE = 1_000
+_RARE = 1_000  # a value is rare in a shard if less than one in so many documents has it
 
 
-def not_rare(counts: Mapping[str, int]) -> dict[str, int]:
-    """Of a shard's counts, those of at least a thousandth of it.
+def drop_rare(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a shard without those below a thousandth of the total.
 
-    A shard is a sample of the span, so what is rare in it is rare. Few names are left, whatever
-    the span is like.
+    A shard is a random sample of the span, so values that are rare in it are rare in the span. At
+    most a thousand values are left.
     """
     total = sum(counts.values())
-    return {name: count for name, count in counts.items() if count * _LEAST_SHARE >= total}
+    return {name: count for name, count in counts.items() if count * _RARE >= total}
 
 
 def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -32,12 +32,12 @@ def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def most_frequent(counts: Mapping[str, int], number: int) -> dict[str, int]:
-    """The names with the highest counts; of equal ones, the first in the alphabet."""
+    """The `number` names with the highest counts; ties are broken alphabetically."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number])
 
 
-def folded(counts: Mapping[str, int], number: int) -> dict[str, int]:
-    """The most frequent names, and the sum of all others as "other"."""
+def with_rest_as_other(counts: Mapping[str, int], number: int) -> dict[str, int]:
+    """The `number` most frequent names, and the sum of all others as "other"."""
     most = most_frequent(counts, number)
     rest = sum(counts.values()) - sum(most.values())
     return most | ({OTHER: most.get(OTHER, 0) + rest} if rest else {})

@@ -1,15 +1,14 @@
-"""Beam's part of TextExampleGen: files in, shards of documents out.
+"""Beam transforms of TextExampleGen: read files and write shards of documents.
 
-A document's id decides its split and its shard, so all that concerns an id meets in one place: each
-shard is written whole, sorted by id, by one call, to a temporary name that is then renamed. What is
-written thus depends on the text alone, not on the runner, its workers or its retries. As the hash
-of the id is all that decides, a shard is a uniform sample of the span.
+A hash of a document's id decides its split and shard, so all documents with the same id meet in one
+place. Each shard is written by one call: sorted by id, to a temporary name that is then renamed.
+The bytes therefore depend only on the text, and not on the runner, the number of workers or
+retries. As only the hash decides, a shard is a random sample of the span.
 
-Imports no TFX, which each of Beam's worker processes would pay for.
+This module does not import TFX, which every Beam worker process would have to load.
 """
 
 import collections
-import dataclasses
 import itertools
 import json
 import os
@@ -19,21 +18,24 @@ from typing import Any
 import apache_beam as beam
 
 from components.config import IngestionConfig
-from components.documents import Place, place_of, serialize, text_hash
-from components.ingestion.bad_records import CountBad
-from components.ingestion.frequent import OTHER, add_counts, folded, most_frequent, not_rare
+from components.documents import Document, Place, serialize, text_hash
+from components.ingestion.bad_records import CountMalformed
+from components.ingestion.frequent import (
+    OTHER,
+    add_counts,
+    drop_rare,
+    most_frequent,
+    with_rest_as_other,
+)
+from components.ingestion.shards import ShardKeys, shard_counts
 from components.layout import (
-    EVAL,
     INGESTION_FILE,
     QUARANTINE_FILE,
     SCRATCH_FOLDER,
     SPLITS,
-    TEST,
-    TRAIN,
     shard_name,
     split_folder,
 )
-from components.readers.formats import format_of
 from components.readers.parts import split_file
 from components.readers.records import Malformed, Record, Unreadable
 from components.readers.text_records import RecordReader
@@ -43,50 +45,22 @@ from components.storage.record_files import RecordWriter
 from models.printable import to_json
 from models.published import published
 
-_MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"
-_MOST_LANGS = 50  # that are counted by name
-_SHARD_BYTES = 16_000_000
-_MIN_SHARDS = 2
-_SLIM = tuple[str, str, int, bool, str, str]
-_COMPRESSED, _PARQUET = 4, 3  # times the bytes of the text, roughly
-
-
-def shard_counts(files: Sequence[str], config: IngestionConfig) -> dict[str, int]:
-    """How many shards each split gets."""
-    train = config.shards
-    if train is None:
-        size = sum(os.path.getsize(file) * _expansion(file) for file in files)
-        train = _MIN_SHARDS
-        while size * (1 - config.held_out_share) > train * _SHARD_BYTES:
-            train *= 2  # so that a corpus that grows keeps its groups for long
-
-    def held_out(share: float) -> int:
-        return (config.held_out_shards or max(1, round(train * share))) if share else 0
-
-    return {
-        TRAIN: train,
-        EVAL: held_out(config.eval_share),
-        TEST: held_out(config.test_share),
-    }
-
-
-def _expansion(file: str) -> int:
-    form = format_of(file)
-    if form is None:
-        return 1
-    return _COMPRESSED if form.compression else _PARQUET if form.kind == "parquet" else 1
+_MALFORMED, _UNREADABLE, _SOURCES = "malformed", "unreadable", "sources"  # tagged outputs
+_MAX_LANGS = 50  # counted by name
+_KEYS = tuple[str, str, int, bool, str, str]  # what `_keys_of` returns
+_COUNTS = ("documents", "characters", "duplicates", "wrapped", "of_rare_sources")
 
 
 def ingest(
     pipeline: beam.Pipeline, files: Sequence[str], folder: str, config: IngestionConfig
 ) -> None:
-    """Adds to a Beam pipeline what reads files and fills an artifact's folder.
+    """Adds transforms to a Beam pipeline that read files and write an artifact of documents.
 
     Args:
         pipeline: the pipeline.
-        files: what `components.readers.files.find_files` gave.
-        folder: the artifact's folder; receives a folder `Split-<split>/` for each split with
-            `documents-<shard>-of-<shards>.tfrecord.gz`, shards without a document left out,
+        files: paths of the files, see `components.readers.files.find_files`.
+        folder: the artifact's folder. Receives a folder `Split-<split>/` for each split with
+            `documents-<shard>-of-<shards>.tfrecord.gz`, without shards that have no document,
             `quarantine.jsonl` and `ingestion.json`.
         config: what to read and how.
     """
@@ -94,9 +68,34 @@ def ingest(
     os.makedirs(scratch, exist_ok=True)
     for split in SPLITS:
         os.makedirs(split_folder(folder, split), exist_ok=True)
-    shards = shard_counts(files, config)
-    places = [Place(split, shard) for split in SPLITS for shard in range(shards[split])]
-    place = _Placed(config.test_share, config.eval_share, shards)
+    shard_keys = ShardKeys(config.test_share, config.eval_share, shard_counts(files, config))
+    read = _read_files(pipeline, files, config)
+    records = read.records | "ByShardKey" >> beam.Map(
+        lambda record: (shard_keys.key(record.document.id), record)
+    )
+    identified = (
+        records
+        | "KeysOnly" >> beam.MapTuple(lambda key, record: (key, _keys_of(record)))
+        | "ById" >> GroupItems(scratch, len(shard_keys), _KEYS)
+        | "Identify" >> beam.ParDo(_Identify()).with_outputs(_SOURCES, main="texts")
+    )
+    items = {
+        "records": records,
+        "duplicates": _find_duplicates(identified.texts, shard_keys, scratch),
+        "sources": _frequent_sources(identified[_SOURCES], shard_keys, config.max_sources),
+    }
+    types = {"records": Record, "duplicates": str, "sources": tuple[str, ...]}
+    written = (
+        items
+        | "ByShard" >> CoGroupItems(scratch, len(shard_keys), types)
+        | "Write"
+        >> beam.ParDo(_WriteShard(folder, shard_keys)).with_outputs(_MALFORMED, main="tallies")
+    )
+    _write_summary(pipeline, read, written, folder)
+
+
+def _read_files(pipeline: beam.Pipeline, files: Sequence[str], config: IngestionConfig) -> Any:
+    """Reads files; returns the outputs `records`, malformed records and unreadable parts."""
     reader = RecordReader(
         lang=config.lang,
         max_record_bytes=config.max_record_bytes,
@@ -105,58 +104,54 @@ def ingest(
         document_per_file=config.document_per_file,
         join_lines=config.join_lines,
     )
-    read = (
+    return (
         pipeline
         | "Files" >> beam.Create([os.fsencode(file) for file in files])
         | "Parts" >> beam.FlatMap(_parts, config.encoding, config.document_per_file)
         | "Spread" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(_Read(reader)).with_outputs(_MALFORMED, _UNREADABLE, main="records")
     )
-    records = read.records | "Place" >> beam.Map(
-        lambda record: (place.key(record.document.id), record)
+
+
+def _find_duplicates(texts: Any, shard_keys: ShardKeys, scratch: str) -> Any:
+    """(text hash, final id, id) → (shard key, final id) of all but the first with each text."""
+    return (
+        texts
+        | "ByTextHash" >> beam.Map(lambda text: (int(text[0], 16) % len(shard_keys), text))
+        | "ByText" >> GroupItems(scratch, len(shard_keys), tuple[str, str, str])
+        | "Duplicates" >> beam.FlatMap(_all_but_first)
+        | "ToShard" >> beam.MapTuple(lambda final, original: (shard_keys.key(original), final))
     )
-    identified = (
-        records
-        | "Slim" >> beam.MapTuple(lambda key, record: (key, _slim(record)))
-        | "ById" >> GroupItems(scratch, len(places), _SLIM)
-        | "Identify" >> beam.ParDo(_Identify()).with_outputs(_SOURCES, main="texts")
-    )
-    sources = (
-        identified[_SOURCES]
+
+
+def _frequent_sources(counts: Any, shard_keys: ShardKeys, number: int) -> Any:
+    """Counts of sources by shard → (shard key, names of the most frequent sources), of each shard.
+
+    The names are an input of every group rather than a side input: between a grouping and a
+    transform with a side input, Flink would write every group once more, as one item.
+    """
+    return (
+        counts
         | "AddSources" >> beam.CombineGlobally(add_counts)
-        | "Sources" >> beam.Map(lambda counted: most_frequent(counted, config.max_sources))
+        | "Sources" >> beam.Map(lambda total: tuple(most_frequent(total, number)))
+        | "ToEachShard"
+        >> beam.FlatMap(lambda names: ((key, names) for key in range(len(shard_keys))))
     )
-    repeats = (
-        identified.texts
-        | "PlaceText" >> beam.Map(lambda named: (int(named[0], 16) % len(places), named))
-        | "ByText" >> GroupItems(scratch, len(places), tuple[str, str, str])
-        | "Repeated" >> beam.FlatMap(_repeated)
-        | "PlaceRepeat" >> beam.Map(lambda named: (place.key(named[1]), named[0]))
-    )
-    # To each shard, and not as a side input of its writing: between groups and what has a side
-    # input, Flink would write every group down once more, as one item.
-    kept = sources | "ToEach" >> beam.FlatMap(
-        lambda names: ((key, tuple(names)) for key in range(len(places)))
-    )
-    found = {"records": Record, "repeats": str, "sources": tuple[str, ...]}
-    written = (
-        {"records": records, "repeats": repeats, "sources": kept}
-        | "ByShard" >> CoGroupItems(scratch, len(places), found)
-        | "Write"
-        >> beam.ParDo(_WriteShard(folder, places, shards)).with_outputs(_MALFORMED, main="tallies")
-    )
+
+
+def _write_summary(pipeline: beam.Pipeline, read: Any, written: Any, folder: str) -> None:
+    """Collects counts and malformed records, and writes the summary and the quarantine."""
     malformed = (
-        read[_MALFORMED] | "CountMalformed" >> beam.CombineGlobally(CountBad()),
-        written[_MALFORMED] | "CountTaken" >> beam.CombineGlobally(CountBad()),
-    ) | "Bad" >> beam.Flatten()
+        read[_MALFORMED] | "CountMalformed" >> beam.CombineGlobally(CountMalformed()),
+        written[_MALFORMED] | "CountTakenIds" >> beam.CombineGlobally(CountMalformed()),
+    ) | "AllMalformed" >> beam.Flatten()
+    # With None among the tallies, a summary is written even if there is no document.
+    tallies = (written.tallies, pipeline | "None" >> beam.Create([None])) | beam.Flatten()
     _ = (
         {
-            # One more of nothing, so that a summary is written whatever was found.
-            "tallies": (written.tallies, pipeline | "Nothing" >> beam.Create([None]))
-            | "Tallies" >> beam.Flatten()
-            | "KeyTallies" >> beam.Map(_alone),
-            "malformed": malformed | "KeyBad" >> beam.Map(_alone),
-            "unreadable": read[_UNREADABLE] | "KeyUnreadable" >> beam.Map(_alone),
+            "tallies": tallies | "KeyTallies" >> beam.Map(_with_key_0),
+            "malformed": malformed | "KeyMalformed" >> beam.Map(_with_key_0),
+            "unreadable": read[_UNREADABLE] | "KeyUnreadable" >> beam.Map(_with_key_0),
         }
         | "All" >> beam.CoGroupByKey()
         | "Summarize" >> beam.Map(_summarize, folder)
@@ -164,25 +159,13 @@ def ingest(
 
 
 def _parts(file: bytes, encoding: str, document_per_file: bool) -> Iterator[Any]:
-    """A file's parts. Names travel as bytes: they need not be UTF-8."""
+    """The parts of a file. The path is bytes, because it may not be UTF-8."""
     yield from split_file(os.fsdecode(file), encoding=encoding, document_per_file=document_per_file)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Placed:
-    """Where ids go, as keys: the shards of all splits, numbered through."""
-
-    test_share: float
-    eval_share: float
-    shards: Mapping[str, int]
-
-    def key(self, identity: str) -> int:
-        place = place_of(identity, **dataclasses.asdict(self))
-        before = SPLITS[: SPLITS.index(place.split)]
-        return place.shard + sum(self.shards[split] for split in before)
-
-
 class _Read(beam.DoFn):
+    """Yields the records of a part of a file, and what is malformed or unreadable."""
+
     def __init__(self, reader: RecordReader) -> None:
         self._reader = reader
 
@@ -196,136 +179,132 @@ class _Read(beam.DoFn):
                 yield item
 
 
-# The functions below are not annotated with NamedTuples: Beam would infer a row coder from them and
-# hand the next step another type.
+# The functions below have no NamedTuple in their annotations: Beam would infer a row coder from it
+# and pass another type to the next transform.
 
 
-def _slim(record: Any) -> tuple[str, str, int, bool, str, str]:
-    """What repeats are found by, and the source."""
+def _keys_of(record: Any) -> tuple[str, str, int, bool, str, str]:
+    """What duplicates are found by, and the source; much smaller than the record."""
     document = record.document
     text = text_hash(document.text)
     return document.id, record.file, record.line, record.id_from_text, text, document.source
 
 
 class _Identify(beam.DoFn):
-    """Yields (text hash, final id, id) for the documents of a shard that stay, and its sources."""
+    """Yields (text hash, final id, id) of the documents that a shard keeps, and its sources."""
 
     def process(self, element: Any) -> Iterator[Any]:
-        _, slim = element
-        sources, ids = collections.Counter[str](), sorted(slim)
-        for identity, same in itertools.groupby(ids, key=lambda entry: entry[0]):
-            ordered = list(same)
-            final = final_ids(identity, [derived for _, _, _, derived, _, _ in ordered])
-            for name, (*_, text, source) in zip(final, ordered, strict=True):
+        _, keys = element
+        sources = collections.Counter[str]()
+        for original, same_id in itertools.groupby(sorted(keys), key=lambda entry: entry[0]):
+            entries = list(same_id)
+            finals = final_ids(original, [id_from_text for _, _, _, id_from_text, _, _ in entries])
+            for final, (*_, text, source) in zip(finals, entries, strict=True):
                 sources[source] += 1
-                if name is not None:
-                    yield text, name, identity
-        yield beam.pvalue.TaggedOutput(_SOURCES, not_rare(sources))
+                if final is not None:
+                    yield text, final, original
+        yield beam.pvalue.TaggedOutput(_SOURCES, drop_rare(sources))
 
 
-def final_ids(identity: str, derived: Sequence[bool]) -> list[str | None]:
-    """Names the documents that share an id, in the order in which they stand.
+def final_ids(original: str, ids_from_text: Sequence[bool]) -> list[str | None]:
+    """The final ids of the documents that share an id.
 
-    The first keeps the id. A later one whose id was derived from its text gets a number behind it:
-    nobody called it the same. A later one that was given the id gets None: one of them is wrong.
+    The first document keeps the id. A later document whose id was computed from its text gets a
+    number appended. A later document that came with the id gets None: it is malformed, because one
+    of the two ids is wrong.
+
+    Args:
+        original: the id.
+        ids_from_text: for each document, in order, whether its id was computed from its text.
     """
     return [
-        identity if index == 0 else f"{identity}.{index + 1}" if was_derived else None
-        for index, was_derived in enumerate(derived)
+        original if index == 0 else f"{original}.{index + 1}" if id_from_text else None
+        for index, id_from_text in enumerate(ids_from_text)
     ]
 
 
-def _repeated(element: Any) -> Iterator[tuple[str, str]]:
-    """Yields (final id, id) for all but the first, by id, of the documents of one text."""
-    _, named = element
-    for _, same in itertools.groupby(sorted(named), key=lambda text_and_ids: text_and_ids[0]):
-        for _, name, identity in itertools.islice(same, 1, None):
-            yield name, identity
+def _all_but_first(element: Any) -> Iterator[tuple[str, str]]:
+    """Yields (final id, id) for all but the first, by id, of the documents with the same text."""
+    _, texts = element
+    for _, same_text in itertools.groupby(sorted(texts), key=lambda text: text[0]):
+        for _, final, original in itertools.islice(same_text, 1, None):
+            yield final, original
 
 
 class _WriteShard(beam.DoFn):
-    """Writes one shard; yields its tally, and as malformed the documents of a taken id."""
+    """Writes one shard; yields its tally, and documents whose id is taken as malformed records."""
 
-    def __init__(self, folder: str, places: Sequence[Place], shards: Mapping[str, int]) -> None:
+    def __init__(self, folder: str, shard_keys: ShardKeys) -> None:
         self._folder = folder
-        self._places = places
-        self._shards = shards
+        self._shard_keys = shard_keys
 
     def process(self, element: Any) -> Iterator[Any]:
         key, groups = element
         (sources,) = groups["sources"]
-        place = self._places[key]
-        repeats = set(groups["repeats"])
-        documents, wrapped, renamed = [], 0, 0
+        duplicates = set(groups["duplicates"])
+        documents: list[Document] = []
+        hard_wrapped = of_rare_sources = 0
         records = sorted(groups["records"], key=lambda r: (r.document.id, r.file, r.line))
-        for identity, same in itertools.groupby(records, key=lambda r: r.document.id):
-            group = list(same)
-            final = final_ids(identity, [record.id_from_text for record in group])
-            for name, record in zip(final, group, strict=True):
-                if name is None:
-                    yield beam.pvalue.TaggedOutput(_MALFORMED, _taken(record, group[0]))
-                else:
-                    document, wrapped = record.document, wrapped + record.hard_wrapped
-                    source = document.source if document.source in sources else OTHER
-                    renamed += source != document.source
-                    documents.append(document._replace(id=name, source=source))
+        for original, same_id in itertools.groupby(records, key=lambda r: r.document.id):
+            group = list(same_id)
+            finals = final_ids(original, [record.id_from_text for record in group])
+            for final, record in zip(finals, group, strict=True):
+                if final is None:
+                    yield beam.pvalue.TaggedOutput(_MALFORMED, _taken_id(record, group[0]))
+                    continue
+                document = record.document
+                source = document.source if document.source in sources else OTHER
+                hard_wrapped += record.hard_wrapped
+                of_rare_sources += source != document.source
+                documents.append(document._replace(id=final, source=source))
         if not records:
             return
         documents.sort(key=lambda document: document.id)
-        self._write(place, serialize(documents, repeats))
+        place = self._shard_keys.place(key)
+        self._write(place, serialize(documents, duplicates))
+        langs = collections.Counter(document.lang for document in documents)
         yield {
             "split": place.split,
             "documents": len(documents),
             "characters": sum(len(document.text) for document in documents),
-            "duplicates": len(repeats),
-            "wrapped": wrapped,
-            "of_rare_sources": renamed,
+            "duplicates": len(duplicates),
+            "wrapped": hard_wrapped,
+            "of_rare_sources": of_rare_sources,
             "sources": collections.Counter(document.source for document in documents),
-            "langs": folded(collections.Counter(d.lang for d in documents), _MOST_LANGS),
+            "langs": with_rest_as_other(langs, _MAX_LANGS),
         }
 
     def _write(self, place: Place, serialized: list[bytes]) -> None:
-        name = shard_name("documents", place.shard, self._shards[place.split])
+        name = shard_name("documents", place.shard, self._shard_keys.shards[place.split])
         path = split_folder(self._folder, place.split) / name
         scratch = os.path.join(self._folder, SCRATCH_FOLDER)
         with published(path, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(serialized)
 
 
-def _taken(record: Record, first: Record) -> Malformed:
+def _taken_id(record: Record, first: Record) -> Malformed:
+    """Reports a record whose id an earlier record has."""
     place = f"{first.file}:{first.line}"
     reason = f"duplicate id: {record.document.id!r} is first at {place}"
     return Malformed(record.file, record.line, reason, record.document.text[:80])
 
 
-def _alone(item: Any) -> tuple[int, Any]:
+def _with_key_0(item: Any) -> tuple[int, Any]:
     return 0, item
 
 
 def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> None:
-    """Writes quarantine.jsonl, in the order of files and lines, and ingestion.json."""
+    """Writes quarantine.jsonl, sorted by files and lines, and ingestion.json."""
     _, groups = element
-    bad = CountBad()
-    quarantined, empty, kinds, first = bad.extract_output(
-        bad.merge_accumulators(groups["malformed"])
+    combiner = CountMalformed()
+    quarantined, empty, kinds, first = combiner.extract_output(
+        combiner.merge_accumulators(groups["malformed"])
     )
     malformed = (Malformed(*item)._asdict() for item in first)
     lines = (to_json(item) + "\n" for item in malformed)
     write_whole(os.path.join(folder, QUARANTINE_FILE), lines)
-    counts = ("documents", "characters", "duplicates", "wrapped", "of_rare_sources")
-    splits: dict[str, Any] = {
-        split: {**dict.fromkeys(counts, 0), "sources": {}, "langs": {}} for split in SPLITS
-    }
-    for tally in filter(None, groups["tallies"]):
-        split = splits[tally["split"]]
-        for field in counts:
-            split[field] += tally[field]
-        for field in ("sources", "langs"):
-            split[field] = collections.Counter(split[field]) + collections.Counter(tally[field])
-    for split in splits.values():
-        split["langs"] = folded(split["langs"], _MOST_LANGS)
     summary = {
-        "splits": splits,
+        "splits": _added_by_split(filter(None, groups["tallies"])),
         "quarantined": quarantined,
         "empty": empty,
         "quarantined_by_reason": kinds,
@@ -334,3 +313,19 @@ def _summarize(element: tuple[int, dict[str, Iterable[Any]]], folder: str) -> No
     write_whole(
         os.path.join(folder, INGESTION_FILE), [json.dumps(summary, indent=2, sort_keys=True)]
     )
+
+
+def _added_by_split(tallies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The sums of the shards' tallies, by split."""
+    splits: dict[str, Any] = {
+        split: {**dict.fromkeys(_COUNTS, 0), "sources": {}, "langs": {}} for split in SPLITS
+    }
+    for tally in tallies:
+        split = splits[tally["split"]]
+        for field in _COUNTS:
+            split[field] += tally[field]
+        for field in ("sources", "langs"):
+            split[field] = collections.Counter(split[field]) + collections.Counter(tally[field])
+    for split in splits.values():
+        split["langs"] = with_rest_as_other(split["langs"], _MAX_LANGS)
+    return splits

@@ -1,1 +1,1 @@
-"""Validation: whether a span's text is fit to train on."""
+"""Validation: gates that refuse a span whose text is not fit to train on."""

@@ -1,9 +1,9 @@
-"""Is a span's text fit to train on? A schema, the statistics it needs, and a gate that raises.
+"""TextSchema and DataGate: refuse a span whose documents are not fit to train on.
 
-TFX's ExampleValidator compares StatisticsGen's statistics with the schema and records anomalies,
-but stops nothing. `DataGate` reads what it recorded and what ingestion and cleaning counted, adds
-bounds over the whole span and drift from the last approved span, and raises. It judges spans only:
-single documents are quarantined before it, so that one odd document refuses nothing
+TFX's ExampleValidator compares StatisticsGen's statistics with a schema and records anomalies, but
+does not stop the pipeline. `DataGate` reads these anomalies and the counts of ingestion and
+cleaning, adds bounds on the whole span and on its drift from the last approved span, and raises.
+Single documents are quarantined before it, so that one odd document does not refuse a span
 (docs/decisions/0031-what-the-data-gate-judges.md).
 """
 
@@ -42,14 +42,14 @@ from components.validation.corpus_statistics import (
     feature_statistics,
 )
 from components.validation.data_drift import drift_checks
-from components.validation.gate_checks import Check, approve, refuse, share_check
+from components.validation.gate_checks import Check, approve, refuse_if_failed, share_check
 from components.validation.ingestion_checks import malformed_check, unreadable_check
 from models.settings import from_json
 
 SCHEMA_FILE = "schema.pbtxt"
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _COMPARED_SPLIT = TRAIN  # the held-out split is too small to compare distributions
-_LISTED = 3
+_LISTED = 3  # examples of dropped documents in a check
 
 _FEATURES = {
     "source": schema_pb2.BYTES,
@@ -65,7 +65,7 @@ _log = logging.getLogger("polyseme.data_validation")
 
 
 def text_schema() -> schema_pb2.Schema:
-    """The curated schema: every feature in every document, with its type, always one value."""
+    """The schema: every document has exactly one value of every feature, of the right type."""
     schema = schema_pb2.Schema()
     schema.dataset_constraints.min_examples_count = 1
     for name, kind in _FEATURES.items():
@@ -77,26 +77,23 @@ def text_schema() -> schema_pb2.Schema:
 
 
 def stats_options() -> tfdv.StatsOptions:
-    """What StatisticsGen computes: numeric and categorical features, never texts and ids.
-
-    Texts are not even read.
-    """
+    """StatisticsGen's options: numeric and categorical features; texts and ids are not read."""
     schema = text_schema()
     schema.ClearField("dataset_constraints")
     return tfdv.StatsOptions(
         schema=schema,
         experimental_filter_read_paths=True,
         num_top_values=50,
-        num_quantiles_histogram_buckets=100,  # lengths are compared by them
+        num_quantiles_histogram_buckets=100,  # for comparing lengths
     )
 
 
 @component
 def TextSchema(schema: OutputArtifact[Schema]) -> None:
-    """Writes the curated schema.
+    """Writes `text_schema()`.
 
     Args:
-        schema: the schema, as text.
+        schema: receives the schema in text format.
     """
     text = text_format.MessageToString(text_schema())
     (pathlib.Path(schema.uri) / SCHEMA_FILE).write_text(text, encoding="utf-8")
@@ -113,28 +110,29 @@ def DataGate(
     max_malformed_share: Parameter[float],
     allow_unreadable: Parameter[str],
     max_dropped_share: Parameter[float],
-    looks: Parameter[int],
+    needs_eval_split: Parameter[int],
     quarantine_dir: Parameter[str],
     previous_statistics: InputArtifact[ExampleStatistics] = None,
 ) -> None:
-    """Lets the span's documents pass, or raises.
+    """Approves the documents of a span, or raises.
 
     Args:
-        documents: TextExampleGen's, with its `ingestion.json` and `quarantine.jsonl`.
-        cleaned: TextCleaner's, with its `cleaning.json`.
-        statistics: StatisticsGen's, of the documents as they came.
+        documents: TextExampleGen's, with `ingestion.json` and `quarantine.jsonl`.
+        cleaned: TextCleaner's, with `cleaning.json`.
+        statistics: StatisticsGen's, of the documents before cleaning.
         anomalies: ExampleValidator's, of these statistics.
-        approval: written only if the gate opens: `checks.json`, the list of all checks.
-        config: JSON of a ValidationConfig.
+        approval: receives `checks.json`, the list of all checks, if all of them pass.
+        config: a ValidationConfig as JSON.
         max_malformed_share: `ingestion.max_quarantine_share`.
         allow_unreadable: `ingestion.allow_unreadable`, as JSON.
         max_dropped_share: `cleaning.max_dropped_share`.
-        looks: whether training looks at the split "eval", which then has to have a document.
-        quarantine_dir: receives `span-<number>.DataGate.json` if the gate refuses.
-        previous_statistics: those of the last approved earlier span; absent in a first run.
+        needs_eval_split: whether training evaluates on the split "eval", which must then have a
+            document.
+        quarantine_dir: receives `span-<number>.DataGate.json` if a check fails.
+        previous_statistics: the last approved earlier span's; absent in a first run.
 
     Raises:
-        DataRefused: naming split, feature, value and bound of each check that failed.
+        DataRefused: a check failed; the message has split, feature, value and bound of each.
     """
     bounds = from_json(ValidationConfig, config)
     ingested = _load(documents.uri, INGESTION_FILE)
@@ -145,7 +143,7 @@ def DataGate(
         unreadable,
         malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
-        *(_eval_checks(cleaned_summary) if looks else ()),
+        *(_eval_checks(cleaned_summary) if needs_eval_split else ()),
         *check_text(
             feature_statistics(statistics.uri),
             corpus_statistics(statistics.uri),
@@ -154,7 +152,7 @@ def DataGate(
             bounds,
         ),
     ]
-    refuse(
+    refuse_if_failed(
         checks,
         {"ingestion": ingested, "cleaning": cleaned_summary},
         gate="DataGate",
@@ -166,7 +164,7 @@ def DataGate(
     approval.cleaned_id = cleaned.id
     approve(checks, approval.uri)
     for loss in unreadable.examples:
-        _log.warning("span %s: allowed as unreadable: %s", span_label(statistics.span), loss)
+        _log.warning("span %s: allowed although unreadable: %s", span_label(statistics.span), loss)
     _log.info(
         "span %s: %d checks of the text passed%s",
         span_label(statistics.span),
@@ -180,7 +178,7 @@ def DataGate(
 def _cleaning_checks(
     summary: Mapping[str, Any], config: ValidationConfig, max_dropped_share: float
 ) -> list[Check]:
-    """Of the documents, those that were quarantined and those that were dropped; what is left."""
+    """Checks of the shares of quarantined and dropped documents, and of the numbers left."""
     splits = summary["splits"].values()
     total = sum(split["documents"] for split in splits)
     quarantined = sum(split["quarantined"] for split in splits)
@@ -190,24 +188,28 @@ def _cleaning_checks(
         reason: sum(split["dropped"].get(reason, 0) for split in splits)
         for reason in summary["examples"]
     }
-    odd = {reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)}
-    others = {reason: count for reason, count in reasons.items() if reason not in odd}
+    quarantine_reasons = {
+        reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)
+    }
+    drop_reasons = {
+        reason: count for reason, count in reasons.items() if reason not in quarantine_reasons
+    }
     return [
         share_check(
-            "quarantined documents" + _listed(odd),
+            "quarantined documents" + _in_words(quarantine_reasons),
             quarantined,
             total,
             config.max_quarantine_share,
             field="validation.max_quarantine_share",
-            examples=_examples(summary, odd),
+            examples=_examples(summary, quarantine_reasons),
         ),
         share_check(
-            "dropped documents" + _listed(others),
+            "dropped documents" + _in_words(drop_reasons),
             dropped,
             total,
             max_dropped_share,
             field="cleaning.max_dropped_share",
-            examples=_examples(summary, others),
+            examples=_examples(summary, drop_reasons),
         ),
         Check(
             split=_COMPARED_SPLIT,
@@ -225,39 +227,39 @@ def _cleaning_checks(
             bound=f"at least {config.min_test_documents:,}",
             passed=test >= config.min_test_documents,
             field="validation.min_test_documents",
-            remedy="add documents, or raise ingestion.test_share in a chain that begins anew",
+            remedy="add documents, or raise ingestion.test_share under another pipeline name",
         ),
     ]
 
 
 def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
-    """That there is something to look at in training."""
+    """A check that the split "eval" has a document."""
     held_out = summary["splits"][EVAL]["kept"]
     return [
         Check(
             split=EVAL,
             feature="documents",
             value=f"{held_out:,} after cleaning",
-            bound="at least 1, as training looks at them",
+            bound="at least 1, for evaluation during training",
             passed=held_out >= 1,
-            remedy="raise ingestion.eval_share, or train without looks, trials and several seeds",
+            remedy="raise ingestion.eval_share, or train without eval_steps, tuning and seeds",
         )
     ]
 
 
-def _listed(reasons: Mapping[str, int]) -> str:
-    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return f" ({', '.join(f'{count:,} {reason}' for reason, count in told)})" if told else ""
+def _in_words(reasons: Mapping[str, int]) -> str:
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{count:,} {reason}' for reason, count in ordered)})" if ordered else ""
 
 
 def _examples(summary: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
-    """Documents, one of each reason in turn, the most frequent reason first."""
+    """A few documents, alternating between the reasons, the most frequent reason first."""
     ordered = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
     turns = itertools.zip_longest(*(summary["examples"][reason] for reason in ordered))
-    found = (item for turn in turns for item in turn if item is not None)
+    documents = (document for turn in turns for document in turn if document is not None)
     return [
-        f"{item['id']}: {item['reason']}, {item['detail']}"
-        for item in itertools.islice(found, _LISTED)
+        f"{document['id']}: {document['reason']}, {document['detail']}"
+        for document in itertools.islice(documents, _LISTED)
     ]
 
 
@@ -271,21 +273,21 @@ def check_text(
     """The checks of a span's statistics.
 
     Args:
-        statistics: of each split.
-        corpus: the same as plain numbers.
-        anomalies: of each split, as ExampleValidator found them with `text_schema`.
+        statistics: TFX's statistics, by split.
+        corpus: the same statistics as plain numbers.
+        anomalies: ExampleValidator's anomalies by split, under `text_schema`.
         previous: statistics of the span to compare with, by split; empty if there is none.
         config: the bounds.
     """
     checks = [check for split in corpus.splits for check in _schema_checks(split, anomalies[split])]
-    repeated = corpus.duplicate_share
+    duplicate_share = corpus.duplicate_share
     checks.append(
         Check(
             split="all",
             feature="duplicate",
-            value=f"{repeated:.2%} of the documents repeat another one's text",
+            value=f"{duplicate_share:.2%} of the documents are exact duplicates",
             bound=f"at most {config.max_duplicate_share:.2%}",
-            passed=repeated <= config.max_duplicate_share,
+            passed=duplicate_share <= config.max_duplicate_share,
             field="validation.max_duplicate_share",
         )
     )

@@ -1,7 +1,7 @@
-"""What the text of one span is like: TFX's feature statistics as plain numbers.
+"""Reads the statistics of a span's documents from StatisticsGen's artifact, as plain numbers.
 
-Reads only the protocol buffer that StatisticsGen wrote, so that a report needs neither TFX nor
-TensorFlow Data Validation, whose import takes 15 seconds.
+It reads only the protocol buffer, so that a report needs neither TFX nor TensorFlow Data
+Validation, whose import takes 15 seconds.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ STATISTICS_FILE = "FeatureStats.pb"
 
 @dataclasses.dataclass(frozen=True)
 class SplitStatistics:
-    """The documents of one split.
+    """Statistics of the documents of one split.
 
     Attributes:
         documents: number of documents.
-        characters: characters over all of them.
-        median_characters: of a document; approximate (1 %) where there are very many.
-        min_characters: of the shortest document.
-        max_characters: of the longest document.
-        length_edges: edges of the length histogram, in characters, one more than the counts.
-        length_counts: documents between two edges.
-        mean_non_letter_share: mean over documents.
-        max_non_letter_share: highest share of one document.
-        max_replacement_share: highest share of U+FFFD of one document.
-        duplicate_share: share of documents that repeat another one's text.
-        languages: share of the documents by language, the most frequent first.
-        sources: share of the documents by source; of languages and sources, the most frequent only.
-        language_count: how many languages there are, those that are not listed included.
+        characters: number of characters of all documents.
+        median_characters: median length of a document; approximate (1 %) for many documents.
+        min_characters: length of the shortest document.
+        max_characters: length of the longest document.
+        length_edges: edges of the length histogram, in characters; one more than there are counts.
+        length_counts: number of documents between two edges.
+        mean_non_letter_share: mean over the documents.
+        max_non_letter_share: maximum over the documents.
+        max_replacement_share: maximum share of U+FFFD over the documents.
+        duplicate_share: share of documents that are exact duplicates.
+        languages: share of the documents by language, for the most frequent languages, descending.
+        sources: share of the documents by source, for the most frequent sources, descending.
+        language_count: number of distinct languages.
         source_count: number of distinct sources.
     """
 
@@ -60,29 +60,29 @@ class SplitStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusStatistics:
-    """The documents of one span, by split (`train`, `eval`, `test`)."""
+    """Statistics of the documents of one span, by split (`train`, `test`, `eval`)."""
 
     splits: Mapping[str, SplitStatistics]
 
     @property
     def documents(self) -> int:
-        """Documents over all splits."""
+        """Number of documents of all splits."""
         return sum(split.documents for split in self.splits.values())
 
     @property
     def characters(self) -> int:
-        """Characters over all splits."""
+        """Number of characters of all splits."""
         return sum(split.characters for split in self.splits.values())
 
     @property
     def duplicate_share(self) -> float:
-        """Share of the documents of the span that repeat another one's text, whatever its split."""
-        repeated = sum(split.duplicate_share * split.documents for split in self.splits.values())
-        return repeated / self.documents if self.documents else 0.0
+        """Share of the span's documents that are exact duplicates of a document in any split."""
+        duplicates = sum(split.duplicate_share * split.documents for split in self.splits.values())
+        return duplicates / self.documents if self.documents else 0.0
 
 
 def corpus_statistics(statistics_uri: str) -> CorpusStatistics:
-    """The figures of an ExampleStatistics artifact, as StatisticsGen wrote it.
+    """Reads an ExampleStatistics artifact as plain numbers.
 
     Raises:
         ConfigError: the folder holds no statistics.
@@ -98,19 +98,19 @@ def corpus_statistics(statistics_uri: str) -> CorpusStatistics:
 def feature_statistics(
     statistics_uri: str,
 ) -> dict[str, statistics_pb2.DatasetFeatureStatisticsList]:
-    """The protocol buffers of an ExampleStatistics artifact, by split.
+    """Reads the protocol buffers of an ExampleStatistics artifact, by split.
 
     Raises:
         ConfigError: the folder holds no statistics.
     """
-    found = dict(_read(pathlib.Path(statistics_uri)))
-    if not found:
+    statistics = dict(_read(pathlib.Path(statistics_uri)))
+    if not statistics:
         raise ConfigError(
             f"no {SPLIT_PREFIX}*/{STATISTICS_FILE} in this folder",
             where=statistics_uri,
             remedy="give the folder of StatisticsGen's artifact",
         )
-    return found
+    return statistics
 
 
 def _read(
@@ -123,20 +123,20 @@ def _read(
 
 
 def split_statistics(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> SplitStatistics:
-    """The figures of one split; a feature that is absent counts as zero."""
+    """Converts the statistics of one split to plain numbers; a missing feature counts as zero."""
     dataset = statistics.datasets[0]
     features = {feature.path.step[0]: feature for feature in dataset.features}
-    nothing = statistics_pb2.FeatureNameStatistics()
+    missing = statistics_pb2.FeatureNameStatistics()
 
     def numbers(name: str) -> statistics_pb2.NumericStatistics:
-        return features.get(name, nothing).num_stats
+        return features.get(name, missing).num_stats
 
     def shares(name: str) -> dict[str, float]:
-        values = features.get(name, nothing).string_stats.top_values
+        values = features.get(name, missing).string_stats.top_values
         return {value.value: value.frequency / dataset.num_examples for value in values}
 
     def distinct(name: str) -> int:
-        return int(features.get(name, nothing).string_stats.unique)
+        return int(features.get(name, missing).string_stats.unique)
 
     lengths = numbers("characters")
     buckets = _equal_width_buckets(lengths)

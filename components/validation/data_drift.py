@@ -1,8 +1,8 @@
-"""How far a span's documents are from an earlier span's: languages, sources and lengths.
+"""Checks of a span's drift from an earlier span: languages, sources and lengths of documents.
 
-A span may be of a dozen documents, and two dozens drawn from one source differ by more than most
-real changes of large spans. So what chance explains is taken off a distance before a bound is
-applied to it.
+A span may have a dozen documents, and two samples of a dozen documents from the same source differ
+by more than most real changes between large spans. Therefore the distance that chance explains is
+subtracted before a bound is applied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from components.config import ValidationConfig
 from components.validation.gate_checks import Check
 
-_CHANCE = 1e-3  # how often two samples of one source are farther apart than `chance_distance`
+_CHANCE = 1e-3  # probability that two samples of one source exceed `chance_distance`
 
 
 def drift_checks(
@@ -24,11 +24,11 @@ def drift_checks(
     split: str,
     config: ValidationConfig,
 ) -> list[Check]:
-    """Distances of a span's distributions from those of an earlier span.
+    """Checks the distances of a span's distributions from those of an earlier span.
 
     Args:
-        current, previous: statistics of one split of either.
-        split: its name.
+        current, previous: statistics of the same split of both spans.
+        split: the split's name.
         config: the bounds.
     """
     now, before = current.datasets[0], previous.datasets[0]
@@ -46,15 +46,15 @@ def drift_checks(
     checks = []
     for feature, name, (how, distance), field in measured:
         bound = getattr(config, field)
-        told = f"{name} {distance:.3f} from the last approved span's ({how}), {chance:.3f} of it"
-        told += f" may be chance with {now.num_examples:,} and {before.num_examples:,} documents"
+        value = f"{name} {distance:.3f} from the last approved span's ({how}); chance explains"
+        value += f" {chance:.3f} with {now.num_examples:,} and {before.num_examples:,} documents"
         if chance + bound >= 1 and bound < 1:
-            told += ": too few to tell"
+            value += ", which are too few to judge"
         checks.append(
             Check(
                 split=split,
                 feature=feature,
-                value=told,
+                value=value,
                 bound=f"at most {bound:g} beyond chance",
                 passed=distance - chance <= bound,
                 field=f"validation.{field}",
@@ -65,13 +65,13 @@ def drift_checks(
 
 
 def chance_distance(first: float, second: float) -> float:
-    """The distance that two samples of one source exceed once in a thousand times.
+    """The distance that two samples of one source exceed with a probability of 1 in 1,000.
 
-    By Massart's bound for the Kolmogorov-Smirnov distance (Dvoretzky, Kiefer and Wolfowitz), which
-    for the share of one value is Hoeffding's.
+    It is Massart's bound for the Kolmogorov-Smirnov distance (Dvoretzky, Kiefer and Wolfowitz); for
+    the share of a single value it is Hoeffding's bound.
 
     Args:
-        first, second: how many documents the samples have.
+        first, second: numbers of documents of the samples.
     """
     if not first or not second:
         return 1.0
@@ -98,37 +98,41 @@ def _largest_change(
         buckets = _feature(dataset, name).string_stats.rank_histogram.buckets
         return {bucket.label: bucket.sample_count / dataset.num_examples for bucket in buckets}
 
-    ours, theirs = shares(now), shares(before)
+    shares_now, shares_before = shares(now), shares(before)
     changes = {
-        value: abs(ours.get(value, 0.0) - theirs.get(value, 0.0)) for value in {*ours, *theirs}
+        value: abs(shares_now.get(value, 0.0) - shares_before.get(value, 0.0))
+        for value in {*shares_now, *shares_before}
     }
     if not changes:
         return "no value", 0.0
     value = min(changes, key=lambda value: (-changes[value], value))
-    return f"{value!r}: {theirs.get(value, 0):.1%} → {ours.get(value, 0):.1%}", changes[value]
+    words = f"{value!r}: {shares_before.get(value, 0):.1%} → {shares_now.get(value, 0):.1%}"
+    return words, changes[value]
 
 
 def _length_distance(
     now: statistics_pb2.DatasetFeatureStatistics, before: statistics_pb2.DatasetFeatureStatistics
 ) -> float:
-    """The Kolmogorov-Smirnov distance of the documents' lengths, from their percentiles."""
-    (ours, our_shares), (theirs, their_shares) = _distribution(now), _distribution(before)
-    if not len(ours) or not len(theirs):
-        return float(len(ours) != len(theirs))
-    at = np.union1d(ours, theirs)
-    gaps = np.interp(at, ours, our_shares, left=0) - np.interp(at, theirs, their_shares, left=0)
+    """The Kolmogorov-Smirnov distance of the documents' lengths, computed from percentiles."""
+    (lengths_now, cdf_now), (lengths_before, cdf_before) = _cdf(now), _cdf(before)
+    if not len(lengths_now) or not len(lengths_before):
+        return float(len(lengths_now) != len(lengths_before))
+    lengths = np.union1d(lengths_now, lengths_before)
+    gaps = np.interp(lengths, lengths_now, cdf_now, left=0)
+    gaps -= np.interp(lengths, lengths_before, cdf_before, left=0)
     return float(np.abs(gaps).max())
 
 
-def _distribution(
-    dataset: statistics_pb2.DatasetFeatureStatistics,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths, ascending, and the share of the documents that are not longer, float `[edges]`."""
+def _cdf(dataset: statistics_pb2.DatasetFeatureStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """The distribution of lengths: ascending lengths, and the share of documents of at most each.
+
+    Both are float `[edges]`.
+    """
     for histogram in _feature(dataset, "characters").num_stats.histograms:
         if histogram.type == statistics_pb2.Histogram.QUANTILES and histogram.buckets:
             edges = [histogram.buckets[0].low_value]
             edges += [bucket.high_value for bucket in histogram.buckets]
             counts = np.cumsum([0.0, *(bucket.sample_count for bucket in histogram.buckets)])
-            lengths, last = np.unique(edges[::-1], return_index=True)  # of equal edges the last
+            lengths, last = np.unique(edges[::-1], return_index=True)  # the last of equal edges
             return lengths, counts[::-1][last] / counts[-1]
     return np.zeros(0), np.zeros(0)

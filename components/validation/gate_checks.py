@@ -1,7 +1,7 @@
-"""What a gate checks, and how it refuses: each gate is a list of checks, and all are shown at once.
+"""Checks of the gates: their form, their file, and the error that lists all that failed.
 
-TFX deletes the outputs of a step that raises. So before a gate raises it writes what it saw to a
-file outside of its artifact.
+TFX deletes the outputs of a component that raises. Before a gate raises, it therefore writes its
+checks and the numbers behind them to a file outside its artifact.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from models.errors import DataRefused
 from models.printable import to_json
 
 _EVERY_SPLIT = "all"
-_LISTED = 6  # failed checks in a message, which is to fit a screen; the file has all
+_LISTED = 6  # failed checks in a message, so that it fits on a screen; the file has all
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One bound, and what was found.
+    """A bound, and the value that was measured.
 
     Attributes:
-        split: `train`, `eval`, `test`, or `all` for a bound over the whole span.
+        split: `train`, `eval`, `test`, or `all` for the whole span.
         feature: what is bounded.
-        value: what was found, as a reader wants it.
-        bound: what is allowed.
-        passed: whether it is.
-        field: the setting of the bound, as `--set` spells it; empty if there is none.
-        examples: a few of what is behind the value, a line each.
-        remedy: what to do, if it is not to mend the documents.
+        value: the measured value, in words.
+        bound: the allowed values, in words.
+        passed: whether the value is allowed.
+        field: the setting of the bound, as `--set` spells it; "" if there is none.
+        examples: a few documents or records behind the value, one line each.
+        remedy: what to do if the check fails; "" means to correct or remove the documents.
     """
 
     split: str
@@ -55,14 +55,14 @@ class Check:
 def share_check(
     feature: str, number: int, total: int, bound: float, *, field: str, examples: Sequence[str] = ()
 ) -> Check:
-    """A check of a share of a span's records or documents.
+    """A check that a share of a span's records or documents is at most `bound`.
 
     Args:
         feature: what is counted.
-        number, total: how many, of how many.
-        bound: the highest share.
+        number, total: the share is `number / total`.
+        bound: the maximum share.
         field: the bound's setting.
-        examples: a few of what was counted.
+        examples: a few of the counted documents or records.
     """
     share = number / total if total else 0.0
     return Check(
@@ -77,7 +77,7 @@ def share_check(
 
 
 def read_checks(path: pathlib.Path) -> list[Check]:
-    """The checks of a file that `approve` or `refuse` wrote."""
+    """Reads a file of checks that `approve` or `refuse_if_failed` wrote."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return [
         Check(**check) for check in (content if isinstance(content, list) else content["checks"])
@@ -85,51 +85,53 @@ def read_checks(path: pathlib.Path) -> list[Check]:
 
 
 def evidence_file(folder: str | pathlib.Path, gate: str, span: int) -> pathlib.Path:
-    """Where a gate that refuses a span writes what it saw."""
+    """The file that a gate writes when it refuses a span."""
     return pathlib.Path(folder) / f"span-{span_label(span)}.{gate}.json"
 
 
 def approve(checks: Sequence[Check], folder: str) -> None:
-    """Writes a gate's checks, all passed, into its artifact's folder."""
+    """Writes a gate's checks, all of which passed, into its artifact's folder."""
     _write(pathlib.Path(folder) / CHECKS_FILE, [*map(dataclasses.asdict, checks)])
 
 
-def refuse(
-    checks: Sequence[Check], seen: Mapping[str, Any], *, gate: str, span: int, folder: str
+def refuse_if_failed(
+    checks: Sequence[Check], evidence: Mapping[str, Any], *, gate: str, span: int, folder: str
 ) -> None:
-    """Raises if a check failed, after it has written everything down.
+    """Raises if a check failed, after writing all checks and the evidence to a file.
 
     Args:
-        checks: all of the gate's.
-        seen: the numbers behind the checks, as JSON can say them.
-        gate: its name.
+        checks: all checks of the gate.
+        evidence: the numbers behind the checks; can be written as JSON.
+        gate: the gate's name.
         span: the span's number.
         folder: receives `span-<label>.<gate>.json` if a check failed.
 
     Raises:
-        DataRefused: listing the checks that failed, and naming the file.
+        DataRefused: a check failed; the message lists the failed checks and names the file.
     """
     failed = [check for check in checks if not check.passed]
     if not failed:
         return
     os.makedirs(folder, exist_ok=True)
-    evidence = evidence_file(folder, gate, span)
+    file = evidence_file(folder, gate, span)
     content = {"gate": gate, "span": span, "checks": [*map(dataclasses.asdict, checks)]}
-    _write(evidence, content | dict(seen))
+    _write(file, content | dict(evidence))
     lines = [f"the text is not fit to train on: {len(failed)} of {len(checks)} checks failed"]
     for check in failed[:_LISTED]:
         lines += [f"  {check}", *(f"    {example}" for example in check.examples)]
     if len(failed) > _LISTED:
         lines.append(f"  and {len(failed) - _LISTED} more")
-    lines.append(f"  all checks and the numbers behind them are in {evidence}")
-    remedies = [*dict.fromkeys(check.remedy or "mend or remove the documents" for check in failed)]
+    lines.append(f"  all checks and the numbers behind them are in {file}")
+    remedies = [
+        *dict.fromkeys(check.remedy or "correct or remove the documents" for check in failed)
+    ]
     fields = sorted({check.field for check in failed if check.field})
     if fields:
-        remedies.append(f"move the bound on purpose: {', '.join(fields)}")
+        remedies.append(f"change the bound if this text is wanted: {', '.join(fields)}")
     raise DataRefused(
         "\n".join(lines), where=f"{gate}, span {span_label(span)}", remedy="; or ".join(remedies)
     )
 
 
 def _write(path: pathlib.Path, content: Any) -> None:
-    write_whole(str(path), [to_json(content, indent=1) + "\n"])
+    write_whole(path, [to_json(content, indent=1) + "\n"])

@@ -1,4 +1,4 @@
-"""What TextExampleGen counted, as checks of DataGate."""
+"""DataGate's checks of the unreadable files and malformed records that ingestion counted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from components.readers.formats import is_allowed
 from components.readers.records import Malformed, Unreadable
 from components.validation.gate_checks import Check, share_check
 
-_LISTED = 3
-_MOST_NAMES = 2_000  # characters
+_LISTED = 3  # places of a file, or records, in a check
+_LISTED_NAMES = 2_000  # characters of file names in a check
 
 
 def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Check:
-    """Of the files, those that could not be read to their end."""
+    """A check that no file is unreadable, except those that are allowed to be."""
     lost = [Unreadable(**item) for item in ingested["unreadable"]]
     refused = [item for item in lost if not is_allowed(item.file, allowed)]
     files = {item.file for item in lost}
@@ -25,8 +25,9 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
     value = f"{len(files):,}" + (f", of which {len(names):,} not allowed" if refused else "")
     if lost:
         known = sum(item.lost_records or 0 for item in lost)
-        least = "at least " if any(item.lost_records is None for item in lost) else ""
-        value += f"; lost: {least}{known:,} documents, {sum(i.lost_bytes for i in lost):,} bytes"
+        at_least = "at least " if any(item.lost_records is None for item in lost) else ""
+        lost_bytes = sum(item.lost_bytes for item in lost)
+        value += f"; lost: {at_least}{known:,} documents, {lost_bytes:,} bytes"
     listed = [*map(str, (refused or lost)[:_LISTED])]
     if len(refused or lost) > _LISTED:
         listed.append(f"and {len(refused or lost) - _LISTED:,} more places")
@@ -34,22 +35,22 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
         split="all",
         feature="unreadable files",
         value=value,
-        bound="none but those that are named",
+        bound="only files that the setting names",
         passed=not refused,
         field="ingestion.allow_unreadable",
         examples=listed,
-        remedy="write the files again, or use what can be read of them: --set"
-        f" ingestion.allow_unreadable={','.join(names)[:_MOST_NAMES]}",
+        remedy="write the files again, or use the part that can be read: --set"
+        f" ingestion.allow_unreadable={','.join(names)[:_LISTED_NAMES]}",
     )
 
 
 def malformed_check(ingested: Mapping[str, Any], quarantine: str, bound: float) -> Check:
-    """Of the records, those that are no documents; empty ones are neither."""
+    """A check of the share of malformed records; empty records count as neither."""
     bad = ingested["quarantined"] - ingested["empty"]
     good = sum(split["documents"] for split in ingested["splits"].values())
     with open(quarantine, encoding="utf-8") as lines:
-        found = (Malformed(**json.loads(line)) for line in lines)
-        first = [*itertools.islice((item for item in found if not item.empty), _LISTED)]
+        records = (Malformed(**json.loads(line)) for line in lines)
+        first = [*itertools.islice((item for item in records if not item.empty), _LISTED)]
     return share_check(
         "malformed records",
         bad,

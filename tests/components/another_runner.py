@@ -1,4 +1,4 @@
-"""A runner that Polyseme takes for none of the DirectRunners: `--runner=` its path."""
+"""A Beam runner that Polyseme does not recognize as a DirectRunner."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner
 
 PATH = f"{__name__}.AnotherRunner"
-"""What `--runner` takes."""
+"""The value of `--runner` that selects it."""
 
 
 class AnotherRunner(PipelineRunner):
-    """Does its work as Beam's in-memory runner does, and is not one by its class."""
+    """Runs pipelines on Beam's in-memory runner, without being of its class."""
 
     def is_fnapi_compatible(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Artifacts as ML Metadata would give them to a resolver."""
+"""Artifacts for tests of resolvers, as ML Metadata would return them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def artifact(
     custom: dict[str, int] | None = None,
     **properties: Any,
 ) -> Any:
-    """An artifact with a number, a folder, custom properties that are numbers, and properties."""
-    made = kind()
-    made.id = identity
-    made.uri = uri
+    """An artifact with an id, a folder, integer custom properties, and properties."""
+    result = kind()
+    result.id = identity
+    result.uri = uri
     for name, value in properties.items():
-        setattr(made, name, value)
+        setattr(result, name, value)
     for name, value in (custom or {}).items():
-        made.set_int_custom_property(name, value)
-    return made
+        result.set_int_custom_property(name, value)
+    return result
 
 
 def pushed_model(uri: Any, **properties: str) -> dict[str, list[Any]]:
-    """The inputs of a resolver: a model with the number 1, blessed, and nothing else."""
+    """The inputs of a resolver: only a blessed model with the id 1."""
     model = artifact(Model, 1, uri=str(uri))
     for name, value in properties.items():
         model.set_string_custom_property(name, value)
     blessing = artifact(ModelBlessing, 2, custom={"blessed": 1, "current_model_id": 1})
-    nothing: dict[str, list[Any]] = {"approval": [], "documents": [], "evaluation": []}
-    return {"model": [model], "model_blessing": [blessing], **nothing}
+    other_inputs: dict[str, list[Any]] = {"approval": [], "documents": [], "evaluation": []}
+    return {"model": [model], "model_blessing": [blessing], **other_inputs}

@@ -1,4 +1,4 @@
-"""What DataGate reads, as the steps before it write it: statistics, and counts of documents."""
+"""Writes DataGate's inputs for tests: statistics of documents, and the counts of other steps."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from tfx.types.standard_artifacts import Examples, ExampleStatistics
 from components.config import ValidationConfig
 from components.validation.component import stats_options
 
-# Thirty train documents (24 en from a diary, 6 zh from letters; lengths 100 to 129), five held out.
+# 30 training documents (24 en from a diary, 6 zh from letters; lengths 100 to 129), and 5 for test.
 TRAIN = [("en", "diary", 100 + n) for n in range(24)] + [
     ("zh", "letters", 124 + n) for n in range(6)
 ]
@@ -54,7 +54,7 @@ def artifact_in(kind, folder: pathlib.Path, identity: int = 0, **properties):
 
 
 def write_statistics(folder: pathlib.Path) -> pathlib.Path:
-    """The folder of statistics that StatisticsGen itself computes over the documents."""
+    """Runs StatisticsGen on the documents; returns the folder of its statistics."""
     examples = artifact_in(Examples, folder / "examples", split_names='["train", "test"]', span=7)
     for split, documents in (("train", TRAIN), ("test", TEST)):
         shard = folder / "examples" / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz"
@@ -68,14 +68,14 @@ def write_statistics(folder: pathlib.Path) -> pathlib.Path:
         {"statistics": [statistics]},
         {"stats_options_json": stats_options().to_json(), "exclude_splits": "[]"},
     )
-    assert statistics.span == 7, "the resolvers and the gate read the span off the statistics"
+    assert statistics.span == 7, "the resolvers and the gate read the span from the statistics"
     return folder / "out"
 
 
 def validation(**bounds: Any) -> str:
-    """JSON of a ValidationConfig."""
-    usual = {"max_duplicate_share": 0.1, "min_test_documents": 6}
-    return json.dumps(dataclasses.asdict(ValidationConfig(**usual | bounds)))
+    """A ValidationConfig as JSON."""
+    defaults = {"max_duplicate_share": 0.1, "min_test_documents": 6}
+    return json.dumps(dataclasses.asdict(ValidationConfig(**defaults | bounds)))
 
 
 MALFORMED = [
@@ -107,11 +107,11 @@ CLEANED = {
 
 
 def write_counts(folder: pathlib.Path) -> tuple[Examples, Examples]:
-    """What ingestion and cleaning counted, in the folders of their artifacts."""
+    """Writes the counts of TextExampleGen and TextCleaner; returns the two artifacts."""
     documents = artifact_in(Examples, folder / "documents")
     (folder / "documents" / "ingestion.json").write_text(json.dumps(INGESTED))
     lines = "".join(json.dumps(item) + "\n" for item in MALFORMED)
     (folder / "documents" / "quarantine.jsonl").write_text(lines)
-    stays = artifact_in(Examples, folder / "cleaned", 43)
+    cleaned = artifact_in(Examples, folder / "cleaned", 43)
     (folder / "cleaned" / "cleaning.json").write_text(json.dumps(CLEANED))
-    return documents, stays
+    return documents, cleaned

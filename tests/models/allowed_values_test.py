@@ -1,4 +1,4 @@
-"""What a field may hold, in words."""
+"""Tests of the descriptions of allowed values."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Tests of the text of errors, and of pickling them."""
+
 import copy
 import inspect
 import pickle
@@ -55,22 +57,22 @@ def test_an_error_comes_back_whole_from_another_process(
     kind: type[PolysemeError], where: str | None, remedy: str | None
 ) -> None:
     error = kind("Wrong.", where=where, remedy=remedy)
-    for again in (
+    for copied in (
         pickle.loads(pickle.dumps(error)),  # noqa: S301  our own bytes
         copy.deepcopy(error),
     ):
-        assert type(again) is kind
-        assert (again.what, again.where, again.remedy) == ("Wrong.", where, remedy)
-        assert str(again) == str(error)
+        assert type(copied) is kind
+        assert (copied.what, copied.where, copied.remedy) == ("Wrong.", where, remedy)
+        assert str(copied) == str(error)
 
 
 def test_every_error_of_the_house_is_one_to_be_shown() -> None:
-    of_the_house = [
+    defined = [
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, BaseException)
     ]
-    assert set(of_the_house) == set(KINDS)
+    assert set(defined) == set(KINDS)
     assert all(issubclass(kind, PolysemeError) for kind in KINDS)
 
 

@@ -1,4 +1,4 @@
-"""Control characters are shown, and everything else stays as it is."""
+"""Tests that control characters are escaped and all other characters are kept."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def test_control_characters_are_shown_and_all_else_stays() -> None:
     assert printable(HOSTILE) == SHOWN
     assert printable(SAFE) == SAFE
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    left = set(every) & set(printable(every))
-    assert {c for c in left if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")} == {"\t", "\n"}
-    assert not {c for c in left if unicodedata.bidirectional(c) in ("RLO", "LRO", "RLE", "LRE")}
+    kept = set(every) & set(printable(every))
+    assert {c for c in kept if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")} == {"\t", "\n"}
+    assert not {c for c in kept if unicodedata.bidirectional(c) in ("RLO", "LRO", "RLE", "LRE")}
 
 
 def test_json_reads_back_as_it_was() -> None:

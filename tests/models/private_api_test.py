@@ -1,4 +1,4 @@
-"""What is private and used is there, and does what it is used for."""
+"""Tests that the private interfaces still exist and still do what the code needs."""
 
 import pathlib
 
@@ -48,9 +48,9 @@ def test_tensorflows_writers_have_a_resource(tmp_path: pathlib.Path) -> None:
 def test_keras_sums_nothing_once_more() -> None:
     optimizer, first, _ = adam()
     private_api.take_gradients_as_summed(optimizer)
-    given = [(tf.constant([1.0, 1.0]), first)]
-    assert optimizer._all_reduce_sum_gradients(given) is given, (
-        f"Optimizer._all_reduce_sum_gradients of Keras {keras.__version__} is not ours"
+    pairs = [(tf.constant([1.0, 1.0]), first)]
+    assert optimizer._all_reduce_sum_gradients(pairs) is pairs, (
+        f"Optimizer._all_reduce_sum_gradients of Keras {keras.__version__} was not replaced"
     )
     sums = []
 
@@ -62,14 +62,14 @@ def test_keras_sums_nothing_once_more() -> None:
     optimizer.apply([tf.ones([2]), tf.ones([1])])
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        there = keras.optimizers.Adam(0.1)
+        mirrored = keras.optimizers.Adam(0.1)
         weight = keras.Variable([1.0])
-        there.build([weight])
-    there._all_reduce_sum_gradients = sum_up
-    strategy.run(lambda: there.apply([tf.ones([1])], [weight]))
+        mirrored.build([weight])
+    mirrored._all_reduce_sum_gradients = sum_up
+    strategy.run(lambda: mirrored.apply([tf.ones([1])], [weight]))
     assert sums, (
-        f"Keras {keras.__version__} does not ask Optimizer._all_reduce_sum_gradients for sums any "
-        "more; where does it sum?"
+        f"Keras {keras.__version__} no longer calls Optimizer._all_reduce_sum_gradients; find where"
+        " it sums gradients"
     )
 
 
@@ -101,7 +101,7 @@ def test_kerass_and_tensorflows_variable_have_one_key() -> None:
     optimizer, first, second = adam()
     keys = [private_api.variable_key(optimizer, each) for each in (first, second)]
     assert keys == [private_api.variable_key(optimizer, each.value) for each in (first, second)], (
-        f"Optimizer._var_key of Keras {keras.__version__} tells a variable from its own value"
+        f"Optimizer._var_key of Keras {keras.__version__} differs between a variable and its value"
     )
     assert len(set(keys)) == 2
 
@@ -117,24 +117,24 @@ def test_dropouts_seed_is_known_by_its_name() -> None:
     layer.build((2, 2))
     (seed,) = layer.variables
     assert private_api.is_dropout_seed(seed), (
-        f"Keras {keras.__version__} calls the state of a seed generator {seed.name!r} now; say so "
-        "in models/private_api.py"
+        f"Keras {keras.__version__} calls the state of a seed generator {seed.name!r}; change the "
+        "name in models/private_api.py"
     )
     assert not private_api.is_dropout_seed(keras.Variable([0, 0], name="seed"))
 
 
 def test_a_graph_knows_whether_xla_compiles_it() -> None:
-    seen = []
+    answers = []
 
-    def look() -> tf.Tensor:
-        inside = tf.function(lambda: seen.append(private_api.compiled_by_xla()) or tf.constant(0))
-        return inside()
+    def outer() -> tf.Tensor:
+        inner = tf.function(lambda: answers.append(private_api.compiled_by_xla()) or tf.constant(0))
+        return inner()
 
-    tf.function(look)()
-    tf.function(look, jit_compile=True)()
-    assert seen == [False, True], (
-        f"control_flow_util.GraphOrParentsInXlaContext of TensorFlow {tf.__version__} says so no "
-        "more"
+    tf.function(outer)()
+    tf.function(outer, jit_compile=True)()
+    assert answers == [False, True], (
+        f"control_flow_util.GraphOrParentsInXlaContext of TensorFlow {tf.__version__} no longer "
+        "reports it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which instruction sets a processor has, and what they decide."""
+"""Tests of the choice of oneDNN by the instruction sets of a processor."""
 
 import os
 import subprocess
@@ -50,8 +50,8 @@ def test_what_is_faster(processor: Processor, training: bool | None, serving: bo
 
 @pytest.fixture
 def undecided(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A process that has not imported TensorFlow, and in which nobody has decided."""
-    monkeypatch.setenv(ONEDNN, "")  # so that what the test sets is taken back
+    """A process that has not imported TensorFlow and has not set the environment variable."""
+    monkeypatch.setenv(ONEDNN, "")  # so that pytest restores the variable after the test
     monkeypatch.delenv(ONEDNN)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     return monkeypatch

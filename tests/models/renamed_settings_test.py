@@ -1,3 +1,5 @@
+"""Tests that configurations with old names of settings are read."""
+
 from models.renamed_settings import RENAMED, with_new_names
 
 

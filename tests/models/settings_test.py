@@ -1,4 +1,4 @@
-"""Values are checked when a configuration is made, whoever makes it."""
+"""Tests that values are checked however a configuration is made, and what settings affect."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_too_many_bad_records_are_refused_with_their_places(
     assert "malformed records: 6 of 157, 3.82%; bound: at most 1.00%" in message
     for line in (151, 152, 153):
         assert f"{bad}:{line} {REASONS[line - 151]}" in message
-    assert "move the bound on purpose: ingestion.max_quarantine_share" in message
+    assert "change the bound if this text is wanted: ingestion.max_quarantine_share" in message
     folder = runs / "bert_tiny/quarantine"
     assert len((folder / "span-0.jsonl").read_text().splitlines()) == 6
     kept = json.loads((folder / "span-0.DataGate.json").read_text())

@@ -11,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from components.reporting.inputs import Dropped, TrainingPoint
 from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
-from components.validation.gate_checks import Check, refuse
+from components.validation.gate_checks import Check, refuse_if_failed
 from models.errors import DataRefused
 from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
@@ -47,7 +47,7 @@ def test_checks_of_a_gate_that_opened_and_of_one_that_refused(
     bad = dataclasses.replace(good, passed=False)
     quarantine = config.folder / "quarantine"
     with pytest.raises(DataRefused):
-        refuse([bad], {}, gate="ExampleGate", span=739007, folder=str(quarantine))
+        refuse_if_failed([bad], {}, gate="ExampleGate", span=739007, folder=str(quarantine))
     found = gather(config, history, summarize(history, "a")).checks
     assert found == [("DataGate", good), ("ExampleGate", bad)]
 

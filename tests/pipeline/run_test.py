@@ -1,4 +1,4 @@
-"""What a run does before it starts: the lock first; what it tidies, and which span it takes."""
+"""What a run does around its graph: what it removes, which span it takes, what it records."""
 
 import contextlib
 import dataclasses
@@ -53,7 +53,7 @@ def test_a_missing_input_is_refused_before_anything_is_made(tmp_path: pathlib.Pa
 
 
 class Runs:
-    """Runs of a pipeline whose graph is left out: `ends` says how each one is to end."""
+    """Runs of a pipeline without its graph: `end` is how the next run ends."""
 
     def __init__(self, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tiny = bert_tiny()
@@ -83,10 +83,10 @@ class Runs:
             raise self.no_report
         return None
 
-    def take(self, end: PolysemeError | str | None, wanted: str = "next") -> str:
-        """Runs on a span, to an end: an error, a version, or None for not blessed."""
+    def take(self, end: PolysemeError | str | None, requested: str = "next") -> str:
+        """Runs on a span and ends with an error, a pushed version, or None for not blessed."""
         self.end = end
-        self.outcome = run_pipeline(self.config, wanted)
+        self.outcome = run_pipeline(self.config, requested)
         return self.read[-1]
 
     def states(self) -> list[str]:
@@ -164,8 +164,8 @@ def test_a_report_that_cannot_be_written_fails_no_pushed_run(
     assert (taken.outcome.error, taken.outcome.report) == (None, None)
     assert exit_code(taken.outcome) == 0
     assert taken.states()[0] == "pushed"
-    (line,) = [line for line in capfd.readouterr().out.splitlines() if "no report" in line]
-    assert line.startswith(f"no report was written: {told}")
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if "the report" in line]
+    assert line.startswith(f"the report was not written: {told}")
     assert f"python -m pipeline report --name mine --runs {taken.config.runs}" in line
     assert len(line) < 600
 
@@ -184,7 +184,7 @@ def test_checkpoints_that_cannot_be_removed_fail_no_pushed_run(
 
 @pytest.fixture
 def small_disk(taken: Runs) -> Iterator[pathlib.Path]:
-    """A small disk that the runs are on."""
+    """A small disk that contains the folder of runs."""
     disk = pathlib.Path(taken.config.runs)
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_before_a_run_is_told_and_the_run_goes_on_once_there
     fill(small_disk)
     before = sorted(taken.config.folder.glob("*"))
     run_on_a_full_disk(taken, capfd)
-    assert sorted(taken.config.folder.glob("*")) == before  # nothing is left half written
+    assert sorted(taken.config.folder.glob("*")) == before  # no partial file is left
     (small_disk / "filler").unlink()
     assert taken.states()[0] == "pushed"
     assert taken.take("18") == "2024-05-02"
@@ -245,7 +245,7 @@ def test_a_disk_that_fills_while_a_run_is_at_work_is_told(
 
     monkeypatch.setattr("pipeline.run._execute", execute_and_fill)
     taken.end = "17"
-    run_on_a_full_disk(taken, capfd)  # what became of the span could not be written
+    run_on_a_full_disk(taken, capfd)  # the end of the attempt could not be recorded
     (small_disk / "filler").unlink()
     assert taken.states()[0] == "failed"
     monkeypatch.setattr("pipeline.run._execute", execute)

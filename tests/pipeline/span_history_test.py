@@ -1,4 +1,4 @@
-"""What became of each span, and so which one is next."""
+"""The history of each span, and which spans `next` skips."""
 
 import dataclasses
 import os
@@ -22,9 +22,9 @@ from pipeline.span_history import (
     Attempt,
     SpanState,
     inputs_of,
-    passed_over,
     read_attempts,
     span_states,
+    spans_to_skip,
     write_attempt,
 )
 from pipeline.spans import Span, available_spans
@@ -64,8 +64,8 @@ def attempt(
         write_attempt(config.folder, begun.ended(state, "a reason\nin lines", version))
 
 
-def over(config: PipelineConfig, spans: list[Span]) -> list[str]:
-    numbers = passed_over(read_attempts(config.folder), spans, config)
+def skipped(config: PipelineConfig, spans: list[Span]) -> list[str]:
+    numbers = spans_to_skip(read_attempts(config.folder), spans, config)
     return [span.label for span in spans if span.number in numbers]
 
 
@@ -76,7 +76,7 @@ def test_attempts_are_kept_with_the_pipelines_metadata(
     attempt(spans[1], config, "b", FAILED)
     attempt(spans[0], config, "a", PUSHED, "17")
     found = read_attempts(config.folder)
-    assert [each.run_id for each in found] == ["b", "a"]  # as they began
+    assert [each.run_id for each in found] == ["b", "a"]  # in the order of their starts
     assert found[0] == Attempt(
         "b",
         739008,
@@ -84,7 +84,7 @@ def test_attempts_are_kept_with_the_pipelines_metadata(
         FAILED,
         1,
         inputs_of(spans[1], config),
-        "stopped, or still at work",
+        "stopped, or still running",
     )
     assert (found[1].state, found[1].reason, found[1].version) == (PUSHED, "a reason", "17")
 
@@ -92,10 +92,10 @@ def test_attempts_are_kept_with_the_pipelines_metadata(
 def test_what_was_pushed_refused_or_not_blessed_is_passed_over_what_failed_is_not(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
-    assert over(config, spans) == []
+    assert skipped(config, spans) == []
     for span, state in zip(spans, (PUSHED, REFUSED, NOT_BLESSED, FAILED), strict=True):
         attempt(span, config, state, state)
-    assert over(config, spans) == ["2024-05-01", "2024-05-02", "2024-05-03"]
+    assert skipped(config, spans) == ["2024-05-01", "2024-05-02", "2024-05-03"]
 
 
 def test_a_rolled_back_version_of_an_older_release_is_passed_over(
@@ -104,7 +104,7 @@ def test_a_rolled_back_version_of_an_older_release_is_passed_over(
     config.folder.mkdir(parents=True)
     older = Attempt("a", spans[0].number, spans[0].label).ended(ROLLED_BACK, version="17")
     write_attempt(config.folder, older)
-    assert over(config, spans) == ["2024-05-01"]
+    assert skipped(config, spans) == ["2024-05-01"]
 
 
 @pytest.mark.parametrize("state", [REFUSED, NOT_BLESSED, ROLLED_BACK])
@@ -114,17 +114,17 @@ def test_it_is_tried_again_when_its_files_or_settings_changed(
     attempt(spans[0], config, "a", state)
     attempt(spans[1], config, "b", PUSHED)
     both = ["2024-05-01", "2024-05-02"]
-    assert over(config, spans) == both
+    assert skipped(config, spans) == both
     stat = os.stat(spans[0].files[0])
     pathlib.Path(spans[0].files[0]).write_text("Text")  # of the same length
     os.utime(spans[0].files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    assert over(config, spans) == both[1:]
+    assert skipped(config, spans) == both[1:]
     attempt(spans[0], config, "c", state)
-    assert over(config, spans) == both
+    assert skipped(config, spans) == both
     more = (*spans[0].files, spans[3].files[0])
-    assert over(config, [dataclasses.replace(spans[0], files=more), *spans[1:]]) == both[1:]
+    assert skipped(config, [dataclasses.replace(spans[0], files=more), *spans[1:]]) == both[1:]
     looser = dataclasses.replace(config.validation, min_documents=1)
-    assert over(dataclasses.replace(config, validation=looser), spans) == both[1:]
+    assert skipped(dataclasses.replace(config, validation=looser), spans) == both[1:]
 
 
 def test_where_and_how_fast_things_are_computed_changes_nothing(
@@ -145,7 +145,7 @@ def test_a_span_that_was_pushed_stays_done_whatever_came_later(
 ) -> None:
     attempt(spans[0], config, "a", PUSHED, "17")
     attempt(spans[0], config, "b", REFUSED)
-    assert over(config, spans) == ["2024-05-01"]
+    assert skipped(config, spans) == ["2024-05-01"]
     states, following = span_states(config.folder, config)
     assert (states[0].state, states[0].version, following) == (PUSHED, "17", "2024-05-02")
 
@@ -155,7 +155,7 @@ def test_the_last_attempt_counts_where_none_was_pushed(
 ) -> None:
     attempt(spans[0], config, "a", REFUSED)
     attempt(spans[0], config, "b", FAILED)
-    assert over(config, spans) == []
+    assert skipped(config, spans) == []
 
 
 def test_states_of_all_spans_that_are_there_or_were(
@@ -196,12 +196,21 @@ def test_runs_of_old_code_tell_what_they_can(tmp_path: pathlib.Path) -> None:
         ("2024-05-02", NOT_BLESSED, "", ""),
         ("2024-05-03", REFUSED, "", "by DataGate"),
         ("2024-05-04", FAILED, "", "Trainer failed"),
-        ("2024-05-05", FAILED, "", "stopped, or still at work"),
+        ("2024-05-05", FAILED, "", "stopped, or still running"),
     ]
     later = dataclasses.replace(found[1], state=PUSHED, version="18")
     write_attempt(recorder.folder, later)  # once a run has written its end, that counts
     assert later in read_attempts(recorder.folder)
     assert len(read_attempts(recorder.folder)) == 5
+
+
+def test_an_attempt_that_an_earlier_release_left_open_has_not_ended(tmp_path: pathlib.Path) -> None:
+    history = RunHistory(tmp_path, create=True)
+    values = {"number": 1, "label": "1", "state": "failed", "reason": "stopped, or still at work"}
+    history.note("polyseme_span_attempt", "a", values)
+    (found,) = read_attempts(tmp_path)
+    assert not found.has_ended
+    assert found == Attempt("a", 1, "1")
 
 
 def test_a_run_that_was_killed_after_its_push_has_pushed(config: PipelineConfig) -> None:
@@ -228,6 +237,6 @@ def test_a_span_that_was_only_prepared_is_taken_and_one_that_was_trained_on_stay
     assert [state.state for state in states] == [PUSHED, NOT_BLESSED, PREPARED, REFUSED]
     assert states[0].version == "17"
     assert following == spans[2].label
-    assert over(config, spans) == [spans[0].label, spans[1].label, spans[3].label]
+    assert skipped(config, spans) == [spans[0].label, spans[1].label, spans[3].label]
     attempt(spans[2], config, "e", FAILED, until="examples")
     assert following == span_states(config.folder, config)[1]

@@ -1,4 +1,4 @@
-"""Which files each span has, and whose turn it is."""
+"""Which files each span has, and which span a run takes."""
 
 import datetime
 import fnmatch
@@ -139,7 +139,7 @@ def test_what_stands_before_a_number_is_no_part_of_it(tmp_path: pathlib.Path) ->
     for pattern in ("v2-{SPAN}.txt", "v?-{SPAN}.txt", "*-{SPAN}.txt", "v[0-9]-{SPAN}*"):
         assert found(tmp_path, pattern) == spans
     for pattern in ("v2-1{SPAN}.txt", "v2-{SPAN}0.txt", "{SPAN}{SPAN}.txt"):
-        assert "directly beside {SPAN}" in refusal(tmp_path, pattern)
+        assert "directly next to {SPAN}" in refusal(tmp_path, pattern)
 
 
 def test_spans_of_two_kinds_are_refused(tmp_path: pathlib.Path) -> None:
@@ -235,21 +235,21 @@ def test_without_a_placeholder_everything_is_span_0(tmp_path: pathlib.Path) -> N
     files = (f"{tmp_path}/news-10.jsonl", f"{tmp_path}/news-2.jsonl")
     spans = available_spans(pattern)
     assert spans == [Span(0, "0", pattern, files)]
-    assert choose_span(spans, pattern, "next", over=[0]) == spans[0]
+    assert choose_span(spans, pattern, "next", to_skip=[0]) == spans[0]
 
 
 def test_next_is_the_first_span_that_is_not_passed_over(tmp_path: pathlib.Path) -> None:
     pattern = f"{write(tmp_path, *NEWS)}/news-{{SPAN}}.jsonl"
     spans = available_spans(pattern)
 
-    def number(wanted: str, *over: int) -> int:
-        return choose_span(spans, pattern, wanted, over).number
+    def number(requested: str, *to_skip: int) -> int:
+        return choose_span(spans, pattern, requested, to_skip).number
 
     assert number("next") == 1
     assert number("next", 1, 10) == 2
     assert number("latest", 10) == 10
     assert number("2", 2) == 2
-    with pytest.raises(NothingNew, match="no span is left for `next`: 3 there, the last one 10"):
+    with pytest.raises(NothingNew, match="no span is left for `next`: 3 spans exist"):
         number("next", 1, 2, 10)
 
 
@@ -264,7 +264,7 @@ def test_a_span_that_does_not_exist_is_refused_with_those_that_do(tmp_path: path
     "label", ["tomorrow", "-1", "2024-02-30", "1.5", "", "２", "2024-05_01", "1" * 5000]
 )
 def test_what_is_no_span(label: str) -> None:
-    with pytest.raises(ConfigError, match="is no span"):
+    with pytest.raises(ConfigError, match="is not a span"):
         span_number(label)
 
 
@@ -290,7 +290,7 @@ WORDS = st.text("ab-_.", max_size=3).filter(lambda text: not text.startswith("."
 def test_a_spans_files_are_those_whose_names_bear_its_label(
     labels: list[str], before: list[str], after: list[str], heads: str, tails: str
 ) -> None:
-    """Words without digits stand around a label, so that each name has one reading."""
+    """Words without digits surround a label, so that each name can be read in one way."""
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
         names = {
@@ -326,7 +326,7 @@ def test_a_spans_files_are_those_whose_names_bear_its_label(
 def test_each_file_has_the_one_span_that_its_name_can_be_read_as(
     names: list[str], head: str, tail: str
 ) -> None:
-    """Whatever the pattern; `expected` tries every number of a name in the place of the label."""
+    """For any pattern; `expected` tries every number in a name as the label."""
 
     def fits(name: str, start: int, end: int) -> bool:
         return fnmatch.fnmatchcase(name[:start], head) and fnmatch.fnmatchcase(

@@ -1,4 +1,4 @@
-"""`status`: what is running, how the last run ended, what is served and what is left."""
+"""`status`: what is running, how the last run ended, what is served, and which spans are left."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ def config(tmp_path: pathlib.Path) -> PipelineConfig:
 
 @pytest.fixture
 def holder(config: PipelineConfig) -> Iterator[int]:
-    """A process that holds the folder's lock; its number."""
+    """A process that holds the folder's lock; its id."""
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(config.folder)],
         cwd=_ROOT,
@@ -93,9 +93,9 @@ def test_a_pipeline_at_rest(config: PipelineConfig) -> None:
     assert lines(found) == [
         f"mine  {config.folder}",
         "nothing is running",
-        f"last run  span 2, {since}: not blessed: loss is 3",
-        "served  version 17",
-        "spans left  1, next 3",
+        f"last run     span 2, started {since}: not blessed: loss is 3",
+        "served       version 17",
+        "spans left   1, next 3",
     ]
 
 
@@ -130,7 +130,7 @@ def test_a_run_at_work(config: PipelineConfig, holder: int) -> None:
     assert (found.last.outcome, found.last.version) == ("pushed", "17")
     assert (found.served, found.spans_left, found.next) == (None, 1, "3")
     assert lines(found)[1:4] == [
-        f"running  span 2, since {since}, process {holder}",
+        f"running      span 2, since {since}, process {holder}",
         "  Trainer, step 49 of 400",
         "  step 49/400  loss 5.723",
     ]
@@ -150,7 +150,7 @@ def test_another_command_at_work(config: PipelineConfig, holder: int) -> None:
     write_attempt(config.folder, begun.ended(PUSHED, version="17"))
     found = status_of(config.folder)
     assert found.running == Running(holder)
-    assert lines(found)[1] == f"process {holder} is at work, in no step of a run"
+    assert lines(found)[1].startswith(f"process {holder} holds the lock: ")
 
 
 def test_a_first_run_that_reads_its_input(
@@ -194,6 +194,6 @@ def test_it_imports_no_tensorflow_and_leaves_the_lock_alone(
             text=True,
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert re.search(rf"^running  span 1, .*process {holder}$", done.stdout, re.M)
+        assert re.search(rf"^running +span 1, .*process {holder}$", done.stdout, re.M)
     assert (config.folder / "lock").read_text() == str(holder)
     assert holder != os.getpid()

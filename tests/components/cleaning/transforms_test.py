@@ -14,9 +14,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.cleaning.evaluation_texts import EvaluationTexts, read_evaluation_texts
 from components.cleaning.trained_texts import merge
-from components.cleaning.transforms import SCRATCH, TRAINED_PART, clean
+from components.cleaning.transforms import TRAINED_PART, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, place_of, read_documents, serialize
+from components.layout import SCRATCH_FOLDER
 from components.storage import exchange
 from components.storage.record_files import RecordWriter
 from models.printable import printable
@@ -64,7 +65,7 @@ def run(
     trained: str | None = None,
 ) -> dict[str, Any]:
     """Cleans; returns cleaning.json. What is trained on is left in `trained.npy`."""
-    scratch = target / SCRATCH
+    scratch = target / SCRATCH_FOLDER
     scratch.mkdir(parents=True)
     evaluation: EvaluationTexts | None = None
     if config.evaluation_texts:

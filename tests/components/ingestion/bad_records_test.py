@@ -1,4 +1,4 @@
-"""Malformed records are counted one by one, and held a few."""
+"""Tests of counting malformed records: all are counted, few are kept."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from components.ingestion import bad_records
-from components.ingestion.bad_records import CountBad
+from components.ingestion.bad_records import CountMalformed
 from components.readers.records import EMPTY_TEXT, Malformed
 
 
 def combine(bundles: list[list[Malformed]]) -> Any:
-    combining = CountBad()
-    made = []
+    combining = CountMalformed()
+    accumulators = []
     for bundle in bundles:
         accumulator = combining.create_accumulator()
         for record in bundle:
             accumulator = combining.add_input(accumulator, record)
-        made.append(accumulator)
-    return combining.extract_output(combining.merge_accumulators(made))
+        accumulators.append(accumulator)
+    return combining.extract_output(combining.merge_accumulators(accumulators))
 
 
 def test_counts_are_of_all_and_the_first_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_counts_are_of_all_and_the_first_ones_are_kept(monkeypatch: pytest.Monke
 
 def test_no_more_than_twice_as_many_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bad_records, "KEPT", 3)
-    combining = CountBad()
+    combining = CountMalformed()
     accumulator = combining.create_accumulator()
     for number in range(100):
         accumulator = combining.add_input(accumulator, Malformed("a", number, "x", ""))

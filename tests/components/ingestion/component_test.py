@@ -1,4 +1,4 @@
-"""The component: the artifact it fills, and each refusal as the user reads it."""
+"""Tests of TextExampleGen: the artifact, the log, and the messages that refuse an input."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ def test_a_text_file_without_blank_lines_is_told_what_separates_documents(
         generate(tmp_path, tmp_path / "a.txt")
     assert str(caught.value).endswith(
         "to do: Add documents, or change ingestion.test_share (0.1). In .txt files blank lines"
-        " separate documents: 1 were found in 1 file(s). ingestion.document_per_file=True takes"
-        " each file for one document."
+        " separate documents: 1 documents were found in 1 file(s)."
+        " ingestion.document_per_file=True makes each file one document."
     )
     (tmp_path / "in").mkdir()
     for number in range(30):

@@ -1,15 +1,20 @@
-"""Frequent names and the rest."""
+"""Tests of counting frequent values and the rest."""
 
 from __future__ import annotations
 
-from components.ingestion.frequent import add_counts, folded, most_frequent, not_rare
+from components.ingestion.frequent import (
+    add_counts,
+    drop_rare,
+    most_frequent,
+    with_rest_as_other,
+)
 
 
 def test_rare_names_of_a_shard_are_left_out() -> None:
-    assert not_rare({"a": 1_997, "b": 2, "c": 1}) == {"a": 1_997, "b": 2}
-    assert not_rare({"a": 998, "b": 1, "c": 1}) == {"a": 998, "b": 1, "c": 1}
-    assert not_rare({str(n): 1 for n in range(2_000)}) == {}
-    assert not_rare({}) == {}
+    assert drop_rare({"a": 1_997, "b": 2, "c": 1}) == {"a": 1_997, "b": 2}
+    assert drop_rare({"a": 998, "b": 1, "c": 1}) == {"a": 998, "b": 1, "c": 1}
+    assert drop_rare({str(n): 1 for n in range(2_000)}) == {}
+    assert drop_rare({}) == {}
 
 
 def test_counts_are_added_by_name() -> None:
@@ -19,6 +24,6 @@ def test_counts_are_added_by_name() -> None:
 def test_the_most_frequent_names_and_the_rest() -> None:
     counts = {"b": 2, "a": 2, "c": 5, "other": 1}
     assert most_frequent(counts, 2) == {"c": 5, "a": 2}
-    assert folded(counts, 2) == {"c": 5, "a": 2, "other": 3}
-    assert folded(counts, 9) == counts
-    assert folded({"other": 9, "a": 1, "b": 1}, 1) == {"other": 11}
+    assert with_rest_as_other(counts, 2) == {"c": 5, "a": 2, "other": 3}
+    assert with_rest_as_other(counts, 9) == counts
+    assert with_rest_as_other({"other": 9, "a": 1, "b": 1}, 1) == {"other": 11}

@@ -1,4 +1,4 @@
-"""Beam's part of ingestion: what is written, and that it depends on the text alone."""
+"""Tests of ingestion on Beam: what it writes, and that the bytes depend only on the text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components.config import IngestionConfig
 from components.documents import place_of
 from components.ingestion import transforms as ingestion
-from components.ingestion.transforms import final_ids, ingest, shard_counts
+from components.ingestion.transforms import final_ids, ingest
 from components.layout import SCRATCH_FOLDER
 from components.readers.files import find_files
 from components.readers.parts import split_file
@@ -39,7 +39,7 @@ PLACES: Any = {
 def run(
     source: pathlib.Path, target: pathlib.Path, *flags: str, config: IngestionConfig = CONFIG
 ) -> dict[str, bytes]:
-    """Ingests a folder; returns the bytes of what was written, by path."""
+    """Ingests a folder; returns the bytes of the files that were written, by path."""
     target.mkdir()
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
@@ -68,7 +68,7 @@ def examples(target: pathlib.Path, split: str) -> dict[str, list[dict[str, Any]]
 
 
 def write_corpus(folder: pathlib.Path) -> None:
-    """60 documents in three formats, one of them twice by id, two twice by text, two bad."""
+    """Writes 64 records, with one taken id, two duplicate texts and two malformed records."""
     folder.mkdir()
     lines = [json.dumps({"id": f"d{n}", "text": f"Text {n}."}) for n in range(40)]
     lines += [
@@ -97,9 +97,9 @@ def test_every_record_is_written_or_quarantined(tmp_path: pathlib.Path) -> None:
                 )
     assert len(found) == 40 + 1 + 20
     assert found["d3"]["text"] == "Text 3."
-    repeated = {row["id"] for row in found.values() if row["duplicate"]}
+    duplicates = {row["id"] for row in found.values() if row["duplicate"]}
     (star,) = (i for i in found if found[i]["text"] == "* * *" and not i.endswith(".2"))
-    assert repeated == {"e0", f"{star}.2"}
+    assert duplicates == {"e0", f"{star}.2"}
     a, b = tmp_path / "in" / "a.jsonl", tmp_path / "in" / "b.txt"
     assert [json.loads(line) for line in files["quarantine.jsonl"].splitlines()] == [
         {
@@ -182,7 +182,9 @@ def test_the_input_order_and_its_parts_change_nothing(
 ) -> None:
     write_corpus(tmp_path / "in")
     once = run(tmp_path / "in", tmp_path / "once")
-    monkeypatch.setattr(ingestion, "parts", lambda file, **_: reversed(list(split_file(file, 200))))
+    monkeypatch.setattr(
+        ingestion, "split_file", lambda file, **_: reversed(list(split_file(file, 200)))
+    )
     monkeypatch.setattr(exchange, "_RUN_BYTES", 1_000)
     assert len(list(split_file(str(tmp_path / "in" / "a.jsonl"), 200))) > 5
     assert run(tmp_path / "in", tmp_path / "parts") == once
@@ -246,33 +248,6 @@ def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> N
     assert {name for name in once if once[name] != again[name]} == {changed, "ingestion.json"}
 
 
-@pytest.mark.parametrize(
-    ("config", "name", "megabytes", "expected"),
-    [
-        (IngestionConfig(), "a.jsonl", 1, (2, 0, 1)),
-        (IngestionConfig(), "a.jsonl", 142, (8, 0, 1)),
-        (IngestionConfig(), "a.txt", 143, (16, 0, 2)),
-        (IngestionConfig(), "a.jsonl.gz", 143, (64, 0, 6)),
-        (IngestionConfig(test_share=0.01), "a.parquet", 1_000, (256, 0, 3)),
-        (IngestionConfig(eval_share=0.2), "a.txt", 143, (8, 2, 1)),
-        (IngestionConfig(shards=3), "a.jsonl", 1_000, (3, 0, 1)),
-        (IngestionConfig(shards=30, held_out_shards=2), "a.jsonl", 1, (30, 0, 2)),
-        (IngestionConfig(shards=30, held_out_shards=2, eval_share=0.1), "a.txt", 1, (30, 2, 2)),
-    ],
-)
-def test_shards_grow_with_the_text(
-    tmp_path: pathlib.Path,
-    config: IngestionConfig,
-    name: str,
-    megabytes: int,
-    expected: tuple[int, int, int],
-) -> None:
-    with open(tmp_path / name, "wb") as stream:
-        stream.truncate(megabytes * 1_000_000)  # takes no disk
-    counts = shard_counts([str(tmp_path / name)], config)
-    assert (counts["train"], counts["eval"], counts["test"]) == expected
-
-
 def test_rare_sources_become_other_and_rare_languages_are_counted_together(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -286,7 +261,7 @@ def test_rare_sources_become_other_and_rare_languages_are_counted_together(
     files = run(tmp_path / "in", tmp_path / "out", config=config)
     splits = json.loads(files["ingestion.json"])["splits"].values()
     sources = {source for split in splits for source in split["sources"]}
-    assert sources == {"a", "s0", "s1", "s2", "other"}  # "a", of the file's name, has the most
+    assert sources == {"a", "s0", "s1", "s2", "other"}  # "a", the name of the file, has the most
     assert sum(split["sources"].get("other", 0) for split in splits) == 20 + 40
     assert sum(split["of_rare_sources"] for split in splits) == 20 + 40
     assert all(len(split["langs"]) <= 51 for split in splits)

@@ -1,4 +1,4 @@
-"""The gate over what TFX's StatisticsGen and ExampleValidator really write."""
+"""Tests of DataGate on the real output of TFX's StatisticsGen and ExampleValidator."""
 
 import json
 import pathlib
@@ -40,7 +40,7 @@ from tests.components.written_statistics import (
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> pathlib.Path:
-    """The folder of statistics that StatisticsGen itself computed over the documents."""
+    """The folder of the statistics that StatisticsGen computed."""
     return write_statistics(tmp_path_factory.mktemp("statistics"))
 
 
@@ -64,7 +64,7 @@ def _gate(
     previous=None,
     max_malformed_share=0.05,
     max_dropped_share=0.5,
-    looks=False,
+    needs_eval_split=False,
     span=7,
 ) -> tuple[list[Check], DataApproval]:
     statistics = artifact_in(
@@ -82,7 +82,7 @@ def _gate(
         max_malformed_share=max_malformed_share,
         allow_unreadable="[]",
         max_dropped_share=max_dropped_share,
-        looks=int(looks),
+        needs_eval_split=int(needs_eval_split),
         quarantine_dir=str(folder / "quarantine"),
         previous_statistics=previous and artifact_in(ExampleStatistics, previous, 41, span=6),
     )
@@ -150,7 +150,7 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("bounds", "setting", "found", "bound", "example"),
+    ("bounds", "setting", "value", "bound", "example"),
     [
         (
             {"max_malformed_share": 0.02},
@@ -174,8 +174,8 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
             "d: duplicate, of e",
         ),
         *(
-            ({name: least}, f"validation.{name}", f"split {found} after cleaning", bound, None)
-            for name, found, least, bound in (
+            ({name: minimum}, f"validation.{name}", f"split {value} after cleaning", bound, None)
+            for name, value, minimum, bound in (
                 ("min_documents", "train, documents: 28", 31, "at least 31"),
                 ("min_test_documents", "test, documents: 6", 7, "at least 7"),
             )
@@ -183,21 +183,21 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
         (
             {"max_duplicate_share": 0.02},
             "validation.max_duplicate_share",
-            "split all, duplicate: 2.86% of the documents repeat another one's text",
+            "split all, duplicate: 2.86% of the documents are exact duplicates",
             "at most 2.00%",
             None,
         ),
     ],
 )
 def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
-    written, tmp_path, bounds, setting, found, bound, example
+    written, tmp_path, bounds, setting, value, bound, example
 ):
     others = {k: bounds.pop(k) for k in ("max_malformed_share", "max_dropped_share") if k in bounds}
     with pytest.raises(DataRefused) as refused:
         _gate(written, tmp_path, validation(**bounds), span=739007, **others)
-    summary, said, *examples, last = refused.value.what.split("\n")
+    summary, failed, *examples, last = refused.value.what.split("\n")
     assert summary == "the text is not fit to train on: 1 of 9 checks failed"
-    assert said == f"  {found}; bound: {bound} ({setting})"
+    assert failed == f"  {value}; bound: {bound} ({setting})"
     assert examples == ([f"    {example}"] if example else [])
     evidence = tmp_path / "quarantine" / "span-2024-05-01.DataGate.json"
     assert last == f"  all checks and the numbers behind them are in {evidence}"
@@ -210,7 +210,7 @@ def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
 
 
 def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Path:
-    """A copy of the statistics whose train split `edit` changed, feature by feature."""
+    """Copies the statistics, and calls `edit` on each feature of the train split."""
     shutil.copytree(written, folder)
     file = folder / "Split-train" / STATISTICS_FILE
     statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
@@ -222,7 +222,7 @@ def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Pat
 
 def test_what_training_looks_at_has_to_be_there(written, tmp_path):
     with pytest.raises(DataRefused, match="split eval, documents: 0 after cleaning") as refused:
-        _gate(written, tmp_path, validation(), looks=True)
+        _gate(written, tmp_path, validation(), needs_eval_split=True)
     assert "raise ingestion.eval_share" in str(refused.value)
 
 
@@ -236,7 +236,7 @@ def test_a_feature_that_is_missing_altogether_is_refused(written, tmp_path):
 
 
 def _swap_languages(_, feature):
-    """As if 80 % of the documents were Chinese."""
+    """Makes 80 % of the documents Chinese."""
     if feature.path.step[0] == "lang":
         english, chinese = feature.string_stats.rank_histogram.buckets
         english.label, chinese.label = chinese.label, english.label
@@ -247,8 +247,8 @@ def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_pat
     drift = {check.feature: check for check in checks[9:]}
     assert set(drift) == {"lang", "source", "characters"}
     assert drift["lang"].value.startswith(
-        "language share 0.000 from the last approved span's ('en': 80.0% → 80.0%), 0.503 of it"
-        " may be chance with 30 and 30 documents"
+        "language share 0.000 from the last approved span's ('en': 80.0% → 80.0%); chance explains"
+        " 0.503 with 30 and 30 documents"
     )
     swapped = _rewritten(written, tmp_path / "previous", _swap_languages)
     _gate(written, tmp_path / "few", validation(), previous=swapped)
@@ -263,7 +263,7 @@ def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_pat
 def GivenStatistics(
     statistics: OutputArtifact[ExampleStatistics], span: Parameter[int], folder: Parameter[str]
 ) -> None:
-    """Stands for StatisticsGen, whose Beam pipeline takes seconds to start."""
+    """Replaces StatisticsGen, whose Beam pipeline takes seconds to start."""
     shutil.copytree(folder, statistics.uri, dirs_exist_ok=True)
     statistics.span = span
     statistics.split_names = '["train", "test"]'
@@ -273,14 +273,14 @@ def GivenStatistics(
 def GivenCounts(
     documents: OutputArtifact[Examples], cleaned: OutputArtifact[Examples], folder: Parameter[str]
 ) -> None:
-    """Stands for ingestion and cleaning."""
+    """Replaces TextExampleGen and TextCleaner."""
     for name, artifact in (("documents", documents), ("cleaned", cleaned)):
         shutil.copytree(pathlib.Path(folder) / name, artifact.uri, dirs_exist_ok=True)
 
 
 @pytest.fixture
 def run(written, tmp_path):
-    """Runs statistics to gate; gives the span compared with, None if none, and the gate's state."""
+    """Runs the pipeline to the gate; gives the span it compared with, if any, and its state."""
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
     write_counts(tmp_path / "counted")
 
@@ -314,7 +314,7 @@ def run(written, tmp_path):
             max_malformed_share=0.05,
             allow_unreadable="[]",
             max_dropped_share=0.5,
-            looks=0,
+            needs_eval_split=0,
             quarantine_dir=str(tmp_path / "quarantine"),
         )
         LocalDagRunner().run(

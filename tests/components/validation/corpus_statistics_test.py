@@ -1,4 +1,4 @@
-"""Plain numbers out of TFX's statistics, on protocol buffers written here."""
+"""Tests of reading statistics, from protocol buffers written here."""
 
 import pytest
 from google.protobuf import text_format

@@ -1,4 +1,4 @@
-"""Distances between spans: what chance explains of them, and what the default bounds refuse."""
+"""Tests of drift between spans: what chance explains, and what the default bounds refuse."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def statistics(
     sources: Mapping[str, float],
     lengths: Sequence[float],
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """As StatisticsGen writes them; `lengths` are the edges of as many quantiles."""
-    found = statistics_pb2.DatasetFeatureStatisticsList()
-    dataset = found.datasets.add(num_examples=documents)
+    """Statistics as StatisticsGen writes them; `lengths` are the edges of quantiles."""
+    result = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset = result.datasets.add(num_examples=documents)
     for name, shares in (("lang", languages), ("source", sources)):
         feature = dataset.features.add()
         feature.path.step.append(name)
@@ -35,7 +35,7 @@ def statistics(
     for low, high in itertools.pairwise(lengths):
         count = documents / (len(lengths) - 1)
         histogram.buckets.add(low_value=low, high_value=high, sample_count=count)
-    return found
+    return result
 
 
 ENGLISH, WIRE, LENGTHS = {"en": 1.0}, {"wire": 0.5, "blog": 0.5}, [10, 20, 30, 40, 50]
@@ -61,7 +61,7 @@ def test_a_check_says_what_changed_and_what_may_be_chance() -> None:
     found = checks(statistics(100, {"en": 0.75, "zh": 0.25}, WIRE, LENGTHS))
     assert str(found["lang"]) == (
         "split train, lang: language share 0.250 from the last approved span's"
-        " ('en': 100.0% → 75.0%), 0.197 of it may be chance with 100 and 5,000 documents;"
+        " ('en': 100.0% → 75.0%); chance explains 0.197 with 100 and 5,000 documents;"
         " bound: at most 0.1 beyond chance (validation.max_language_drift)"
     )
     assert found["lang"].passed
@@ -94,4 +94,4 @@ def test_a_span_of_a_new_source_alone_is_refused_where_there_are_enough_document
         now = statistics(documents, ENGLISH, {"forum": 1.0}, LENGTHS)
         found = {each.feature: each for each in drift_checks(now, before, "train", config)}
         assert found["source"].passed == passed
-        assert found["source"].value.endswith("too few to tell") == passed
+        assert found["source"].value.endswith("too few to judge") == passed

@@ -1,4 +1,4 @@
-"""How a gate refuses: what its reader sees, and what is kept."""
+"""Tests of the gates' checks: the message of a refusal, and the files that are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.validation.gate_checks import (
     Check,
     approve,
     read_checks,
-    refuse,
+    refuse_if_failed,
     share_check,
 )
 from models.errors import DataRefused
@@ -40,7 +40,7 @@ def test_a_share_at_its_bound_passes() -> None:
 
 
 def test_checks_that_passed_are_written_and_nothing_is_refused(tmp_path: pathlib.Path) -> None:
-    refuse([GOOD], {}, gate="Gate", span=1, folder=str(tmp_path / "quarantine"))
+    refuse_if_failed([GOOD], {}, gate="Gate", span=1, folder=str(tmp_path / "quarantine"))
     assert not (tmp_path / "quarantine").exists()
     approve([GOOD], str(tmp_path))
     assert read_checks(tmp_path / CHECKS_FILE) == [dataclasses.replace(GOOD, examples=[])]
@@ -49,7 +49,7 @@ def test_checks_that_passed_are_written_and_nothing_is_refused(tmp_path: pathlib
 def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "quarantine"
     with pytest.raises(DataRefused) as refused:
-        refuse([GOOD, BAD], {"seen": 7}, gate="Gate", span=3, folder=str(folder))
+        refuse_if_failed([GOOD, BAD], {"seen": 7}, gate="Gate", span=3, folder=str(folder))
     evidence = folder / "span-3.Gate.json"
     assert str(refused.value) == (
         "the text is not fit to train on: 1 of 2 checks failed\n"
@@ -57,7 +57,8 @@ def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathl
         "    a: 100% 图书\n"
         f"  all checks and the numbers behind them are in {evidence}\n"
         "  where: Gate, span 3\n"
-        "  to do: learn a vocabulary; or move the bound on purpose: validation.max_unknown_share"
+        "  to do: learn a vocabulary; or change the bound if this text is wanted:"
+        " validation.max_unknown_share"
     )
     kept = json.loads(evidence.read_text(encoding="utf-8"))
     assert (kept["gate"], kept["span"], kept["seen"]) == ("Gate", 3, 7)
@@ -66,5 +67,5 @@ def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathl
 
 def test_a_refusal_fits_a_screen(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataRefused, match="and 34 more") as refused:
-        refuse([BAD] * 40, {}, gate="Gate", span=3, folder=str(tmp_path))
+        refuse_if_failed([BAD] * 40, {}, gate="Gate", span=3, folder=str(tmp_path))
     assert len(str(refused.value).splitlines()) < 20

@@ -1,4 +1,4 @@
-"""What ingestion counted, judged."""
+"""Tests of DataGate's checks of unreadable files and malformed records."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_unreadable_file_is_refused_unless_it_is_allowed_by_name() -> None:
         check = unreadable_check(found, allowed)
         assert check.passed
         assert check.value == "2; lost: at least 600 documents, 400 bytes"
-        assert check.examples[0] == str(CUT)  # the loss is named all the same
+        assert check.examples[0] == str(CUT)  # the loss is reported nevertheless
     assert not unreadable_check(found, ["jsonl.gz", "/other/b.parquet"]).passed
     assert unreadable_check(ingested(), []).passed
     many = unreadable_check(ingested(*GROUPS * 4), [])
