@@ -1,1 +1,1 @@
-"""Cleaning: drops documents that must not be trained on, counted by reason."""
+"""Cleaning: drops documents that must not be trained on, and counts them by reason."""

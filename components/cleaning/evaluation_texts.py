@@ -1,16 +1,17 @@
-"""Texts that are not to be trained on, known by their runs of words.
+"""Finds documents that contain evaluation texts, by their word n-grams.
 
-A document that holds such a run was read by whoever learned from it, and what is measured on the
-text is then memory (Brown et al., 2020, "GPT-3", appendix C).
+A model that was trained on such a document has read the evaluation text, so that a metric on the
+text measures memory (Brown et al., 2020, "GPT-3", appendix C).
 """
 
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from components.cleaning.word_grams import hash_grams, hash_words, words_of
+from components.cleaning.word_grams import hash_ngrams, hash_words, split_words
 from components.config import CleaningConfig
 from components.readers.files import find_files
 from components.readers.parts import split_file
@@ -18,76 +19,83 @@ from components.readers.records import Malformed, Unreadable
 from components.readers.text_records import RecordReader
 from models.errors import DataRefused
 
+_REMEDY = "Repair it, or remove it from cleaning.evaluation_texts."
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationTexts:
-    """What was read.
+    """The n-grams of evaluation texts.
 
     Attributes:
-        path: file of the runs' hashes, uint64, sorted, no two alike.
-        texts: their number.
-        short: how many of them have fewer words than a run and are not looked for.
+        path: file of the n-grams' hashes, uint64, sorted and distinct.
+        texts: number of texts.
+        too_short: number of texts with fewer words than an n-gram, which cannot be found.
     """
 
     path: str
     texts: int
-    short: int
+    too_short: int
 
 
 def read_evaluation_texts(config: CleaningConfig, path: str) -> EvaluationTexts:
-    """Reads the texts that a configuration names, and writes the hashes of their runs.
+    """Reads evaluation texts, and writes the hashes of their word n-grams.
 
     Args:
-        config: where the texts are, and how long runs are.
+        config: has the paths of the texts and the length of n-grams.
         path: the `.npy` file to write.
 
     Raises:
-        DataRefused: a file cannot be read or holds a malformed record: what is not understood
-            would not be looked for.
+        DataRefused: a file cannot be read or has a malformed record, whose text would not be found
+            in documents.
     """
-    # A text's language and a limit on its size matter to nobody here.
+    ngrams: list[np.ndarray] = []
+    texts = too_short = 0
+    for text in _texts(config.evaluation_texts):
+        words = hash_words(split_words(text))
+        texts, too_short = texts + 1, too_short + (len(words) < config.evaluation_words)
+        ngrams.append(hash_ngrams(words, config.evaluation_words))
+    np.save(path, np.unique(np.concatenate([np.zeros(0, np.uint64), *ngrams])))
+    return EvaluationTexts(path, texts, too_short)
+
+
+def _texts(patterns: Iterable[str]) -> Iterator[str]:
+    # The language and a limit on the size do not matter here.
     reader = RecordReader(lang="en", max_record_bytes=1 << 30)
-    runs: list[np.ndarray] = []
-    texts = short = 0
-    for file in (file for pattern in config.evaluation_texts for file in find_files(pattern).files):
+    for file in (file for pattern in patterns for file in find_files(pattern).files):
         for record in (record for part in split_file(file) for record in reader.read(part)):
             if isinstance(record, Malformed) and record.empty:
-                continue  # nothing to look for
+                continue
             if isinstance(record, Unreadable):
                 raise DataRefused(
                     f"An evaluation text cannot be read: {record}.",
                     where=record.file,
-                    remedy="Repair it, or take it out of cleaning.evaluation_texts.",
+                    remedy=_REMEDY,
                 )
             if isinstance(record, Malformed):
                 raise DataRefused(
                     f"An evaluation text is malformed: {record.reason}.",
                     where=f"{record.file}:{record.line}",
-                    remedy="Repair it, or take it out of cleaning.evaluation_texts.",
+                    remedy=_REMEDY,
                 )
-            words = hash_words(words_of(record.document.text))
-            texts, short = texts + 1, short + (len(words) < config.evaluation_words)
-            runs.append(hash_grams(words, config.evaluation_words))
-    np.save(path, np.unique(np.concatenate([np.zeros(0, np.uint64), *runs])))
-    return EvaluationTexts(path, texts, short)
+            yield record.document.text
 
 
-def shared_runs(words: np.ndarray, path: str, n: int) -> float:
-    """The share of a document's runs of words that evaluation texts have as well.
+def shared_ngram_share(words: np.ndarray, path: str, n: int) -> float:
+    """The share of a document's word n-grams that occur in evaluation texts.
 
     Args:
         words: hashes of the document's words, uint64 `[words]`.
-        path: what `read_evaluation_texts` wrote.
-        n: words of a run.
+        path: the file that `read_evaluation_texts` wrote.
+        n: words of an n-gram.
     """
-    known, runs = _load(path, os.stat(path).st_mtime_ns), hash_grams(words, n)
-    if not len(known) or not len(runs):
+    known, ngrams = _load(path, os.stat(path).st_mtime_ns), hash_ngrams(words, n)
+    if not len(known) or not len(ngrams):
         return 0.0
-    at = np.minimum(np.searchsorted(known, runs), len(known) - 1)
-    return float(np.mean(known[at] == runs))
+    places = np.minimum(np.searchsorted(known, ngrams), len(known) - 1)
+    return float(np.mean(known[places] == ngrams))
 
 
 @functools.lru_cache(maxsize=1)
-def _load(path: str, _written: int) -> np.ndarray:
-    """The hashes, shared in memory by the workers of a machine."""
+def _load(path: str, _modified: int) -> np.ndarray:
+    """The hashes, mapped into memory that the workers of a machine share."""
     return np.load(path, mmap_mode="r")

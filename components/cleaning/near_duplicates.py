@@ -1,8 +1,9 @@
-"""Near duplicates: documents that share most of their runs of five words.
+"""Finds near duplicates by MinHash: documents that share most of their word 5-grams.
 
 MinHash with banding (Broder, 1997; Leskovec et al., "Mining of Massive Datasets", section 3.4): two
-texts of similarity s meet in one of b bands of r values with probability 1 - (1 - sʳ)ᵇ, an S that
-rises at the threshold. As in FineWeb (Penedo et al., 2024) a common band is all that is asked for.
+texts of Jaccard similarity s have one of b bands of r values in common with probability
+1 - (1 - sʳ)ᵇ, an S-curve that rises at the threshold. As in FineWeb (Penedo et al., 2024), texts
+with a common band count as near duplicates, without a further comparison.
 """
 
 import functools
@@ -11,55 +12,60 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.cleaning.word_grams import hash_grams
+from components.cleaning.word_grams import hash_ngrams
 
-SHINGLE = 5
-"""Words of a run that texts are compared by."""
+SHINGLE_WORDS = 5
+"""Words of a shingle, the n-gram by which texts are compared."""
 
 _PERMUTATIONS = 128
-_AT_ONCE = 4_096  # shingles, whose hashes under all permutations are held at once
+_BATCH_SHINGLES = 4_096  # hashed under all permutations at once
 
 
 class Banding(NamedTuple):
-    """How a sketch is cut: `bands` of `rows` values."""
+    """How a MinHash signature is divided: into `bands` bands of `rows` values."""
 
     bands: int
     rows: int
 
 
 @functools.cache
-def banding(threshold: float) -> Banding:
-    """The banding whose S rises nearest to a similarity between 0 and 1: there, (1/b)^(1/r)."""
-    cuts = (Banding(_PERMUTATIONS // rows, rows) for rows in range(1, _PERMUTATIONS + 1))
-    return min(cuts, key=lambda cut: abs((1 / cut.bands) ** (1 / cut.rows) - threshold))
+def choose_banding(threshold: float) -> Banding:
+    """The banding whose S-curve rises closest to a similarity: it rises at (1/b)^(1/r)."""
+    bandings = (Banding(_PERMUTATIONS // rows, rows) for rows in range(1, _PERMUTATIONS + 1))
+    return min(
+        bandings, key=lambda banding: abs((1 / banding.bands) ** (1 / banding.rows) - threshold)
+    )
 
 
-def bands_of(words: np.ndarray, threshold: float) -> list[bytes]:
-    """What a text shares with its near duplicates: 16 bytes for each band.
+def band_hashes(words: np.ndarray, threshold: float) -> list[bytes]:
+    """Hashes of a text's bands, 16 bytes each; near duplicates have one in common.
 
     Args:
-        words: hashes of its words, uint64 `[words]`.
-        threshold: share of common shingles, of all that either has, at which two texts have a band
-            in common in about two cases of three.
+        words: hashes of the text's words, uint64 `[words]`.
+        threshold: Jaccard similarity of two texts' shingles at which they have a band in common
+            with a probability of about 2/3.
 
     Returns:
-        No band for a text with fewer words than a shingle.
+        One hash per band; empty for a text with fewer words than a shingle.
     """
-    shingles = np.unique(hash_grams(words, SHINGLE))
+    shingles = np.unique(hash_ngrams(words, SHINGLE_WORDS))
     if not len(shingles):
         return []
-    sketch = _empty().copy()
-    for begin in range(0, len(shingles), _AT_ONCE):
-        sketch.update_batch(shingles[begin : begin + _AT_ONCE])
-    values = sketch.hashvalues.astype("<u8")
-    bands, rows = banding(threshold)
-    cut = values[: bands * rows].reshape(bands, rows)
-    return [hashlib.sha256(bytes([n]) + row.tobytes()).digest()[:16] for n, row in enumerate(cut)]
+    signature = _empty_signature().copy()
+    for begin in range(0, len(shingles), _BATCH_SHINGLES):
+        signature.update_batch(shingles[begin : begin + _BATCH_SHINGLES])
+    values = signature.hashvalues.astype("<u8")
+    bands, rows = choose_banding(threshold)
+    banded = values[: bands * rows].reshape(bands, rows)
+    return [
+        hashlib.sha256(bytes([number]) + band.tobytes()).digest()[:16]
+        for number, band in enumerate(banded)
+    ]
 
 
 @functools.cache
-def _empty() -> Any:
-    """The sketch of no text, whose permutations all others share."""
+def _empty_signature() -> Any:
+    """The signature of an empty text; copies of it share its permutations."""
     from datasketch import MinHash
 
     return MinHash(_PERMUTATIONS, seed=1, scheme="affine64", hashfunc=int)

@@ -1,7 +1,7 @@
-"""Rules that tell a document unfit for training by itself: its length, language and make-up.
+"""Rules that drop a single document: by its length, its language and its composition.
 
-The rules and bounds of a text's make-up follow Rae et al., 2021, "Gopher", appendix A.1; shares of
-repeated words are counted in words rather than in characters.
+The rules on composition, and their bounds, follow Rae et al., 2021, "Gopher", appendix A.1; shares
+of repeated words are counted in words instead of characters.
 """
 
 import functools
@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.cleaning.word_grams import hash_grams
+from components.cleaning.word_grams import hash_ngrams
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, count_non_letters
 
-QUARANTINED: Mapping[str, str] = {
+QUARANTINE_REASONS: Mapping[str, str] = {
     "min_characters": "too short",
     "max_non_letter_share": "non-letters",
     "max_replacement_share": "replacement characters",
     "languages": "language not allowed",
 }
-"""By each field of `ValidationConfig` that affects examples the reason by which a document outside
-of it is counted."""
-_READ = 1_000  # characters of a text's beginning that its language is told from
+"""For each bound of `ValidationConfig` on single documents, the reason by which the documents that
+violate it are counted."""
+_LANGUAGE_CHARACTERS = 1_000  # at the beginning of a text, from which its language is detected
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
 _LETTER = re.compile(r"[^\W\d_]")
@@ -31,54 +31,56 @@ _BULLETS = ("•", "‣", "⁃", "*", "-", "–")
 _ELLIPSES = ("...", "…")
 
 
-class Fault(NamedTuple):
-    """Why a document is dropped: what is counted, and the figure behind it."""
+class DropReason(NamedTuple):
+    """Why a document is dropped.
+
+    Attributes:
+        reason: what dropped documents are counted by.
+        detail: the value that broke the rule, in words.
+    """
 
     reason: str
     detail: str
 
 
-def fault_of(
+def broken_rule(
     document: Document, words: Sequence[str], hashes: np.ndarray, config: CleaningConfig
-) -> Fault | None:
-    """The first rule that a document breaks, None if it breaks none.
+) -> DropReason | None:
+    """The first rule of cleaning that a document breaks; None if it breaks none.
 
     Args:
         document: the document.
-        words: its words, as `components.cleaning.word_grams.words_of` gives them.
-        hashes: of the words, uint64 `[words]`.
-        config: which rules, and their bounds.
+        words: its words, see `components.cleaning.word_grams.split_words`.
+        hashes: hashes of the words, uint64 `[words]`.
+        config: the rules and their bounds.
     """
-    return next(_faults(document, words, hashes, config), None)
+    return next(_broken_rules(document, words, hashes, config), None)
 
 
-def outside_bounds(document: Document, bounds: ValidationConfig) -> Fault | None:
-    """The first bound that a document is outside of, None if of none.
-
-    Args:
-        document: the document.
-        bounds: what its text and its language may be like.
-    """
+def violated_bound(document: Document, bounds: ValidationConfig) -> DropReason | None:
+    """The first bound of validation that a document violates; None if it violates none."""
     text = document.text
     if len(text) < bounds.min_characters:
-        return Fault(QUARANTINED["min_characters"], f"{len(text):,} characters")
+        return DropReason(QUARANTINE_REASONS["min_characters"], f"{len(text):,} characters")
     share = count_non_letters(text) / len(text)
     if share > bounds.max_non_letter_share:
-        return Fault(QUARANTINED["max_non_letter_share"], f"{share:.1%} of its characters")
+        reason = QUARANTINE_REASONS["max_non_letter_share"]
+        return DropReason(reason, f"{share:.1%} of its characters")
     share = text.count("\ufffd") / len(text)
     if share > bounds.max_replacement_share:
-        return Fault(QUARANTINED["max_replacement_share"], f"{share:.2%} of its characters")
+        reason = QUARANTINE_REASONS["max_replacement_share"]
+        return DropReason(reason, f"{share:.2%} of its characters")
     if document.lang not in bounds.languages:
-        return Fault(QUARANTINED["languages"], document.lang)
+        return DropReason(QUARANTINE_REASONS["languages"], document.lang)
     return None
 
 
-def language_of(text: str) -> tuple[str, float]:
-    """The language that a text is most likely in, and how likely, told from its beginning.
+def detect_language(text: str) -> tuple[str, float]:
+    """The most likely language of a text, of 97, and its probability, from the text's beginning.
 
-    Follows Lui and Baldwin, 2012, "langid.py", over 97 languages.
+    Follows Lui and Baldwin, 2012, "langid.py".
     """
-    language, probability = _identifier().classify(text[:_READ])
+    language, probability = _identifier().classify(text[:_LANGUAGE_CHARACTERS])
     return str(language), float(probability)
 
 
@@ -89,69 +91,80 @@ def _identifier():  # type: ignore[no-untyped-def]
     return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
 
 
-def _faults(
+def _broken_rules(
     document: Document, words: Sequence[str], hashes: np.ndarray, config: CleaningConfig
-) -> Iterator[Fault]:
-    # Of what is no text in any language, its make-up tells more than the likeliest language.
+) -> Iterator[DropReason]:
+    # Composition first: if a document is not text in any language, it is the better reason.
     if config.quality:
-        yield from _make_up(document, words, config)
+        yield from _composition(document, words, config)
     if config.language_confidence is not None:
-        found, probability = language_of(document.text)
-        if found != _primary(document.lang) and probability >= config.language_confidence:
-            yield Fault("other language", f"{found}, not {document.lang} ({probability:.2f})")
+        language, probability = detect_language(document.text)
+        if language != _primary(document.lang) and probability >= config.language_confidence:
+            detail = f"{language}, not {document.lang} ({probability:.2f})"
+            yield DropReason("other language", detail)
     if config.quality:
         yield from _stop_words(document, words, config)
         yield from _repetition(document.text, hashes, config)
 
 
-def _make_up(document: Document, words: Sequence[str], config: CleaningConfig) -> Iterator[Fault]:
+def _composition(
+    document: Document, words: Sequence[str], config: CleaningConfig
+) -> Iterator[DropReason]:
     text, language = document.text, _primary(document.lang)
     if len(words) < config.min_words:
-        yield Fault("few words", f"{len(words):,}")
+        yield DropReason("few words", f"{len(words):,}")
     if len(words) > config.max_words:
-        yield Fault("many words", f"{len(words):,}")
+        yield DropReason("many words", f"{len(words):,}")
     if language not in _UNSPACED:
         length = sum(map(len, words)) / max(len(words), 1)
         if not config.min_mean_word_length <= length <= config.max_mean_word_length:
-            yield Fault("word length", f"{length:.1f} characters on average")
+            yield DropReason("word length", f"{length:.1f} characters on average")
     symbols = text.count("#") + sum(map(text.count, _ELLIPSES))
     if symbols > config.max_symbol_ratio * len(words):
-        yield Fault("symbols", f"{symbols:,} for {len(words):,} words")
-    lines = [line for line in map(str.strip, text.splitlines()) if line]
+        yield DropReason("symbols", f"{symbols:,} for {len(words):,} words")
+    lines = _lines(text)
     bullets = sum(line.startswith(_BULLETS) for line in lines) / len(lines)
     if bullets > config.max_bullet_lines:
-        yield Fault("bullets", f"{bullets:.0%} of the lines")
+        yield DropReason("bullets", f"{bullets:.0%} of the lines")
     ellipses = sum(line.endswith(_ELLIPSES) for line in lines) / len(lines)
     if ellipses > config.max_ellipsis_lines:
-        yield Fault("ellipses", f"{ellipses:.0%} of the lines")
-    spaced = text.split()
-    letters = sum(map(bool, map(_LETTER.search, spaced))) / len(spaced)
-    if letters < config.min_alphabetic_words:
-        yield Fault("few letters", f"in {letters:.0%} of the words")
+        yield DropReason("ellipses", f"{ellipses:.0%} of the lines")
+    between_spaces = text.split()
+    with_letters = sum(map(bool, map(_LETTER.search, between_spaces))) / len(between_spaces)
+    if with_letters < config.min_alphabetic_words:
+        yield DropReason("few letters", f"in {with_letters:.0%} of the words")
 
 
 def _stop_words(
     document: Document, words: Sequence[str], config: CleaningConfig
-) -> Iterator[Fault]:
+) -> Iterator[DropReason]:
     stop_words = _STOP_WORDS.get(_primary(document.lang))
     if stop_words and (count := sum(map(stop_words.__contains__, words))) < config.min_stop_words:
-        yield Fault("stop words", f"{count} of them")
+        yield DropReason("stop words", f"{count} of them")
 
 
-def _repetition(text: str, hashes: np.ndarray, config: CleaningConfig) -> Iterator[Fault]:
-    lines = [line for line in map(str.strip, text.splitlines()) if line]
+def _repetition(text: str, hashes: np.ndarray, config: CleaningConfig) -> Iterator[DropReason]:
+    lines = _lines(text)
     repeated = 1 - len(set(lines)) / len(lines)
     if repeated > config.max_repeated_lines:
-        yield Fault("repeated lines", f"{repeated:.0%} of the lines")
-    for n, part in ((2, 1.0), (3, 0.9), (4, 0.8)):
-        runs = hash_grams(hashes, n)
-        found, counts = np.unique(runs, return_counts=True)
+        yield DropReason("repeated lines", f"{repeated:.0%} of the lines")
+    for n, factor in ((2, 1.0), (3, 0.9), (4, 0.8)):
+        ngrams = hash_ngrams(hashes, n)
+        distinct, counts = np.unique(ngrams, return_counts=True)
         if counts.max(initial=0) > 1:
-            most = runs == found[counts.argmax()]
-            share = np.count_nonzero(np.convolve(most, np.ones(n))) / len(hashes)
-            if share > part * config.max_repeated_words:
-                yield Fault("repeated words", f"one run of {n} words makes {share:.0%} of them")
+            is_most_frequent = ngrams == distinct[counts.argmax()]
+            covered = np.convolve(is_most_frequent, np.ones(n))  # words that it covers
+            share = np.count_nonzero(covered) / len(hashes)
+            if share > factor * config.max_repeated_words:
+                detail = f"one {n}-gram makes up {share:.0%} of the words"
+                yield DropReason("repeated words", detail)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text that are not blank."""
+    return [line for line in map(str.strip, text.splitlines()) if line]
 
 
 def _primary(lang: str) -> str:
+    """The language of a code such as "zh-Hans", without script or region."""
     return lang.split("-")[0].lower()

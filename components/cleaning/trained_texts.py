@@ -1,8 +1,8 @@
-"""What a chain of models was trained on, as hashes: held-out text must not be among it (law 10).
+"""Keys of the texts that earlier spans trained on, to keep them out of held-out splits (law 10).
 
-The same text may come again with another id, and so in another split. Each span leaves the keys of
-the documents to train on, with those of the spans before, and the next span's held-out documents
-are looked up there.
+A text may return in a later span under another id, and thus in another split. Each span therefore
+writes the keys of its training documents, together with those of the spans before it. The next span
+looks up its held-out documents among them.
 """
 
 from __future__ import annotations
@@ -18,55 +18,55 @@ from components.documents import text_hash
 from models.published import published
 
 KEYS_FILE = "keys.npy"
-"""In a TrainedTexts artifact: uint64 `[keys]`, ascending, no two alike."""
+"""In a TrainedTexts artifact: the keys, uint64 `[keys]`, ascending and distinct."""
 REASON = "trained on before"
+"""The reason by which dropped documents are counted."""
 
 
-def keys_of(text: str, bands: Sequence[bytes]) -> list[int]:
-    """What a document is known by: the first 8 bytes of its text's hash, and of each band.
+def text_keys(text: str, bands: Sequence[bytes]) -> list[int]:
+    """The keys of a text: the first 8 bytes of its hash, and of the hash of each band.
 
     Args:
-        text: the document's.
-        bands: see components/cleaning/near_duplicates.py; empty where near duplicates are not
-        looked for.
+        text: the text.
+        bands: see components/cleaning/near_duplicates.py; empty if near duplicates are not wanted.
     """
     return [int(text_hash(text)[:16], 16), *(int.from_bytes(band[:8], "big") for band in bands)]
 
 
-def among(keys: Sequence[int], path: str) -> bool:
-    """Whether any of a document's keys is in a file that `merge` wrote."""
-    known = _load(path, os.stat(path).st_mtime_ns)
+def is_trained(keys: Sequence[int], path: str) -> bool:
+    """Whether any of a text's keys is in a file that `merge_keys` wrote."""
+    trained = _load(path, os.stat(path).st_mtime_ns)
     wanted = np.array(keys, np.uint64)
-    places = np.searchsorted(known, wanted)
-    found = places < len(known)
-    return bool(np.any(known[places[found]] == wanted[found]))
+    places = np.searchsorted(trained, wanted)
+    inside = places < len(trained)
+    return bool(np.any(trained[places[inside]] == wanted[inside]))
 
 
 def write_table(keys: Sequence[Sequence[int]], path: str) -> None:
-    """Writes the keys of each document of a shard, in order, some of which may yet be dropped.
+    """Writes the keys of each document of a shard, before it is known which are dropped.
 
     Args:
-        keys: of each document; none for one that is dropped already.
-        path: receives uint64 `[documents, keys]`. A row that has fewer keys repeats its first.
+        keys: the keys of each document, in order; empty for a document that is dropped already.
+        path: receives uint64 `[documents, keys]`. A row with fewer keys repeats its first key.
     """
     width = max(map(len, keys), default=0)
-    rows = [[*own, *[own[0] if own else 0] * (width - len(own))] for own in keys]
+    rows = [[*row, *[row[0] if row else 0] * (width - len(row))] for row in keys]
     _write(np.array(rows, np.uint64).reshape(len(keys), width), path)
 
 
-def write_part(table: str, stays: Sequence[bool], path: str) -> None:
-    """Writes the keys of the documents that stay.
+def write_kept_keys(table: str, kept: Sequence[bool], path: str) -> None:
+    """Writes the keys of the documents of a shard that are kept.
 
     Args:
-        table: what `write_table` wrote.
-        stays: of each document, whether it is trained on.
+        table: a file that `write_table` wrote.
+        kept: for each document, whether it is trained on.
         path: receives uint64 `[keys]`.
     """
-    _write(np.unique(np.load(table)[np.array(stays, bool)]), path)
+    _write(np.unique(np.load(table)[np.array(kept, bool)]), path)
 
 
-def merge(parts: Iterable[str | pathlib.Path], path: str) -> int:
-    """Writes the keys of all parts; returns how many there are."""
+def merge_keys(parts: Iterable[str | pathlib.Path], path: str) -> int:
+    """Writes the keys of all parts to one file; returns their number."""
     arrays = [np.zeros(0, np.uint64), *(np.load(part) for part in parts)]
     keys = np.unique(np.concatenate(arrays))
     np.save(path, keys)
@@ -74,7 +74,7 @@ def merge(parts: Iterable[str | pathlib.Path], path: str) -> int:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: str, _written: int) -> np.ndarray:
+def _load(path: str, _modified: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 

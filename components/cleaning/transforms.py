@@ -1,14 +1,15 @@
-"""Beam's part of TextCleaner: shards of documents in, the same shards without some of them out.
+"""Beam transforms of TextCleaner: read document shards, drop documents, write the same shards.
 
-Each document is judged by itself; those that pass are compared through what they share: the hash of
-a text, the bands of a sketch. Of documents that share something the first stays: one of the split
-"test" before one of "eval" before one of "train", then by id. A shard that loses nothing is linked
-rather than written.
+Each document is first checked by itself. Documents that pass are compared by keys that duplicates
+share: the hash of a text, and the band hashes of near duplicates. Of the documents with a common
+key one is kept: a document of the split "test" before one of "eval" before one of "train", then the
+one with the first id. A shard that loses no document is linked instead of written.
 
-Imports no TFX, which each of Beam's worker processes would pay for.
+This module does not import TFX, which every Beam worker process would have to load.
 """
 
 import collections
+import dataclasses
 import functools
 import itertools
 import os
@@ -19,10 +20,15 @@ import apache_beam as beam
 import tensorflow as tf
 
 from components.cleaning import trained_texts
-from components.cleaning.evaluation_texts import EvaluationTexts, shared_runs
-from components.cleaning.near_duplicates import bands_of
-from components.cleaning.text_quality import QUARANTINED, Fault, fault_of, outside_bounds
-from components.cleaning.word_grams import hash_words, words_of
+from components.cleaning.evaluation_texts import EvaluationTexts, shared_ngram_share
+from components.cleaning.near_duplicates import band_hashes
+from components.cleaning.text_quality import (
+    QUARANTINE_REASONS,
+    DropReason,
+    broken_rule,
+    violated_bound,
+)
+from components.cleaning.word_grams import hash_words, split_words
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.layout import (
@@ -44,29 +50,29 @@ from components.storage.record_files import RecordWriter
 from models.printable import to_json
 from models.published import published
 
-TRAINED_PART = "-trained.npy"
-"""How the names of a shard's keys end in the scratch folder, see
+KEPT_KEYS_SUFFIX = "-trained.npy"
+"""Suffix of the files in the scratch folder with the keys of each shard's training documents, see
 components/cleaning/trained_texts.py."""
 
-_EXAMPLES = 3  # documents told of, of each reason
+_EXAMPLES = 3  # dropped documents in the summary, for each reason
 _START_CHARACTERS = 120
-_DUPLICATE, _NEAR_DUPLICATE, _SEEN = "duplicate", "near duplicate", "evaluation text"
-_SHARED = "shared"
-_KEPT = (TEST, EVAL, TRAIN)  # whose document stays, of those that share something
-_TEXT, _BAND = b"=", b"~"  # what a shared key is: the hash of a text, the band of a sketch
+_DUPLICATE, _NEAR_DUPLICATE, _EVALUATION_TEXT = "duplicate", "near duplicate", "evaluation text"
+_KEYS = "keys"  # tagged output
+_PRIORITY = (TEST, EVAL, TRAIN)  # of duplicates, the document of the first of these splits is kept
+_TEXT_KEY, _BAND_KEY = b"=", b"~"  # first byte of a key: the hash of a text, or of a band
 
 
 class Verdict(NamedTuple):
-    """That a document of a shard is dropped, and why."""
+    """A document of a shard that is dropped, and why."""
 
     id: str
-    fault: Fault
+    reason: DropReason
 
 
-class _Holder(NamedTuple):
-    """A document that has something others may have too; ordered as they are kept."""
+class _KeyHolder(NamedTuple):
+    """A document that has a key; the first in sorting order is kept."""
 
-    rank: int
+    priority: int
     id: str
     shard: int
 
@@ -80,19 +86,19 @@ def clean(
     evaluation: EvaluationTexts | None,
     trained: str | None = None,
 ) -> None:
-    """Adds to a Beam pipeline what drops documents.
+    """Adds transforms to a Beam pipeline that drop documents.
 
     Args:
         pipeline: the pipeline.
-        documents: the folder that TextExampleGen wrote.
-        folder: the artifact's folder; receives `Split-<split>/` for each split, `Dropped/` with a
-            file `<split>-<shard>.jsonl` of every shard that lost something, and `cleaning.json`.
-        config: what to drop.
-        bounds: what every document is to be like; others are quarantined.
-        evaluation: the texts that documents must not share runs of words with.
-        trained: a file of the keys of what earlier spans trained on; held-out documents must not be
-            among it. See components/cleaning/trained_texts.py, whose parts are left in the scratch
-            folder.
+        documents: folder of TextExampleGen's artifact.
+        folder: the artifact's folder. Receives `Split-<split>/` for each split, `Dropped/` with a
+            file `<split>-<shard>.jsonl` for every shard that lost documents, and `cleaning.json`.
+        config: which documents to drop.
+        bounds: bounds on single documents; documents that violate them are quarantined.
+        evaluation: texts whose n-grams documents must not contain; None for none.
+        trained: file of the keys of the texts that earlier spans trained on, which held-out
+            documents must not have; None for none. See components/cleaning/trained_texts.py. The
+            keys of this span's documents are left in the scratch folder.
     """
     scratch = os.path.join(folder, SCRATCH_FOLDER)
     for name in (SCRATCH_FOLDER, DROPPED_FOLDER):
@@ -100,22 +106,20 @@ def clean(
     for split in SPLITS:
         os.makedirs(split_folder(folder, split), exist_ok=True)
     shards = shard_files(documents)
-    judged = (
+    rules = _Rules(config, bounds, evaluation, trained)
+    checked = (
         pipeline
         | "Shards" >> beam.Create(list(enumerate(shards)))
         | "Spread" >> beam.Reshuffle()
-        | "Judge"
-        >> beam.ParDo(_Judge(scratch, config, bounds, evaluation, trained)).with_outputs(
-            _SHARED, main="verdicts"
-        )
+        | "Check" >> beam.ParDo(_CheckShard(scratch, rules)).with_outputs(_KEYS, main="verdicts")
     )
-    repeats = (
-        judged[_SHARED]
-        | "PlaceShared" >> beam.Map(_placed, len(shards))
-        | "ByShared" >> GroupItems(scratch, len(shards), tuple[bytes, _Holder])
-        | "Repeats" >> beam.FlatMap(_repeats)
+    duplicates = (
+        checked[_KEYS]
+        | "ByKeyHash" >> beam.Map(_with_group, len(shards))
+        | "ByKey" >> GroupItems(scratch, len(shards), tuple[bytes, _KeyHolder])
+        | "Duplicates" >> beam.FlatMap(_all_but_first)
     )
-    verdicts = (judged.verdicts, repeats) | "Verdicts" >> beam.Flatten()
+    verdicts = (checked.verdicts, duplicates) | "Verdicts" >> beam.Flatten()
     _ = (
         verdicts
         | "ByShard" >> GroupItems(scratch, len(shards), Verdict)
@@ -125,112 +129,124 @@ def clean(
     )
 
 
-class _Judge(beam.DoFn):
-    """Yields (shard, verdict), and of the documents without one (what is shared, holder)."""
+@dataclasses.dataclass(frozen=True)
+class _Rules:
+    """The rules that a document is checked by, see `clean`."""
 
-    def __init__(
-        self,
-        scratch: str,
-        config: CleaningConfig,
-        bounds: ValidationConfig,
-        evaluation: EvaluationTexts | None,
-        trained: str | None,
-    ) -> None:
+    config: CleaningConfig
+    bounds: ValidationConfig
+    evaluation: EvaluationTexts | None
+    trained: str | None
+
+    def check(
+        self, document: Document, *, held_out: bool
+    ) -> tuple[DropReason | None, Sequence[bytes]]:
+        """Checks a document by itself.
+
+        Returns:
+            Why the document is dropped, or None and the keys that duplicates would share with it.
+        """
+        config = self.config
+        reason = violated_bound(document, self.bounds)
+        if reason:
+            return reason, []
+        similarity = config.near_duplicate_similarity
+        needs_words = similarity or self.evaluation or config.quality
+        words = split_words(document.text) if needs_words else []
+        hashes = hash_words(words)
+        reason = broken_rule(document, words, hashes, config) or self._evaluation_text(hashes)
+        if reason:
+            return reason, []
+        keys = []
+        if config.duplicates:
+            keys.append(_TEXT_KEY + bytes.fromhex(text_hash(document.text)))
+        if similarity:
+            keys += [_BAND_KEY + band for band in band_hashes(hashes, similarity)]
+        trained = self.trained if held_out else None
+        if trained and trained_texts.is_trained(_stored_keys(document, keys), trained):
+            detail = "in an earlier span, or much of it"
+            return DropReason(trained_texts.REASON, detail), []
+        return None, keys
+
+    def _evaluation_text(self, hashes: Any) -> DropReason | None:
+        if not self.evaluation:
+            return None
+        n = self.config.evaluation_words
+        share = shared_ngram_share(hashes, self.evaluation.path, n)
+        if share <= self.config.max_evaluation_share:
+            return None
+        detail = f"{share:.2%} of its {n}-grams are in evaluation texts"
+        return DropReason(_EVALUATION_TEXT, detail)
+
+
+def _stored_keys(document: Document, keys: Sequence[bytes]) -> list[int]:
+    """The keys of a document that later spans look up, see components/cleaning/trained_texts.py."""
+    bands = [key.removeprefix(_BAND_KEY) for key in keys if key.startswith(_BAND_KEY)]
+    return trained_texts.text_keys(document.text, bands)
+
+
+class _CheckShard(beam.DoFn):
+    """Yields (shard, verdict) of documents that are dropped, and (key, holder) of the others."""
+
+    def __init__(self, scratch: str, rules: _Rules) -> None:
         self._scratch = scratch
-        self._trained = trained
-        self._config = config
-        self._bounds = bounds
-        self._evaluation = evaluation
+        self._rules = rules
 
     def process(self, element: Any) -> Iterator[Any]:
         number, shard = element
         split = split_of(shard)
-        trained = split == TRAIN
-        keys: list[list[int]] = []
+        table: list[list[int]] = []
         for document in read_documents(shard):
-            fault, shared = self._judge(document, held_out=not trained)
-            if fault:
-                yield number, Verdict(document.id, fault)
-            keys.append([] if fault else self._keys(document, shared))
-            for key in shared:
-                holder = _Holder(_KEPT.index(split), document.id, number)
-                yield beam.pvalue.TaggedOutput(_SHARED, (key, holder))
-        if trained:
-            trained_texts.write_table(keys, _table(self._scratch, number))
-
-    def _keys(self, document: Document, shared: Sequence[bytes]) -> list[int]:
-        bands = [key.removeprefix(_BAND) for key in shared if key.startswith(_BAND)]
-        return trained_texts.keys_of(document.text, bands)
-
-    def _judge(self, document: Document, *, held_out: bool) -> tuple[Fault | None, list[bytes]]:
-        config, evaluation = self._config, self._evaluation
-        fault = outside_bounds(document, self._bounds)
-        if fault:
-            return fault, []
-        similarity = config.near_duplicate_similarity
-        # Only where words are asked for.
-        words = words_of(document.text) if similarity or evaluation or config.quality else []
-        hashes = hash_words(words)
-        fault = fault_of(document, words, hashes, config)
-        if not fault and evaluation:
-            share = shared_runs(hashes, evaluation.path, config.evaluation_words)
-            if share > config.max_evaluation_share:
-                runs = f"runs of {config.evaluation_words} words"
-                fault = Fault(_SEEN, f"{share:.2%} of its {runs} are in evaluation texts")
-        if fault:
-            return fault, []
-        shared = []
-        if config.duplicates:
-            shared.append(_TEXT + bytes.fromhex(text_hash(document.text)))
-        if similarity:
-            shared += [_BAND + band for band in bands_of(hashes, similarity)]
-        known = self._trained if held_out else None
-        if known and trained_texts.among(self._keys(document, shared), known):
-            return Fault(trained_texts.REASON, "in an earlier span, or much of it"), []
-        return None, shared
+            reason, keys = self._rules.check(document, held_out=split != TRAIN)
+            if reason:
+                yield number, Verdict(document.id, reason)
+            table.append([] if reason else _stored_keys(document, keys))
+            holder = _KeyHolder(_PRIORITY.index(split), document.id, number)
+            for key in keys:
+                yield beam.pvalue.TaggedOutput(_KEYS, (key, holder))
+        if split == TRAIN:
+            trained_texts.write_table(table, _table_file(self._scratch, number))
 
 
-# The functions below are not annotated with NamedTuples: Beam would infer a row coder from them and
-# hand the next step another type.
+# The functions below have no NamedTuple in their annotations: Beam would infer a row coder from it
+# and pass another type to the next transform.
 
 
-def _placed(shared: Any, shards: int) -> Any:
-    return int.from_bytes(shared[0][-8:], "big") % shards, shared
+def _with_group(key_and_holder: Any, groups: int) -> Any:
+    return int.from_bytes(key_and_holder[0][-8:], "big") % groups, key_and_holder
 
 
-def _repeats(element: Any) -> Iterator[Any]:
-    """Yields (shard, verdict) for all but the first of those that share something."""
-    _, found = element
-    for shared, same in itertools.groupby(sorted(found), key=lambda item: item[0]):
-        holders = [holder for _, holder in same]
-        reason = _DUPLICATE if shared.startswith(_TEXT) else _NEAR_DUPLICATE
+def _all_but_first(element: Any) -> Iterator[Any]:
+    """Yields (shard, verdict) for all but the first of the documents that have a common key."""
+    _, holders_of_keys = element
+    for key, pairs in itertools.groupby(sorted(holders_of_keys), key=lambda item: item[0]):
+        holders = [holder for _, holder in pairs]
+        reason = _DUPLICATE if key.startswith(_TEXT_KEY) else _NEAR_DUPLICATE
         for holder in holders[1:]:
-            yield holder.shard, Verdict(holder.id, Fault(reason, f"of {holders[0].id}"))
+            yield holder.shard, Verdict(holder.id, DropReason(reason, f"of {holders[0].id}"))
 
 
 def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, Any]:
-    """Writes one shard without what is dropped; returns its tally."""
+    """Writes one shard without the dropped documents; returns its tally."""
     number, verdicts = element
     shard = shards[number]
     split, name = split_of(shard), os.path.basename(shard)
-    faults: dict[str, Fault] = {}
-    for identity, fault in sorted(verdicts, reverse=True):
-        faults[identity] = fault  # the first of several is what stays: "duplicate" before "near…"
+    reasons: dict[str, DropReason] = {}
+    for document_id, reason in sorted(verdicts, reverse=True):
+        reasons[document_id] = reason  # the first of several: "duplicate" before "near duplicate"
     kept: list[bytes] = []
-    stays: list[bool] = []
+    is_kept: list[bool] = []
     dropped: list[dict[str, Any]] = []
     characters = collections.Counter({"kept": 0})
-    documents = 0
     for record in tf.data.TFRecordDataset(shard, "GZIP").as_numpy_iterator():
         document = parse(record)
-        documents += 1
-        fault = faults.get(document.id)
-        stays.append(fault is None)
-        if fault is None:
+        drop_reason = reasons.get(document.id)
+        is_kept.append(drop_reason is None)
+        if drop_reason is None:
             kept.append(record)
         else:
-            dropped.append(_dropped(document, fault))
-        characters["kept" if fault is None else fault.reason] += len(document.text)
+            dropped.append(_dropped(document, drop_reason))
+        characters[drop_reason.reason if drop_reason else "kept"] += len(document.text)
     scratch, target = os.path.join(folder, SCRATCH_FOLDER), split_folder(folder, split) / name
     if not dropped:
         link_whole(shard, target, scratch)
@@ -238,34 +254,38 @@ def _write_shard(element: Any, shards: Sequence[str], folder: str) -> dict[str, 
         with published(target, scratch=scratch) as partial, RecordWriter(partial) as writer:
             writer.write(kept)
     if split == TRAIN:
-        part = os.path.join(scratch, f"{number}{TRAINED_PART}")
-        trained_texts.write_part(_table(scratch, number), stays, part)
+        kept_keys = os.path.join(scratch, f"{number}{KEPT_KEYS_SUFFIX}")
+        trained_texts.write_kept_keys(_table_file(scratch, number), is_kept, kept_keys)
     if dropped:
         path = os.path.join(folder, DROPPED_FOLDER, f"{split}-{shard_number(shard):05d}.jsonl")
         write_whole(path, (to_json(item) + "\n" for item in dropped))
-    examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    return {"split": split, "characters": dict(characters)} | _tally(len(is_kept), dropped)
+
+
+def _tally(documents: int, dropped: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts a shard's documents, and its dropped documents by reason, with some examples."""
+    by_reason: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
     for item in dropped:
-        examples[item["reason"]].append(item)
+        by_reason[item["reason"]].append(item)
     return {
-        "split": split,
         "documents": documents,
-        "characters": dict(characters),
-        "dropped": {reason: len(items) for reason, items in examples.items()},
-        "examples": {reason: items[:_EXAMPLES] for reason, items in examples.items()},
+        "dropped": {reason: len(items) for reason, items in by_reason.items()},
+        "examples": {reason: items[:_EXAMPLES] for reason, items in by_reason.items()},
     }
 
 
-def _table(scratch: str, number: int) -> str:
+def _table_file(scratch: str, number: int) -> str:
     return os.path.join(scratch, f"{number}-keys.npy")
 
 
-def _dropped(document: Document, fault: Fault) -> dict[str, Any]:
+def _dropped(document: Document, reason: DropReason) -> dict[str, Any]:
+    """A line of the files in `Dropped/`."""
     start = " ".join(document.text[:_START_CHARACTERS].split())
     return {
         "id": document.id,
         "source": document.source,
-        "reason": fault.reason,
-        "detail": fault.detail,
+        "reason": reason.reason,
+        "detail": reason.detail,
         "start": start,
     }
 
@@ -276,14 +296,14 @@ def _summarize(
     """Writes cleaning.json."""
     splits: dict[str, Any] = {}
     for split in SPLITS:
-        found = [tally for tally in tallies if tally["split"] == split]
-        add = functools.partial(_add, found)
-        dropped, documents = add("dropped"), sum(tally["documents"] for tally in found)
+        of_split = [tally for tally in tallies if tally["split"] == split]
+        add = functools.partial(_add, of_split)
+        dropped, documents = add("dropped"), sum(tally["documents"] for tally in of_split)
         splits[split] = {
             "documents": documents,
             "kept": documents - sum(dropped.values()),
             "dropped": dropped,
-            "quarantined": sum(dropped.get(reason, 0) for reason in QUARANTINED.values()),
+            "quarantined": sum(dropped.get(reason, 0) for reason in QUARANTINE_REASONS.values()),
             "characters": add("characters"),
         }
     examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
@@ -297,7 +317,7 @@ def _summarize(
             for reason, items in examples.items()
         },
         "evaluation_texts": evaluation.texts if evaluation else 0,
-        "evaluation_texts_too_short": evaluation.short if evaluation else 0,
+        "evaluation_texts_too_short": evaluation.too_short if evaluation else 0,
     }
     write_whole(
         os.path.join(folder, CLEANING_FILE),

@@ -23,7 +23,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
 from components.artifacts import DataApproval
-from components.cleaning.text_quality import QUARANTINED
+from components.cleaning.text_quality import QUARANTINE_REASONS
 from components.config import ValidationConfig
 from components.layout import (
     CLEANING_FILE,
@@ -143,7 +143,7 @@ def DataGate(
         unreadable,
         malformed_check(ingested, malformed, max_malformed_share),
         *_cleaning_checks(cleaned_summary, bounds, max_dropped_share),
-        *(_eval_checks(cleaned_summary) if needs_eval_split else ()),
+        *([_eval_check(cleaned_summary)] if needs_eval_split else []),
         *check_text(
             feature_statistics(statistics.uri),
             corpus_statistics(statistics.uri),
@@ -189,7 +189,7 @@ def _cleaning_checks(
         for reason in summary["examples"]
     }
     quarantine_reasons = {
-        reason: reasons[reason] for reason in QUARANTINED.values() if reasons.get(reason)
+        reason: reasons[reason] for reason in QUARANTINE_REASONS.values() if reasons.get(reason)
     }
     drop_reasons = {
         reason: count for reason, count in reasons.items() if reason not in quarantine_reasons
@@ -211,40 +211,47 @@ def _cleaning_checks(
             field="cleaning.max_dropped_share",
             examples=_examples(summary, drop_reasons),
         ),
-        Check(
-            split=_COMPARED_SPLIT,
-            feature="documents",
-            value=f"{train:,} after cleaning",
-            bound=f"at least {config.min_documents:,}",
-            passed=train >= config.min_documents,
+        _count_check(
+            _COMPARED_SPLIT,
+            train,
+            config.min_documents,
             field="validation.min_documents",
             remedy="add documents",
         ),
-        Check(
-            split=TEST,
-            feature="documents",
-            value=f"{test:,} after cleaning",
-            bound=f"at least {config.min_test_documents:,}",
-            passed=test >= config.min_test_documents,
+        _count_check(
+            TEST,
+            test,
+            config.min_test_documents,
             field="validation.min_test_documents",
             remedy="add documents, or raise ingestion.test_share under another pipeline name",
         ),
     ]
 
 
-def _eval_checks(summary: Mapping[str, Any]) -> list[Check]:
+def _eval_check(summary: Mapping[str, Any]) -> Check:
     """A check that the split "eval" has a document."""
-    held_out = summary["splits"][EVAL]["kept"]
-    return [
-        Check(
-            split=EVAL,
-            feature="documents",
-            value=f"{held_out:,} after cleaning",
-            bound="at least 1, for evaluation during training",
-            passed=held_out >= 1,
-            remedy="raise ingestion.eval_share, or train without eval_steps, tuning and seeds",
-        )
-    ]
+    return _count_check(
+        EVAL,
+        summary["splits"][EVAL]["kept"],
+        1,
+        purpose=", for evaluation during training",
+        remedy="raise ingestion.eval_share, or train without eval_steps, tuning and seeds",
+    )
+
+
+def _count_check(
+    split: str, documents: int, minimum: int, *, remedy: str, field: str = "", purpose: str = ""
+) -> Check:
+    """A check of the number of documents that cleaning leaves in a split."""
+    return Check(
+        split=split,
+        feature="documents",
+        value=f"{documents:,} after cleaning",
+        bound=f"at least {minimum:,}{purpose}",
+        passed=documents >= minimum,
+        field=field,
+        remedy=remedy,
+    )
 
 
 def _in_words(reasons: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""The component: the artifact it fills, and each refusal as the user reads it."""
+"""Tests of TextCleaner: the artifacts, the log, and the messages that refuse a span."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def trained_by(
     earlier: TrainedTexts | None,
     config: CleaningConfig = CleaningConfig(),  # noqa: B008  frozen
 ) -> TrainedTexts:
-    """What a span that trains on these texts leaves."""
+    """The TrainedTexts of a span that trains on these texts."""
     for name in ("documents", "cleaned", "trained"):
         shutil.rmtree(folder / name, ignore_errors=True)
     clean(folder, texts, config, earlier=earlier)
-    made = TrainedTexts()
-    made.uri = str(
+    result = TrainedTexts()
+    result.uri = str(
         shutil.copytree(folder / "trained", folder / f"kept-{len(list(folder.iterdir()))}")
     )
-    return made
+    return result
 
 
 def test_fills_an_artifact_that_tfx_understands(
@@ -98,8 +98,8 @@ def test_fills_an_artifact_that_tfx_understands(
         "cleaning.json",
     ]
     assert caplog.messages == [
-        "span 2024-05: looking for runs of 13 words of 1 evaluation text(s); 1 are shorter and"
-        " are not looked for",
+        "span 2024-05: looking for 13-grams of words of 1 evaluation text(s); 1 are too short to"
+        " look for",
         "span 2024-05: documents: 3 to train on, 1 to test on; dropped 1 (duplicate)",
     ]
 
@@ -145,7 +145,7 @@ def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Pat
         "  c: too short, 3 characters\n"
         f"  quarantined documents are listed in {kept}\n"
         f"  where: {tmp_path}/documents\n"
-        "  to do: Add documents, or loosen the rules of cleaning or the bounds of validation."
+        "  to do: Add documents, or relax the rules of cleaning or the bounds of validation."
     )
     assert json.loads(kept.read_text())["id"] == "c"
 
@@ -160,7 +160,7 @@ def test_what_spans_train_on_is_added_up(tmp_path: pathlib.Path) -> None:
         keys.append(np.load(pathlib.Path(earlier.uri) / "keys.npy"))
     assert [len(each) for each in keys] == [2, 3]
     assert set(keys[0]) < set(keys[1])
-    # A text that was held out too was not trained on.
+    # A training document that duplicates a held-out one is dropped, so it is not trained on.
     repeated = {"e": "Held out.", "f": "More.", "g": "Most."}
     earlier = trained_by(tmp_path / "0", repeated, earlier)
     trained_by(tmp_path / "1", {"h": "New.", "i": "Newer."}, earlier)

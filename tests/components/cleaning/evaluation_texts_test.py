@@ -1,4 +1,4 @@
-"""Evaluation texts, and what of a document is in them."""
+"""Tests of finding evaluation texts in documents."""
 
 import gzip
 import json
@@ -7,14 +7,14 @@ import pathlib
 import numpy as np
 import pytest
 
-from components.cleaning.evaluation_texts import read_evaluation_texts, shared_runs
-from components.cleaning.word_grams import hash_words, words_of
+from components.cleaning.evaluation_texts import read_evaluation_texts, shared_ngram_share
+from components.cleaning.word_grams import hash_words, split_words
 from components.config import CleaningConfig
 from models.errors import DataRefused
 
 
 def share(text: str, path: str, n: int) -> float:
-    return shared_runs(hash_words(words_of(text)), path, n)
+    return shared_ngram_share(hash_words(split_words(text)), path, n)
 
 
 def test_a_documents_share_of_known_runs(tmp_path: pathlib.Path) -> None:
@@ -24,21 +24,21 @@ def test_a_documents_share_of_known_runs(tmp_path: pathlib.Path) -> None:
     config = CleaningConfig(
         evaluation_texts=(str(tmp_path / "a.jsonl"), str(tmp_path / "b*")), evaluation_words=3
     )
-    found = read_evaluation_texts(config, str(tmp_path / "runs.npy"))
-    assert (found.texts, found.short) == (3, 1)
+    found = read_evaluation_texts(config, str(tmp_path / "ngrams.npy"))
+    assert (found.texts, found.too_short) == (3, 1)
     assert len(np.load(found.path)) == 3
     assert share("ONE, two; three! Four", found.path, 3) == 1.0
     assert share("zero one two three", found.path, 3) == 0.5
     assert share("five six eight", found.path, 3) == 0.0
-    assert share("eight nine", found.path, 3) == 0.0  # shorter than a run
+    assert share("eight nine", found.path, 3) == 0.0  # shorter than an n-gram
     assert share("", found.path, 3) == 0.0
 
 
 def test_no_text_is_long_enough(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.txt").write_text("One two.\n\nThree.")
     config = CleaningConfig(evaluation_texts=(str(tmp_path),))
-    found = read_evaluation_texts(config, str(tmp_path / "runs.npy"))
-    assert (found.texts, found.short) == (2, 2)
+    found = read_evaluation_texts(config, str(tmp_path / "ngrams.npy"))
+    assert (found.texts, found.too_short) == (2, 2)
     assert share("one two " * 20, found.path, 13) == 0.0
 
 
@@ -46,5 +46,5 @@ def test_what_cannot_be_read_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "One two."}\n{"sentence": "Three"}\n')
     config = CleaningConfig(evaluation_texts=(str(tmp_path / "a.jsonl"),))
     with pytest.raises(DataRefused, match="malformed: no text") as refused:
-        read_evaluation_texts(config, str(tmp_path / "runs.npy"))
+        read_evaluation_texts(config, str(tmp_path / "ngrams.npy"))
     assert refused.value.where == f"{tmp_path}/a.jsonl:2"

@@ -1,4 +1,4 @@
-"""Beam's part of cleaning: what is dropped and told, and that it depends on the text alone."""
+"""Tests of cleaning on Beam: what it drops and reports, and that it depends only on the text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.cleaning.evaluation_texts import EvaluationTexts, read_evaluation_texts
-from components.cleaning.trained_texts import merge
-from components.cleaning.transforms import TRAINED_PART, clean
+from components.cleaning.trained_texts import merge_keys
+from components.cleaning.transforms import KEPT_KEYS_SUFFIX, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, place_of, read_documents, serialize
 from components.layout import SCRATCH_FOLDER
@@ -27,7 +27,7 @@ SHARDS = {"train": 3, "eval": 2, "test": 1}
 ANY = ValidationConfig(
     max_non_letter_share=1.0, max_replacement_share=1.0, languages=("en", "de", "fr", "zh")
 )
-"""Bounds that quarantine nothing of what is here."""
+"""Bounds that quarantine none of the documents here."""
 STORY = (
     "The river rose that night and the men of the village went down to the bank with lamps."
     " They had to be quick, for the water was already over the lower field and the old bridge."
@@ -35,12 +35,12 @@ STORY = (
 )
 
 
-def document(identity: str, text: str, lang: str = "en") -> Document:
-    return Document(identity, text, "s", lang, 0)
+def document(document_id: str, text: str, lang: str = "en") -> Document:
+    return Document(document_id, text, "s", lang, 0)
 
 
 def write(folder: pathlib.Path, documents: list[Document]) -> None:
-    """Documents as TextExampleGen leaves them; ids begin with their split, or are of "train"."""
+    """Writes documents as TextExampleGen does. An id begins with its split; others are "train"."""
     shards: dict[tuple[str, int], list[Document]] = {}
     for item in sorted(documents):
         split = item.id.split("-")[0] if item.id.startswith(("eval", "test")) else "train"
@@ -64,16 +64,16 @@ def run(
     bounds: ValidationConfig = ANY,
     trained: str | None = None,
 ) -> dict[str, Any]:
-    """Cleans; returns cleaning.json. What is trained on is left in `trained.npy`."""
+    """Cleans; returns cleaning.json. Writes the keys of trained texts to `trained.npy`."""
     scratch = target / SCRATCH_FOLDER
     scratch.mkdir(parents=True)
     evaluation: EvaluationTexts | None = None
     if config.evaluation_texts:
-        evaluation = read_evaluation_texts(config, str(scratch / "runs.npy"))
+        evaluation = read_evaluation_texts(config, str(scratch / "ngrams.npy"))
     options = PipelineOptions(["--runner=DirectRunner", *flags])
     with beam.Pipeline(options=options) as pipeline:
         clean(pipeline, str(source), str(target), config, bounds, evaluation, trained)
-    merge(sorted(scratch.glob(f"*{TRAINED_PART}")), str(target / "trained.npy"))
+    merge_keys(sorted(scratch.glob(f"*{KEPT_KEYS_SUFFIX}")), str(target / "trained.npy"))
     shutil.rmtree(scratch)  # as the component does
     return json.loads((target / "cleaning.json").read_text())
 
@@ -161,7 +161,7 @@ def test_what_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path)
     assert summary["splits"]["eval"]["dropped"] == {"trained on before": 2}
     assert summary["splits"]["train"]["dropped"] == {}
     run(tmp_path / "2", tmp_path / "exact", CleaningConfig(), trained=known)
-    assert "eval-f" in kept(tmp_path / "exact")  # near duplicates are looked for where asked for
+    assert "eval-f" in kept(tmp_path / "exact")  # without a similarity, near duplicates are kept
 
 
 def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:
@@ -182,7 +182,7 @@ def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:
 
 
 def test_who_is_dropped_himself_drops_nobody(tmp_path: pathlib.Path) -> None:
-    # The first of the two would be what the second repeats, were it not German by its own word.
+    # "b" would be a duplicate of "a", but "a" is dropped because its `lang` is wrong.
     write(
         tmp_path / "in", [document("a", STORY, "de"), document("b", STORY), document("eval-1", "T")]
     )
@@ -206,7 +206,7 @@ def test_evaluation_texts_are_not_trained_on(tmp_path: pathlib.Path) -> None:
     summary = run(tmp_path / "in", tmp_path / "out", config)
     assert kept(tmp_path / "out") == ["b", "eval-1"]
     assert dropped(tmp_path / "out") == {
-        "a": ("evaluation text", "20.00% of its runs of 8 words are in evaluation texts")
+        "a": ("evaluation text", "20.00% of its 8-grams are in evaluation texts")
     }
     assert (summary["evaluation_texts"], summary["evaluation_texts_too_short"]) == (2, 1)
 

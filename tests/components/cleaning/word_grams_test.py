@@ -1,11 +1,11 @@
-"""Words and the hashes of their runs."""
+"""Tests of splitting texts into words and of hashing word n-grams."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.cleaning.word_grams import count_words, hash_grams, hash_words, words_of
+from components.cleaning.word_grams import count_words, hash_ngrams, hash_words, split_words
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ from components.cleaning.word_grams import count_words, hash_grams, hash_words, 
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
-    assert words_of(text) == words
+    assert split_words(text) == words
 
 
 def test_hashes_are_those_of_every_machine_and_release() -> None:
-    # They decide what is dropped: another value would change a corpus that is cleaned anew.
+    # They decide which documents are dropped, so other values would change a corpus.
     assert hash_words(["the", "bank"]).tolist() == [7003889267569045354, 1838118792855149789]
     assert hash_words([]).tolist() == []
 
@@ -35,14 +35,15 @@ def test_hashes_are_those_of_every_machine_and_release() -> None:
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 6))
 def test_runs_have_one_hash_only_if_they_are_alike(words: list[str], n: int) -> None:
-    grams = hash_grams(hash_words(words), n).tolist()
-    runs = [tuple(words[begin : begin + n]) for begin in range(max(len(words) - n + 1, 0))]
-    assert len(grams) == len(runs)
-    assert len(set(zip(runs, grams, strict=True))) == len(set(runs)) == len(set(grams))
+    ngram_hashes = hash_ngrams(hash_words(words), n).tolist()
+    ngrams = [tuple(words[begin : begin + n]) for begin in range(max(len(words) - n + 1, 0))]
+    assert len(ngram_hashes) == len(ngrams)
+    pairs = set(zip(ngrams, ngram_hashes, strict=True))
+    assert len(pairs) == len(set(ngrams)) == len(set(ngram_hashes))
 
 
 def test_order_counts() -> None:
-    first, second = (hash_grams(hash_words([*words]), 2) for words in ("ab", "ba"))
+    first, second = (hash_ngrams(hash_words([*words]), 2) for words in ("ab", "ba"))
     assert first.dtype == np.uint64
     assert first.tolist() != second.tolist()
 
