@@ -1,4 +1,4 @@
-"""What a field of a configuration may hold, in words for the person who set another value."""
+"""Describes in words the values that a field of a configuration may have, for error messages."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ _WORDS = {
 
 
 def allowed(kind: Any) -> str:
-    """The values of a type in words, its bounds among them: "a whole number of 1 or more".
+    """The values of a type and their bounds: "a whole number of 1 or more".
 
     Args:
-        kind: a field's type as `typing.get_type_hints(…, include_extras=True)` has it.
+        kind: a field's type, as `typing.get_type_hints(…, include_extras=True)` returns it.
     """
-    return _said(pydantic.TypeAdapter(kind).json_schema())
+    return _in_words(pydantic.TypeAdapter(kind).json_schema())
 
 
 def allowed_at(kind: type, place: Sequence[int | str]) -> str:
-    """`allowed` of a field somewhere inside of a dataclass; empty if there is no such field.
+    """The values of a field of a dataclass or of a nested one; empty if there is no such field.
 
     Args:
         kind: the dataclass.
-        place: as pydantic gives the place of an error: names of fields, numbers of items, and
-            behind a field whose class depends on the family, the family.
+        place: the location of an error as pydantic reports it: names of fields and indices of
+            items. After a field whose class depends on the family, it has the family.
     """
-    found = _types_at(kind, place)
-    if any(map(_fields_of, (option for each in found for option in _options(each)))):
+    types_there = _types_at(kind, place)
+    if any(map(_fields_of, (option for each in types_there for option in _options(each)))):
         return "an object that has its fields"
-    return allowed(found[0]) if len(found) == 1 else ""
+    return allowed(types_there[0]) if len(types_there) == 1 else ""
 
 
 def families_at(kind: type, place: Sequence[int | str]) -> str:
-    """The families that a configuration of a model, somewhere inside of a dataclass, may be of.
+    """The names of the families that a nested configuration of a model may have.
 
     Args:
         kind, place: see `allowed_at`.
     """
-    found = [option for each in _types_at(kind, place) for option in _options(each)]
-    return " or ".join(option.family for option in found)
+    options = [option for each in _types_at(kind, place) for option in _options(each)]
+    return " or ".join(option.family for option in options)
 
 
 def nearest_field(kind: type, place: Sequence[int | str]) -> str:
-    """What to do about a field that a dataclass does not have.
+    """The remedy for a field that a dataclass does not have: a similar name, or all names.
 
     Args:
         kind, place: see `allowed_at`.
@@ -70,11 +70,11 @@ def nearest_field(kind: type, place: Sequence[int | str]) -> str:
 
 
 def _types_at(kind: Any, place: Sequence[int | str]) -> list[Any]:
-    """The types that the value at a place may have; the alternatives of a union are several."""
+    """The types that the value at a place may have: several for a union."""
     found = [kind]
     for step in place:
         options = [option for each in found for option in _options(each)]
-        if isinstance(step, int):  # of a tuple whose items are all of one type
+        if isinstance(step, int):  # an item of a tuple, whose items have one type
             found = [typing.get_args(option)[0] for option in options if typing.get_args(option)]
             continue
         hints = [
@@ -88,7 +88,7 @@ def _types_at(kind: Any, place: Sequence[int | str]) -> list[Any]:
 
 
 def _options(kind: Any) -> Iterator[Any]:
-    """The classes of a type: its own, or those of a union."""
+    """The alternatives of a union; for another type, the type itself."""
     if typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
@@ -101,10 +101,10 @@ def _fields_of(kind: Any) -> Sequence[dataclasses.Field[Any]]:
     return dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
 
 
-def _said(schema: Mapping[str, Any]) -> str:
+def _in_words(schema: Mapping[str, Any]) -> str:
     """A JSON schema in words."""
     if "anyOf" in schema:
-        return ", or ".join(map(_said, schema["anyOf"]))
+        return ", or ".join(map(_in_words, schema["anyOf"]))
     if "const" in schema:
         return f"one of {schema['const']}"
     if "enum" in schema:
@@ -114,14 +114,15 @@ def _said(schema: Mapping[str, Any]) -> str:
 
 
 def _range(schema: Mapping[str, Any]) -> str:
-    """A number's bounds in words."""
+    """The bounds of a number in words; empty if it has none."""
     if "minimum" in schema and "maximum" in schema:
         return f"from {schema['minimum']} to {schema['maximum']}"
-    ways = {
+    phrases = {
         "minimum": "of {} or more",
         "exclusiveMinimum": "above {}",
         "maximum": "up to {}",
         "exclusiveMaximum": "below {}",
     }
-    said = [way.format(schema[bound]) for bound, way in ways.items() if bound in schema]
-    return " and ".join(said)
+    return " and ".join(
+        phrase.format(schema[bound]) for bound, phrase in phrases.items() if bound in schema
+    )

@@ -1,19 +1,19 @@
-"""Errors written for the person who reads them: what was wrong, where, and what to do."""
+"""The errors that users see: each says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class PolysemeError(Exception):
-    """Base of every error that is shown without a stack trace.
+    """Base of all errors that are shown without a stack trace.
 
     Args:
         what: what was wrong, a sentence.
-        where: the place: file and line, field, feature or component.
+        where: file and line, field, feature or component.
         remedy: what to do about it, a sentence.
     """
 
     def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
-        super().__init__(what, where, remedy)  # all three, so that the error survives pickling
+        super().__init__(what, where, remedy)  # all three, so that pickling keeps them
         self.what = what
         self.where = where
         self.remedy = remedy
@@ -37,24 +37,24 @@ def _rebuild(
 
 
 class DataRefused(PolysemeError):
-    """The text or what was derived from it is not fit to train on: a gate closed."""
+    """The text, or data derived from it, is not fit to train on: a gate has refused it."""
 
 
 class ConfigError(PolysemeError):
-    """A configuration value or a given file (a vocabulary, a checkpoint) cannot be used."""
+    """A setting or an input file (a vocabulary, a checkpoint) cannot be used."""
 
 
 class TrainingDiverged(PolysemeError):
-    """A loss or a gradient is not finite, or losses have risen too far."""
+    """A loss or a gradient is not finite, or the loss has risen too far."""
 
 
 class Preempted(PolysemeError):
-    """Training was cut short from outside, and goes on from what is saved."""
+    """Training was interrupted from outside; the same command resumes from the last checkpoint."""
 
 
 class InUse(PolysemeError):
-    """Another process is at work there; the same command succeeds once that one has ended."""
+    """Another process holds the lock; the same command succeeds after that process has ended."""
 
 
 class ServingCheckFailed(PolysemeError):
-    """An exported model would not answer as it should in TF Serving."""
+    """An exported model would not give the expected answers in TF Serving."""

@@ -1,4 +1,4 @@
-"""How memory is given back: by the C library's allocator, and by Python's search for cycles."""
+"""Tunes memory management for speed: Python's garbage collector and glibc's allocator."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _NEVER_TRIM = (1 << 31) - 1
 
 
 @contextlib.contextmanager
-def imports() -> Iterator[None]:
-    """Keeps Python from looking for cycles while large libraries are imported in the block.
+def fast_imports() -> Iterator[None]:
+    """Turns garbage collection off while large libraries are imported in the block.
 
-    What they make stays, and would be looked through again and again; after the block it is not
-    looked at any more. Of what is made then cycles are looked for as before: Keras's models are in
-    cycles, and their weights would be held for longer.
+    The objects of a library live as long as the process, and the collector would traverse them
+    again and again. After the block it never traverses them. It does collect objects that are made
+    later: Keras's models are in cycles, and their weights would be kept longer otherwise.
     """
     gc.disable()
     try:
@@ -29,14 +29,14 @@ def imports() -> Iterator[None]:
 
 
 def keep_freed_memory() -> bool:
-    """Lets glibc keep what is freed, so that each step gets the last one's pages again.
+    """Makes glibc keep freed memory, so that each step reuses the pages of the step before.
 
-    By default glibc takes a buffer of more than 32 MB from the kernel and gives it back when it is
-    freed. Every step then pays for fresh, zeroed pages: up to a third of a small model's time on a
-    CPU. The process stays as large as it has been, and results are the same.
+    By default glibc gets a buffer of more than 32 MB from the kernel and returns it when it is
+    freed. Every step then waits for new, zeroed pages, which takes up to a third of a small model's
+    time on a CPU. With this setting the process never shrinks. Results do not change.
 
     Returns:
-        Whether the C library knows these settings; where it does not, nothing has changed.
+        Whether the C library has these settings; if not, nothing has changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,7 +1,7 @@
-"""The processor's instruction sets, and whether TensorFlow should use oneDNN on it.
+"""Chooses whether TensorFlow uses oneDNN, by the instruction sets of the processor.
 
-TensorFlow reads the environment variable once, at its import, so the choice is made before. The
-measurements are in docs/decisions/0026-onednn-and-xla-by-measurement.md.
+TensorFlow reads the environment variable once, when it is imported, so the choice is made before.
+The measurements are in docs/decisions/0026-onednn-and-xla-by-measurement.md.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """The environment variable that switches oneDNN on (1) or off (0) in TensorFlow."""
 
 Purpose = Literal["training", "serving"]
-"""Training and evaluation in large batches, or requests of a few texts."""
+"""Training and evaluation with large batches, or serving requests of a few texts."""
 
 DeviceKind = Literal["CPU", "CPU with oneDNN", "CPU, small model", "GPU", "TPU"]
-"""The kinds of devices for which the choice of XLA is made separately."""
+"""The kinds of devices between which the choice of XLA differs."""
 
-_TOLD = (
+_RELEVANT_FLAGS = (
     "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16",
 )  # fmt: skip
-# With one of these TensorFlow uses oneDNN by default: tensorflow/core/util/port.cc.
-_ON_BY_ITSELF = {
+# TensorFlow uses oneDNN by default if one of these is present: tensorflow/core/util/port.cc.
+_ONEDNN_BY_DEFAULT = {
     "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16",
 }  # fmt: skip
 
@@ -36,8 +36,8 @@ class Processor:
     """A processor.
 
     Attributes:
-        model: its name; empty where the system does not tell.
-        flags: those of its instruction sets that matter to products of matrices.
+        model: its name; empty if the system does not report it.
+        flags: its instruction sets that affect matrix products.
     """
 
     model: str = ""
@@ -45,7 +45,7 @@ class Processor:
 
     @classmethod
     def here(cls) -> Processor:
-        """This machine's processor; without name and flags where there is no `/proc/cpuinfo`."""
+        """This machine's processor; without name and flags if there is no `/proc/cpuinfo`."""
         path = pathlib.Path("/proc/cpuinfo")
         return cls.of(path.read_text(encoding="utf-8")) if path.exists() else cls()
 
@@ -58,28 +58,30 @@ class Processor:
             if colon:
                 fields.setdefault(name.strip(), value.strip())
         flags = set(fields.get("flags", "").split())
-        return cls(fields.get("model name", ""), tuple(flag for flag in _TOLD if flag in flags))
+        return cls(
+            fields.get("model name", ""), tuple(flag for flag in _RELEVANT_FLAGS if flag in flags)
+        )
 
     def __str__(self) -> str:
         return f"{self.model or 'unknown processor'} ({', '.join(self.flags) or 'no known flags'})"
 
     @property
-    def onednn_by_itself(self) -> bool:
+    def onednn_by_default(self) -> bool:
         """Whether TensorFlow uses oneDNN by default."""
-        return not _ON_BY_ITSELF.isdisjoint(self.flags)
+        return not _ONEDNN_BY_DEFAULT.isdisjoint(self.flags)
 
     def onednn(self, purpose: Purpose) -> bool | None:
-        """Whether oneDNN is faster; None where that was not measured."""
-        if self.onednn_by_itself:
+        """Whether oneDNN is faster for a purpose; None if that was not measured."""
+        if self.onednn_by_default:
             return True
         return purpose == "training" if "avx2" in self.flags else None
 
 
 def choose_onednn(purpose: Purpose) -> None:
-    """Chooses oneDNN or not for this process and those that it starts.
+    """Turns oneDNN on or off for this process and the processes that it starts.
 
-    Does nothing if the variable is set, or if TensorFlow is already imported: then it is too late
-    for this process, and the processes that it starts should compute as it does.
+    Does nothing if the environment variable is set already. Does nothing, either, if TensorFlow was
+    imported: it is too late for this process, and its child processes should compute as it does.
     """
     if ONEDNN in os.environ or "tensorflow" in sys.modules:
         return
@@ -90,7 +92,7 @@ def choose_onednn(purpose: Purpose) -> None:
 
 def onednn_is_on() -> bool:
     """Whether TensorFlow uses oneDNN in this process."""
-    given = os.environ.get(ONEDNN, "").lower()
-    if given in ("0", "1", "false", "true"):
-        return given in ("1", "true")
-    return Processor.here().onednn_by_itself
+    value = os.environ.get(ONEDNN, "").lower()
+    if value in ("0", "1", "false", "true"):
+        return value in ("1", "true")
+    return Processor.here().onednn_by_default

@@ -1,4 +1,4 @@
-"""Settings that had another name in an earlier release, so that its configurations can be read."""
+"""Names that settings had in earlier releases, so that older configurations can be read."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ RENAMED: Mapping[str, str] = {
     "training.optimizer.not_decayed": "training.optimizer.exclude_from_weight_decay",
     "training.warm_start.learning_rate_share": "training.warm_start.learning_rate_factor",
 }
-"""Dotted name in an earlier release → dotted name now."""
+"""Old dotted name → current dotted name."""
 
 
 def with_new_names(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """A configuration as JSON has it, with the names that its settings have now.
+    """A configuration with the current names of its settings.
 
     Args:
-        fields: names → values; a configuration inside it is a mapping too.
-        place: the dotted name of `fields` in the whole configuration, empty for the whole.
+        fields: names → values, as read from JSON; nested configurations are mappings.
+        place: the dotted name of `fields` in the whole configuration; empty for the whole.
     """
     result = {}
     for name, value in fields.items():

@@ -1,9 +1,9 @@
-"""The base of every configuration: a value is checked when it is set.
+"""The base class of all configurations, which checks every value when it is set.
 
-The bound on a number is a pydantic annotation of its field. A rule about several fields is in the
-`check` of the smallest configuration that has them all. Both apply however a configuration is made:
-by a recipe, by `dataclasses.replace`, by `--set`, or from JSON. Nothing here imports TensorFlow, so
-a command refuses a bad setting before it loads anything.
+The bounds of a number are a pydantic annotation of its field. A rule about several fields is in the
+method `check` of the smallest configuration that has all of them. Both apply however a
+configuration is made: by a recipe, by `dataclasses.replace`, by `--set`, or from JSON. Nothing here
+imports TensorFlow, so a command rejects a bad setting before it loads anything.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ T = TypeVar("T")
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A share or a probability."""
 PositiveInt = Annotated[int, pydantic.Field(gt=0, le=2**31 - 1)]
-"""A whole number above 0, of 31 bits: TensorFlow has no more for most of them."""
+"""A whole number above 0 of at most 31 bits, the limit of most of TensorFlow's integers."""
 NonNegativeInt = Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)]
-"""A whole number of 31 bits, 0 included."""
+"""A whole number of 0 or more, of at most 31 bits."""
 Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
-"""A share that cannot be all: dropout, or a decay of averages."""
+"""A share below 1, such as a dropout rate or the decay of a moving average."""
 
 
 class Affects(enum.Enum):
-    """What changes when a setting does. The key of a step holds the settings that its bytes need.
+    """What a setting affects. The cache key of a step holds the settings that affect its output.
 
-    A class of settings gives it for all its fields; a field that differs has its own in its
-    annotation: `log_steps: Annotated[PositiveInt, Affects.NOTHING] = 20`.
+    A class of settings declares it for all its fields. A field may override it in its annotation:
+    `log_steps: Annotated[PositiveInt, Affects.NOTHING] = 20`.
     """
 
     EXAMPLES = "examples"
-    """The documents that are kept, the vocabulary or the examples, and so the weights too."""
+    """The documents, the vocabulary or the examples, and therefore the weights too."""
     WEIGHTS = "weights"
-    """The weights, or what else is exported with them."""
+    """The weights, or other parts of the exported model."""
     JUDGEMENT = "judgement"
-    """Only whether text or a model is good enough."""
+    """Only the decision whether text or a model is good enough."""
     NOTHING = "nothing"
-    """No result: where things are, what computes them, what is logged; and paths of files, for
-    which fingerprints of their bytes are in the keys."""
+    """No result: places, devices and logging. Also paths of files, because cache keys hold the
+    fingerprints of their bytes."""
 
 
 class Settings:
     """Base of the frozen dataclasses that configure something.
 
-    A subclass gives the path of its fields in the whole configuration and what they affect:
+    A subclass declares its dotted name in the whole configuration and what its fields affect:
     `class OptimizerConfig(Settings, place="training.optimizer", affects=Affects.WEIGHTS)`. Errors
-    name a field by that path and its own name, as `--set` spells it.
+    name a field by its full dotted name, as in `--set`.
 
     Raises:
-        ConfigError: a value has the wrong type, is out of its bounds or is not finite, or two
-            values do not go together.
+        ConfigError: a value has the wrong type, is out of bounds or is not finite, or two values
+            contradict each other.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(
@@ -81,7 +81,7 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Checks what concerns more than one field; each field is within its own bounds.
+        """Checks rules about several fields, each of which is within its own bounds.
 
         Raises:
             ConfigError: two values contradict each other, or one makes another ineffective.
@@ -95,25 +95,25 @@ class Settings:
             what: what is wrong with its value, a sentence.
             remedy: what to do about it, a sentence.
         """
-        return ConfigError(what, where=spelled(type(self), field), remedy=remedy)
+        return ConfigError(what, where=dotted_name(type(self), field), remedy=remedy)
 
     def that_affect(self, *kinds: Affects) -> dict[str, Any]:
-        """The fields that affect one of these, and their values; settings inside are dictionaries.
+        """The fields that affect one of `kinds`, and their values; nested settings as dictionaries.
 
-        What `from_json` makes of it has the default values in all other fields.
+        Read by `from_json`, the result has the default values in all other fields.
         """
         chosen: dict[str, Any] = {}
         for name, affects in effects(type(self)):
             value = getattr(self, name)
             if isinstance(value, Settings):
-                if inside := value.that_affect(*kinds):
-                    chosen[name] = inside
+                if nested := value.that_affect(*kinds):
+                    chosen[name] = nested
             elif affects in kinds:
                 chosen[name] = _plain(value)
         return chosen
 
     def changed(self, field: str) -> bool:
-        """Whether a field, which has a default, has another value than that."""
+        """Whether the value of a field differs from its default. The field must have one."""
         (default,) = (
             each.default_factory() if callable(each.default_factory) else each.default
             for each in dataclasses.fields(self)  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ class Settings:
 
 
 def effects(kind: type[Settings]) -> Iterator[tuple[str, Affects]]:
-    """Each field of a class of settings, and what it affects; of settings inside, as a whole."""
+    """Yields each field of a class of settings, and what it affects; nested settings as a whole."""
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         notes = getattr(hints[field.name], "__metadata__", ())
@@ -132,7 +132,7 @@ def effects(kind: type[Settings]) -> Iterator[tuple[str, Affects]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a field as `dataclasses.asdict` has it."""
+    """The value of a field, converted as `dataclasses.asdict` does."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, tuple):
@@ -141,14 +141,14 @@ def _plain(value: Any) -> Any:
 
 
 def refusal(kind: type, error: pydantic.ValidationError) -> ConfigError:
-    """Pydantic's first complaint about a value of a dataclass, in the form of all errors.
+    """Turns pydantic's first error about a value of a dataclass into a `ConfigError`.
 
     Args:
         kind: the dataclass.
-        error: pydantic's.
+        error: pydantic's error.
     """
     first = error.errors(include_url=False)[0]
-    # Behind the field `model`, whose class depends on the family, pydantic names the family too.
+    # After the field `model`, whose class depends on the family, pydantic names the family too.
     before = [None, *first["loc"]]
     path = [
         str(step) for step, field in zip(first["loc"], before, strict=False) if field != "model"
@@ -164,22 +164,22 @@ def refusal(kind: type, error: pydantic.ValidationError) -> ConfigError:
         remedy = "write an object in JSON"
     elif remedy:
         remedy = f"give {remedy}"
-    return ConfigError(what, where=spelled(kind, *path), remedy=remedy or None)
+    return ConfigError(what, where=dotted_name(kind, *path), remedy=remedy or None)
 
 
-def spelled(kind: type, *fields: str) -> str:
-    """A field of a configuration as the command line spells it, `training.steps`.
+def dotted_name(kind: type, *fields: str) -> str:
+    """The dotted name of a field, as on the command line: `training.steps`.
 
     Args:
-        kind: a subclass of `Settings`, or another dataclass, which is named by its class.
-        fields: the field and those inside it; none is the configuration as a whole.
+        kind: a subclass of `Settings`, or another dataclass, whose class name is used.
+        fields: the field and nested fields; without any, the configuration as a whole.
     """
     return ".".join(filter(None, [getattr(kind, "place", kind.__name__), *fields])) or "settings"
 
 
 @functools.cache
 def _fields(kind: Any) -> type[pydantic.BaseModel]:
-    """Checks the values of a dataclass's fields, given as a dictionary."""
+    """The pydantic model that checks a dictionary of a dataclass's fields."""
     hints = typing.get_type_hints(kind, include_extras=True)
     fields: dict[str, Any] = {
         field.name: (hints[field.name], ...) for field in dataclasses.fields(kind)
@@ -188,10 +188,10 @@ def _fields(kind: Any) -> type[pydantic.BaseModel]:
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:
-    """The dataclass `kind` of a JSON object, nested dataclasses included, types checked.
+    """Reads a dataclass, with nested dataclasses, from a JSON object and checks its types.
 
     Raises:
-        ConfigError: naming the field, its value and what was expected.
+        ConfigError: a value is wrong; names the field, the value and what was expected.
     """
     try:
         return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""One run of a pipeline, from the lock on its folder to the summary of how it ended."""
+"""One run of a pipeline: lock the folder, choose a span, execute the graph, summarize, report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from components.readers.formats import check_formats
 from components.storage.file_hashes import FileHashes
 from components.storage.publish import write_whole
 from models.errors import DataRefused, PolysemeError
-from models.memory import imports
+from models.memory import fast_imports
 from models.processor import choose_onednn
 from pipeline.code_versions import code_versions, commit
 from pipeline.config import PipelineConfig
@@ -40,8 +40,8 @@ from pipeline.span_history import (
     ROLLED_BACK,
     Attempt,
     inputs_of,
-    passed_over,
     read_attempts,
+    spans_to_skip,
     write_attempt,
 )
 from pipeline.spans import Span, available_spans, choose_span
@@ -52,11 +52,11 @@ from pipeline.terminal.failures import explain, one_line, unexpected_error, with
 from pipeline.terminal.output import Console
 
 HASHES = "input_hashes.json"
-"""In a pipeline's folder: what is known of the files that its runs read."""
+"""File in a pipeline's folder: hashes of the input files that its runs have read."""
 
 _PROGRESS_SECONDS = 5.0
-_log = logging.getLogger(__name__)  # not below `polyseme`: for the log file alone
-_progress = logging.getLogger("polyseme.input")
+_log = logging.getLogger(__name__)  # not below `polyseme`: shown in the log file only
+_progress_log = logging.getLogger("polyseme.input")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        summary: what ML Metadata says, None if the run never came to write there.
-        error: why it failed, in words for its reader; None if it didn't.
-        log: the libraries' messages and every traceback.
-        report: the report, None if there is none.
-        span: the span that was taken, as people name it.
+        summary: what ML Metadata recorded; None if it cannot be read.
+        error: why the run failed, for the reader; None if it did not fail.
+        log: the log file, with the messages of libraries and all tracebacks.
+        report: the report's file, None if there is no report.
+        span: label of the span that was taken.
     """
 
     summary: Summary | None
@@ -78,119 +78,141 @@ class Outcome:
     span: str = ""
 
 
-def run_pipeline(config: PipelineConfig, wanted_span: str, until: Until | None = None) -> Outcome:
-    """Runs the pipeline on one span; what earlier runs finished is taken from the cache.
+def run_pipeline(
+    config: PipelineConfig, requested_span: str, until: Until | None = None
+) -> Outcome:
+    """Runs the pipeline on one span; steps that earlier runs finished are taken from the cache.
 
     Args:
         config: the resolved configuration.
-        wanted_span: a span's label, `next` or `latest`; see pipeline/spans.py.
-        until: run no later steps; nothing is trained then. A later run takes the steps from the
-            cache.
+        requested_span: a span's label, `next` or `latest`; see pipeline/spans.py.
+        until: where to stop early, before anything is trained; a later run takes the steps from the
+            cache. None runs all steps.
 
     Raises:
-        InUse: another process is at work in the folder. Nothing has been read or computed then.
-        ConfigError: a given file cannot be read.
+        InUse: another process holds the lock of the folder. Nothing was read or computed.
+        ConfigError: a file that the configuration names cannot be read.
         DataRefused: the span or its files do not exist, or a file cannot be read.
-        NothingNew: `next` was wanted, and there is no span that it does not pass over.
+        NothingNew: `next` was requested, and no span is left for it.
     """
     choose_onednn("training")
     config.beam.check_environment()
-    if not config.folder.exists():  # so that a mistyped input leaves no folder behind
+    if not config.folder.exists():  # checked first, so that a mistyped input creates no folder
         pattern = config.ingestion.input
-        choose_span(available_spans(pattern), pattern, wanted_span, over=())
+        choose_span(available_spans(pattern), pattern, requested_span, to_skip=())
     try:
         with locked(config.folder):
-            return _run(config, wanted_span, until)
+            return _run(config, requested_span, until)
     except OSError as error:
-        error.filename = error.filename or str(config.folder)  # a full disk has no name by itself
+        error.filename = error.filename or str(config.folder)  # absent if the disk is full
         raise
 
 
-def _run(config: PipelineConfig, wanted_span: str, until: Until | None) -> Outcome:
-    """`run_pipeline`, in a folder that is locked."""
+def _run(config: PipelineConfig, requested_span: str, until: Until | None) -> Outcome:
+    """`run_pipeline` in a locked folder."""
     folder = config.folder
     spans = available_spans(config.ingestion.input)
-    over = passed_over(read_attempts(folder), spans, config)
-    span = choose_span(spans, config.ingestion.input, wanted_span, over)
-    run_id = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f")
+    to_skip = spans_to_skip(read_attempts(folder), spans, config)
+    span = choose_span(spans, config.ingestion.input, requested_span, to_skip)
     attempt = Attempt(
-        run_id,
+        datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S.%f"),
         span.number,
         span.label,
         files=len(span.files),
         inputs=inputs_of(span, config),
         until=until or "",
     )
+    moved = _prepare_folder(config, attempt)
+    log = log_file(folder, attempt.run_id)
+    secrets = beam_flags.variable_values(config.beam.flags)
+    with quiet_libraries(log, secrets) as console:
+        _announce(console, config, span, moved)
+        code = code_versions(config.model.family)
+        provenance = _provenance(config, span, attempt, code)
+        error = _execute(config, provenance, span.files, code, attempt.run_id, console, until)
+        error = error and without_secrets(error, secrets)  # before it is recorded
+        summary, error = _record_end(folder, attempt, until, error)
+        if summary is not None and summary.version:
+            _remove_exported_checkpoints(folder, console)
+        report = _report(config, summary, console) if summary is not None else None
+    return Outcome(summary, error and without_secrets(error, secrets), log, report, span.label)
+
+
+def _prepare_folder(config: PipelineConfig, attempt: Attempt) -> int:
+    """Brings a pipeline's folder up to date for a run, and records that the run has started.
+
+    Returns:
+        How many artifacts were recorded with another path, see `relocate`.
+    """
+    folder = config.folder
     moved = relocate(folder)
     write_whole(str(folder / CONFIG_FILE), [config.to_json()])
     remove_partial_versions(versions_folder(folder))
     write_attempt(folder, attempt)
-    log = log_file(folder, run_id)
-    log.parent.mkdir(exist_ok=True)
-    secrets = beam_flags.variable_values(config.beam.flags)
-    with quiet_libraries(log, secrets) as console:
-        files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
-        what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"
-        console.print(Text.assemble((config.name, "bold"), what))
-        if span.skipped:
-            console.print(f"skipped, as files of other formats: {span.skipped}", style="yellow")
-        if moved:
-            console.print(f"the folder was moved: {moved} records now say where it is", style="dim")
-        for line in config.without_effect():
-            console.print(line, style="yellow")
-        code = code_versions(config.model.family)
-        hashes = FileHashes(folder / HASHES)
-        try:
-            check_formats(span.files, config.ingestion.allow_unreadable)
-            corpus = input_fingerprint(span.files, hashes, _ProgressOf(span.files))
-        except DataRefused as refusal:  # by a file's first bytes; `next` is to know
-            write_attempt(folder, attempt.ended(REFUSED, refusal.what))
-            raise
-        provenance = _provenance(config, span, corpus, code, hashes)
-        error = _execute(config, provenance, span.files, code, run_id, console, until)
-        error = error and without_secrets(error, secrets)
-        summary, report = None, None
-        try:
-            history = RunHistory(folder)
-            summary = summarize(history, run_id, until)
-            write_attempt(folder, _ended(attempt, summary, error))
-        except Exception as failure:  # a full disk, most likely; the first error counts
-            _log.exception("the run's end cannot be told")
-            error = error or without_secrets(
-                explain(failure) or unexpected_error(failure, log), secrets
-            )
-        if summary is not None and summary.version:
-            _tidy(folder, console)
-        if summary is not None:
-            report = _report(config, summary, console)
-    return Outcome(summary, error, log, report, span.label)
+    log_file(folder, attempt.run_id).parent.mkdir(exist_ok=True)
+    return moved
+
+
+def _announce(console: Console, config: PipelineConfig, span: Span, moved: int) -> None:
+    """Prints what is about to run, and what a user may not expect about it."""
+    files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
+    what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"
+    console.print(Text.assemble((config.name, "bold"), what))
+    if span.skipped:
+        console.print(f"skipped files of other formats: {span.skipped}", style="yellow")
+    if moved:
+        console.print(
+            f"the pipeline's folder was moved: corrected {moved} paths in its metadata", style="dim"
+        )
+    for line in config.without_effect():
+        console.print(line, style="yellow")
+
+
+def _record_end(
+    folder: pathlib.Path, attempt: Attempt, until: Until | None, error: PolysemeError | None
+) -> tuple[Summary | None, PolysemeError | None]:
+    """Reads how a run ended, and records it for later runs.
+
+    Returns:
+        The summary, None if it cannot be read or recorded, and the run's error: the given one, or
+        why the summary is missing.
+    """
+    summary = None
+    try:
+        summary = summarize(RunHistory(folder), attempt.run_id, until)
+        write_attempt(folder, _ended(attempt, summary, error))
+    except Exception as failure:  # most likely the disk is full
+        _log.exception("the end of the run cannot be recorded")
+        log = log_file(folder, attempt.run_id)
+        return summary, error or explain(failure) or unexpected_error(failure, log)
+    return summary, error
 
 
 def remove_partial_versions(serving: pathlib.Path) -> None:
-    """Removes versions that a killed Pusher left half-copied: a server would try to load them."""
+    """Removes versions that a killed Pusher did not finish: a server would try to load them."""
     for version in serving.glob("*"):
         if version.name.isdecimal() and not (version / SAVED_MODEL).exists():
             shutil.rmtree(version)
 
 
 def remove_checkpoints(folder: pathlib.Path) -> None:
-    """Removes the checkpoints of trainings whose models are exported; each is three models large.
+    """Removes the checkpoints of trainings whose models are exported; each has three models' size.
 
-    Those of a training that was stopped stay, whatever else has been pushed since.
+    Checkpoints of a training that was stopped are kept, even if other models have been pushed.
     """
     for exported in (folder / CHECKPOINTS).glob(f"*/{EXPORTED}"):
         shutil.rmtree(exported.parent)
 
 
 def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> Attempt:
-    """What came of the attempt."""
+    """The attempt with its end."""
     if error:
         return attempt.ended(REFUSED if isinstance(error, DataRefused) else FAILED, error.what)
     if not summary.complete:
         missing = [step.component for step in summary.steps if step.state not in SUCCEEDED]
-        return attempt.ended(FAILED, f"did not end well: {', '.join(missing)}")
+        return attempt.ended(FAILED, f"these steps did not succeed: {', '.join(missing)}")
     if summary.until:
-        return attempt.ended(PREPARED, f"a run until {summary.until}, which trains nothing")
+        return attempt.ended(PREPARED, f"stopped after {summary.until} as requested, not trained")
     if summary.version:
         return attempt.ended(PUSHED, version=summary.version)
     if summary.rolled_back:
@@ -198,27 +220,42 @@ def _ended(attempt: Attempt, summary: Summary, error: PolysemeError | None) -> A
     return attempt.ended(NOT_BLESSED, "; ".join(summary.reasons))
 
 
-class _ProgressOf:
-    """Says now and then how many bytes of some files were read; called with the size of each."""
+class _HashingProgress:
+    """Logs now and then how many bytes of some files were hashed; called with each block's size."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        self._all = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
-        self._done = 0
-        self._last = time.monotonic()
+        self._total = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+        self._hashed = 0
+        self._last_logged = time.monotonic()
 
     def __call__(self, size: int) -> None:
-        self._done += size
-        if time.monotonic() - self._last > _PROGRESS_SECONDS:
-            self._last = time.monotonic()
-            told = f"{self._done / 1e9:,.1f} of {self._all / 1e9:,.1f} GB of the input are hashed"
-            _progress.info(told, extra={"progress": (self._done, self._all)})
+        self._hashed += size
+        if time.monotonic() - self._last_logged > _PROGRESS_SECONDS:
+            self._last_logged = time.monotonic()
+            _progress_log.info(
+                f"hashed {self._hashed / 1e9:,.1f} of {self._total / 1e9:,.1f} GB of the input",
+                extra={"progress": (self._hashed, self._total)},
+            )
 
 
 def _provenance(
-    config: PipelineConfig, span: Span, corpus: str, code: Mapping[str, str], hashes: FileHashes
+    config: PipelineConfig, span: Span, attempt: Attempt, code: Mapping[str, str]
 ) -> Provenance:
-    given = config.vocabulary.file
-    files = config.model.tokenizer.vocabulary_files(pathlib.Path(given)) if given else ()
+    """What the run's model will come from.
+
+    Raises:
+        DataRefused: a file of the span cannot be read; this is recorded, so that `next` skips it.
+    """
+    hashes = FileHashes(config.folder / HASHES)
+    try:
+        check_formats(span.files, config.ingestion.allow_unreadable)
+        corpus = input_fingerprint(span.files, hashes, _HashingProgress(span.files))
+    except DataRefused as refusal:
+        write_attempt(config.folder, attempt.ended(REFUSED, refusal.what))
+        raise
+    vocabulary = config.vocabulary.file
+    tokenizer = config.model.tokenizer
+    files = tokenizer.vocabulary_files(pathlib.Path(vocabulary)) if vocabulary else ()
     return Provenance(
         name=config.name,
         recipe=config.recipe,
@@ -245,10 +282,10 @@ def _execute(
     console: Console,
     until: Until | None,
 ) -> PolysemeError | None:
-    """Runs the graph; returns what stopped it."""
+    """Executes the graph; returns the error that stopped it, None if it was not stopped."""
     try:
         console.print("loading TensorFlow, Beam and TFX", style="dim")
-        with imports():
+        with fast_imports():
             from components.serving.check import docker_available
             from pipeline.cache_keys import keys_by_content
             from pipeline.dag import create_pretraining_pipeline
@@ -264,8 +301,8 @@ def _execute(
     return None
 
 
-def _tidy(folder: pathlib.Path, console: Console) -> None:
-    """Removes what a push makes needless; what is left does no harm, so no run fails for it."""
+def _remove_exported_checkpoints(folder: pathlib.Path, console: Console) -> None:
+    """`remove_checkpoints`, which does not fail the run: leftover checkpoints do no harm."""
     try:
         remove_checkpoints(folder)
     except Exception as failure:
@@ -274,7 +311,7 @@ def _tidy(folder: pathlib.Path, console: Console) -> None:
 
 
 def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathlib.Path | None:
-    """Writes the report, a view of what the run left: no run fails because it cannot be written."""
+    """Writes the report; the run does not fail if it cannot be written."""
     try:
         from pipeline.reporting import report_run
 
@@ -284,7 +321,7 @@ def _report(config: PipelineConfig, summary: Summary, console: Console) -> pathl
         command = (
             f"python -m pipeline report --name {config.name} --runs {shlex.quote(config.runs)}"
         )
-        _warn(console, f"no report was written: {one_line(failure)}; to write it: {command}")
+        _warn(console, f"the report was not written: {one_line(failure)}; to write it: {command}")
         return None
 
 

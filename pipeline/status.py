@@ -1,6 +1,6 @@
-"""`python -m pipeline status`: what goes on in a pipeline's folder, and what happened there last.
+"""The status of a pipeline: what is running, how the last run ended, what is served and what next.
 
-It takes no lock and imports no TensorFlow: a person or a monitor may ask at any time.
+It takes no lock and imports no TensorFlow, so a person or a monitor may ask for it at any time.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from pipeline.layout import log_file, versions_folder
 from pipeline.metadata.queries import RunHistory
 from pipeline.metadata.store import DATABASE
 from pipeline.predict import newest_version
-from pipeline.span_history import Attempt, passed_over, read_attempts
+from pipeline.span_history import Attempt, read_attempts, spans_to_skip
 from pipeline.spans import NothingNew, available_spans, choose_span
 
-_TAIL = 64_000
-_PROGRESS = re.compile(r"^\S+ \S+ I polyseme[.\w]*: (.*)$", re.M)
+_TAIL_BYTES = 64_000
+_PROGRESS_LINE = re.compile(r"^\S+ \S+ I polyseme[.\w]*: (.*)$", re.M)
 _STEP = re.compile(r"^step (\d+)/(\d+)")
 _KILLED = "killed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """What a process that holds the folder's lock does.
+    """What the process that holds the folder's lock is doing.
 
     Attributes:
-        process: its number; 0 if it is one of another machine.
-        run: the run; None if it is none, as of `prune`, or has only begun to read its input.
-        span: the run's span.
-        since: when the run began, as 2026-05-01T17:30:00+02:00.
-        component: the step that is at work; None between two steps.
-        step: the last training step that was told, of Trainer or a trial of Tuner.
-        steps: how many there will be.
-        progress: the last line that the run has said.
+        process: its id; 0 if it runs on another machine.
+        run: the run; None if it is another command, such as `prune`, or a run that is still reading
+            its input.
+        span: label of the run's span.
+        since: start of the run, as 2026-05-01T17:30:00+02:00.
+        component: the step that is running; None between two steps.
+        step: the last training step that was logged, of Trainer or a trial of Tuner.
+        steps: the number of training steps.
+        progress: the last progress line of the run.
         log: its log file.
     """
 
@@ -58,16 +59,17 @@ class Running:
 
 @dataclasses.dataclass(frozen=True)
 class LastRun:
-    """How the last run that is over has ended.
+    """How the last run that is not running any more ended.
 
     Attributes:
         run: the run.
-        span: its span.
-        since: when it began.
-        outcome: as `spans` has it, or "killed" if nobody wrote down its end.
-        reason: why nothing was pushed, a line.
-        version: the version that was pushed, empty if none was.
-        until: where it was to end; empty of a run of the whole pipeline.
+        span: label of its span.
+        since: its start.
+        outcome: the state of its attempt, see pipeline/span_history.py, or "killed" if its end was
+            not recorded.
+        reason: why nothing was pushed, one line.
+        version: the version that was pushed, empty if there is none.
+        until: where it was to stop early; empty for a complete run.
     """
 
     run: str
@@ -81,16 +83,17 @@ class LastRun:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """The state of a pipeline.
+    """The status of a pipeline.
 
     Attributes:
         name: the pipeline.
         folder: its folder.
-        running: what is at work, None if nothing is.
-        last: the last run that is over, None if there was none.
+        running: what is running, None if nothing is.
+        last: the last run that is not running any more, None if there is none.
         served: the version that a server loads, None if there is none.
-        spans_left: how many spans wait for `next`; None of an input without {SPAN}.
-        next: the span that `next` takes after the one that is at work.
+        spans_left: number of spans that are left for `next`, without a running one; None if the
+            input has no {SPAN}.
+        next: label of the span that `next` takes, None if no span is left.
     """
 
     name: str
@@ -103,7 +106,7 @@ class Status:
 
 
 def find_folder(runs: str, name: str | None) -> pathlib.Path:
-    """`pipeline_folder`, and the folder of a first run that has only begun to read its input.
+    """`pipeline_folder`, or the folder of a first run that is still reading its input.
 
     Raises:
         ConfigError: no pipeline has run there.
@@ -118,99 +121,107 @@ def find_folder(runs: str, name: str | None) -> pathlib.Path:
 
 
 def status_of(folder: pathlib.Path) -> Status:
-    """The state of a pipeline, read without its lock."""
+    """The status of the pipeline in a folder; this takes no lock."""
     process = process_at_work(folder)
     attempts = read_attempts(folder)
     current = None
     if process is not None and attempts and not attempts[-1].has_ended:
         current = attempts.pop()
-    elif process is not None:  # `prune`, say, or a run that has just ended
+    elif process is not None:  # another command, or a run that has ended since the first query
         process = process_at_work(folder)
-    left, following = _spans(folder, attempts, current)
+    left, following = _spans_left(folder, attempts, current)
     return Status(
         name=folder.name,
         folder=str(folder),
         running=None if process is None else _running(folder, process, current),
-        last=_ended(attempts[-1]) if attempts else None,
-        served=_served(folder),
+        last=_last_run(attempts[-1]) if attempts else None,
+        served=_served_version(folder),
         spans_left=left,
         next=following,
     )
 
 
 def lines(status: Status) -> list[str]:
-    """The state of a pipeline for a reader."""
-    told = [f"{status.name}  {status.folder}"]
-    now, last = status.running, status.last
-    if now is None:
-        told.append("nothing is running")
-    elif now.run is None:
-        told.append(f"process {now.process} is at work, in no step of a run")
-    else:
-        told.append(f"running  span {now.span}, since {now.since}, process {now.process}")
-        if now.component:
-            of = f", step {now.step} of {now.steps}" if now.step is not None else ""
-            told.append(f"  {now.component}{of}")
-        if now.progress:
-            told.append(f"  {now.progress}")
-        told.append(f"  {now.log}")
+    """The status for a reader."""
+    text = [f"{status.name}  {status.folder}", *_lines_about(status.running)]
+    last = status.last
     if last:
         version = f", version {last.version}" if last.version else ""
         reason = f": {last.reason}" if last.reason else ""
-        told.append(f"last run  span {last.span}, {last.since}: {last.outcome}{version}{reason}")
-    told.append(f"served  version {status.served}" if status.served else "served  nothing yet")
+        text.append(
+            f"last run     span {last.span}, started {last.since}: {last.outcome}{version}{reason}"
+        )
+    text.append(f"served       {f'version {status.served}' if status.served else 'nothing yet'}")
     if status.spans_left is not None:
         following = f", next {status.next}" if status.next else ""
-        told.append(f"spans left  {status.spans_left}{following}")
-    return told
+        text.append(f"spans left   {status.spans_left}{following}")
+    return text
+
+
+def _lines_about(running: Running | None) -> list[str]:
+    if running is None:
+        return ["nothing is running"]
+    if running.run is None:
+        return [
+            f"process {running.process} holds the lock: prune, rollback, or a run that is still"
+            " reading its input"
+        ]
+    text = [f"running      span {running.span}, since {running.since}, process {running.process}"]
+    if running.component:
+        step = f", step {running.step} of {running.steps}" if running.step is not None else ""
+        text.append(f"  {running.component}{step}")
+    if running.progress:
+        text.append(f"  {running.progress}")
+    text.append(f"  log: {running.log}")
+    return text
 
 
 def _running(folder: pathlib.Path, process: int, attempt: Attempt | None) -> Running:
     if attempt is None:
         return Running(process)
     log = log_file(folder, attempt.run_id)
-    said = _PROGRESS.findall(_end(log))
-    progress = said[-1].strip() if said else None
-    found = RunHistory(folder).nodes(attempt.run_id) if (folder / DATABASE).is_file() else {}
-    at_work = [name for name, node in found.items() if node.state == "interrupted"]
-    component = at_work[-1] if at_work else None
-    trained = _STEP.match(progress or "") if component in ("Trainer", "Tuner") else None
+    progress_lines = _PROGRESS_LINE.findall(_tail(log))
+    progress = progress_lines[-1].strip() if progress_lines else None
+    nodes = RunHistory(folder).nodes(attempt.run_id) if (folder / DATABASE).is_file() else {}
+    unfinished = [name for name, node in nodes.items() if node.state == "interrupted"]
+    component = unfinished[-1] if unfinished else None
+    step = _STEP.match(progress or "") if component in ("Trainer", "Tuner") else None
     return Running(
         process=process,
         run=attempt.run_id,
         span=attempt.label,
-        since=_begun(attempt.run_id),
+        since=_start_time(attempt.run_id),
         component=component,
-        step=int(trained[1]) if trained else None,
-        steps=int(trained[2]) if trained else None,
+        step=int(step[1]) if step else None,
+        steps=int(step[2]) if step else None,
         progress=progress,
         log=str(log),
     )
 
 
-def _ended(attempt: Attempt) -> LastRun:
+def _last_run(attempt: Attempt) -> LastRun:
     return LastRun(
         run=attempt.run_id,
         span=attempt.label,
-        since=_begun(attempt.run_id),
+        since=_start_time(attempt.run_id),
         outcome=attempt.state if attempt.has_ended else _KILLED,
-        reason=attempt.reason if attempt.has_ended else "its end was not written down",
+        reason=attempt.reason if attempt.has_ended else "its end was not recorded",
         version=attempt.version,
         until=attempt.until,
     )
 
 
-def _served(folder: pathlib.Path) -> str | None:
+def _served_version(folder: pathlib.Path) -> str | None:
     try:
         return newest_version(versions_folder(folder)).name
     except ConfigError:
         return None
 
 
-def _spans(
+def _spans_left(
     folder: pathlib.Path, attempts: list[Attempt], current: Attempt | None
 ) -> tuple[int | None, str | None]:
-    """How many spans are left without the one that is at work, and which is next."""
+    """How many spans are left, without the running one, and the label of the next."""
     if not (folder / CONFIG_FILE).is_file():
         return None, None
     config = PipelineConfig.read(folder)
@@ -218,28 +229,28 @@ def _spans(
     if PLACEHOLDER not in pattern:
         return None, None
     spans = available_spans(pattern)
-    over = passed_over(attempts, spans, config) | ({current.number} if current else set())
-    left = [span for span in spans if span.number not in over]
+    to_skip = spans_to_skip(attempts, spans, config) | ({current.number} if current else set())
+    left = [span for span in spans if span.number not in to_skip]
     try:
-        return len(left), choose_span(spans, pattern, "next", over).label
+        return len(left), choose_span(spans, pattern, "next", to_skip).label
     except (DataRefused, NothingNew):
         return len(left), None
 
 
-def _end(log: pathlib.Path) -> str:
+def _tail(log: pathlib.Path) -> str:
     """The end of a log file, empty if it cannot be read."""
     try:
         with open(log, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
 
 
-def _begun(run_id: str) -> str:
-    """A run's beginning out of its id, the id itself if it holds none."""
+def _start_time(run_id: str) -> str:
+    """The start of a run, which is in its id; the id itself if it has another form."""
     try:
-        begun = datetime.datetime.strptime(run_id, "%Y%m%d-%H%M%S.%f").astimezone()
+        start = datetime.datetime.strptime(run_id, "%Y%m%d-%H%M%S.%f").astimezone()
     except ValueError:
         return run_id
-    return begun.isoformat(timespec="seconds")
+    return start.isoformat(timespec="seconds")

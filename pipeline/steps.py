@@ -1,4 +1,4 @@
-"""The steps of the pipeline in their order, and where a run may end before the last one."""
+"""The steps of the pipeline in order, and the steps after which a partial run may stop."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ COMPONENTS: Sequence[str] = (
     "InfraValidator",
     "Pusher",
 )
-"""The components in the order they run; a test holds pipeline/dag.py to it."""
+"""The components in the order in which they run; a test compares it with pipeline/dag.py."""
 
-WHERE_POSSIBLE = frozenset({"InfraValidator", "Tuner"})
-"""What not every pipeline has: it takes Docker, or trials. Where one did not end well, Pusher or
-Trainer did not start."""
+OPTIONAL_COMPONENTS = frozenset({"InfraValidator", "Tuner"})
+"""Components that only some pipelines have: those with Docker, or with trials. If one fails, Pusher
+or Trainer does not start, so a run without them can be told from a run where they failed."""
 
 Until = Literal["validation", "examples"]
-"""Where a partial run ends: the text is checked; the examples are made and checked."""
+"""Where a partial run stops: after the text is checked, or after the examples are checked."""
 
 LAST_STEPS: Mapping[Until, str] = {"validation": "DataGate", "examples": "ExampleGate"}
-"""The last step of each partial run. It takes every step before it."""
+"""The last step of each partial run; all steps before it run too."""
 
 
 def steps_until(until: Until | None) -> Sequence[str]:
-    """The steps of a partial run, all for None."""
+    """The steps of a partial run, all steps for None."""
     return COMPONENTS[: COMPONENTS.index(LAST_STEPS[until]) + 1] if until else COMPONENTS

@@ -9,7 +9,7 @@ from typing import Any
 from components.lineage.properties import REASON, ROLLED_BACK
 from pipeline.metadata.queries import SUCCEEDED, NodeRecord, RunHistory
 from pipeline.step_results import CONSUMED_BY, found_by_resolver, result_of
-from pipeline.steps import WHERE_POSSIBLE, Until, steps_until
+from pipeline.steps import OPTIONAL_COMPONENTS, Until, steps_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def summarize(history: RunHistory, run_id: str, until: Until | None = None) -> S
         steps=[
             _step(component, nodes)
             for component in steps_until(until)
-            if component in nodes or component not in WHERE_POSSIBLE
+            if component in nodes or component not in OPTIONAL_COMPONENTS
         ],
         blessed=blessed,
         reasons=reasons if blessed is False else _why_not_pushed(pushed, rolled_back),
