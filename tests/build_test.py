@@ -3,6 +3,7 @@
 import ast
 import fnmatch
 import functools
+import itertools
 import pathlib
 import re
 import sys
@@ -77,8 +78,35 @@ def targets(folder: str) -> dict[str, tuple[list[str], list[str]]]:
         (name,) = fields["name"]
         files = [f"{name}.py"] if rule == "pytest_test" else fields["srcs"]
         deps = [absolute(label, folder) for label in fields.get("deps", [])]
+        assert f"//{folder}:{name}" not in found, f"{folder}/BUILD has two targets named {name}"
         found[f"//{folder}:{name}"] = ([f"{folder}/{file}" for file in files], deps)
     return found
+
+
+@functools.cache
+def visibility(folder: str) -> dict[str, list[str]]:
+    """Label → who may depend on it, of the targets of one BUILD file."""
+    found, default = {}, ["//visibility:private"]
+    for statement in ast.parse((ROOT / folder / "BUILD").read_text(encoding="utf-8")).body:
+        call = getattr(statement, "value", None)
+        if not isinstance(call, ast.Call):
+            continue
+        fields = {keyword.arg: keyword.value for keyword in call.keywords}
+        if "default_visibility" in fields:
+            default = evaluate(fields["default_visibility"], folder)
+        if "name" in fields:
+            own = evaluate(fields["visibility"], folder) if "visibility" in fields else default
+            found[f"//{folder}:{ast.literal_eval(fields['name'])}"] = own
+    return found
+
+
+def may_see(folder: str, label: str) -> bool:
+    """Whether targets of a folder may depend on a target."""
+    home = label.removeprefix("//").split(":")[0]
+    above = ["", *itertools.accumulate(folder.split("/"), "{}/{}".format)]
+    allowed = {"//visibility:public", f"//{folder}:__pkg__"}
+    allowed |= {f"//{parent}:__subpackages__" for parent in above}
+    return home == folder or not allowed.isdisjoint(visibility(home)[label])
 
 
 @functools.cache
@@ -128,6 +156,32 @@ def test_deps_are_the_imports(folder: str) -> None:
             missing, idle = sorted(wanted - set(deps)), sorted(set(deps) - wanted)
             wrong.append(f"{label}: missing {missing}, not imported {idle}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_rules_are_loaded(folder: str) -> None:
+    text = (ROOT / folder / "BUILD").read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    called = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+    loaded = {
+        ast.literal_eval(name)
+        for call in calls
+        if getattr(call.func, "id", "") == "load"
+        for name in call.args[1:]
+    }
+    native = {"load", "glob", "package", "exports_files", "filegroup", "test_suite"}
+    assert called - native == loaded
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_deps_are_visible(folder: str) -> None:
+    hidden = [
+        f"{label} may not depend on {dep}"
+        for label, (_, deps) in targets(folder).items()
+        for dep in deps
+        if dep.startswith("//") and not may_see(folder, dep)
+    ]
+    assert not hidden, "\n".join(hidden)
 
 
 def test_every_source_is_in_a_library() -> None:

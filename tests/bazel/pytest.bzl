@@ -24,4 +24,5 @@ def pytest_test(name, deps, data = [], tags = [], size = "medium"):
         imports = ["."] if native.package_name() == "" else [],
         size = size,
         tags = tags,
+        visibility = ["//visibility:public"],  # of what collects all tests, see run.sh
     )

@@ -39,6 +39,19 @@ echo 'filegroup(name = "coverage_report_generator", visibility = ["//visibility:
 sed -nE 's|^([a-z0-9._-]+)==.*|py_library(name = "\1", visibility = ["//visibility:public"])|p' requirements.lock |
   sort -u | repository pypi BUILD
 printf 'def requirement(name):\n    return "@pypi//:" + name\n' | repository pypi requirements.bzl
+# @collect//:models and the like: one process that collects all tests below a folder of tests/.
+{ echo 'load("@rules_python//python:defs.bzl", "py_test")'
+  for folder in . models components pipeline; do
+    if [[ $folder == . ]]; then name=top depth=1; else name=$folder depth=9; fi
+    files=$(find "tests/$folder" -maxdepth $depth -name '*_test.py' -printf '%P\n' | sort)
+    printf 'py_test(name = "%s", main = "@//tests/bazel:pytest_main.py", testonly = True,\n' "$name"
+    printf '  srcs = ["@//tests/bazel:pytest_main.py"], deps = [\n'
+    printf '%s\n' "$files" | sed -E "s|^(.*/)?([^/]+)\.py$|    \"@//tests/$folder/\1:\2\",|; s|/\./|/|; s|/+:|:|"
+    printf '  ], args = [\n'
+    printf '%s\n' "$files" | sed -E "s|.*|    \"tests/$folder/&\",|; s|/\./|/|"
+    printf '  ])\n'
+  done
+} | repository collect BUILD
 
 command=$1
 shift

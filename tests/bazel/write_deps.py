@@ -2,8 +2,8 @@
 
     python -m tests.bazel.write_deps
 
-tests/build_test.py checks the same; this command repairs what it reports. Everything else in a
-BUILD file, such as comments, visibility, size and tags, stays as it is.
+tests/build_test.py checks BUILD files; this command repairs what it reports. Comments, visibility,
+size and tags stay as they are.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import pathlib
 
 from tests import build_test
 
-LOADS = """load("@pypi//:requirements.bzl", "requirement")
-load("//tests/bazel:pytest.bzl", "pytest_test")
-
-"""
+LOADS = {
+    "requirement": 'load("@pypi//:requirements.bzl", "requirement")\n',
+    "py_library": 'load("@rules_python//python:defs.bzl", "py_library")\n',
+    "pytest_test": 'load("//tests/bazel:pytest.bzl", "pytest_test")\n',
+}
 
 
 def shortened(label: str, folder: str) -> str:
@@ -36,6 +37,36 @@ def deps_list(labels: set[str], folder: str) -> str:
     if len(order) < 2:
         return f"[{''.join(order)}]"
     return "[\n" + "".join(f"        {text},\n" for text in order) + "    ]"
+
+
+def without_repeated_tests(text: str, folder: str) -> str:
+    """The BUILD file with one entry for each name, the first: merges may leave more."""
+    lines = text.splitlines(keepends=True)
+    seen: set[str] = set()
+    repeated: list[ast.Call] = []
+    for statement in ast.parse(text).body:
+        call = getattr(statement, "value", None)
+        if not isinstance(call, ast.Call) or not call.keywords:
+            continue
+        name = next((k.value.value for k in call.keywords if k.arg == "name"), None)
+        if name is None:
+            continue
+        if name in seen:
+            repeated.append(call)
+        seen.add(name)
+    for call in reversed(repeated):
+        assert call.end_lineno is not None
+        del lines[call.lineno - 1 : call.end_lineno + 1]  # and the empty line after it
+    return "".join(lines).rstrip("\n") + "\n"
+
+
+def with_loads(text: str, folder: str) -> str:
+    """The BUILD file that loads the rules it calls, before all else but comments."""
+    missing = [
+        load for rule, load in LOADS.items() if f"{rule}(" in text and f'"{rule}")' not in text
+    ]
+    start = text.index("load(") if "load(" in text else 0
+    return text[:start] + "".join(sorted(missing)) + text[start:]
 
 
 def with_missing_tests(text: str, folder: str) -> str:
@@ -70,7 +101,7 @@ def with_deps(text: str, folder: str) -> str:
 
 
 def main() -> None:
-    for write in (with_missing_tests, with_deps):
+    for write in (without_repeated_tests, with_missing_tests, with_deps, with_loads):
         build_test.targets.cache_clear()
         build_test.owners.cache_clear()
         for folder in build_test.FOLDERS:
