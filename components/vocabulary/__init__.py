@@ -1,1 +1,1 @@
-"""Vocabulary: a span's documents become a tokenizer."""
+"""Vocabulary: makes a tokenizer from a span's documents, a file or the base model."""

@@ -1,8 +1,9 @@
-"""VocabularyTrainer: the words of a span's documents in, a tokenizer out.
+"""VocabularyTrainer: makes a tokenizer from the base model, a vocabulary file or the documents.
 
-Three sources, in this order: the model that training will start from, whose ids its weights are
-tied to; a vocabulary file; the training documents, whose words Beam counts as the tokenizer cuts
-them, in batches across documents. The other splits are not looked at.
+The first of these that exists is used: the tokenizer of the model that training starts from, to
+whose ids the model's weights are tied; a vocabulary file; or the words of the training documents,
+which Beam counts as the tokenizer splits them, in batches of documents. Held-out documents are not
+read.
 """
 
 import collections
@@ -41,9 +42,9 @@ from models.settings import from_json
 from models.tokenizers.tokenizer import Tokenizer
 
 _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is learned
-_BATCH_CHARACTERS = 1_000_000  # texts cut into words in one call
-_MOST_WORDS = 1_000_000  # different ones counted before they are handed on
-_LEAST_LEARNED = 0.6  # of the occurrences of words
+_BATCH_CHARACTERS = 1_000_000  # of texts that are split into words in one call
+_MAX_COUNTED_WORDS = 1_000_000  # distinct words in a worker's memory
+_MIN_LEARNED_SHARE = 0.6  # of the occurrences of words; below it, a warning is logged
 _LOG = logging.getLogger("polyseme.vocabulary_trainer")
 
 
@@ -60,62 +61,56 @@ def VocabularyTrainer(
     older: InputArtifact[list[standard_artifacts.Examples]] = None,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Gives a family its tokenizer.
+    """Makes the tokenizer of a family.
 
     Args:
-        examples: documents, as TextCleaner wrote them.
+        examples: TextCleaner's documents.
         vocabulary: receives the tokenizer's files and `words.json`.
-        family: a name of the registry.
+        family: a name in the registry.
         tokenizer: the tokenizer's configuration as JSON.
         config: a `VocabularyConfig` as JSON.
-        file_fingerprint: SHA-256 of the given file, so that a changed one is no cache hit.
-        unkeyed: JSON of the settings that no key holds: the path of the given file.
-        base_model: where training starts, if anywhere: its tokenizer is taken as it is.
-        older: documents of older spans that are trained on too.
-        beam_pipeline: given by TFX.
+        file_fingerprint: SHA-256 of the vocabulary file, so that a changed file is not a cache hit.
+        unkeyed: JSON of the settings that are not part of the cache key: the path of the vocabulary
+            file.
+        base_model: the model that training starts from, whose tokenizer is used; absent if training
+            starts from scratch.
+        older: documents of older spans that are trained on again.
+        beam_pipeline: provided by TFX.
 
     Raises:
-        ConfigError: the file or the configuration cannot be used, or is not the base model's.
+        ConfigError: the file or the configuration cannot be used, or differs from the base model's.
         DataRefused: there is no word to learn from.
     """
     row = FAMILIES[family]
-    wanted: Any = from_json(row.tokenizer.config_class, tokenizer)
+    requested: Any = from_json(row.tokenizer.config_class, tokenizer)
     settings = from_json(VocabularyConfig, json.dumps(json.loads(config) | json.loads(unkeyed)))
     folder = pathlib.Path(vocabulary.uri)
     if base_model:
-        made = _of_base_model(row, base_model.uri, wanted, settings)
+        result = _of_base_model(row, base_model.uri, requested, settings)
         words: dict[str, Any] = {"origin": "base model"}
         source = base_model.uri
     elif settings.file:
-        made = row.import_vocabulary(pathlib.Path(settings.file), wanted)
+        result = row.import_vocabulary(pathlib.Path(settings.file), requested)
         words = {"origin": "file", "sha256": file_fingerprint}
         source = settings.file
     else:
         with beam_pipeline as pipeline:
-            documents = [examples.uri, *(each.uri for each in older or ())]
-            count(pipeline, documents, str(folder), row.name, tokenizer, settings)
+            documents = [examples.uri, *(artifact.uri for artifact in older or ())]
+            count_words(pipeline, documents, str(folder), row.name, tokenizer, settings)
         file = folder / _COUNTS_FILE
-        counted = json.loads(file.read_text(encoding="utf-8"))
+        totals = json.loads(file.read_text(encoding="utf-8"))
         file.unlink()
-        made = row.learn(counted.pop("counts"), wanted)
-        words = {"origin": "learned", **counted}
+        result = row.learn(totals.pop("counts"), requested)
+        words = {"origin": "learned", **totals}
         source = ""
-    made.save(folder)
+    result.save(folder)
     (folder / WORDS_FILE).write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
-    vocabulary.size = len(made.vocabulary)
-    set_content(vocabulary, _files(folder))
-    _LOG.info("%d entries, %s", vocabulary.size, _origin(words, source))
-    if words.get("learned_occurrences", 0) < _LEAST_LEARNED * words.get("occurrences", 0):
-        _LOG.warning(
-            "the vocabulary is learned from %.0f%% of the text: its other words occur fewer than"
-            " vocabulary.min_count=%d times. Set it to 1 where words are long, as the clauses of"
-            " Chinese are for byte-level BPE",
-            100 * words["learned_occurrences"] / words["occurrences"],
-            settings.min_count,
-        )
+    vocabulary.size = len(result.vocabulary)
+    set_content(vocabulary, _tokenizer_files(folder))
+    _log_origin(vocabulary.size, words, source, settings.min_count)
 
 
-def count(
+def count_words(
     pipeline: beam.Pipeline,
     documents: Sequence[str],
     folder: str,
@@ -123,41 +118,42 @@ def count(
     tokenizer: str,
     config: VocabularyConfig,
 ) -> None:
-    """Adds to a Beam pipeline what counts the words of the training documents.
+    """Adds transforms to a Beam pipeline that count the words of the training documents.
 
     Args:
         pipeline: the pipeline.
-        documents: the folders of documents, whose split "train" is counted.
-        folder: receives `counts.json`: the words to learn from, most frequent first, and figures.
-        family: a name of the registry.
-        tokenizer: the tokenizer's configuration as JSON: it decides what a word is.
-        config: which words are learned from.
+        documents: folders of documents; their split "train" is counted.
+        folder: receives `counts.json`: the words to learn from with their counts, most frequent
+            first, and totals of all words.
+        family: a name in the registry.
+        tokenizer: the tokenizer's configuration as JSON, which decides what a word is.
+        config: which words to learn from.
     """
     counts = (
         [
-            pipeline | f"Read{place}" >> ReadDocuments(folder_of_one, TRAIN)
-            for place, folder_of_one in enumerate(documents)
+            pipeline | f"Read{number}" >> ReadDocuments(documents_folder, TRAIN)
+            for number, documents_folder in enumerate(documents)
         ]
         | "AllFolders" >> beam.Flatten()
-        | "Cut" >> beam.ParDo(_CountWords(family, tokenizer))
+        | "CountWords" >> beam.ParDo(_CountWords(family, tokenizer))
         | "Add" >> beam.CombinePerKey(sum)
     )
-    figures = (
+    totals = (
         counts
-        | "One" >> beam.Map(lambda counted: (1, counted[1]))
+        | "One" >> beam.MapTuple(lambda word, count: (1, count))
         | "Total" >> beam.CombineGlobally(_add_pairs)
     )
     _ = (
         counts
-        | "Frequent" >> beam.Filter(lambda counted: counted[1] >= config.min_count)
-        # Words are distinct, so this is one order whatever the runner.
-        | "Most" >> beam.combiners.Top.Of(config.max_words, key=_rank)
-        | "Write" >> beam.Map(_write, beam.pvalue.AsSingleton(figures), folder)
+        | "Frequent" >> beam.Filter(lambda pair: pair[1] >= config.min_count)
+        # Words are distinct, so this order does not depend on the runner.
+        | "Most" >> beam.combiners.Top.Of(config.max_words, key=lambda pair: (pair[1], pair[0]))
+        | "Write" >> beam.Map(_write, beam.pvalue.AsSingleton(totals), folder)
     )
 
 
 class _CountWords(beam.DoFn):
-    """Counts words over many documents before it yields them: one call cuts a batch of texts."""
+    """Yields (word, count); splits texts into words in batches, and adds up counts before that."""
 
     def __init__(self, family: str, tokenizer: str) -> None:
         self._family = family
@@ -172,33 +168,33 @@ class _CountWords(beam.DoFn):
         self._texts.append(document.text)
         self._size += len(document.text)
         if self._size >= _BATCH_CHARACTERS:
-            self._cut()
-        if len(self._counts) >= _MOST_WORDS:
-            yield from self._told()
+            self._count_batch()
+        if len(self._counts) >= _MAX_COUNTED_WORDS:
+            yield from self._take_counts()
 
     def finish_bundle(self) -> Iterator[Any]:
-        self._cut()
-        for counted in self._told():
-            yield beam.utils.windowed_value.WindowedValue(counted, MIN_TIMESTAMP, [GlobalWindow()])
+        self._count_batch()
+        for pair in self._take_counts():
+            yield beam.utils.windowed_value.WindowedValue(pair, MIN_TIMESTAMP, [GlobalWindow()])
 
-    def _told(self) -> Iterator[tuple[str, int]]:
+    def _take_counts(self) -> Iterator[tuple[str, int]]:
         counts, self._counts = self._counts, collections.Counter()
-        for word, number in counts.items():
-            yield word.decode(), number
+        for word, count in counts.items():
+            yield word.decode(), count
 
-    def _cut(self) -> None:
+    def _count_batch(self) -> None:
         if self._texts:
             splitter = _splitter(self._family, self._tokenizer)
-            words, numbers = splitter.count(tf.constant(self._texts, tf.string))
+            words, counts = splitter.count(tf.constant(self._texts, tf.string))
             self._counts.update(
-                dict(zip(words.numpy().tolist(), numbers.numpy().tolist(), strict=True))
+                dict(zip(words.numpy().tolist(), counts.numpy().tolist(), strict=True))
             )
         self._texts, self._size = [], 0
 
 
 @functools.lru_cache(maxsize=1)
 def _splitter(family: str, tokenizer: str) -> Any:
-    """What cuts words, made once in a worker process."""
+    """The tokenizer's word splitter, made once in a worker process."""
     kind = FAMILIES[family].tokenizer
     return kind.word_splitter(from_json(kind.config_class, tokenizer))
 
@@ -210,16 +206,12 @@ def _add_pairs(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
     return words, occurrences
 
 
-def _rank(counted: tuple[str, int]) -> tuple[int, str]:
-    return counted[1], counted[0]
-
-
-def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: str) -> None:
+def _write(counts: Sequence[tuple[str, int]], totals: tuple[int, int], folder: str) -> None:
     content = {
-        "words": figures[0],
-        "occurrences": figures[1],
+        "words": totals[0],
+        "occurrences": totals[1],
         "learned_words": len(counts),
-        "learned_occurrences": sum(number for _, number in counts),
+        "learned_occurrences": sum(count for _, count in counts),
         "counts": dict(counts),
     }
     os.makedirs(folder, exist_ok=True)
@@ -227,41 +219,69 @@ def _write(counts: Sequence[tuple[str, int]], figures: tuple[int, int], folder: 
     write_whole(path, [json.dumps(content, ensure_ascii=False)])
 
 
-def _files(folder: pathlib.Path) -> list[str]:
-    """The tokenizer's files, without where they come from: learned or given, it has one key."""
+def _tokenizer_files(folder: pathlib.Path) -> list[str]:
+    """The files without `words.json`, so that the cache key does not depend on the origin."""
     return sorted(path.name for path in folder.iterdir() if path.name != WORDS_FILE)
 
 
 def _of_base_model(
-    row: Family, base_model: str, wanted: Any, settings: VocabularyConfig
+    row: Family, base_model: str, requested: Any, settings: VocabularyConfig
 ) -> Tokenizer:
-    """The base model's tokenizer, if it is what the configuration asks for."""
-    made = row.tokenizer.load(pathlib.Path(base_model, SAVED_MODEL_FOLDER, MODEL_TOKENIZER_FOLDER))
-    remedy = "Keep the blessed model's settings, or give the run another name to start afresh."
-    for field in dataclasses.fields(wanted):
-        had, wants = getattr(made.config, field.name), getattr(wanted, field.name)
-        if had != wants:
+    """The base model's tokenizer.
+
+    Raises:
+        ConfigError: the requested configuration or vocabulary file differs from it.
+    """
+    tokenizer = row.tokenizer.load(
+        pathlib.Path(base_model, SAVED_MODEL_FOLDER, MODEL_TOKENIZER_FOLDER)
+    )
+    remedy = "Keep the blessed model's settings, or start from scratch under another --name."
+    for field in dataclasses.fields(requested):
+        of_model = getattr(tokenizer.config, field.name)
+        value = getattr(requested, field.name)
+        if of_model != value:
             raise ConfigError(
-                f"{field.name} is {wants}; the model that training starts from has {had}, and its"
-                " weights are tied to its ids.",
+                f"{field.name} is {value}; the model that training starts from has {of_model}, and"
+                " its weights are tied to its ids.",
                 where=f"model.tokenizer.{field.name}",
                 remedy=remedy,
             )
     if settings.file:
-        given = row.import_vocabulary(pathlib.Path(settings.file), wanted)
-        if list(given.vocabulary) != list(made.vocabulary):
+        from_file = row.import_vocabulary(pathlib.Path(settings.file), requested)
+        if list(from_file.vocabulary) != list(tokenizer.vocabulary):
             raise ConfigError(
-                "The given vocabulary is not the one of the model that training starts from.",
+                "The vocabulary file differs from the vocabulary of the model that training starts"
+                " from.",
                 where=f"vocabulary.file: {settings.file}",
                 remedy=remedy,
             )
-    return made
+    return tokenizer
 
 
-def _origin(words: dict[str, Any], source: str) -> str:
-    if words["origin"] == "learned":
-        return (
-            f"learned from {words['learned_words']:,} of {words['words']:,} words that occur"
-            f" {words['occurrences']:,} times"
+def _log_origin(size: int, words: dict[str, Any], source: str, min_count: int) -> None:
+    """Logs where the vocabulary comes from; warns if it is learned from a small part of the text.
+
+    Args:
+        size: number of entries.
+        words: the content of `words.json`.
+        source: path of the base model or the file.
+        min_count: `vocabulary.min_count`.
+    """
+    if words["origin"] != "learned":
+        _LOG.info("%d entries, taken from the %s %s", size, words["origin"], source)
+        return
+    _LOG.info(
+        "%d entries, learned from %s of %s words that occur %s times",
+        size,
+        f"{words['learned_words']:,}",
+        f"{words['words']:,}",
+        f"{words['occurrences']:,}",
+    )
+    if words["learned_occurrences"] < _MIN_LEARNED_SHARE * words["occurrences"]:
+        _LOG.warning(
+            "the vocabulary is learned from %.0f%% of the text: the other words occur fewer than"
+            " vocabulary.min_count=%d times. Set it to 1 if words are long, as the clauses of"
+            " Chinese are for byte-level BPE",
+            100 * words["learned_occurrences"] / words["occurrences"],
+            min_count,
         )
-    return f"taken from the {words['origin']} {source}"

@@ -1,4 +1,4 @@
-"""The component: what is counted, the same bytes on any runner, and whose vocabulary wins."""
+"""Tests of VocabularyTrainer: counts, equal bytes on every runner, and the three sources."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from components.artifacts import Vocabulary
 from components.config import VocabularyConfig
 from components.documents import Document, serialize
 from components.vocabulary import component as vocabulary_trainer
-from components.vocabulary.component import VocabularyTrainer, count
+from components.vocabulary.component import VocabularyTrainer, count_words
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.wordpiece import WordPieceTokenizer
 from tests.testdata import little_bert
 
 LITTLE = (("The river rose.", "The bank!"), ("the River fell",))
-"""Two shards: the 3, river 2, and rose, fell, bank, "." and "!" once."""
+"""Two shards with the words: the (3), river (2), rose, fell, bank, "." and "!" (1 each)."""
 TOKENIZER = WordPieceConfig(vocabulary_size=60)
 
 
@@ -46,15 +46,17 @@ def write_documents(folder: pathlib.Path, split: str, shards: Sequence[Sequence[
                 writer.write(*serialize([document]))
 
 
-def counted(
+def count_in_shards(
     folder: pathlib.Path, shards: Sequence[Sequence[str]], config: VocabularyConfig
 ) -> dict[str, Any]:
-    """Counts the words of training documents; held out is one word."""
+    """Counts the words of training documents; held-out documents have other words."""
     write_documents(folder / "documents", "train", shards)
     write_documents(folder / "documents", "eval", [["unseen unseen unseen unseen"]])
     tokenizer = json.dumps(dataclasses.asdict(TOKENIZER))
     with beam.Pipeline() as pipeline:
-        count(pipeline, [str(folder / "documents")], str(folder / "out"), "bert", tokenizer, config)
+        count_words(
+            pipeline, [str(folder / "documents")], str(folder / "out"), "bert", tokenizer, config
+        )
     return json.loads((folder / "out" / "counts.json").read_text())
 
 
@@ -67,7 +69,7 @@ def make(
     fingerprint: str = "",
     **config: Any,
 ) -> Vocabulary:
-    """Runs the component."""
+    """Runs VocabularyTrainer."""
     examples, vocabulary = standard_artifacts.Examples(), Vocabulary()
     examples.uri, vocabulary.uri = str(documents), str(folder)
     inputs = {}
@@ -98,7 +100,7 @@ def words_of(folder: pathlib.Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict[str, bytes]]:
-    """Documents in one shard, and the files that are learned from them inside one process."""
+    """Documents in one shard, and the files that one process learns from them."""
     folder = tmp_path_factory.mktemp("corpus")
     write_documents(folder, "train", [[little_bert.text(number) for number in range(40)]])
     make(folder / "vocabulary", folder)
@@ -107,7 +109,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict
 
 @pytest.fixture
 def base_model(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A Model artifact's folder with what is read of it: thirty entries and their configuration."""
+    """The folder of a Model artifact with a tokenizer of 30 entries."""
     assets = tmp_path / "model" / "Format-Serving" / "assets.extra"
     little_bert.tokenizer().save(assets / "tokenizer")
     (assets / "provenance.json").write_text("{}")
@@ -115,7 +117,7 @@ def base_model(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_every_word_of_the_training_documents_is_counted(tmp_path: pathlib.Path) -> None:
-    assert counted(tmp_path, LITTLE, VocabularyConfig(min_count=1)) == {
+    assert count_in_shards(tmp_path, LITTLE, VocabularyConfig(min_count=1)) == {
         "words": 7,
         "occurrences": 10,
         "learned_words": 7,
@@ -130,14 +132,14 @@ def test_every_word_of_the_training_documents_is_counted(tmp_path: pathlib.Path)
         (VocabularyConfig(min_count=2), [("the", 3), ("river", 2)]),
         (VocabularyConfig(min_count=3), [("the", 3)]),
         (VocabularyConfig(max_words=1), [("the", 3)]),
-        # Of words as frequent as each other the last by code point is taken.
+        # Of words with the same count, the last by code point is taken.
         (VocabularyConfig(min_count=1, max_words=3), [("the", 3), ("river", 2), ("rose", 1)]),
     ],
 )
 def test_rare_words_are_left_out_and_still_in_the_figures(
     tmp_path: pathlib.Path, config: VocabularyConfig, kept: list[tuple[str, int]]
 ) -> None:
-    found = counted(tmp_path, LITTLE, config)
+    found = count_in_shards(tmp_path, LITTLE, config)
     assert list(found.pop("counts").items()) == kept
     assert found == {
         "words": 7,
@@ -147,17 +149,17 @@ def test_rare_words_are_left_out_and_still_in_the_figures(
     }
 
 
-@pytest.mark.parametrize(("batch", "most"), [(1, 100), (50, 3), (50, 100), (1_000_000, 100)])
+@pytest.mark.parametrize(("batch", "max_words"), [(1, 100), (50, 3), (50, 100), (1_000_000, 100)])
 def test_counts_are_those_of_plain_python_whatever_the_batch(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch: int, max_words: int
 ) -> None:
     monkeypatch.setattr(vocabulary_trainer, "_BATCH_CHARACTERS", batch)
-    monkeypatch.setattr(vocabulary_trainer, "_MOST_WORDS", most)
+    monkeypatch.setattr(vocabulary_trainer, "_MAX_COUNTED_WORDS", max_words)
     rng = np.random.default_rng(1)
     words = ["the", "The", "RIVER", "bank", "banks", "x1", "O'Hara", "(so)", "well-known", "3.50!"]
     texts = [" ".join(rng.choice(words, size=rng.integers(1, 30))) for _ in range(20)]
     expected = collections.Counter(re.findall(r"\w+|[^\w\s]", " ".join(texts).lower()))
-    found = counted(tmp_path, [texts[:7], texts[7:]], VocabularyConfig(min_count=1))
+    found = count_in_shards(tmp_path, [texts[:7], texts[7:]], VocabularyConfig(min_count=1))
     assert found["counts"] == expected
     assert found["occurrences"] == expected.total()
 
@@ -186,9 +188,9 @@ def test_fills_an_artifact_that_a_tokenizer_loads(
     ids = tokenizer.tokenize(tf.constant(["the river"]))
     assert tokenizer.tokens(ids).to_list() == [[b"the", b"river"]]
     assert artifact.size == len(tokenizer.vocabulary)
-    told, warned = (r.message for r in caplog.records if r.name.startswith("polyseme"))
-    assert told == f"{artifact.size} entries, learned from 2 of 7 words that occur 10 times"
-    assert warned.startswith("the vocabulary is learned from 50% of the text: its other")
+    info, warning = (r.message for r in caplog.records if r.name.startswith("polyseme"))
+    assert info == f"{artifact.size} entries, learned from 2 of 7 words that occur 10 times"
+    assert warning.startswith("the vocabulary is learned from 50% of the text: the other")
 
 
 def test_the_same_bytes_however_the_documents_are_spread(
@@ -199,7 +201,7 @@ def test_the_same_bytes_however_the_documents_are_spread(
     write_documents(tmp_path / "documents", "train", shards)
     make(tmp_path / "vocabulary", tmp_path / "documents")
     assert contents(tmp_path / "vocabulary") == corpus[1]
-    # These are not the bytes of any documents.
+    # Other documents give other bytes.
     write_documents(tmp_path / "fewer", "train", shards[:1])
     make(tmp_path / "of-fewer", tmp_path / "fewer", min_count=1)
     assert contents(tmp_path / "of-fewer")["vocab.txt"] != corpus[1]["vocab.txt"]
@@ -283,7 +285,7 @@ def test_words_of_older_spans_are_counted_too(tmp_path: pathlib.Path) -> None:
     folders, config = [str(tmp_path / "new"), str(tmp_path / "old")], VocabularyConfig(min_count=1)
     tokenizer = json.dumps(dataclasses.asdict(TOKENIZER))
     with beam.Pipeline() as pipeline:
-        count(pipeline, folders, str(tmp_path), "bert", tokenizer, config)
+        count_words(pipeline, folders, str(tmp_path), "bert", tokenizer, config)
     found = json.loads((tmp_path / "counts.json").read_text())["counts"]
     assert found == {"the": 2, "river": 1, "bank": 1}
 
@@ -323,7 +325,7 @@ def test_another_tokenizer_than_the_base_models_is_refused_by_field(
     assert caught.value.what.startswith(message)
     assert caught.value.where == f"model.tokenizer.{field}"
     assert caught.value.remedy == (
-        "Keep the blessed model's settings, or give the run another name to start afresh."
+        "Keep the blessed model's settings, or start from scratch under another --name."
     )
 
 
@@ -344,7 +346,7 @@ def test_a_given_file_must_be_the_base_models_vocabulary(
     with pytest.raises(ConfigError) as caught:
         make(tmp_path / "w", tmp_path / "not read", **given)
     assert str(caught.value) == (
-        "The given vocabulary is not the one of the model that training starts from.\n"
+        "The vocabulary file differs from the vocabulary of the model that training starts from.\n"
         f"  where: vocabulary.file: {file}\n"
-        "  to do: Keep the blessed model's settings, or give the run another name to start afresh."
+        "  to do: Keep the blessed model's settings, or start from scratch under another --name."
     )
