@@ -139,9 +139,9 @@ def test_every_word_of_the_training_documents_is_counted(tmp_path: pathlib.Path)
 def test_rare_words_are_left_out_and_still_in_the_figures(
     tmp_path: pathlib.Path, config: VocabularyConfig, kept: list[tuple[str, int]]
 ) -> None:
-    found = count_in_shards(tmp_path, LITTLE, config)
-    assert list(found.pop("counts").items()) == kept
-    assert found == {
+    totals = count_in_shards(tmp_path, LITTLE, config)
+    assert list(totals.pop("counts").items()) == kept
+    assert totals == {
         "words": 7,
         "occurrences": 10,
         "learned_words": len(kept),
@@ -170,11 +170,8 @@ def test_fills_an_artifact_that_a_tokenizer_loads(
     write_documents(tmp_path, "train", LITTLE)
     with caplog.at_level(logging.INFO, "polyseme.vocabulary_trainer"):
         artifact = make(tmp_path / "vocabulary", tmp_path)
-    assert sorted(contents(tmp_path / "vocabulary")) == [
-        "tokenizer.json",
-        "vocab.txt",
-        "words.json",
-    ]
+    files = sorted(contents(tmp_path / "vocabulary"))
+    assert files == ["tokenizer.json", "vocab.txt", "words.json"]
     assert words_of(tmp_path / "vocabulary") == {
         "origin": "learned",
         "words": 7,
@@ -249,10 +246,7 @@ def test_a_given_file_decides_every_id(tmp_path: pathlib.Path) -> None:
     tokenizer = WordPieceTokenizer.load(tmp_path / "vocabulary")
     assert tokenizer.tokenize(tf.constant(["The rivers rose"])).to_list() == [[7, 0, 2, 5]]
     assert artifact.size == 8
-    assert words_of(tmp_path / "vocabulary") == {
-        "origin": "file",
-        "sha256": digest,
-    }
+    assert words_of(tmp_path / "vocabulary") == {"origin": "file", "sha256": digest}
 
 
 def test_a_given_file_without_a_special_token_is_refused(tmp_path: pathlib.Path) -> None:
