@@ -1,3 +1,3 @@
-"""When and where: configuration, spans, the graph of components, runs and their metadata."""
+"""When and where steps run: configuration, spans, the graph, runs and their metadata."""
 
 __version__ = "0.1.0"

@@ -27,7 +27,7 @@ from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
 from pipeline.terminal.failures import as_polyseme_error
 from pipeline.terminal.output import guard, say, say_json
-from pipeline.terminal.streams import carried_out, check_encoding, show, standard_streams
+from pipeline.terminal.streams import check_encoding, run_and_flush, show, standard_streams
 
 _DESCRIPTION = """Pretrain, evaluate and serve contextual language models (ELMo, BERT, GPT).
 
@@ -245,8 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             check_encoding(arguments)
             if list(arguments) == ["--version"]:
-                return carried_out(_version)
-            return carried_out(_parse(arguments))
+                return run_and_flush(_version)
+            return run_and_flush(_parse(arguments))
         except NothingNew as nothing:
             show(functools.partial(display.print_nothing_new, nothing))
             return error_code(nothing)

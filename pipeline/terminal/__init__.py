@@ -1,1 +1,1 @@
-"""What reaches a terminal or a log file."""
+"""Output to the terminal and to log files: streams, console, progress and errors."""

@@ -1,7 +1,7 @@
-"""What may reach a terminal: text whose control characters are shown, not obeyed.
+"""Safe output: control characters in texts are escaped before they reach a terminal or a log.
 
-All that commands print goes through `Console`, `say` or `say_json`, and log lines through
-`PrintableFormatter`; models/printable.py says why.
+Commands print only through `Console`, `say` or `say_json`, and log through `PrintableFormatter`;
+models/printable.py says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def say(text: object) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Prints a value as JSON on standard output, in ASCII where that has no UTF-8."""
+    """Prints a value as JSON on standard output, in ASCII if its encoding is not UTF-8."""
     unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
     sys.stdout.write(f"{to_json(value, indent=2, ensure_ascii=not unicode)}\n")
 
@@ -34,7 +34,7 @@ def hide(text: str, secrets: Mapping[str, str]) -> str:
     """The text with secrets replaced.
 
     Args:
-        text: what is to be printed or logged.
+        text: the text to print or log.
         secrets: values and their replacements, see `components.beam_flags.variable_values`.
     """
     for value in sorted(secrets, key=len, reverse=True):
@@ -43,10 +43,10 @@ def hide(text: str, secrets: Mapping[str, str]) -> str:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Log records, with their tracebacks, that are safe to be read with `cat`.
+    """Formats log records and their tracebacks so that they are safe to print with `cat`.
 
     Args:
-        form: as of `logging.Formatter`.
+        form: a format for `logging.Formatter`.
         secrets: see `hide`.
     """
 
@@ -60,17 +60,17 @@ class PrintableFormatter(logging.Formatter):
 
 
 class Console(rich.console.Console):  # noqa: TID251
-    """Rich's console for text that is not ours: no markup, no emoji codes, no control characters.
+    """Rich's console for texts of others: no markup, no emoji codes, no control characters.
 
-    Styles come from `rich.text.Text`. Whatever is rendered, cells of tables too, is made printable;
-    rich's own sequences stay as they are.
+    Styles come from `rich.text.Text`. Everything that is rendered, including cells of tables, is
+    made printable; the control sequences of rich's own styles are kept.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
 
     def render(self, *arguments: Any, **named: Any) -> Iterable[Segment]:
-        """The segments of something to print."""
+        """The segments of an object to print, made printable."""
         for segment in super().render(*arguments, **named):
             if segment.control or not UNSAFE.search(segment.text):
                 yield segment
@@ -79,10 +79,7 @@ class Console(rich.console.Console):  # noqa: TID251
 
 
 def guard() -> None:
-    """Has what Python itself writes to the terminal, log records and tracebacks, go through here.
-
-    For records where no handler is set, and for errors that nobody foresaw.
-    """
+    """Makes Python's own output safe: log records without a handler, and uncaught exceptions."""
     if logging.lastResort:
         logging.lastResort.setFormatter(PrintableFormatter())
     sys.excepthook = _print_traceback

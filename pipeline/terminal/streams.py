@@ -1,4 +1,4 @@
-"""Standard streams as a command needs them, whatever a shell or a scheduler has made of them."""
+"""Prepares the standard streams for a command, however a shell or a scheduler has set them up."""
 
 from __future__ import annotations
 
@@ -11,108 +11,108 @@ from collections.abc import Callable, Iterator, Sequence
 
 from models.errors import ConfigError
 
-_NARROWEST = 40  # columns
+_MIN_COLUMNS = 40
 
 
 @contextlib.contextmanager
 def standard_streams() -> Iterator[None]:
-    """Sees to it that all three streams are there and can show any text.
+    """Makes sure that all three standard streams are open and can show any text.
 
-    A stream that was closed is empty, or goes nowhere: else the next file to be opened would get
-    its number, and what is printed would go into that file. A character that a stream's encoding
-    lacks is shown as its code. Lines are laid out for a width that words fit into, whatever the
-    terminal's. At the end nothing is left that Python would write as it exits.
+    A closed stream is replaced by the null device: otherwise the next file to be opened would get
+    its descriptor, and output would be written into that file. A character that a stream's encoding
+    lacks is shown as an escape sequence. Lines are laid out for at least `_MIN_COLUMNS` columns. At
+    the end no output is left that Python would write at exit.
     """
-    _open_closed_ones()
+    _open_closed_streams()
     width = shutil.get_terminal_size().columns
-    if width < _NARROWEST or os.environ.get("COLUMNS") == "0":
-        os.environ["COLUMNS"] = str(max(width, _NARROWEST))
+    if width < _MIN_COLUMNS or os.environ.get("COLUMNS") == "0":
+        os.environ["COLUMNS"] = str(max(width, _MIN_COLUMNS))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
-        end_what_cannot_be_written()
+        discard_unwritable_output()
 
 
 def show(printing: Callable[[], None]) -> None:
-    """Prints what a command's end does not depend on: it is done, whether or not anybody reads."""
+    """Prints text that the exit code does not depend on: nothing is raised if nobody reads it."""
     try:
         printing()
         sys.stdout.flush()
-    except (OSError, SystemExit):  # rich leaves by the latter where a pipe's reader is gone
-        end_what_cannot_be_written()
+    except (OSError, SystemExit):  # rich raises SystemExit if the reader of a pipe is gone
+        discard_unwritable_output()
 
 
-def carried_out(command: Callable[[], int]) -> int:
-    """Carries a command out, and prints what it has said.
+def run_and_flush(command: Callable[[], int]) -> int:
+    """Runs a command and flushes standard output; returns the command's exit code.
 
     Raises:
         BrokenPipeError: nobody reads standard output.
     """
     try:
         code = command()
-    except SystemExit as left:  # no command leaves so, but rich does, as above
+    except SystemExit as left:  # commands do not raise it, but rich does, as above
         raise BrokenPipeError from left
     sys.stdout.flush()
     return code
 
 
 def check_encoding(arguments: Sequence[str]) -> None:
-    """Refuses bytes that are no text: they could be in no configuration, record or answer.
+    """Refuses arguments that are not text, which no configuration, record or answer can contain.
 
     Raises:
-        ConfigError: an argument is not UTF-8, or the locale is not.
+        ConfigError: an argument, or the locale's encoding, is not UTF-8.
     """
     encoding = sys.getfilesystemencoding()
     for argument in arguments:
-        given = os.fsencode(argument)
-        where = given.decode("utf-8", "backslashreplace")[:200]
-        if encoding != "utf-8" and not given.isascii():
+        content = os.fsencode(argument)
+        where = content.decode("utf-8", "backslashreplace")[:200]
+        if encoding != "utf-8" and not content.isascii():
             raise ConfigError(
-                f"the locale's encoding is {encoding}, so this cannot be read as UTF-8",
+                f"the locale's encoding is {encoding}, so the argument cannot be read as UTF-8",
                 where=where,
                 remedy="set LC_ALL=C.UTF-8",
             )
         try:
-            given.decode()
+            content.decode()
         except UnicodeDecodeError as error:
             raise ConfigError(
                 "an argument is not UTF-8",
                 where=where,
-                remedy="write it in UTF-8; a file of such a name has to be renamed, or linked to",
+                remedy="write it in UTF-8; rename a file with such a name, or make a link to it",
             ) from error
 
 
 class Forgiving(io.TextIOWrapper):
-    """A stream that goes nowhere once it cannot be written: a run does not end for its progress."""
+    """A text stream that ignores failed writes: no run fails because of its progress lines."""
 
     def write(self, text: str) -> int:
-        """Writes, or does not."""
+        """Writes the text, or drops it if that fails."""
         with contextlib.suppress(OSError):
             return super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flushes, or does not."""
+        """Flushes the stream, or drops what is left if that fails."""
         with contextlib.suppress(OSError):
             super().flush()
 
 
-def end_what_cannot_be_written() -> None:
-    """Sends to nowhere what is left for a stream that cannot be written."""
+def discard_unwritable_output() -> None:
+    """Flushes standard output and error; what cannot be written goes to the null device."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, number)
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            os.close(null)
             stream.flush()
 
 
-def _open_closed_ones() -> None:
+def _open_closed_streams() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

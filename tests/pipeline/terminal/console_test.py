@@ -1,4 +1,4 @@
-"""What reaches the console while a pipeline runs, and what only the log file."""
+"""What reaches the console while a pipeline runs, and what only reaches the log file."""
 
 import pathlib
 import subprocess
@@ -9,7 +9,7 @@ _ROOT = pathlib.Path(__file__).parents[3]
 
 
 def speak(tmp_path: pathlib.Path, body: str) -> tuple[str, str, int]:
-    """Runs `body` in a process of its own, inside `quiet_libraries`: console, log, exit code."""
+    """Runs `body` inside `quiet_libraries` in a new process; returns console, log, exit code."""
     program = (
         "import logging, os, subprocess, sys, pathlib\n"
         "import absl.logging\n"
@@ -87,50 +87,6 @@ def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -
     assert lines[5].startswith("✗ Pusher failed after")
 
 
-def test_on_a_terminal_training_is_a_bar_and_all_else_a_line() -> None:
-    import io
-    import logging
-
-    from pipeline.terminal.console import _ProgressHandler
-    from pipeline.terminal.output import Console
-
-    def said(*, terminal: bool) -> str:
-        output = io.StringIO()
-        console = Console(file=output, force_terminal=terminal, width=100)
-        handler = _ProgressHandler(console, {})
-        log = logging.Logger("polyseme.training")
-        log.addHandler(handler)
-        log.info("resumed from step 1")
-        for step in (2, 4):
-            log.info("step %d/4", step, extra={"progress": (step, 4)})
-        log.info("trained [4] steps")
-        handler.close()
-        return output.getvalue()
-
-    lines = ["resumed from step 1", "step 2/4", "step 4/4", "trained [4] steps"]
-    assert said(terminal=False).splitlines() == [f"    {line}" for line in lines]
-    shown = said(terminal=True)
-    assert "━━" in shown
-    assert "100%" in shown
-    assert "step 4/4" in shown
-    assert shown.endswith("    trained [4] steps\n")
-
-
-def test_tfx_still_says_what_we_listen_for() -> None:
-    """Our lines are TFX's own messages; a TFX that words them differently must be noticed."""
-    from pipeline.terminal import console
-
-    said = ""
-    for module in ("local/local_dag_runner.py", "portable/launcher.py"):
-        for folder in map(pathlib.Path, sys.path):
-            file = folder / "tfx/orchestration" / module
-            if file.is_file():
-                said += file.read_text()
-                break
-    for message in (console._STARTED, console._ENDED, console._CACHED, console._FAILED):
-        assert f"'{message}'" in said
-
-
 def test_an_error_passes_and_leaves_its_traceback_in_the_log(tmp_path: pathlib.Path) -> None:
     seen, log, code = speak(tmp_path, "raise ValueError('broken')\n")
     assert code == 1
@@ -139,7 +95,7 @@ def test_an_error_passes_and_leaves_its_traceback_in_the_log(tmp_path: pathlib.P
 
 
 def errors_of(body: str) -> subprocess.CompletedProcess[str]:
-    """Runs `body` in a process of its own, inside `quiet_errors`."""
+    """Runs `body` inside `quiet_errors` in a new process."""
     program = (
         "import os, sys\n"
         "from models.errors import ConfigError\n"

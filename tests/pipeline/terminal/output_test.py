@@ -1,4 +1,4 @@
-"""Texts of others reach no terminal with their control characters, however they are printed."""
+"""Control characters in texts are escaped, whichever way the texts are printed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.tree import Tree
 from models.errors import DataRefused
 from models.printable import printable
 from pipeline.cli import display
+from pipeline.cli.answers import print_answers
 from pipeline.spans import NothingNew
 from pipeline.terminal.output import Console, hide, say, say_json
 from tests.testdata.small_corpus import ROOT
@@ -59,12 +60,12 @@ def test_texts_are_neither_markup_nor_emoji_codes() -> None:
 def test_errors_answers_and_summaries_show_them(capsys: pytest.CaptureFixture[str]) -> None:
     display.print_error(DataRefused(HOSTILE, where=HOSTILE, remedy=HOSTILE))
     display.print_nothing_new(NothingNew(HOSTILE))
-    display.print_answers(
+    print_answers(
         "generate",
         [{"prompt": HOSTILE, "text": HOSTILE, "prompt_tokens_cut": 0, "finish_reason": "length"}],
     )
-    display.print_answers("embed", [{"text": HOSTILE, "tokens": [HOSTILE], "vectors": [[0.0] * 8]}])
-    display.print_answers(
+    print_answers("embed", [{"text": HOSTILE, "tokens": [HOSTILE], "vectors": [[0.0] * 8]}])
+    print_answers(
         "fill-mask",
         [{"text": HOSTILE, "masks": [[{"word": HOSTILE, "probability": 1.0}]], "cut_masks": []}],
     )

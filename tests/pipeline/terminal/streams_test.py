@@ -1,4 +1,4 @@
-"""Commands under all kinds of shells and schedulers: closed streams, odd bytes, odd widths."""
+"""Commands with closed streams, arguments that are not UTF-8, and narrow terminals."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _ASCII = {**_PLAIN, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Runs of one pipeline, the text of which has a name in Chinese."""
+    """Runs of one pipeline whose input has a Chinese name."""
     runs = tmp_path_factory.mktemp("runs")
     (runs / "mine").mkdir()
     text = f'"input": "{runs}/新闻-{{SPAN}}.txt"'
@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def shell(command: str, **environment: str) -> tuple[int, bytes, bytes]:
-    """What `python -m pipeline` of a command line of bash comes to; the first one's exit code."""
+    """Exit code of the first command, output and errors of a bash line that runs the pipeline."""
     python = shlex.quote(sys.executable)
     line = command.replace("pipeline ", f"{python} -m pipeline ", 1)
     done = subprocess.run(
@@ -125,7 +125,7 @@ def test_a_narrow_terminal_shows_it_all_the_same(
 def test_a_home_that_nobody_knows_is_told(command: str) -> None:
     code, _, error = shell(f"pipeline {command} --runs '~nobody-of-this-name/runs'")
     assert code == 2
-    assert b"error: nothing tells which folder ~ stands for" in error
+    assert b"error: the home folder ~ is unknown" in error
     assert b"set HOME" in error
 
 
