@@ -1,4 +1,4 @@
-"""The recipes of `make demo`, which trains one small model of each family side by side."""
+"""The recipes of `make demo`, which trains one small model of each family."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ _ADAM = OptimizerConfig(
     epsilon=1e-8,
     bias_correction=True,
 )
-"""nanoGPT's AdamW and schedule, at rates for a run of minutes."""
+"""nanoGPT's AdamW and schedule, with learning rates for a run of minutes."""
 
 _VALIDATION = ValidationConfig(min_test_documents=1)
-"""The second and the third span of the addresses have 11 each, and so one or two to test on."""
+"""The second and third span of the addresses have 11 documents each, 1 or 2 of them for test."""
 
 
 def bert_demo() -> PipelineConfig:
-    """A small BERT that learns real text on a laptop: `make demo`.
+    """A small BERT that learns from real text on a laptop in minutes; part of `make demo`.
 
     Command:
         python -m pipeline run bert_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in about 7 minutes of training on one core a blessed and pushed model. On addresses
-    that it did not see it is right for 0.258 of the masked words, the unigram baseline for 0.064,
-    and tells for 0.683 of the pairs whether the second sentence follows, 0.604 with the more
-    frequent label alone (docs/decisions/0027-a-demo-that-convinces.md).
+    Expected: after about 7 minutes of training on one core, a blessed and pushed model. On test
+    addresses its accuracy is 0.258 on masked words (unigram baseline 0.064) and 0.683 on next
+    sentences (more frequent label 0.604); see docs/decisions/0027-a-demo-that-convinces.md.
     """
     return PipelineConfig(
         model=BertConfig(
-            # No dropout: in minutes nothing is seen often enough to be learned by heart.
+            # No dropout: in minutes no text is seen often enough to be memorized.
             backbone=BertBackboneConfig(
                 2, 128, 4, 512, dropout=0.0, initializer_range=0.04, max_length=64
             ),
@@ -72,14 +71,14 @@ def bert_demo() -> PipelineConfig:
 
 
 def elmo_demo() -> PipelineConfig:
-    """A small ELMo that learns real text on a laptop: `make demo`.
+    """A small ELMo that learns from real text on a laptop in minutes; part of `make demo`.
 
     Command:
         python -m pipeline run elmo_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in about 5 minutes of training on one core a blessed and pushed model. On addresses
-    that it did not see its perplexity is 90, the bigram baseline's 115
-    (docs/decisions/0027-a-demo-that-convinces.md).
+    Expected: after about 5 minutes of training on one core, a blessed and pushed model. On test
+    addresses its perplexity is 90 (bigram baseline 115); see
+    docs/decisions/0027-a-demo-that-convinces.md.
     """
     return PipelineConfig(
         model=ElmoConfig(
@@ -88,13 +87,13 @@ def elmo_demo() -> PipelineConfig:
                 num_highways=1,
                 units=128,
                 projection_size=64,
-                dropout=0.0,  # in minutes nothing is seen often enough to be learned by heart
+                dropout=0.0,  # in minutes no text is seen often enough to be memorized
             ),
             objective=ElmoObjectiveConfig(
                 unroll_steps=24,
                 num_streams=24,
                 num_sampled=1_024,
-                max_loss_over_bigram=0.98,  # the interval, of 8 units of text: 0.950 [0.938, 0.969]
+                max_loss_over_bigram=0.98,  # measured: 0.950 [0.938, 0.969], over 8 units of text
             ),
             tokenizer=CharacterConfig(vocabulary_size=8_000),
         ),
@@ -110,21 +109,21 @@ def elmo_demo() -> PipelineConfig:
 
 
 def gpt_demo() -> PipelineConfig:
-    """A small GPT that learns real text on a laptop: `make demo`.
+    """A small GPT that learns from real text on a laptop in minutes; part of `make demo`.
 
     Command:
         python -m pipeline run gpt_demo --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span next
 
-    Expected: in 5 to 6 minutes of training on one core a blessed and pushed model. On addresses
-    that it did not see its perplexity is 36, the bigram baseline's 62
-    (docs/decisions/0027-a-demo-that-convinces.md).
+    Expected: after 5 to 6 minutes of training on one core, a blessed and pushed model. On test
+    addresses its perplexity is 36 (bigram baseline 62); see
+    docs/decisions/0027-a-demo-that-convinces.md.
     """
     return PipelineConfig(
         model=GptConfig(
             backbone=GptBackboneConfig(2, 128, 4, max_length=64),
             objective=GptObjectiveConfig(
                 sequence_length=64,
-                max_loss_over_bigram=0.91,  # a perplexity of 0.70 times the bigrams'
+                max_loss_over_bigram=0.91,  # a perplexity of 0.70 times the bigram baseline's
             ),
             tokenizer=ByteBpeConfig(vocabulary_size=2_000),
         ),

@@ -1,4 +1,9 @@
-"""`--set a.b=c`: typed overrides of a recipe's configuration, parsed and checked by tyro."""
+"""Applies `--set FIELD=VALUE` to a configuration; tyro parses the values by the fields' types.
+
+tyro could also make an option of each of the more than 100 fields. `--set` is a single option
+instead, so that `run --help` stays short, and so that errors can suggest the nearest fields of all
+sections, the new name of a renamed field, and the allowed values.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +22,19 @@ from models.renamed_settings import RENAMED
 from pipeline.config import PipelineConfig
 
 _OPTIONS = {"name": "--name", "runs": "--runs", "recipe": "RECIPE", "ingestion.input": "--input"}
-"""Fields that the command line has an option for."""
+"""Fields that have an option of their own."""
 
 
 def apply_overrides(config: PipelineConfig, pairs: Sequence[str]) -> PipelineConfig:
-    """The configuration with `pairs` set; of two pairs for one field the later one counts.
+    """The configuration with fields overridden; of two pairs for the same field the later counts.
 
     Args:
-        pairs: `field.of.a.field=value`; several values of a tuple are parted by commas.
+        config: the configuration.
+        pairs: `section.field=value`; the values of a tuple are separated by commas.
 
     Raises:
-        ConfigError: no such field, with the nearest ones; a value of another type, or one that the
-            configuration refuses.
+        ConfigError: there is no such field, in which case the error suggests the nearest fields;
+            or the value has another type, or the configuration refuses it.
     """
     fields = dict(_leaves(type(config), config))
     values = {}
@@ -36,39 +42,42 @@ def apply_overrides(config: PipelineConfig, pairs: Sequence[str]) -> PipelineCon
         key, equals, _ = pair.partition("=")
         if not equals:
             raise ConfigError(
-                f"{pair!r} sets nothing", where="--set", remedy="write --set training.steps=100"
+                f"{pair!r} has no value", where="--set", remedy="write --set training.steps=100"
             )
-        if key in RENAMED:
-            raise ConfigError(
-                f"{key} has another name now",
-                where=f"--set {pair}",
-                remedy=f"write --set {RENAMED[key]}{pair.removeprefix(key)}",
-            )
-        if key not in fields:
-            raise ConfigError(
-                f"the configuration has no field {key!r}",
-                where="--set",
-                remedy=_nearest(key, fields),
-            )
-        if key in _OPTIONS:
-            raise ConfigError(
-                f"{key} has an option of its own",
-                where=f"--set {pair}",
-                remedy=f"use {_OPTIONS[key]}",
-            )
+        _check_field(pair, key, fields)
         values[key] = _value(pair, *fields[key])
-    return _set(config, values)
+    return _replace(config, values)
+
+
+def _check_field(pair: str, key: str, fields: typing.Collection[str]) -> None:
+    """Raises ConfigError if `--set` cannot set the field."""
+    if key in RENAMED:
+        raise ConfigError(
+            f"{key} has been renamed",
+            where=f"--set {pair}",
+            remedy=f"write --set {RENAMED[key]}{pair.removeprefix(key)}",
+        )
+    if key not in fields:
+        raise ConfigError(
+            f"the configuration has no field {key!r}", where="--set", remedy=_nearest(key, fields)
+        )
+    if key in _OPTIONS:
+        raise ConfigError(
+            f"{key} has an option of its own",
+            where=f"--set {pair}",
+            remedy=f"use {_OPTIONS[key]}",
+        )
 
 
 def _value(pair: str, kind: Any, current: Any) -> Any:
-    """What a pair sets its field to.
+    """The value of a pair, parsed by the field's type.
 
     Args:
         pair: `field=text`.
         kind: the field's type.
-        current: its value now.
+        current: its current value.
     """
-    import tyro  # not needed where a configuration is only read
+    import tyro  # slow to import, and not needed to read a configuration
 
     key, _, text = pair.partition("=")
     if kind == tuple[Hyperparameter, ...]:
@@ -94,31 +103,31 @@ def _value(pair: str, kind: Any, current: Any) -> Any:
 
 
 def _hyperparameters(text: str) -> tuple[Hyperparameter, ...]:
-    """Those of a command line, parted by commas: tyro has no words for a tuple of dataclasses."""
+    """Hyperparameters separated by commas; tyro cannot parse a tuple of dataclasses."""
     return tuple(Hyperparameter.parse(part) for part in text.split(",") if part)
 
 
-def _set(config: Any, values: Mapping[str, Any]) -> Any:
-    """A configuration with values in fields, all at once: some of them only go together.
+def _replace(config: Any, values: Mapping[str, Any]) -> Any:
+    """A configuration with values replaced, all at once, as some values are only valid together.
 
     Args:
         config: a dataclass.
-        values: by dotted name.
+        values: dotted field name → value.
     """
-    inside: dict[str, dict[str, Any]] = {}
+    nested: dict[str, dict[str, Any]] = {}
     changes = {}
     for key, value in values.items():
         name, _, rest = key.partition(".")
         if rest:
-            inside.setdefault(name, {})[rest] = value
+            nested.setdefault(name, {})[rest] = value
         else:
             changes[name] = value
-    changes |= {name: _set(getattr(config, name), below) for name, below in inside.items()}
+    changes |= {name: _replace(getattr(config, name), below) for name, below in nested.items()}
     return dataclasses.replace(config, **changes)
 
 
 def _leaves(kind: type, value: Any, prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Every field that holds no further dataclass: dotted name → (type, current value)."""
+    """Every field that is not a dataclass itself: dotted name → (type, current value)."""
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         current = getattr(value, field.name)
@@ -129,7 +138,7 @@ def _leaves(kind: type, value: Any, prefix: str = "") -> Iterator[tuple[str, tup
 
 
 def _nearest(key: str, fields: typing.Collection[str]) -> str:
-    """Suggestions for a field that does not exist."""
+    """What to do about a field that does not exist: the nearest fields, if there are any."""
     below = [name for name in fields if name.startswith(f"{key}.")]
     if below:
         return f"set one of its fields: {', '.join(below[:6])}{', …' if len(below) > 6 else ''}"

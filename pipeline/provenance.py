@@ -1,4 +1,4 @@
-"""Where a model comes from, down to the bytes of the text and of the code."""
+"""The provenance of a model: fingerprints of its text, configuration, vocabulary and code."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from collections.abc import Mapping, Sequence
 from models import errors
 
 _MADE_BY = ("TextExampleGen", "TextCleaner", "VocabularyTrainer", "ExampleBuilder", "Trainer")
-"""The steps whose code the weights depend on."""
+"""The steps whose code determines the weights."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """What went into a run. It holds no time and no place of the run: a rerun has the same.
+    """What determines the model of a run.
+
+    It contains neither a time nor a folder of the run, so another run on the same inputs has the
+    same provenance.
 
     Attributes:
         name: name of the pipeline.
         recipe: the recipe that the configuration started from.
         span: number of the span.
-        label: the number or the date that its files' names bear.
-        pattern: where its text lay, with {SPAN} where the label stands.
-        corpus: fingerprint of its text, see components/readers/files.py.
+        label: label of the span, a number or a date.
+        pattern: the input, with {SPAN} in the place of the label.
+        corpus: fingerprint of the text, see components/readers/files.py.
         config: fingerprint of the configuration.
-        evaluation: fingerprint of the texts that are not to be trained on, empty for none.
-        vocabulary: SHA-256 of a given vocabulary's files, empty where one is learned.
-        code: version of the code that the weights depend on, see `code_of_weights`.
+        evaluation: fingerprint of the texts that must not be trained on, empty without such texts.
+        vocabulary: SHA-256 of the files of a given vocabulary, empty if one is learned.
+        code: version of the code that determines the weights, see `code_of_weights`.
         start: what training was to start from, see `TrainingConfig.start`.
-        window: spans whose text it was to learn from, see `TrainingConfig.window`.
-        commit: the commit that the code is of, for people.
+        window: number of spans whose text to train on, see `TrainingConfig.window`.
+        commit: the commit of the code, for people.
     """
 
     name: str
@@ -50,28 +53,31 @@ class Provenance:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that the weights depend on, but the model that training started from."""
+        """SHA-256 of what determines the weights, except the model that training starts from."""
         parts = [self.config, self.corpus, self.evaluation, self.vocabulary]
         parts += [str(self.span), self.code, self.start, str(self.window)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """All fields and the fingerprint."""
+        """All fields and the fingerprint, as JSON."""
         fields = dataclasses.asdict(self) | {"fingerprint": self.fingerprint}
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
 def code_of_weights(versions: Mapping[str, str]) -> str:
-    """A SHA-256, in hexadecimal, over the versions of the steps that the weights come from.
+    """SHA-256, in hexadecimal, of the versions of the code that determines the weights.
 
     Args:
-        versions: by step, see pipeline/code_versions.py.
+        versions: step → version, see pipeline/code_versions.py.
     """
     return hashlib.sha256("\n".join(versions[step] for step in _MADE_BY).encode()).hexdigest()
 
 
 def files_fingerprint(paths: Sequence[pathlib.Path]) -> str:
-    """SHA-256 of a given vocabulary's file, or of several ones' digests; empty for none.
+    """SHA-256 of a file, or of the digests of several files; empty for no file.
+
+    Args:
+        paths: the files of a given vocabulary.
 
     Raises:
         ConfigError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""Named configurations. A recipe is a function; its docstring is its command and its result."""
+"""The recipes: functions that return a configuration, with the command and expected result."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _BILM_TF = OptimizerConfig(
     initial_accumulator_value=1.0 / 20**2,
     clip_norm=10.0 / 20,
 )
-"""bilm-tf's Adagrad. Its loss is the sum over the 20 words of a window and ours their mean, so that
-gradients, the norm they are clipped to and the root of the first accumulator are 20 times less."""
+"""bilm-tf's Adagrad. bilm-tf sums the loss over the 20 words of a window and we take the mean, so
+our gradients, their clip norm and the root of the initial accumulator are 20 times less."""
 
 
 def bert_tiny() -> PipelineConfig:
-    """The whole pipeline in seconds, for tests and for a first look at your own text.
+    """The whole pipeline with a tiny BERT, for tests and for a first run on your own text.
 
     Command:
         python -m pipeline run bert_tiny --input mine.jsonl
 
-    Expected: about a minute and a half on two cores, most of it imports; a pushed model that has
-    learned next to nothing.
+    Expected: about 90 seconds on two cores, most of it imports, and a pushed model that has learned
+    almost nothing.
     """
     return PipelineConfig(
         model=BertConfig(
@@ -79,12 +79,12 @@ def bert_tiny() -> PipelineConfig:
 
 
 def bert_zh_tiny() -> PipelineConfig:
-    """`bert_tiny` for Chinese: every character a token, sentences cut at 。！？.
+    """`bert_tiny` for Chinese: each character is a token, and sentences end with 。！？.
 
     Command:
         python -m pipeline run bert_zh_tiny --input chinese.jsonl
 
-    Expected: as bert_tiny.
+    Expected: the same as bert_tiny.
     """
     tiny = bert_tiny()
     assert isinstance(tiny.model, BertConfig)
@@ -101,13 +101,13 @@ def bert_base() -> PipelineConfig:
     Command:
         python -m pipeline run bert_base --input 'corpus/{SPAN}/*.jsonl.gz' --span next
 
-    Then the second phase, on 512 tokens, which goes on from the model of the first:
+    Then the second phase, on 512 tokens, which starts from the model of the first phase:
         … --span 1 --set training.steps=100000 --set model.objective.sequence_length=512
           --set model.objective.max_predictions_per_seq=77 --set
           training.gradient_accumulation_steps=4
 
-    Expected: 109 million parameters in the encoder. Meant for accelerators and billions of words;
-    nobody has trained it to the end with this code yet, so no figures are promised.
+    Expected: 109 million parameters in the encoder. It needs accelerators and billions of words.
+    It has not been trained to the end with this code yet, so there are no metrics to expect.
     """
     return PipelineConfig(
         model=BertConfig(
@@ -122,13 +122,13 @@ def bert_base() -> PipelineConfig:
 
 
 def elmo_tiny() -> PipelineConfig:
-    """The whole pipeline with an ELMo in seconds, for tests and for a first look at your own text.
+    """The whole pipeline with a tiny ELMo, for tests and for a first run on your own text.
 
     Command:
         python -m pipeline run elmo_tiny --input mine.jsonl
 
-    Expected: about a minute and a half on two cores, most of it imports; a pushed model that has
-    learned next to nothing.
+    Expected: about 90 seconds on two cores, most of it imports, and a pushed model that has learned
+    almost nothing.
     """
     tiny = bert_tiny()
     return dataclasses.replace(
@@ -155,12 +155,12 @@ def elmo_tiny() -> PipelineConfig:
 
 
 def elmo_zh_tiny() -> PipelineConfig:
-    """`elmo_tiny` for Chinese: every character a word, sentences cut at 。！？.
+    """`elmo_tiny` for Chinese: each character is a word, and sentences end with 。！？.
 
     Command:
         python -m pipeline run elmo_zh_tiny --input chinese.jsonl
 
-    Expected: as elmo_tiny.
+    Expected: the same as elmo_tiny.
     """
     tiny = elmo_tiny()
     return dataclasses.replace(tiny, ingestion=dataclasses.replace(tiny.ingestion, lang="zh"))
@@ -172,8 +172,8 @@ def elmo_original() -> PipelineConfig:
     Command:
         python -m pipeline run elmo_original --input 'corpus/{SPAN}/*.jsonl.gz' --span next
 
-    Expected: 93.6 million parameters in the encoder. Meant for accelerators and a billion words;
-    nobody has trained it to the end with this code yet, so no figures are promised.
+    Expected: 93.6 million parameters in the encoder. It needs accelerators and a billion words.
+    It has not been trained to the end with this code yet, so there are no metrics to expect.
     """
     return PipelineConfig(
         model=ElmoConfig(backbone=ELMO_SIZES["original"]),
@@ -183,13 +183,13 @@ def elmo_original() -> PipelineConfig:
 
 
 def gpt_tiny() -> PipelineConfig:
-    """The whole pipeline with a GPT in seconds, for tests and for a first look at your own text.
+    """The whole pipeline with a tiny GPT, for tests and for a first run on your own text.
 
     Command:
         python -m pipeline run gpt_tiny --input mine.jsonl
 
-    Expected: about a minute and a half on two cores, most of it imports; a pushed model that has
-    learned next to nothing.
+    Expected: about 90 seconds on two cores, most of it imports, and a pushed model that has learned
+    almost nothing.
     """
     tiny = bert_tiny()
     return dataclasses.replace(
@@ -213,12 +213,12 @@ def gpt_tiny() -> PipelineConfig:
 
 
 def gpt_zh_tiny() -> PipelineConfig:
-    """`gpt_tiny` for Chinese, whose characters are tokens or several.
+    """`gpt_tiny` for Chinese, where a character is one token or several.
 
     Command:
         python -m pipeline run gpt_zh_tiny --input chinese.jsonl
 
-    Expected: as gpt_tiny.
+    Expected: the same as gpt_tiny.
     """
     tiny = gpt_tiny()
     return dataclasses.replace(tiny, ingestion=dataclasses.replace(tiny.ingestion, lang="zh"))
@@ -230,8 +230,8 @@ def gpt_small() -> PipelineConfig:
     Command:
         python -m pipeline run gpt_small --input 'corpus/{SPAN}/*.jsonl.gz' --span next
 
-    Expected: 124 million parameters. Meant for accelerators and billions of words; nobody has
-    trained it to the end with this code yet, so no figures are promised.
+    Expected: 124 million parameters. It needs accelerators and billions of words. It has not been
+    trained to the end with this code yet, so there are no metrics to expect.
     """
     return PipelineConfig(
         model=GptConfig(backbone=GPT_SIZES["small"]),
@@ -263,16 +263,18 @@ RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
 
 
 def resolve_recipe(name: str) -> PipelineConfig:
-    """A recipe's configuration.
+    """The configuration of a recipe, named after it.
 
     Raises:
-        ConfigError: no such recipe, with the nearest name.
+        ConfigError: there is no such recipe; the error suggests the nearest name.
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, list(RECIPES), n=1, cutoff=0.5)
         known = ", ".join(RECIPES)
         raise ConfigError(
             f"there is no recipe {name!r}",
-            remedy=f"did you mean {near[0]}? All: {known}" if near else f"there are: {known}",
+            remedy=f"did you mean {near[0]}? All recipes: {known}"
+            if near
+            else f"choose one of: {known}",
         )
     return dataclasses.replace(RECIPES[name](), name=name, recipe=name)

@@ -1,4 +1,4 @@
-"""Where a pipeline runs. Each runner imports its orchestrator when it is used."""
+"""Executes a pipeline's graph: the local runner, with corrections to what TFX does by default."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def run_locally(pipeline: Pipeline, run_id: str, steps: Collection[str] | None = None) -> None:
-    """Runs every component in this process, one after the other.
+    """Runs the components in this process, one after the other.
 
     Args:
-        pipeline: see pipeline/dag.py.
+        pipeline: the graph, see pipeline/dag.py.
         run_id: name of the run in ML Metadata.
-        steps: the components to run, and whatever these need; None: all.
+        steps: names of the components to run, including all that these need; None runs all.
 
     Raises:
-        Exception: whatever a component or a resolver raised; see pipeline/terminal/failures.py.
-            Nothing is raised when a model is not blessed: read ML Metadata afterwards.
+        Exception: what a component or a resolver raised; see pipeline/terminal/failures.py. Nothing
+            is raised if the model is not blessed: ML Metadata records that.
     """
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -41,20 +41,20 @@ def run_locally(pipeline: Pipeline, run_id: str, steps: Collection[str] | None =
         if steps is not None and node.pipeline_node.node_info.id not in steps:
             node.pipeline_node.execution_options.skip.SetInParent()
     arguments = sys.argv
-    sys.argv = arguments[:1]  # TFX hands them to its executors, and Beam would take some as its own
+    sys.argv = arguments[:1]  # TFX passes them on, and Beam would parse some as its own flags
     try:
-        with _bytes_before_records(), _errors_of_resolvers():
+        with _sync_before_records(), _stop_on_resolver_errors():
             LocalDagRunner().run_with_ir(compiled)
     finally:
         sys.argv = arguments
 
 
 @contextlib.contextmanager
-def _bytes_before_records() -> Iterator[None]:
-    """Has TFX record a step as done once its files are on the disk, and not only in memory.
+def _sync_before_records() -> Iterator[None]:
+    """Makes TFX record a step as complete only when its files are on the disk, not just in memory.
 
-    ML Metadata's database is written through. Without this a power cut could leave a step that is
-    done and whose files are empty.
+    ML Metadata writes its database to the disk at once. Without this, a power cut could leave a
+    step that is recorded as complete and whose files are empty.
     """
     from tfx.orchestration.portable import execution_publish_utils
 
@@ -72,10 +72,10 @@ def _bytes_before_records() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _errors_of_resolvers() -> Iterator[None]:
-    """Has a resolver that refuses end the run.
+def _stop_on_resolver_errors() -> Iterator[None]:
+    """Makes the error of a resolver end the run.
 
-    TFX only records the error and runs the later steps as if the resolver had found nothing, so
+    TFX only records the error and runs the later steps as if the resolver had found nothing;
     training would start with new weights.
     """
     from tfx.orchestration.portable import execution_publish_utils
@@ -87,7 +87,7 @@ def _errors_of_resolvers() -> Iterator[None]:
         original(*args, **named)
         error = sys.exc_info()[1]
         if not isinstance(error, InputResolutionError):
-            return  # of a component: it is raised anyway
+            return  # the error of a component is raised anyway
         cause: BaseException | None = error
         while cause and not isinstance(cause, PolysemeError):
             cause = cause.__cause__ or cause.__context__

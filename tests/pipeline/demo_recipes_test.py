@@ -1,4 +1,4 @@
-"""What `make demo` has to show is what its models are blessed by."""
+"""The bounds of the demo recipes are what `make demo` is meant to show."""
 
 from models.bert.config import BertConfig
 from pipeline.demo_recipes import bert_demo, elmo_demo, gpt_demo

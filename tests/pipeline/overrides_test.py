@@ -1,4 +1,4 @@
-"""`--set`: types checked, nothing else changed, suggestions that help."""
+"""`--set`: values are checked by type, other fields stay, and mistakes get suggestions."""
 
 import dataclasses
 from typing import Any
@@ -93,7 +93,7 @@ def test_later_pairs_win() -> None:
         ("training.steps=1.5", "give a whole number"),
         ("training.jit_compile=perhaps", "give one of auto, True, False"),
         ("model.family=word2vec", "give one of bert"),
-        ("training.steps", "sets nothing"),
+        ("training.steps", "has no value"),
         ("name=mine", "use --name"),
         ("training.accumulation=2", "write --set training.gradient_accumulation_steps=2"),
         ("tuning.space=training.batch_size", "write FIELD:VALUE/VALUE/"),

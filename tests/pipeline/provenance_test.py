@@ -1,4 +1,4 @@
-"""What makes a run another run."""
+"""The fingerprint of a run: what changes it and what does not."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""What a prune removes, and that what is served and what the next runs need stays."""
+"""What a prune removes, and that it keeps what is served and what later runs need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.testdata.recorded_runs import Recorder
 
 
 class House:
-    """A pipeline's folder in which spans are trained on, each from the last model."""
+    """A pipeline's folder; each span's training starts from the last pushed model."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder / "house"
@@ -153,7 +153,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next_one(
     with pytest.raises(KeyboardInterrupt):
         prune(house.folder, 2)
     monkeypatch.setattr(prune_module.shutil, "rmtree", remove)
-    # Nothing that is half removed is taken for whole.
+    # No artifact of which files are missing is recorded as live.
     live = {
         artifact.id: pathlib.Path(artifact.uri)
         for artifact in RunHistory(house.folder).present(("Model", "Examples", "PushedModel"))

@@ -1,4 +1,4 @@
-"""Every recipe says how it is run and what to expect, and gates something."""
+"""Every recipe documents its command and expected result, and its settings fit together."""
 
 import pytest
 

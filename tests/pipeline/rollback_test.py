@@ -1,4 +1,4 @@
-"""A version that is rolled back: what is served then, and what later runs build on."""
+"""Rolling a version back: which version is served, and which models later runs start from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.testdata.recorded_runs import Recorder
 
 
 class House:
-    """A pipeline's folder with pushed versions, a span each."""
+    """A pipeline's folder with pushed versions, one per span."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder / "house"
@@ -47,7 +47,7 @@ class House:
         return sorted(path.name for path in self.serving.glob("[!.]*"))
 
     def bases(self) -> set[str]:
-        """The versions that a resolver would choose among."""
+        """The versions that a resolver would choose from."""
         database = sqlite_metadata_connection_config(str(self.folder / DATABASE))
         return set(pushed_versions(MetadataStore(database)).values())
 
@@ -69,7 +69,7 @@ def test_the_version_before_is_served_and_built_on(house: House) -> None:
     assert house.served() == ["17", "18"]
     assert house.bases() == {"17", "18"}
     assert house.states() == {"17": "pushed", "18": "pushed", "19": "rolled back"}
-    # Once more takes the next one; a named one may lie in between.
+    # Without a name the next one is taken; a named one may be any.
     assert roll_back(house.folder, "17") == RolledBack("17", served="18")
 
 
@@ -94,9 +94,9 @@ def test_a_killed_rollback_is_finished_by_the_same_command(
         patch.setattr(pathlib.Path, "rename", die)
         with pytest.raises(KeyboardInterrupt):
             roll_back(house.folder, "19")
-    assert "19" not in house.bases()  # nothing is built on it any more
+    assert "19" not in house.bases()  # no later run starts from it
     prune(house.folder, keep=1)
-    assert house.served() == ["18", "19"]  # it is not removed for that
+    assert house.served() == ["18", "19"]  # it is not removed
     assert roll_back(house.folder, None) == RolledBack("19", served="18")
     assert roll_back(house.folder, "19") == RolledBack("19", served="18")  # nothing is left to do
     with monkeypatch.context() as patch:
@@ -125,7 +125,7 @@ def test_something_stays_to_be_served(house: House) -> None:
         roll_back(house.folder, version)
     serving = house.folder / "serving" / house.folder.name
     (serving / "9999999999").mkdir()  # no server can load it
-    with pytest.raises(ConfigError, match="none would be left to serve"):
+    with pytest.raises(ConfigError, match="no version would be left to serve"):
         roll_back(house.folder, None)
     assert house.served() == ["17", "9999999999"]
     assert house.bases() == {"17"}
@@ -148,4 +148,4 @@ def test_the_command_and_lineage_say_so(house: House, capsys: pytest.CaptureFixt
     (record,) = [a for a in RunHistory(house.folder).pushed() if a.rolled_back]
     assert record.properties["pushed_version"] == "19"
     assert main(["rollback", "--undo", *place]) == 0
-    assert capsys.readouterr().out.startswith("version 19 is put back\n")
+    assert capsys.readouterr().out.startswith("version 19 is back in service\n")

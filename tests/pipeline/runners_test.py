@@ -1,4 +1,4 @@
-"""The local runner: components in order, under the run's own id, deaf to the command line."""
+"""The local runner: run ids, the command line, partial runs, errors, and files before records."""
 
 import os
 import pathlib
@@ -83,12 +83,12 @@ def test_files_are_on_the_disk_before_a_step_is_recorded_as_done(
     )
     monkeypatch.setattr(sys, "argv", ["python", "run"])
     run_locally(pipeline(tmp_path, refuse=0), "1")
-    assert states == ["interrupted"]  # begun, and not recorded as done
+    assert states == ["interrupted"]  # started, and not recorded as complete
     assert RunHistory(tmp_path).nodes("1")["Speak"].state == "done"
 
 
 class Refusing(ResolverStrategy):
-    """A resolver that finds that the run cannot be."""
+    """A resolver that refuses the run."""
 
     def resolve_artifacts(self, store, input_dict):
         raise ConfigError("the base is gone", where="/models/1", remedy="put it back")

@@ -1,3 +1,5 @@
+"""A worker: which trainings it joins, rejoins and leaves, and how it ends."""
+
 import os
 import pathlib
 import signal
@@ -13,7 +15,7 @@ from pipeline import worker
 
 @pytest.fixture(name="ran")
 def _ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What jobs were run with; a job that says so is cut short."""
+    """The texts of the jobs that were run; a job with the text "is cut short" is preempted."""
     ran: list[str] = []
 
     def run(job: pathlib.Path, environments: list[dict[str, str]]) -> None:
@@ -26,7 +28,7 @@ def _ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setenv("TF_CONFIG", "{}")
     monkeypatch.setattr(training_processes, "run_processes", run)
-    monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "_POLL_SECONDS", 0.01)
     return ran
 
 
@@ -79,6 +81,6 @@ def test_without_tf_config_nobody_knows_whom_to_work_with(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ConfigError, match="nothing tells which processes") as caught:
+    with pytest.raises(ConfigError, match="nothing says which processes") as caught:
         worker.work(tmp_path)
     assert caught.value.where == "environment variable TF_CONFIG"
