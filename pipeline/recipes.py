@@ -270,11 +270,8 @@ def resolve_recipe(name: str) -> PipelineConfig:
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, list(RECIPES), n=1, cutoff=0.5)
-        known = ", ".join(RECIPES)
+        suggestion = f"did you mean {near[0]}? All recipes" if near else "choose one of"
         raise ConfigError(
-            f"there is no recipe {name!r}",
-            remedy=f"did you mean {near[0]}? All recipes: {known}"
-            if near
-            else f"choose one of: {known}",
+            f"there is no recipe {name!r}", remedy=f"{suggestion}: {', '.join(RECIPES)}"
         )
     return dataclasses.replace(RECIPES[name](), name=name, recipe=name)
