@@ -1,4 +1,4 @@
-"""Custom properties of artifacts in ML Metadata, by which keys and resolvers know them again."""
+"""Custom properties of artifacts in ML Metadata, which cache keys and resolvers read."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from typing import Any
 from components.storage.finished import sha256
 
 CONTENT = "content"
-"""Of any artifact: a SHA-256 of what the steps behind it read of it."""
+"""Of any artifact: a SHA-256 of the files that later steps read."""
 SPANS = "spans"
-"""Of a Model: JSON of the numbers of all spans that its weights come from."""
+"""Of a Model: JSON list of the spans that it and its base models were trained on."""
 FINGERPRINT = "fingerprint"
 """Of a Model: the fingerprint of its run's provenance."""
 TEST_SHARE = "test_share"
-"""Of a Model and of documents: the share of the documents that models are tested on."""
+"""Of a Model and of documents: the share of the documents in the split "test"."""
 EVALUATION = "evaluation"
-"""Of documents: the fingerprint of the texts that cleaning kept out of what is trained on."""
+"""Of documents: the fingerprint of the evaluation texts that cleaning removed from them."""
 COVERS = "covers"
-"""Of TrainedTexts: JSON of the numbers of those whose keys it holds too."""
+"""Of TrainedTexts: JSON list of the ids of other TrainedTexts whose keys it contains."""
 ROLLED_BACK = "rolled_back"
-"""Of a PushedModel: 1 if it was taken out of service; such a model is nothing to build on."""
+"""Of a PushedModel: 1 if it was taken out of service; no run builds on such a model."""
 REASON = "reason"
 """Of a PushedModel: why a blessed model was not pushed."""
 
 
 def set_content(artifact: Any, files: Iterable[str]) -> None:
-    """Gives an artifact the fingerprint of its files.
+    """Records the fingerprint of an artifact's files as a property of the artifact.
 
     Args:
-        artifact: a TFX artifact whose folder is written.
-        files: names within the folder; a folder stands for all files in it.
+        artifact: a TFX artifact whose files are written.
+        files: names in the artifact's folder; a folder stands for all files in it.
     """
     artifact.set_string_custom_property(CONTENT, fingerprint(artifact.uri, files))
 
 
 def covers(trained: Any) -> list[int]:
-    """The numbers of the TrainedTexts artifacts whose keys one holds too."""
+    """The ids of the TrainedTexts artifacts whose keys a TrainedTexts artifact contains."""
     return json.loads(trained.get_string_custom_property(COVERS) or "[]")
 
 
 def fingerprint(folder: str | pathlib.Path, files: Iterable[str]) -> str:
-    """A SHA-256, in hexadecimal, over the names and the bytes of files.
+    """A SHA-256 over the names and the contents of files, in hexadecimal.
 
     Args:
-        folder: where they are.
-        files: names within it; a folder stands for all files in it.
+        folder: the folder of the files.
+        files: names in that folder; a folder stands for all files in it.
 
     Raises:
-        OSError: a file is not there or cannot be read.
+        OSError: a file does not exist or cannot be read.
     """
     root = pathlib.Path(folder)
     total = hashlib.sha256()

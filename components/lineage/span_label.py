@@ -1,4 +1,4 @@
-"""A span's name for people, where only its number is known."""
+"""Labels of spans, for people, from the spans' numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LAST = datetime.date(2200, 12, 31).toordinal()
 
 
 def span_label(number: int, label: str | None = None) -> str:
-    """The label if there is one, else the number, or the date whose ordinal it is.
+    """The label if there is one; else the date with that ordinal, or the number.
 
     Args:
-        number: the span's number. The ordinals of the years 1700 to 2200 are taken for dates.
-        label: what the run or the artifact says. Artifacts of old runs, and those of TFX's own
-            components, don't say any.
+        number: the span's number. The ordinals of the years 1700 to 2200 are taken as dates.
+        label: the label that a run or an artifact has. Artifacts of earlier releases and of TFX's
+            own components have none.
     """
     if label:
         return label

@@ -1,4 +1,4 @@
-"""The last gate before a push: would TF Serving load this model and answer from it?"""
+"""ServingCheck: checks before a push that TF Serving could load the model and answer requests."""
 
 import json
 import logging
@@ -16,13 +16,13 @@ from tfx.types.channel import BaseChannel
 from tfx.utils import path_utils
 
 from components.layout import SERVING_CHECK_FILE, TEST
-from components.serving import probe as serving_probe
+from components.serving import probe
 from models.errors import ServingCheckFailed
 
 _log = logging.getLogger("polyseme.serving_check")
 
 _TIMEOUT_SECONDS = 900
-_REMEDY = "Nothing was pushed. Mend the signature and train again; finished steps are not repeated."
+_REMEDY = "Nothing was pushed. Correct the signature and run again; finished steps are cached."
 
 
 @tfx.dsl.components.component
@@ -30,14 +30,14 @@ def ServingCheck(
     model: tfx.dsl.components.InputArtifact[standard_artifacts.Model],
     blessing: tfx.dsl.components.OutputArtifact[standard_artifacts.InfraBlessing],
 ) -> None:
-    """Blesses a model that a process with only tensorflow and tensorflow_text can serve.
+    """Blesses a model that can be served with only tensorflow and tensorflow_text.
 
-    Every op in every graph must be one that TF Serving has; every warmup request must be answered
-    with finite numbers, the batch dimension first, as the model answered where it was exported.
-    The blessing is what TFX's Pusher reads, as if InfraValidator had written it.
+    TF Serving must have every op of every graph. Every warm-up request must be answered with finite
+    numbers, batch dimension first, as the model answered when it was exported. TFX's Pusher reads
+    the blessing as it would read InfraValidator's.
 
     Raises:
-        ServingCheckFailed: names the signature and the op or the output.
+        ServingCheckFailed: the error names the signature and the op or the output.
     """
     seconds = check_serving(path_utils.serving_model_path(model.uri))
     folder = pathlib.Path(blessing.uri)
@@ -51,20 +51,44 @@ def check_serving(folder: str | pathlib.Path) -> Mapping[str, float]:
     """Runs components/serving/probe.py on a SavedModel in a fresh process, on the CPU.
 
     Returns:
-        Seconds that each signature took for its warmup requests, the first call included.
+        Seconds that each signature took for its warm-up requests, including the first call.
 
     Raises:
-        ServingCheckFailed: as `ServingCheck`.
+        ServingCheckFailed: see `ServingCheck`.
+    """
+    result = _run_probe(folder)
+    if result["problems"]:
+        lines = [
+            f"  signature {each['signature']}: {each['problem']}"
+            if each["signature"]
+            # an op outside of all signatures, or an import
+            else f"  the model {each['problem']}"
+            for each in result["problems"]
+        ]
+        message = "\n".join(["The exported model could not be served:", *lines])
+        raise ServingCheckFailed(message, where=str(folder), remedy=_REMEDY)
+    seconds: dict[str, float] = result["seconds"]
+    _log.info(
+        "serving check passed: %s",
+        ", ".join(f"{name} {taken:.2f} s" for name, taken in sorted(seconds.items())),
+    )
+    return seconds
+
+
+def _run_probe(folder: str | pathlib.Path) -> dict[str, Any]:
+    """The JSON that the probe prints.
+
+    Raises:
+        ServingCheckFailed: the probe takes too long, or ends without printing it.
     """
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "CUDA_VISIBLE_DEVICES": "-1",  # the trainer's process still holds the GPU's memory
+        "CUDA_VISIBLE_DEVICES": "-1",  # the Trainer's process still holds the GPU's memory
     }
-    command = [sys.executable, "-I", serving_probe.__file__, str(folder)]
     try:
         process = subprocess.run(
-            command,
+            [sys.executable, "-I", probe.__file__, str(folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -74,38 +98,21 @@ def check_serving(folder: str | pathlib.Path) -> Mapping[str, float]:
         )
     except subprocess.TimeoutExpired as error:
         raise ServingCheckFailed(
-            f"The exported model did not load and answer in {_TIMEOUT_SECONDS} seconds.",
+            f"The exported model did not load and answer within {_TIMEOUT_SECONDS} seconds.",
             where=str(folder),
             remedy=_REMEDY,
         ) from error
     lines = process.stdout.strip().splitlines()
     if process.returncode != 0 or not lines:
-        last = process.stderr.strip().splitlines()[-3:]
+        errors = process.stderr.strip().splitlines()[-3:]
         raise ServingCheckFailed(
-            f"A fresh process could not load the exported model (exit {process.returncode}): "
-            + " ".join(last),
+            "A fresh process could not load the exported model (exit code "
+            f"{process.returncode}): {' '.join(errors)}",
             where=str(folder),
             remedy=_REMEDY,
         )
     result: dict[str, Any] = json.loads(lines[-1])
-    if result["problems"]:
-        raise ServingCheckFailed(
-            "The exported model would not serve:\n"
-            + "\n".join(
-                f"  signature {p['signature']}: {p['problem']}"
-                if p["signature"]
-                # an op outside every signature, or an import: the model as a whole
-                else f"  the model {p['problem']}"
-                for p in result["problems"]
-            ),
-            where=str(folder),
-            remedy=_REMEDY,
-        )
-    _log.info(
-        "serving check passed: %s",
-        ", ".join(f"{name} {taken:.2f} s" for name, taken in sorted(result["seconds"].items())),
-    )
-    return result["seconds"]
+    return result
 
 
 def docker_available() -> bool:
@@ -114,7 +121,7 @@ def docker_available() -> bool:
         import docker
 
         docker.from_env(timeout=5).ping()
-    except Exception:  # no package, no daemon, no permission: all mean no
+    except Exception:  # no package, no daemon or no permission
         return False
     return True
 
@@ -122,18 +129,18 @@ def docker_available() -> bool:
 def serving_gate(
     model: BaseChannel, examples: BaseChannel, *, image: str
 ) -> tuple[list[BaseNode], BaseChannel]:
-    """The nodes that must bless a model's serving before a push.
+    """The nodes that must bless a model before it is pushed.
 
-    `ServingCheck` always; with an image then TFX's InfraValidator, which starts TF Serving itself
-    and sends it training examples through `evaluate`.
+    Always `ServingCheck`; with an image also TFX's InfraValidator, which starts TF Serving and
+    sends examples to the signature `evaluate`.
 
     Args:
         model: the Trainer's `model`.
         examples: the ExampleBuilder's `examples`.
-        image: TF Serving's image with its digest; empty where none is to be started.
+        image: TF Serving's image with its digest; empty to start none.
 
     Returns:
-        The nodes, and the channel for Pusher's `infra_blessing`.
+        The nodes, and the channel for the Pusher's `infra_blessing`.
     """
     check = ServingCheck(model=model)
     if not image:

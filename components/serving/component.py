@@ -1,4 +1,4 @@
-"""Pusher: makes a blessed model the served version, unless the served one has seen newer text."""
+"""Pusher: makes a blessed model the newest served version, unless the served model is newer."""
 
 import json
 import logging
@@ -21,8 +21,8 @@ from tfx.types import (
 )
 from tfx.utils import proto_utils
 
+from components.lineage.model_origin import spans_of
 from components.lineage.properties import REASON
-from components.lineage.resolvers import spans_of
 from components.lineage.span_label import span_label
 from components.storage.publish import published_folder
 
@@ -32,11 +32,11 @@ _OLDER = "push_older"
 
 
 class Executor(executor.Executor):
-    """Makes a blessed model the newest version of a folder that TF Serving watches.
+    """Makes a blessed model the newest version in a folder that TF Serving watches.
 
-    Unlike TFX's executor it compares the spans that the models have seen, links files instead of
-    copying them, shows a version to servers only once it is whole, and gives each version a higher
-    number than the ones before, whatever the clock says.
+    Unlike TFX's executor, it compares the spans that the models have seen, links files instead of
+    copying them, publishes a version atomically, and gives each version a higher number than all
+    earlier versions, even if the clock was set back.
     """
 
     def Do(
@@ -45,7 +45,7 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes, or says on the PushedModel artifact why a blessed model was not pushed."""
+        """Pushes the model, or records on the PushedModel artifact why it was not pushed."""
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         pushed.set_int_custom_property("pushed", 0)
         if not self.CheckBlessing(input_dict):
@@ -70,7 +70,7 @@ class Executor(executor.Executor):
 
 def _push(source: str, serving: pathlib.Path) -> pathlib.Path:
     """Makes a model the newest version in a folder; returns the version's folder."""
-    # Those that were rolled back too, whose names begin with a dot.
+    # Includes versions that were rolled back, whose names start with a dot.
     names = [each.name.split(".") for each in serving.glob("*")]
     versions = [int(part) for name in names for part in name if part.isdecimal()]
     version = serving / str(max(int(time.time()), max(versions, default=0) + 1))
@@ -80,19 +80,19 @@ def _push(source: str, serving: pathlib.Path) -> pathlib.Path:
 
 
 def _link_tree(source: str, target: str | pathlib.Path) -> None:
-    """Gives a folder the files of another one, without their bytes once more where that can be."""
+    """Links a folder's files into another folder, or copies them where links are not possible."""
     shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without links
+    except OSError:  # the target is on another file system, or on one without links
         shutil.copy2(source, target)
 
 
 class PusherSpec(component_spec.ComponentSpec):
-    """TFX's, with the served model among the inputs."""
+    """TFX's specification, with the served model as a further input."""
 
     PARAMETERS = standard_component_specs.PusherSpec.PARAMETERS
     INPUTS: ClassVar = {
@@ -110,9 +110,9 @@ class Pusher(base_component.BaseComponent):
         model: the model.
         model_blessing: the Evaluator's.
         infra_blessing: the serving check's.
-        served_model: the pushed model that it would take the place of, if there is one.
-        push_destination: the folder of the versions.
-        push_older: push it also where it has seen less recent text than the served model.
+        served_model: the pushed model that it would replace, if there is one.
+        push_destination: folder of the versions.
+        push_older: push the model even if the served model has seen newer text.
     """
 
     SPEC_CLASS = PusherSpec
@@ -141,11 +141,11 @@ class Pusher(base_component.BaseComponent):
 
 
 def _older(model: types.Artifact, served: types.Artifact) -> str:
-    """Why a model is not to take the served one's place; empty where it may."""
+    """Why a model must not replace the served model; empty if it may."""
     new, old = max(spans_of(model), default=0), max(spans_of(served), default=0)
     if new >= old:
         return ""
     return (
         f"it has seen text up to span {span_label(new)}, and the served model up to span "
-        f"{span_label(old)}; set push_older=True to push it all the same"
+        f"{span_label(old)}; set push_older=True to push it anyway"
     )

@@ -1,4 +1,4 @@
-"""A trained model with its tokenizer inside, as one SavedModel that takes raw strings."""
+"""Exports a trained model and its tokenizer as one SavedModel that takes raw strings."""
 
 import base64
 import json
@@ -22,15 +22,16 @@ from models.training.held_out import evaluation_batch_size
 _log = logging.getLogger("polyseme.exporter")
 
 WARMUP_LOG = "tf_serving_warmup_requests"
-"""TF Serving's own name for the requests it sends to itself when it loads a version."""
+"""TF Serving's name for the file of requests that it runs when it loads a version."""
 EVALUATE = "evaluate"
+"""Name of the signature that evaluates serialized examples; see `evaluate_signature`."""
 
 
 class _Servable(tf.Module):
-    """Tracks all that the signatures use. Only what is tracked is saved.
+    """Tracks everything that the signatures use; TensorFlow saves only what is tracked.
 
-    Warm start reads the weights back with `tf.train.Checkpoint(model=…)`: the attribute's name is
-    part of the format. The baselines' tables, which `evaluate` reads, are not among them.
+    A warm start reads the weights with `tf.train.Checkpoint(model=…)`, so the attribute's name is
+    part of the format. The baselines' tables, which `evaluate` uses, are not weights.
     """
 
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
@@ -49,21 +50,24 @@ def export(
     config_json: str,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Writes a SavedModel that needs only tensorflow and tensorflow_text.
+    """Writes a SavedModel that needs only tensorflow and tensorflow_text, atomically.
 
-    Signatures: the objective's, and `evaluate` (`examples`: serialized training examples, string
-    `[batch]` → the model's sums, float32 `[batch]` each). Beside them, in `assets.extra/`:
-    `config.json`, `provenance.json`, `tokenizer/`, `warmup.json` (requests by signature, readable;
-    bytes as `{"b64": …}` as in TF Serving's REST interface), `warmup_answers.json` (digests of what
-    the model answered here, for the serving check) and `tf_serving_warmup_requests`.
-
-    All is written to a folder beside and renamed at the end: `folder` exists whole or not at all.
+    It has the objective's signatures, and `evaluate` (`examples`, serialized examples, string
+    `[batch]` → the model's sums, float32 `[batch]` each). The folder `assets.extra/` has
+    `config.json`, `provenance.json`, `tokenizer/`, `warmup.json` (requests by signature, with bytes
+    as `{"b64": …}` as in TF Serving's REST API), `warmup_answers.json` (digests of the model's
+    answers, for the serving check) and `tf_serving_warmup_requests`.
 
     Args:
-        model: what `objective.build_model` made, trained.
-        folder: the SavedModel's folder; an older one there is replaced.
+        model: the trained model, made by `objective.build_model`.
+        objective: the model's objective.
+        tokenizer: the model's tokenizer.
+        folder: the SavedModel's folder, which is replaced if it exists.
         config_json: the run's resolved configuration.
-        provenance: where the model comes from: corpus fingerprint, spans, code version.
+        provenance: the model's origin: corpus fingerprint, spans, code version.
+
+    Raises:
+        TypeError: a signature does not return a dictionary.
     """
     folder = pathlib.Path(folder)
     functions = {
@@ -73,7 +77,7 @@ def export(
     signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     for name, signature in signatures.items():
         if not isinstance(signature.structured_outputs, Mapping):
-            raise TypeError(f"signature {name} returns no dict, so its outputs would have no names")
+            raise TypeError(f"signature {name} returns no dict, so its outputs have no names")
     with published_folder(folder) as partial:
         tf.saved_model.save(_Servable(model, tokenizer), str(partial), signatures=signatures)
         assets = partial / ASSETS
@@ -89,12 +93,11 @@ def export(
 
 
 def evaluate_signature(model: Any, objective: Objective) -> Any:
-    """`examples`, serialized, string `[batch]` → `{sum: float32 [batch]}` (law 6).
+    """A function from serialized examples, string `[batch]`, to sums, float32 `[batch]` (law 6).
 
     The sums are those that the objective's losses and metrics name. Examples may be longer or
-    shorter than those the model was trained on. A long batch is computed in
-    parts: TFMA sends up to 1,000 examples at once, whose logits over a vocabulary would fill the
-    memory.
+    shorter than the examples of training. A large batch is computed in parts: TFMA sends up to
+    1,000 examples at once, whose logits over a vocabulary would fill the memory.
     """
     spec = numeric_features(objective.feature_spec())
     chunk = evaluation_batch_size(objective)
@@ -129,7 +132,7 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
 
 
 def _blank(objective: Objective) -> Mapping[str, list[bytes]]:
-    """A request to `evaluate`: one example of zeros, so that its graph is warm too."""
+    """A warm-up request to `evaluate`: one example of zeros."""
     spec = objective.feature_spec()
     stored = {name: feature.stored for name, feature in spec.items()}
     example = {
@@ -146,7 +149,7 @@ def _write_warmup(
     signatures: Mapping[str, Any],
     requests: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> None:
-    """The requests for people, their answers' digests for our check, and TF Serving's own file."""
+    """Writes the warm-up requests as JSON and for TF Serving, and digests of their answers."""
     answers: dict[str, list[Any]] = {name: [] for name in requests}
     with tf.io.TFRecordWriter(str(assets / WARMUP_LOG)) as log:
         for name, of_signature in requests.items():

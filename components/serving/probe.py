@@ -1,8 +1,8 @@
-"""Asks an exported model what TF Serving would, in a process that knows only what it knows.
+"""Sends an exported model its warm-up requests, in a process that has no more than TF Serving.
 
-A script, not a module of the package: `python -I serving_probe.py <SavedModel>` imports tensorflow
-and tensorflow_text and nothing else of ours, prints one line of JSON (`problems`, `signatures`)
-and exits 0. See docs/decisions/0006-serving-ops.md for what counts as an op of TF Serving.
+A program: `python -I components/serving/probe.py SAVED_MODEL` imports tensorflow and
+tensorflow_text but no module of this project, prints one line of JSON (`problems`, `seconds`) and
+exits with 0. docs/decisions/0006-serving-ops.md says what counts as an op of TF Serving.
 """
 
 import base64
@@ -18,24 +18,24 @@ import numpy as np
 import tensorflow as tf
 
 ASSETS = "assets.extra"
-"""Folder of a SavedModel that TensorFlow leaves alone and TF Serving looks into."""
+"""Folder of a SavedModel that TensorFlow ignores and TF Serving reads."""
 WARMUP = "warmup.json"
-"""Requests by signature; bytes as `{"b64": …}`, as in TF Serving's REST interface."""
+"""Requests by signature; bytes as `{"b64": …}`, as in TF Serving's REST API."""
 ANSWERS = "warmup_answers.json"
-"""Digests of the answers that the model gave where it was exported, and on which device."""
+"""Digests of the answers that the model gave when it was exported, and the device."""
 
 NOT_SERVED = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "TRTEngineOp", "TRTEngineOpV2"})
-"""Ops that Python's tensorflow registers and TF Serving's binary cannot run."""
-_STRANGERS = ("keras_hub", "models", "components", "pipeline", "tfx")
+"""Ops that the Python package tensorflow registers and TF Serving's binary cannot run."""
+_NOT_IMPORTED = ("keras_hub", "models", "components", "pipeline", "tfx")
 _TOLERANCE = {"CPU": 1e-3, "GPU": 5e-2}
-"""Largest difference of a digest's figures, in units of the root mean square; a GPU rounds more."""
+"""Largest difference of a digest's numbers, relative to the root mean square; GPUs round more."""
 
 
 def digest(value: Any) -> dict[str, Any]:
-    """What is kept of an answer: enough to notice another tokenizer, other weights, other order.
+    """A digest of an answer, which changes with the tokenizer, the weights and the order.
 
-    Floats give `mean`, `rms` and `ramp` (the mean weighted by position, from 0 to 1), all else a
-    hash of its values.
+    For floats it has `mean`, `rms` and `ramp` (the mean weighted by position, from 0 to 1), for
+    other values a hash.
     """
     array = np.asarray(value)
     if array.dtype.kind == "f":
@@ -52,24 +52,24 @@ def digest(value: Any) -> dict[str, Any]:
 
 
 def difference(found: Mapping[str, Any], expected: Mapping[str, Any], device: str) -> str | None:
-    """How an answer differs from the one at export, in words; None if it is the same."""
+    """How an answer differs from the answer at export, in words; None if it does not."""
     if found["shape"] != expected["shape"]:
         return f"has shape {found['shape']}, at export {expected['shape']}"
-    if "sha256" in expected:  # ids and words: a GPU's rounding may swap two that are as likely
+    if "sha256" in expected:  # ids and words: on a GPU, rounding may swap two likely ones
         same = found["sha256"] == expected["sha256"] or device != "CPU"
         return None if same else "has other values than at export"
     allowed = _TOLERANCE[device] * expected["rms"] + 1e-6
-    for figure in ("mean", "rms", "ramp"):
-        if not abs(found[figure] - expected[figure]) <= allowed:
-            return f"has {figure} {found[figure]:.6g}, at export {expected[figure]:.6g}"
+    for name in ("mean", "rms", "ramp"):
+        if not abs(found[name] - expected[name]) <= allowed:
+            return f"has {name} {found[name]:.6g}, at export {expected[name]:.6g}"
     return None
 
 
 def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
-    """Ops that TF Serving lacks, by the signature that reaches them (`""`: reached by none)."""
+    """Ops that TF Serving lacks, by the signature that uses them; `""` for ops that none uses."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    # A private interface. It can't be in models/private_api.py: this program runs without our code.
+    # A private API. It can't be in models/private_api.py, which this program must not import.
     from tensorflow.python.framework import op_def_registry
 
     graph = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -77,7 +77,7 @@ def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
     bodies = {f.signature.name: f.node_def for f in graph.graph_def.library.function}
     nodes = {node.name: node for node in graph.graph_def.node}
 
-    def known(op: str) -> bool:
+    def is_served(op: str) -> bool:
         return op in bodies or (op not in NOT_SERVED and op_def_registry.get(op) is not None)
 
     def reached(starts: list[Any]) -> Iterator[Any]:
@@ -96,17 +96,17 @@ def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
         if name == "__saved_model_init_op":
             continue
         starts = [nodes[out.name.split(":")[0]] for out in signature.outputs.values()]
-        ops = sorted({node.op for node in reached(starts) if not known(node.op)})
+        ops = sorted({node.op for node in reached(starts) if not is_served(node.op)})
         if ops:
             found[name] = ops
     everything = [*graph.graph_def.node, *(node for body in bodies.values() for node in body)]
     named = {op for ops in found.values() for op in ops}
-    rest = sorted({node.op for node in everything if not known(node.op)} - named)
+    rest = sorted({node.op for node in everything if not is_served(node.op)} - named)
     return {**found, "": rest} if rest else found
 
 
 def _called(node: Any) -> Iterator[str]:
-    """Functions that a node calls: its op may be one, its attributes may name some."""
+    """Functions that a node calls, by its op or its attributes."""
     yield node.op
     for attribute in node.attr.values():
         if attribute.WhichOneof("value") == "func":
@@ -116,8 +116,8 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def probe(folder: pathlib.Path) -> dict[str, Any]:
-    """Everything that is wrong with the model in `folder`, and seconds by signature."""
-    import tensorflow_text  # noqa: F401  registers its ops, as TF Serving's binary does
+    """The problems of a SavedModel, and the seconds that each signature took."""
+    import tensorflow_text  # noqa: F401  registers its ops, which TF Serving has
 
     problems = [
         {"signature": name, "problem": f"needs op {op}, which TF Serving does not have"}
@@ -125,17 +125,21 @@ def probe(folder: pathlib.Path) -> dict[str, Any]:
         for op in ops
     ]
     seconds: dict[str, float] = {}
-    if not problems:  # an unknown op would end the process at loading
-        for name, problem in _answer(folder, seconds):
+    if not problems:  # loading an unknown op would end the process
+        for name, problem in _check_answers(folder, seconds):
             problems.append({"signature": name, "problem": problem})
-    strangers = sorted({module.partition(".")[0] for module in sys.modules} & set(_STRANGERS))
-    if strangers:
-        problems.append({"signature": "", "problem": f"imports {', '.join(strangers)}"})
+    imported = sorted({module.partition(".")[0] for module in sys.modules} & set(_NOT_IMPORTED))
+    if imported:
+        problems.append({"signature": "", "problem": f"imports {', '.join(imported)}"})
     return {"problems": problems, "seconds": seconds}
 
 
-def _answer(folder: pathlib.Path, seconds: dict[str, float]) -> Iterator[tuple[str, str]]:
-    """Sends the model its own requests; yields (signature, what is wrong)."""
+def _check_answers(folder: pathlib.Path, seconds: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Sends the model its warm-up requests; yields (signature, problem).
+
+    Args:
+        seconds: receives the seconds that each signature took.
+    """
     loaded = tf.saved_model.load(str(folder))
     requests = json.loads((folder / ASSETS / WARMUP).read_text(encoding="utf-8"))
     at_export = json.loads((folder / ASSETS / ANSWERS).read_text(encoding="utf-8"))
@@ -144,35 +148,55 @@ def _answer(folder: pathlib.Path, seconds: dict[str, float]) -> Iterator[tuple[s
     for name in sorted(set(requests) & set(loaded.signatures)):
         signature = loaded.signatures[name]
         specs = signature.structured_input_signature[1]
-        for request, answers in zip(requests[name], at_export["answers"][name], strict=True):
+        for request, digests in zip(requests[name], at_export["answers"][name], strict=True):
             if request.keys() != specs.keys():
-                yield name, f"takes {', '.join(specs)}; its warmup request has {', '.join(request)}"
+                yield (
+                    name,
+                    f"takes {', '.join(specs)}; the warm-up request has {', '.join(request)}",
+                )
                 continue
             inputs = {
                 key: tf.constant([_plain(value) for value in values], specs[key].dtype)
                 for key, values in request.items()
             }
-            batch = {int(tensor.shape[0]) for tensor in inputs.values()}
             started = time.monotonic()
             try:
                 outputs = signature(**inputs)
             except (tf.errors.OpError, TypeError, ValueError) as error:
-                yield name, f"fails on its warmup request: {str(error).splitlines()[0]}"
+                yield name, f"fails on its warm-up request: {str(error).splitlines()[0]}"
                 continue
             seconds[name] = seconds.get(name, 0.0) + time.monotonic() - started
-            for key in sorted(answers.keys() - outputs.keys()):
-                yield name, f"output {key} was there at export and is not now"
-            for key, tensor in sorted(outputs.items()):
-                value = tensor.numpy()
-                if not value.shape or value.shape[0] not in batch:
-                    yield name, f"output {key} has shape {list(value.shape)} for a batch of {batch}"
-                elif value.dtype.kind == "f" and not np.isfinite(value).all():
-                    bad = value[~np.isfinite(value)][0]
-                    yield name, f"output {key} has the value {bad}"
-                elif key not in answers:
-                    yield name, f"output {key} was not there at export"
-                elif differs := difference(digest(value), answers[key], at_export["device"]):
-                    yield name, f"output {key} {differs}"
+            batch = {int(tensor.shape[0]) for tensor in inputs.values()}
+            arrays = {key: tensor.numpy() for key, tensor in outputs.items()}
+            for problem in _output_problems(arrays, digests, batch, at_export["device"]):
+                yield name, f"output {problem}"
+
+
+def _output_problems(
+    outputs: Mapping[str, np.ndarray],
+    digests: Mapping[str, Mapping[str, Any]],
+    batch: set[int],
+    device: str,
+) -> Iterator[str]:
+    """What is wrong with the outputs of a signature.
+
+    Args:
+        outputs: the outputs by name.
+        digests: digests of the outputs at export, by name.
+        batch: sizes of the first dimension of the inputs.
+        device: the device at export.
+    """
+    for key in sorted(digests.keys() - outputs.keys()):
+        yield f"{key} was there at export and is missing now"
+    for key, value in sorted(outputs.items()):
+        if not value.shape or value.shape[0] not in batch:
+            yield f"{key} has shape {list(value.shape)} for a batch of {batch}"
+        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+            yield f"{key} has the value {value[~np.isfinite(value)][0]}"
+        elif key not in digests:
+            yield f"{key} was not there at export"
+        elif differs := difference(digest(value), digests[key], device):
+            yield f"{key} {differs}"
 
 
 def _plain(value: Any) -> Any:

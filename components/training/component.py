@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 
 from components.examples.baseline_counts import StoredCounts
 from components.layout import EXPORTED
-from components.lineage.resolvers import write_origin
+from components.lineage.model_origin import write_origin
 from components.search_space import describe_values, with_values
 from components.serving.export import export
 from components.training.job import job_from_fn_args
@@ -85,7 +85,7 @@ class Executor(executor.GenericExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Trains, and gives the model the properties that lineage/resolvers.py chooses by."""
+        """Trains, and gives the model the properties that the resolvers read."""
         super().Do(input_dict, output_dict, exec_properties)
         custom_config = json.loads(exec_properties["custom_config"])
         provenance = json.loads(custom_config["unkeyed"]["provenance"])

@@ -9,14 +9,14 @@ from ml_metadata import MetadataStore
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types.artifact import Artifact
 
+from components.lineage.model_origin import spans_of
 from components.lineage.properties import EVALUATION, TEST_SHARE
-from components.lineage.resolvers import (
-    Models,
-    first_of_pushed_span,
+from components.lineage.pushed_models import (
+    Artifacts,
+    first_run_limit,
+    models_before,
     newest_pushed,
-    older_than_own,
     pushed_versions,
-    spans_of,
 )
 from components.lineage.span_label import span_label
 from models.errors import ConfigError
@@ -53,7 +53,7 @@ class TrainingStart(ResolverStrategy):
         self._window = window
         self._evaluation = evaluation
 
-    def resolve_artifacts(self, store: MetadataStore, input_dict: Models) -> Models:
+    def resolve_artifacts(self, store: MetadataStore, input_dict: Artifacts) -> Artifacts:
         """Returns the model and its blessing, or empty lists for new weights; and the documents.
 
         Raises:
@@ -85,7 +85,7 @@ class TrainingStart(ResolverStrategy):
             )
 
     def _older_documents(
-        self, store: MetadataStore, input_dict: Models, seen: Container[int]
+        self, store: MetadataStore, input_dict: Artifacts, seen: Container[int]
     ) -> list[Artifact]:
         """The documents of the other spans in the window, by ascending span.
 
@@ -97,11 +97,11 @@ class TrainingStart(ResolverStrategy):
             return []
         approvals = sorted(input_dict["approval"], key=lambda approval: approval.id)
         models = input_dict["model"]
-        first = first_of_pushed_span(store, models, approvals, span=self._span, start=self._start)
+        limit = first_run_limit(store, models, approvals, span=self._span, start=self._start)
         approved = {
             approval.span: approval.cleaned_id
             for approval in approvals
-            if approval.id < first
+            if approval.id < limit
             and approval.span != self._span
             and (approval.span < self._span or approval.span in seen)
         }
@@ -142,8 +142,8 @@ class TrainingStart(ResolverStrategy):
                 remedy=rerun,
             )
 
-    def _resolve_model(self, store: MetadataStore, input_dict: Models) -> Models:
-        older = older_than_own(store, input_dict, self._fingerprint)
+    def _resolve_model(self, store: MetadataStore, input_dict: Artifacts) -> Artifacts:
+        older = models_before(store, input_dict, self._fingerprint)
         if self._start == "scratch":
             return newest_pushed(store, input_dict, ())
         if self._start == "last_blessed":

@@ -9,7 +9,7 @@ import pytest
 from ml_metadata import MetadataStore
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-from components.lineage.resolvers import pushed_versions
+from components.lineage.pushed_models import pushed_versions
 from models.errors import ConfigError
 from pipeline.cli.main import main
 from pipeline.metadata.queries import RunHistory

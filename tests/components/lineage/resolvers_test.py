@@ -1,4 +1,4 @@
-"""The resolvers in real runs of a small pipeline over a real ML Metadata store."""
+"""The resolvers, in runs of a small pipeline with a real ML Metadata store."""
 
 import pathlib
 from typing import NamedTuple
@@ -23,15 +23,14 @@ from tfx.types.standard_artifacts import (
 )
 
 from components.artifacts import DataApproval, ExamplesApproval, TrainedTexts
-from components.layout import PROVENANCE_FILE
-from components.lineage import resolvers
+from components.layout import PROVENANCE_FILE, SAVED_MODEL_FOLDER
+from components.lineage import pushed_models, resolvers
+from components.lineage.model_origin import write_origin
 from components.lineage.resolvers import (
     LastApprovedExamples,
     LastApprovedStatistics,
     LastBlessedModel,
     TrainedEarlier,
-    spans_of,
-    write_origin,
 )
 from components.training.start_resolver import TrainingStart
 from tests.components.given_artifacts import artifact, pushed_model
@@ -44,7 +43,7 @@ def Train(
     fingerprint: Parameter[str],
     base_model: InputArtifact[Model] = None,
 ) -> None:
-    """Stands for the Trainer: says on the model what it comes from."""
+    """Takes the Trainer's place: records the model's origin."""
     pathlib.Path(model.uri).mkdir(exist_ok=True)
     write_origin(model, span=span, fingerprint=fingerprint, test_share=0.1, base=base_model)
     base = base_model.get_string_custom_property("fingerprint") if base_model else "nothing"
@@ -60,7 +59,7 @@ def Evaluate(
     baseline: InputArtifact[Model] = None,
     judged_by: InputArtifact[ModelEvaluation] = None,
 ) -> None:
-    """Stands for TFX's Evaluator: sets what that sets."""
+    """Takes the place of TFX's Evaluator: sets the same properties."""
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", blessed)
     name = baseline.get_string_custom_property("fingerprint") if baseline else "nothing"
@@ -74,13 +73,13 @@ def Evaluate(
 def Push(
     model: InputArtifact[Model], pushed_model: OutputArtifact[PushedModel], version: Parameter[str]
 ) -> None:
-    """Stands for TFX's Pusher; no version is no push."""
+    """Takes the place of TFX's Pusher; an empty version means no push."""
     pushed_model.set_int_custom_property("pushed", int(bool(version)))
     pushed_model.set_string_custom_property("pushed_version", version)
 
 
 class Ran(NamedTuple):
-    """Fingerprints of what training started from and of what was compared with; its state."""
+    """Fingerprints of the base model and of the baseline, and the Trainer's state."""
 
     base: str
     baseline: str
@@ -89,7 +88,7 @@ class Ran(NamedTuple):
 
 @pytest.fixture
 def run(tmp_path):
-    """Trains, evaluates and pushes."""
+    """A function that trains, evaluates and pushes a model."""
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
 
     def run_once(span, fingerprint, *, blessed=True, pushed=True, start="auto", version="") -> Ran:
@@ -150,7 +149,7 @@ def run(tmp_path):
 
 
 def _output(store, name, output):
-    """An output of a component's last execution, and how that ended."""
+    """An output of a component's last execution, and that execution's state."""
     execution = max(
         store.get_executions_by_type(f"{__name__}.{name}"), key=lambda execution: execution.id
     )
@@ -164,13 +163,13 @@ def _output(store, name, output):
 def test_training_starts_from_the_newest_model_and_a_rerun_from_the_same(run):
     assert run(1, "first") == ("nothing", "nothing", "COMPLETE")
     assert run(1, "first") == ("nothing", "nothing", "CACHED")
-    # The same span with other settings: from where the first run on it started.
+    # The same span with other settings starts from the same model as the first run on it.
     assert run(1, "worse", blessed=False) == ("nothing", "first", "COMPLETE")
     assert run(3, "third") == ("first", "first", "COMPLETE")
-    # A span that comes late: from the model that has seen the newest text.
+    # A span that comes late starts from the model that has seen the newest text.
     assert run(2, "late") == ("third", "third", "COMPLETE")
     assert run(4, "fourth") == ("late", "late", "COMPLETE")
-    # What the models of spans 2 and 4 start from has seen span 3 too.
+    # The models of spans 2 and 4 have seen span 3 too, through their base models.
     assert run(3, "third again") == ("first", "fourth", "COMPLETE")
     for span, fingerprint, base, baseline in (
         (1, "first", "nothing", "nothing"),
@@ -181,7 +180,7 @@ def test_training_starts_from_the_newest_model_and_a_rerun_from_the_same(run):
 
 
 def test_a_model_that_was_not_pushed_is_nothing_to_build_on(run):
-    run(1, "first", pushed=False)  # the serving check refused it
+    run(1, "first", pushed=False)  # it failed the serving check
     assert run(2, "second") == ("nothing", "nothing", "COMPLETE")
     run(3, "third", blessed=False)
     assert run(4, "fourth") == ("second", "second", "COMPLETE")
@@ -207,7 +206,7 @@ def test_the_last_blessed_model_comes_with_the_evaluation_that_it_was_blessed_by
 
 
 def _statistics(span):
-    """Resolves among: span 1 twice (ids 3 and 4), span 2 refused (5), span 3 (6)."""
+    """Resolves among span 1 twice (ids 3 and 4), span 2, which was refused (5), and span 3 (6)."""
     approved = {3: 1, 4: 1, 6: 3}
     resolved = LastApprovedStatistics(span=span).resolve_artifacts(
         None,
@@ -258,9 +257,9 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
 
 @pytest.fixture
 def pushed(monkeypatch):
-    """A model with the number 1, blessed and pushed; its folder is given."""
-    monkeypatch.setattr(resolvers, "pushed_versions", lambda store: {1: "17"})
-    monkeypatch.setattr(resolvers, "_made_with", lambda store, artifacts: set())
+    """Makes a blessed and pushed model with the id 1 in a folder."""
+    monkeypatch.setattr(pushed_models, "pushed_versions", lambda store: {1: "17"})
+    monkeypatch.setattr(resolvers, "_outputs_beside", lambda store, artifacts: set())
     return pushed_model
 
 
@@ -268,31 +267,23 @@ def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed
     inputs = pushed(tmp_path)
     strategy = LastBlessedModel(fingerprint="a")
     assert strategy.resolve_artifacts(None, inputs)["model"] == []
-    file = tmp_path / PROVENANCE_FILE
+    file = tmp_path / SAVED_MODEL_FOLDER / PROVENANCE_FILE
     file.parent.mkdir(parents=True)
     file.write_text('{"span": 1, "fingerprint": "b"}')
     assert strategy.resolve_artifacts(None, inputs)["model"] == inputs["model"]
     assert LastBlessedModel(fingerprint="b").resolve_artifacts(None, inputs)["model"] == []
 
 
-def test_a_model_has_seen_the_spans_of_its_base_too():
-    base, model = artifact(Model, 1), artifact(Model, 2)
-    write_origin(base, span=3, fingerprint="a", test_share=0.1)
-    write_origin(model, span=2, fingerprint="b", test_share=0.1, base=base)
-    assert spans_of(model) == [2, 3]
-    assert model.get_string_custom_property("fingerprint") == "b"
-
-
 @pytest.mark.parametrize(
     ("span", "seen", "start", "expected"),
     [
-        (1, "[1]", "auto", []),  # pushed: as the first run found it
-        (2, "[1]", "auto", [11, 14]),  # tried, and not pushed: what span 3 trained on counts too
+        (1, "[1]", "auto", []),  # pushed: what the first run found
+        (2, "[1]", "auto", [11, 14]),  # not pushed: the texts of span 3 count too
         (2, "[1, 2]", "scratch", [11]),
-        (2, "[1, 2, 3]", "last_blessed", [11, 14]),  # it may start from a model that has seen it
+        (2, "[1, 2, 3]", "last_blessed", [11, 14]),  # the base model may have seen span 3
         (2, "[1, 2, 3]", "17", [11, 14]),
         (3, "[1, 2, 3]", "auto", [11, 12]),
-        (4, "[1, 2, 3]", "auto", [11, 12, 14]),  # of each span what it left last
+        (4, "[1, 2, 3]", "auto", [11, 12, 14]),  # the newest texts of each span
     ],
 )
 def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
@@ -309,7 +300,7 @@ def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
 
 
 def test_texts_that_others_hold_are_left_out(pushed):
-    """Span 1 was cleaned anew after span 2, so that its new texts hold no other ones."""
+    """Span 1 was cleaned again after span 2, so its new texts contain no others."""
     texts = [
         artifact(TrainedTexts, identity, span=of_span)
         for identity, of_span in {11: 1, 12: 2, 13: 1, 14: 3}.items()
@@ -328,10 +319,3 @@ def test_texts_that_others_hold_are_left_out(pushed):
     texts[3].set_string_custom_property("covers", "[11, 12, 13]")
     assert resolved(4) == [14]
     assert resolved(3) == [13, 12]
-
-
-def test_a_model_has_seen_the_spans_of_the_window_too():
-    examples, model = artifact(Examples, 1), artifact(Model, 2)
-    examples.set_string_custom_property("spans", "[2, 5]")
-    write_origin(model, span=5, fingerprint="b", test_share=0.1, examples=examples)
-    assert spans_of(model) == [2, 5]

@@ -1,4 +1,4 @@
-"""The gate: a good model passes, and each way of being bad is named."""
+"""ServingCheck passes a good model, and names what is wrong with a bad one."""
 
 import json
 import pathlib
@@ -13,9 +13,8 @@ from tfx.components.infra_validator.serving_bins import parse_serving_binaries
 from tfx.proto import infra_validator_pb2
 from tfx.types import channel_utils, standard_artifacts
 
-from components.serving import check as serving_check
-from components.serving import export as exporter
-from components.serving import probe as serving_probe
+from components.serving import check, probe
+from components.serving.export import export
 from models.errors import ServingCheckFailed
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
@@ -23,7 +22,7 @@ IMAGE = f"example.org/serving@sha256:{'0a' * 32}"
 
 
 class _WithPython(LetterObjective):
-    """A signature that calls back into Python: works here, never in TF Serving."""
+    """An objective with a signature that calls Python, which TF Serving cannot do."""
 
     def signatures(self, model, tokenizer):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
@@ -35,7 +34,7 @@ class _WithPython(LetterObjective):
 
 
 def _export(folder: pathlib.Path, objective: LetterObjective, **model) -> pathlib.Path:
-    exporter.export(
+    export(
         objective.build_model(**model),
         objective,
         WordTokenizer(),
@@ -57,7 +56,7 @@ def test_a_good_model_is_blessed_as_the_pusher_reads_it(exported, tmp_path):
     model.uri = str(exported.parent)
     blessing = standard_artifacts.InfraBlessing()
     blessing.uri = str(tmp_path / "blessing")
-    executor = serving_check.ServingCheck.EXECUTOR_SPEC.executor_class()
+    executor = check.ServingCheck.EXECUTOR_SPEC.executor_class()
     executor.Do({"model": [model]}, {"blessing": [blessing]}, {})
     assert blessing.get_int_custom_property("blessed") == 1
     assert (tmp_path / "blessing/INFRA_BLESSED").exists()
@@ -70,12 +69,12 @@ def test_a_model_that_answers_nan_is_refused_by_signature_and_output(tmp_path):
     with pytest.raises(
         ServingCheckFailed, match="signature embed: output vectors has the value nan"
     ):
-        serving_check.check_serving(folder)
+        check.check_serving(folder)
 
 
 def test_python_in_the_graph_is_found_with_its_signature(tmp_path):
     folder = _export(tmp_path / "m", _WithPython())
-    assert serving_probe.unserved_ops(folder) == {"shout": ["PyFunc"]}
+    assert probe.unserved_ops(folder) == {"shout": ["PyFunc"]}
 
 
 def test_an_op_that_tensorflow_does_not_know_is_found_in_a_function(exported, tmp_path):
@@ -85,16 +84,16 @@ def test_an_op_that_tensorflow_does_not_know_is_found_in_a_function(exported, tm
     for function in graph.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
             if node.op == "StringSplitV2":
-                node.op = "HouseMadeSplit"
+                node.op = "UnknownSplit"
     (folder / "saved_model.pb").write_bytes(graph.SerializeToString())
-    assert serving_probe.unserved_ops(folder) == {
-        "embed": ["HouseMadeSplit"],
-        "serving_default": ["HouseMadeSplit"],
+    assert probe.unserved_ops(folder) == {
+        "embed": ["UnknownSplit"],
+        "serving_default": ["UnknownSplit"],
     }
 
 
 def test_a_good_model_needs_no_op_that_tf_serving_lacks(exported):
-    assert serving_probe.unserved_ops(exported) == {}
+    assert probe.unserved_ops(exported) == {}
 
 
 def test_a_model_that_does_not_load_is_refused_with_its_place(exported, tmp_path):
@@ -102,7 +101,7 @@ def test_a_model_that_does_not_load_is_refused_with_its_place(exported, tmp_path
     shutil.copytree(exported, folder)
     (folder / "variables/variables.index").unlink()
     with pytest.raises(ServingCheckFailed, match="could not load the exported model") as caught:
-        serving_check.check_serving(folder)
+        check.check_serving(folder)
     assert caught.value.where == str(folder)
 
 
@@ -116,16 +115,16 @@ def test_a_model_that_does_not_load_is_refused_with_its_place(exported, tmp_path
     ],
 )
 def test_difference_of_floats(other, words):
-    expected = serving_probe.digest(np.array([[1.0], [2.0]], np.float32))
-    assert serving_probe.difference(serving_probe.digest(other), expected, "CPU") == words
+    expected = probe.digest(np.array([[1.0], [2.0]], np.float32))
+    assert probe.difference(probe.digest(other), expected, "CPU") == words
 
 
 def test_difference_of_words_is_exact_where_the_export_was_on_a_cpu():
-    expected = serving_probe.digest(np.array([b"river", b"bank"], object))
-    other = serving_probe.digest(np.array([b"river", b"bunk"], object))
-    assert serving_probe.difference(expected, expected, "CPU") is None
-    assert serving_probe.difference(other, expected, "CPU") == "has other values than at export"
-    assert serving_probe.difference(other, expected, "GPU") is None
+    expected = probe.digest(np.array([b"river", b"bank"], object))
+    other = probe.digest(np.array([b"river", b"bunk"], object))
+    assert probe.difference(expected, expected, "CPU") is None
+    assert probe.difference(other, expected, "CPU") == "has other values than at export"
+    assert probe.difference(other, expected, "GPU") is None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_difference_of_words_is_exact_where_the_export_was_on_a_cpu():
 def test_the_gate_adds_tf_serving_itself_where_there_is_an_image(image, nodes):
     model = channel_utils.as_channel([standard_artifacts.Model()])
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
-    gate, blessing = serving_check.serving_gate(model, examples, image=image)
+    gate, blessing = check.serving_gate(model, examples, image=image)
     assert [node.id for node in gate] == nodes
     assert blessing.type is standard_artifacts.InfraBlessing
     assert all(earlier in gate[-1].upstream_nodes for earlier in gate[:-1])

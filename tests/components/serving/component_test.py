@@ -1,4 +1,4 @@
-"""What is served is not replaced by a model that has seen less recent text."""
+"""The Pusher: versions, and models that have seen older text than the served model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tfx import v1 as tfx
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from tfx.utils import proto_utils
 
-from components.lineage.resolvers import write_origin
+from components.lineage.model_origin import write_origin
 from components.serving.component import Executor
 
 
 def model(folder: pathlib.Path, *spans: int) -> Model:
-    """A model that was trained on these spans, one after the other."""
+    """A model that was trained on these spans in turn."""
     made = None
     for span in spans:
         base, made = made, Model()
@@ -97,7 +97,7 @@ def test_it_says_why_and_how_to_push_all_the_same(tmp_path: pathlib.Path) -> Non
     reason = push(tmp_path, new, old).get_string_custom_property("reason")
     assert reason == (
         "it has seen text up to span 1, and the served model up to span 2024-05-01; set "
-        "push_older=True to push it all the same"
+        "push_older=True to push it anyway"
     )
     assert push(tmp_path, new, old, older=True).get_int_custom_property("pushed") == 1
 

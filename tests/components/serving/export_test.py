@@ -1,4 +1,4 @@
-"""An export is whole or absent, tracks all it needs, and evaluates to the model's own sums."""
+"""An export is atomic, contains all it needs, and evaluates to the model's own sums."""
 
 import json
 
@@ -9,7 +9,6 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving import export as exporter
 from models.examples import serialize
-from models.training import held_out
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
 
@@ -18,8 +17,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "Format-Serving"
     objective = LetterObjective()
     with pytest.MonkeyPatch.context() as patch:
-        # 64 examples of 4 letters of 4 kinds are a part
-        patch.setattr(held_out, "_LOGITS", 64 * 4 * 4)
+        patch.setattr(exporter, "evaluation_batch_size", lambda objective: 64)
         exporter.export(
             objective.build_model(),
             objective,

@@ -1,4 +1,4 @@
-"""What the probe keeps of an answer, what it calls different, and each problem as it words it."""
+"""The probe: digests of answers, differences between them, and each problem it reports."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def save(
     answers: dict[str, Any] | None = None,
     requests: dict[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Writes a SavedModel of functions of `texts`, and what an export would say of them.
+    """Writes a SavedModel of functions of `texts`, with the files that an export adds.
 
     Args:
-        answers: what the signatures gave at export, by signature and output.
-        requests: one by signature; two texts if not given.
+        answers: the outputs at export, by signature and output.
+        requests: one request for each signature; by default two texts.
     """
     functions = {name: tf.function(f, input_signature=[TEXTS]) for name, f in signatures.items()}
     module = tf.Module()
@@ -57,13 +57,13 @@ def length(texts: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 LENGTH = {"length": np.array([5, 4], np.float32)}
-"""What `length` answers to the request."""
+"""The answer of `length` to the default request."""
 
 
 @pytest.fixture
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a fresh process: here, pytest and this file have imported the house."""
-    monkeypatch.setattr(serving_probe, "_STRANGERS", ())
+    """Allows the imports of this test process, which a fresh process does not have."""
+    monkeypatch.setattr(serving_probe, "_NOT_IMPORTED", ())
 
 
 def problems(folder: pathlib.Path) -> list[tuple[str, str]]:
@@ -156,7 +156,7 @@ def whisper(texts: tf.Tensor) -> dict[str, tf.Tensor]:
     def lower(text: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda t: t.lower(), [text], tf.string)
 
-    return {"words": tf.map_fn(lower, texts)}  # in the body of a loop
+    return {"words": tf.map_fn(lower, texts)}  # inside a loop's body
 
 
 def test_python_is_found_in_each_signature_that_reaches_it(tmp_path: pathlib.Path) -> None:
@@ -245,7 +245,7 @@ def test_a_signature_that_fails_is_named_and_the_others_still_asked(
     folder = save(tmp_path / "m", {"number": number, "serving_default": length}, answers)
     (signature, problem), other = problems(folder)
     assert signature == "number"
-    assert problem.startswith("fails on its warmup request: ")
+    assert problem.startswith("fails on its warm-up request: ")
     assert "\n" not in problem
     assert other == ("serving_default", "output length has mean 4.5, at export 5.5")
 
@@ -266,7 +266,7 @@ def test_what_is_imported_beyond_tensorflow_is_a_problem(tmp_path: pathlib.Path)
     folder = save(tmp_path / "m", {"serving_default": length}, {"serving_default": LENGTH})
     ((signature, problem),) = problems(folder)
     assert signature == ""
-    assert problem.startswith("imports components")  # this very process has
+    assert problem.startswith("imports components")  # this test has imported it
 
 
 def test_as_a_script_it_prints_one_line_and_knows_nothing_of_the_house(

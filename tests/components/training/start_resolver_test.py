@@ -6,7 +6,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import DataApproval
-from components.lineage import resolvers
+from components.lineage import pushed_models
 from components.lineage.resolvers import LastBlessedModel
 from components.training import start_resolver
 from components.training.start_resolver import TrainingStart
@@ -17,7 +17,7 @@ from tests.components.given_artifacts import artifact, pushed_model
 @pytest.fixture
 def pushed(monkeypatch):
     """Makes a blessed and pushed model with the id 1 in a folder."""
-    monkeypatch.setattr(resolvers, "pushed_versions", lambda store: {1: "17"})
+    monkeypatch.setattr(pushed_models, "pushed_versions", lambda store: {1: "17"})
     monkeypatch.setattr(start_resolver, "pushed_versions", lambda store: {1: "17"})
     return pushed_model
 
@@ -32,10 +32,10 @@ def test_a_version_that_was_not_pushed_is_refused(tmp_path):
 
 def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
     inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
-    with pytest.raises(ConfigError, match="is not there any more") as caught:
+    with pytest.raises(ConfigError, match="was removed") as caught:
         TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
     assert caught.value.where == str(tmp_path / "gone")
-    with pytest.raises(ConfigError, match="is not there any more"):
+    with pytest.raises(ConfigError, match="was removed"):
         LastBlessedModel("a").resolve_artifacts(None, inputs)
     # As the message says, training can start from new weights.
     scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
