@@ -224,7 +224,7 @@ class Bench:
                     }
                 )
             path = self._tokenizers[name] = self._folder / f"tokenizer-{name}"
-            family.learn(counts, config).save(path)
+            family.tokenizer.learn(counts, config).save(path)
         return self._tokenizers[name]
 
     def _make(

@@ -27,7 +27,7 @@ import numpy as np
 from components.config import EvaluationConfig
 from components.evaluation.judgement import judge
 from components.evaluation.resampling_units import UNIT, sums_to_resample, unit_number
-from models.objective import Metric
+from models.metric import Metric
 
 _MOST_UNITS = 1_024
 _POWER = 0.9  # share of models made worse that are to be refused
@@ -190,7 +190,7 @@ def _evaluated(
 
     model = json.loads((models[0] / "assets.extra/config.json").read_text())["model"]
     family = FAMILIES[model["family"]]
-    metrics = list(family.metrics(from_json(family.config, json.dumps(model)).objective))
+    metrics = list(from_json(family.config, json.dumps(model)).objective.metrics())
     files = sorted(map(str, (examples / "Split-test").iterdir()))
     sums: list[dict[int, np.ndarray]] = [{}, {}]
     names: list[str] = []

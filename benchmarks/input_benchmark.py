@@ -47,7 +47,7 @@ def main() -> None:
             words.update(
                 dict(zip((word.decode() for word in found), numbers.tolist(), strict=True))
             )
-        family.learn(words, config.tokenizer).save(folder / "tokenizer")
+        family.tokenizer.learn(words, config.tokenizer).save(folder / "tokenizer")
         ingest(str(folder / "text.jsonl"), folder / "documents")
         model = {"family": "bert", "objective": {"dupe_factor": 1}}
         make(folder / "documents", folder, "bert", model, folder / "tokenizer")

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import importlib.metadata
 import pathlib
+import re
 import subprocess
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ _TRAINING_MODULES = ("components.training.train_job", "models.training.loop")
 
 _FLOORS = ("models", "components")
 _REGISTRY = "models.registry"
+_LAZY_IMPORT = re.compile(r"(?:models|components)(?:\.\w+)+:\w+")
+"""A string that `pkgutil.resolve_name` imports, as in the registry."""
 
 DECISIVE: Mapping[str, str] = {
     "apache_beam": "apache-beam",
@@ -86,12 +89,15 @@ INDIFFERENT = frozenset(
 )
 """Libraries that cannot change the bytes: they check, describe, draw, or follow a standard."""
 
+_QUESTIONS = re.compile(r"models(\.\w+)?\.questions")
+"""Modules that only `predict` uses."""
 _WITHOUT_EFFECT = frozenset(
     {
         "components.config",
         "components.tuning_config",
         "models.allowed_values",
         "models.errors",
+        "models.registry",  # what a family imports counts, and not which other families there are
         "models.settings",
         "models.training.warm_start_config",
     }
@@ -163,6 +169,8 @@ def _version(modules: Sequence[str], family: str, root: pathlib.Path) -> str:
     names = imported(modules, family, root)
     total = hashlib.sha256(f"unicode {unicodedata.unidata_version}\n".encode())
     for name in sorted(names - _WITHOUT_EFFECT):
+        if _QUESTIONS.fullmatch(name):
+            continue
         if name.split(".")[0] in _FLOORS:
             total.update(f"{name} {_source(root / _path(name), root).digest}\n".encode())
         elif name in DECISIVE:
@@ -194,7 +202,9 @@ def _imports(tree: ast.AST, root: pathlib.Path) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue  # never executed
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant) and _LAZY_IMPORT.fullmatch(str(node.value)):
+            yield str(node.value).partition(":")[0]
+        elif isinstance(node, ast.Import):
             for alias in node.names:
                 yield _module(alias.name, root)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -195,7 +195,7 @@ def clean(run: RunInputs, ingestion: Ingestion) -> Cleaning:
         max_malformed_share=config.ingestion.max_quarantine_share,
         allow_unreadable=json.dumps(config.ingestion.allow_unreadable),
         max_dropped_share=config.cleaning.max_dropped_share,
-        needs_eval_split=int(config.looks),
+        needs_eval_split=int(config.uses_eval_split),
         quarantine_dir=run.quarantine,
     )
     return Cleaning(

@@ -17,7 +17,6 @@ from components.serving.check import serving_gate
 from components.serving.component import Pusher
 from components.training.component import Trainer
 from components.tuning.component import Tuner
-from models.registry import FAMILIES
 from models.settings import Affects
 from pipeline.code_versions import TRAINING
 from pipeline.data_phases import EarlierModels, RunInputs, TrainingExamples, settings_json
@@ -70,7 +69,7 @@ def evaluate_and_push(
 ) -> list[BaseNode]:
     """Compares the model with its baseline, serves it once, and pushes it if both allow that."""
     config = run.config
-    metrics = FAMILIES[config.model.family].metrics(config.model.objective)
+    metrics = config.model.objective.metrics()
     evaluator = Evaluator(
         examples=made.examples,
         model=training.model,

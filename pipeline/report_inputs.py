@@ -29,7 +29,6 @@ from components.tuning.trials import TRIALS_FILE, Search
 from components.validation.corpus_statistics import SplitStatistics, corpus_statistics
 from components.validation.gate_checks import Check, evidence_file, read_checks
 from models.errors import PolysemeError
-from models.registry import FAMILIES
 from models.training.layout import TRAINING_LOG
 from models.training.platform import PLATFORM_FILE, read_platforms
 from pipeline.config import PipelineConfig
@@ -140,7 +139,7 @@ def _identity(
             else StepState(step.component, step.state, step.seconds)
             for step in summary.steps
         ],
-        metrics=FAMILIES[config.model.family].metrics(config.model.objective),
+        metrics=config.model.objective.metrics(),
     )
 
 

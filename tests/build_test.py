@@ -18,6 +18,8 @@ FOLDERS = sorted(
     for build in (ROOT / floor).rglob("BUILD")
 )
 
+LAZY_IMPORT = re.compile(r"(?:models|components)(?:\.\w+)+:\w+")  # see models/registry.py
+
 # Distributions whose import name is another.
 DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
@@ -129,6 +131,8 @@ def needed(file: str) -> set[str]:
             labels |= {label_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             labels |= {label_of(f"{node.module}.{alias.name}") for alias in node.names}
+        elif isinstance(node, ast.Constant) and LAZY_IMPORT.fullmatch(str(node.value)):
+            labels.add(label_of(str(node.value).replace(":", ".")))
     return labels - {""}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from components.config import EvaluationConfig
 from components.evaluation.bootstrap import Interval, interval, ratio, resampled_sums
 from components.evaluation.resampling_units import MIN_UNITS
-from models.objective import Metric
+from models.metric import Metric
 
 Sums = Mapping[str, np.ndarray]
 """A model's sums, float64 `[units]`, by the name of the output that they sum."""

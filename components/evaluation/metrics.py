@@ -21,7 +21,7 @@ from components.config import EvaluationConfig
 from components.evaluation.judgement import judge, to_json
 from components.evaluation.resampling_units import UNIT, sums_to_resample, unit_number
 from components.serving.export import EVALUATE
-from models.objective import Metric
+from models.metric import Metric
 
 SLICE_KEYS = ("source", "length")
 """String features of the examples; metrics are also computed for each of their values."""

@@ -27,7 +27,7 @@ from components.layout import (
 )
 from components.lineage.properties import fingerprint
 from components.serving.export import EVALUATE
-from models.objective import Metric
+from models.metric import Metric
 
 _MAX_EXAMPLES = 1_024  # from all files in turn: a few seconds for a small model
 _BATCH_SIZE = 128

@@ -24,7 +24,9 @@ from components.examples.transforms import load
 from components.layout import EXAMPLES_FILE, TEST, TOKENIZER_FOLDER, TRAIN
 from components.lineage.span_label import span_label
 from components.validation.gate_checks import Check, approve, refuse_if_failed
-from models.objective import FeatureSpec, Metric
+from models.family import ObjectiveConfig
+from models.metric import Metric
+from models.objective import FeatureSpec
 from models.registry import FAMILIES
 from models.settings import from_json
 
@@ -214,8 +216,8 @@ def loss_metric(family: str, objective: str) -> Metric:
         family: a name of the registry.
         objective: the objective's settings that the examples depend on, as JSON.
     """
-    row = FAMILIES[family]
-    return row.metrics(from_json(row.objective_config, objective))[0]
+    config: ObjectiveConfig = from_json(FAMILIES[family].objective_config, objective)
+    return config.metrics()[0]
 
 
 def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[Check]:

@@ -21,7 +21,7 @@ from components.reporting.word_senses import LayerSimilarity
 from components.search_space import field_name
 from components.tuning.trials import Search
 from components.validation.corpus_statistics import SplitStatistics
-from models.objective import Metric
+from models.metric import Metric
 
 _NAN = float("nan")
 _MAX_SLICES, _MAX_LABELS = 24, 7  # more would not be legible

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from components.evaluation.bootstrap import Interval
-from models.objective import Metric
+from models.metric import Metric
 
 MISSING = "–"
 """Stands for a value that does not exist."""

@@ -12,7 +12,7 @@ from components.training.seed_results import SeedRuns
 from components.tuning.trials import Search
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check
-from models.objective import Metric
+from models.metric import Metric
 
 OVERALL = "overall"
 """Key of the metrics over all examples; the keys of other slices are `feature=value`."""

@@ -15,7 +15,7 @@ from components.reporting.inputs import MAX_VALUES, OVERALL, ReportInputs
 from components.reporting.word_senses import LayerSimilarity
 from components.search_space import field_name, format_value
 from components.validation.corpus_statistics import SplitStatistics
-from models.objective import Metric
+from models.metric import Metric
 
 Charts = Mapping[str, Sequence[Markup]]
 """Images by the section that they belong to: corpus, tuning, training, evaluation, slices, history,

@@ -15,7 +15,8 @@ from components.layout import CONFIG_FILE, MODEL_TOKENIZER_FOLDER, PROVENANCE_FI
 from components.serving.probe import ANSWERS, ASSETS, WARMUP, digest
 from components.storage.publish import published_folder
 from models.examples import parse, serialize
-from models.objective import Objective, numeric_features
+from models.metric import Metric
+from models.objective import Loss, Objective, numeric_features
 from models.tokenizers.tokenizer import Tokenizer
 from models.training.held_out import evaluation_batch_size
 
@@ -101,10 +102,8 @@ def evaluate_signature(model: Any, objective: Objective) -> Any:
     """
     spec = numeric_features(objective.feature_spec())
     chunk = evaluation_batch_size(objective)
-    names = sorted(
-        {name for metric in objective.metrics() for name in (metric.numerator, metric.denominator)}
-        | {name for loss in objective.losses() for name in (loss.numerator, loss.denominator)}
-    )
+    ratios: list[Metric | Loss] = [*objective.config.metrics(), *objective.losses()]
+    names = sorted({name for ratio in ratios for name in (ratio.numerator, ratio.denominator)})
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(examples: tf.Tensor) -> dict[str, tf.Tensor]:

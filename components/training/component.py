@@ -58,7 +58,7 @@ def run_fn(fn_args: FnArgs) -> None:
         runs = train_all(jobs)
         job = job.with_seed(runs.best.seed)
         trained = train_job(job, Devices())  # loads the last checkpoint: nothing is left to train
-    trained.objective.set_baseline(trained.model, StoredCounts(job.examples))
+    trained.objective.fill_baselines(trained.model, StoredCounts(job.examples))
     provenance = json.loads(custom_config["unkeyed"]["provenance"])
     export(
         trained.model,

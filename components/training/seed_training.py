@@ -78,9 +78,10 @@ def _evaluate(job: TrainingJob, trained: TrainedModel) -> dict[str, float]:
         TrainingDiverged: the loss is not finite.
     """
     model, objective = trained.model, trained.objective
-    objective.set_baseline(model, StoredCounts(job.examples))
+    objective.fill_baselines(model, StoredCounts(job.examples))
     config = dataclasses.replace(job.config, eval_batches=_ALL_BATCHES)
-    held_out = HeldOutLoss(model, objective, job.eval_files, config, metrics=objective.metrics())
+    reported = objective.config.metrics()
+    held_out = HeldOutLoss(model, objective, job.eval_files, config, metrics=reported)
     metrics = held_out.metrics(LOSS)
     if not math.isfinite(metrics[LOSS]):
         raise TrainingDiverged(

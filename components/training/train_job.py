@@ -73,7 +73,7 @@ def build_model(job: TrainingJob, devices: Devices) -> BuiltModel:
         )
     else:
         _log.info("training starts with new weights")
-        built.objective.start(built.model, StoredCounts(job.examples))
+        built.objective.initialize(built.model, StoredCounts(job.examples))
     return built
 
 

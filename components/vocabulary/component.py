@@ -36,7 +36,7 @@ from components.layout import MODEL_TOKENIZER_FOLDER, SAVED_MODEL_FOLDER, TRAIN,
 from components.lineage.properties import set_content
 from components.storage.publish import write_whole
 from models.errors import ConfigError
-from models.objective import Family
+from models.family import Family
 from models.registry import FAMILIES
 from models.settings import from_json
 from models.tokenizers.tokenizer import Tokenizer
@@ -90,7 +90,7 @@ def VocabularyTrainer(
         words: dict[str, Any] = {"origin": "base model"}
         source = base_model.uri
     elif settings.file:
-        result = row.import_vocabulary(pathlib.Path(settings.file), requested)
+        result = row.tokenizer.import_vocabulary(pathlib.Path(settings.file), requested)
         words = {"origin": "file", "sha256": file_fingerprint}
         source = settings.file
     else:
@@ -100,7 +100,7 @@ def VocabularyTrainer(
         file = folder / _COUNTS_FILE
         totals = json.loads(file.read_text(encoding="utf-8"))
         file.unlink()
-        result = row.learn(totals.pop("counts"), requested)
+        result = row.tokenizer.learn(totals.pop("counts"), requested)
         words = {"origin": "learned", **totals}
         source = ""
     result.save(folder)
@@ -247,7 +247,7 @@ def _of_base_model(
                 remedy=remedy,
             )
     if settings.file:
-        from_file = row.import_vocabulary(pathlib.Path(settings.file), requested)
+        from_file = row.tokenizer.import_vocabulary(pathlib.Path(settings.file), requested)
         if list(from_file.vocabulary) != list(tokenizer.vocabulary):
             raise ConfigError(
                 "The vocabulary file differs from the vocabulary of the model that training starts"

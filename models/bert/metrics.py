@@ -1,16 +1,32 @@
-"""BERT's figures and their thresholds, known before there is a tokenizer or a model."""
+"""BERT's metrics and their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from models.bert.config import BertObjectiveConfig
-from models.objective import Metric
+from models.metric import Metric
+
+if TYPE_CHECKING:
+    from models.bert.config import BertObjectiveConfig
 
 
 def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
-    """Masked words beside the unigram baseline, next sentence beside the majority's label."""
-    figures = (
+    """Masked words with the unigram baseline, next sentence with the majority label's.
+
+    The first metric is the loss that models are compared by.
+    """
+    pairs = config.second_segment != "none"
+    return (
+        *_masked_words(config),
+        *(_next_sentence(config) if pairs else ()),
+        *_unigram(),
+        *(_majority() if pairs else ()),
+    )
+
+
+def _masked_words(config: BertObjectiveConfig) -> Sequence[Metric]:
+    return (
         Metric(
             "masked_lm_loss",
             "masked_lm_nll_sum",
@@ -40,6 +56,11 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "unigram_correct_count",
             lower_bound=config.min_accuracy_over_unigram,
         ),
+    )
+
+
+def _next_sentence(config: BertObjectiveConfig) -> Sequence[Metric]:
+    return (
         Metric(
             "next_sentence_accuracy",
             "next_sentence_correct_count",
@@ -52,15 +73,16 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             "next_sentence_correct_count",
             "next_sentence_majority_correct_count",
             lower_bound=config.min_next_sentence_over_majority,
-            # A pair is one answer, where its masked words are many: a short text shows little.
+            # A pair gives one prediction and many masked words: on a short text the interval is
+            # wide.
             end="better",
         ),
-        Metric(
-            "unigram_loss",
-            "unigram_nll_sum",
-            "masked_lm_token_count",
-            higher_is_better=False,
-        ),
+    )
+
+
+def _unigram() -> Sequence[Metric]:
+    return (
+        Metric("unigram_loss", "unigram_nll_sum", "masked_lm_token_count", higher_is_better=False),
         Metric(
             "unigram_perplexity",
             "unigram_nll_sum",
@@ -69,12 +91,14 @@ def metrics(config: BertObjectiveConfig) -> Sequence[Metric]:
             higher_is_better=False,
         ),
         Metric("unigram_accuracy", "unigram_correct_count", "masked_lm_token_count"),
+    )
+
+
+def _majority() -> Sequence[Metric]:
+    return (
         Metric(
             "next_sentence_majority_accuracy",
             "next_sentence_majority_correct_count",
             "next_sentence_count",
         ),
     )
-    if config.second_segment == "none":
-        return [figure for figure in figures if not figure.name.startswith("next_sentence")]
-    return figures

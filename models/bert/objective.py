@@ -13,7 +13,6 @@ import tensorflow as tf
 from models.bert import examples, serving
 from models.bert.backbone import BertEncoder
 from models.bert.config import BertObjectiveConfig
-from models.bert.metrics import metrics
 from models.bert.segmenter import load_segmenter
 from models.counts import Counts
 from models.objective import (
@@ -21,7 +20,7 @@ from models.objective import (
     Examples,
     FeatureSpec,
     Loss,
-    Metric,
+    Objective,
     RenderedToken,
     TokenizedDocument,
 )
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from models.bert.pretraining import BertPretraining
 
 
-class BertObjective:
+class BertObjective(Objective):
     """Implements `models.objective.Objective`.
 
     Args:
@@ -141,18 +140,14 @@ class BertObjective:
             keys["next_sentence"] = examples["next_sentence_label"]
         return keys
 
-    def start(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
+    def initialize(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
         """Nothing starts from frequencies."""
 
-    def set_baseline(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
+    def fill_baselines(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
         """Fills the baselines: masked words, pairs' labels."""
         model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
         if model.majority is not None:
             model.majority.fill(counts["next_sentence"].dense(2))
-
-    def metrics(self) -> Sequence[Metric]:
-        """See `models.bert.metrics.metrics`."""
-        return metrics(self.config)
 
     def signatures(self, model: BertPretraining, tokenizer: Tokenizer) -> Mapping[str, Callable]:
         """See `models.bert.serving.make_signatures`; texts are cut to the trained length."""

@@ -1,19 +1,23 @@
-"""ELMo's figures and their thresholds, known before there is a tokenizer or a model."""
+"""ELMo's metrics and their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from models.elmo.config import ElmoObjectiveConfig
-from models.objective import Metric
+from models.metric import Metric
+
+if TYPE_CHECKING:
+    from models.elmo.config import ElmoObjectiveConfig
 
 
 def metrics(config: ElmoObjectiveConfig) -> Sequence[Metric]:
-    """Loss and perplexity a word of each direction and of both, beside the baselines'.
+    """Loss and perplexity per word of each direction and of both, with the baselines'.
 
-    Each window is read from the zero state, so its first words are predicted from few: the stride
-    of the evaluation is the window's length. A sentence's end (backwards, its start) is predicted
-    too and counted as a word. The loss of both is the mean, their perplexity its exponential.
+    Each window is read from the zero state, so its first words are predicted from little context:
+    the stride of the evaluation is the window's length. A sentence's end (backwards, its start) is
+    predicted too and counts as a word. The loss of both directions is their mean, and the
+    perplexity its exponential. The first metric is the loss that models are compared by.
     """
     return (
         Metric(
@@ -32,8 +36,8 @@ def metrics(config: ElmoObjectiveConfig) -> Sequence[Metric]:
             higher_is_better=False,
             baseline="bigram_perplexity",
         ),
-        *_losses("forward_", "token_count", bigram="forward_bigram_"),
-        *_losses("backward_", "token_count", bigram="backward_bigram_"),
+        *_loss_and_perplexity("forward_", "token_count", bigram="forward_bigram_"),
+        *_loss_and_perplexity("backward_", "token_count", bigram="backward_bigram_"),
         Metric("accuracy", "correct_count", "prediction_count", baseline="unigram_accuracy"),
         Metric(
             "loss_over_bigram",
@@ -49,16 +53,22 @@ def metrics(config: ElmoObjectiveConfig) -> Sequence[Metric]:
             higher_is_better=False,
             upper_bound=config.max_loss_over_unigram,
         ),
-        *_losses("unigram_", "prediction_count"),
-        *_losses("bigram_", "prediction_count"),
-        *_losses("forward_bigram_", "token_count"),
-        *_losses("backward_bigram_", "token_count"),
+        *_loss_and_perplexity("unigram_", "prediction_count"),
+        *_loss_and_perplexity("bigram_", "prediction_count"),
+        *_loss_and_perplexity("forward_bigram_", "token_count"),
+        *_loss_and_perplexity("backward_bigram_", "token_count"),
         Metric("unigram_accuracy", "unigram_correct_count", "prediction_count"),
     )
 
 
-def _losses(prefix: str, count: str, bigram: str | None = None) -> Sequence[Metric]:
-    """Loss and perplexity of the sum `<prefix>nll_sum`."""
+def _loss_and_perplexity(prefix: str, count: str, bigram: str | None = None) -> Sequence[Metric]:
+    """Two metrics of the sum `<prefix>nll_sum`.
+
+    Args:
+        prefix: of the metrics' names, too.
+        count: name of the denominator.
+        bigram: prefix of the metrics to show next to them.
+    """
     return tuple(
         Metric(
             f"{prefix}{name}",

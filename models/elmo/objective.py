@@ -17,14 +17,13 @@ from models.elmo.backbone import ElmoEncoder
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.examples import read_ids
 from models.elmo.lstm import DIRECTIONS
-from models.elmo.metrics import metrics
 from models.elmo.pretraining import ElmoPretraining
 from models.objective import (
     Example,
     Examples,
     FeatureSpec,
     Loss,
-    Metric,
+    Objective,
     RenderedToken,
     TokenizedDocument,
 )
@@ -33,7 +32,7 @@ from models.tokenizers.sentences import split_sentences
 from models.tokenizers.tokenizer import Tokenizer
 
 
-class ElmoObjective:
+class ElmoObjective(Objective):
     """Implements `models.objective.Objective`.
 
     Args:
@@ -131,22 +130,18 @@ class ElmoObjective:
         }
         return {"words": np.concatenate([*labels.values()]), **pairs}
 
-    def start(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
+    def initialize(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
         """Starts the softmax's bias at the words' frequencies.
 
         From 0 a rare word's has far to go by steps of the optimizer's size.
         """
         model.softmax.bias.assign(smoothed(counts["words"].dense(self.vocabulary_size)))
 
-    def set_baseline(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
+    def fill_baselines(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
         """Fills the baselines: words of both directions, pairs of each."""
         model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
         model.forward_bigram.fill(counts["forward_pairs"])
         model.backward_bigram.fill(counts["backward_pairs"])
-
-    def metrics(self) -> Sequence[Metric]:
-        """See `models.elmo.metrics.metrics`."""
-        return metrics(self.config)
 
     def signatures(
         self, model: ElmoPretraining, tokenizer: CharacterTokenizer

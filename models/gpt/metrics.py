@@ -1,20 +1,24 @@
-"""GPT's figures and their thresholds, known before there is a tokenizer or a model."""
+"""GPT's metrics and their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from models.gpt.config import GptObjectiveConfig
-from models.objective import Metric
+from models.metric import Metric
+
+if TYPE_CHECKING:
+    from models.gpt.config import GptObjectiveConfig
 
 
 def metrics(config: GptObjectiveConfig) -> Sequence[Metric]:
-    """Loss and perplexity a token beside the unigram and bigram baselines', bits a byte, and more.
+    """Loss and perplexity per token, bits per byte and word perplexity, with the baselines'.
 
-    Each token is predicted from those before it in its window, so the first ones of a window from
-    few: the stride of the evaluation is the window's length. End-of-text is predicted too and
-    counted as a token, as no byte and no word. Word perplexity is exp(loss · tokens / words), where
-    words are parted by white space.
+    Each token is predicted from the tokens before it in its window, so the first tokens of a window
+    are predicted from little context: the stride of the evaluation is the window's length.
+    End-of-text is predicted too; it counts as a token, but as no byte and no word. Word perplexity
+    is exp(loss · tokens / words), where words are separated by white space. The first metric is the
+    loss that models are compared by.
     """
     return (
         Metric(
@@ -70,7 +74,7 @@ def metrics(config: GptObjectiveConfig) -> Sequence[Metric]:
 
 
 def _baseline(name: str) -> Sequence[Metric]:
-    """The same figures of a baseline."""
+    """The metrics of a baseline."""
     nll, bits = f"{name}_nll_sum", f"{name}_nll_bits_sum"
     return (
         Metric(f"{name}_loss", nll, "token_count", higher_is_better=False),

@@ -14,14 +14,13 @@ from models.counts import Counts
 from models.gpt import examples, serving
 from models.gpt.backbone import GptDecoder
 from models.gpt.config import GptObjectiveConfig
-from models.gpt.metrics import metrics
 from models.gpt.pretraining import GptPretraining
 from models.objective import (
     Example,
     Examples,
     FeatureSpec,
     Loss,
-    Metric,
+    Objective,
     RenderedToken,
     TokenizedDocument,
 )
@@ -29,7 +28,7 @@ from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.tokenizer import Tokenizer
 
 
-class GptObjective:
+class GptObjective(Objective):
     """Implements `models.objective.Objective`.
 
     Args:
@@ -114,17 +113,13 @@ class GptObjective:
         tokens, labels = (examples[name][real] for name in ("token_ids", "label_ids"))
         return {"pairs": tokens.astype(np.int64) * len(self.entries) + labels}
 
-    def start(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
+    def initialize(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
         """Nothing starts from frequencies."""
 
-    def set_baseline(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
+    def fill_baselines(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
         """Fills both baselines."""
         model.unigram.fill(following(counts["pairs"], len(self.entries)))
         model.bigram.fill(counts["pairs"])
-
-    def metrics(self) -> Sequence[Metric]:
-        """See `models.gpt.metrics.metrics`."""
-        return metrics(self.config)
 
     def signatures(
         self, model: GptPretraining, tokenizer: ByteBpeTokenizer

@@ -80,6 +80,20 @@ class ByteBpeTokenizer(Tokenizer):
         return {"end_of_text": self.vocabulary.index(END_OF_TEXT)}
 
     @classmethod
+    def learn(cls, word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeTokenizer:
+        """See `models.tokenizers.byte_bpe_vocabulary.learn`."""
+        from models.tokenizers.byte_bpe_vocabulary import learn
+
+        return learn(word_counts, config)
+
+    @classmethod
+    def import_vocabulary(cls, path: pathlib.Path, config: ByteBpeConfig) -> ByteBpeTokenizer:
+        """See `models.tokenizers.byte_bpe_vocabulary.import_vocabulary`."""
+        from models.tokenizers.byte_bpe_vocabulary import import_vocabulary
+
+        return import_vocabulary(path, config)
+
+    @classmethod
     def word_splitter(cls, config: ByteBpeConfig) -> WordSplitter:
         """Cuts texts into words as every tokenizer of this configuration does."""
         return ByteBpeWordSplitter(config)

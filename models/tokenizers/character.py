@@ -114,6 +114,16 @@ class CharacterTokenizer(Tokenizer):
         return {role: number for number, role in enumerate(SPECIAL_TOKENS)}
 
     @classmethod
+    def learn(cls, word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterTokenizer:
+        """See `learn`."""
+        return learn(word_counts, config)
+
+    @classmethod
+    def import_vocabulary(cls, path: pathlib.Path, config: CharacterConfig) -> CharacterTokenizer:
+        """See `import_vocabulary`."""
+        return import_vocabulary(path, config)
+
+    @classmethod
     def word_splitter(cls, config: CharacterConfig) -> WordSplitter:
         """Cuts texts into words as every tokenizer of this class does."""
         del config

@@ -103,6 +103,34 @@ class Tokenizer(tf.Module, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
+    def learn(cls, word_counts: Mapping[str, int], config: Any) -> Tokenizer:
+        """A tokenizer whose vocabulary is learned from word counts.
+
+        The same counts give the same vocabulary in any process.
+
+        Args:
+            word_counts: occurrences of words, as `WordSplitter.words` gives them.
+            config: settings, with the number of entries to learn; a small text gives fewer.
+
+        Raises:
+            DataRefused: there is no word to learn from.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def import_vocabulary(cls, path: pathlib.Path, config: Any) -> Tokenizer:
+        """A tokenizer with the vocabulary of published files.
+
+        Args:
+            path: the file or folder.
+            config: settings.
+
+        Raises:
+            ConfigError: a file is missing or cannot be used; names file and line.
+        """
+
+    @classmethod
+    @abc.abstractmethod
     def word_splitter(cls, config: Any) -> WordSplitter:
         """Cuts texts into words as every tokenizer of this configuration does."""
 

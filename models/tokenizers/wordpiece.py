@@ -88,6 +88,20 @@ class WordPieceTokenizer(Tokenizer):
         return {role: self.vocabulary.index(token) for role, token in SPECIAL_TOKENS.items()}
 
     @classmethod
+    def learn(cls, word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceTokenizer:
+        """See `models.tokenizers.vocabulary.learn`."""
+        from models.tokenizers.vocabulary import learn
+
+        return learn(word_counts, config)
+
+    @classmethod
+    def import_vocabulary(cls, path: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
+        """See `models.tokenizers.vocabulary.import_vocabulary`."""
+        from models.tokenizers.vocabulary import import_vocabulary
+
+        return import_vocabulary(path, config)
+
+    @classmethod
     def word_splitter(cls, config: WordPieceConfig) -> WordSplitter:
         """Cuts texts into words as every tokenizer of this configuration does."""
         return WordSplitter(config)

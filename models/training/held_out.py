@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from models.errors import ConfigError
 from models.examples import parse
-from models.objective import Loss, Metric, Objective, numeric_features
+from models.metric import Metric
+from models.objective import Loss, Objective, numeric_features
 from models.training.config import TrainingConfig
 from models.training.devices import Devices, Features
 

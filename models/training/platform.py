@@ -78,7 +78,7 @@ def with_xla_chosen(
     Args:
         config: of the training.
         xla_pays_on: the kinds of devices on which XLA makes the family faster; see
-            `models.objective.Family`.
+            `models.family.Family`.
         model: what is trained.
         devices: what it is trained on.
     """

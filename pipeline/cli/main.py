@@ -22,7 +22,7 @@ from pipeline.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, error_code
 from pipeline.cli.run import run
 from pipeline.cli.versions import Name, Runs, lineage, prune, rollback, spans, status
 from pipeline.config import pipeline_folder
-from pipeline.predict import Generation, Task
+from pipeline.predict import NO_OPTIONS, Options, QuestionName, options_help, questions_help
 from pipeline.recipes import RECIPES, resolve_recipe
 from pipeline.spans import NothingNew
 from pipeline.terminal.failures import as_polyseme_error
@@ -71,7 +71,7 @@ def corpus(
 
 
 def predict(
-    task: Positional[Task],
+    question: Annotated[Positional[QuestionName], arg(help=questions_help())],
     texts: Annotated[
         Positional[tuple[str, ...]], arg(metavar="[TEXT ...]", help_behavior_hint="")
     ] = (),
@@ -79,38 +79,37 @@ def predict(
     runs: Runs = "runs",
     model: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None,
     json: FlagCreatePairsOff[bool] = False,
-    generation: OmitArgPrefixes[Generation] = Generation(),  # noqa: B008  frozen
+    options: Annotated[
+        OmitArgPrefixes[Options], arg(name="answer", help=options_help())
+    ] = NO_OPTIONS,
 ) -> int:
-    """Ask the newest pushed model. All families answer embed; BERT answers fill-mask and
-    next-sentence (pairs of texts); GPT answers score and generate. Standard error names the model.
+    """Ask the newest pushed model a question. Standard error names the model.
 
     Args:
-        task: What to predict.
         texts: Raw texts; without any, each line of standard input is a text.
         model: Folder of a SavedModel to ask instead of the newest version of --name.
         json: Print a JSON list with the model's full answers and which model it was.
-        generation: Sampling options; only generate uses them.
     """
     from pipeline import predict as prediction
     from pipeline.answering_model import describe
     from pipeline.cli.input_texts import input_texts
     from pipeline.terminal.console import quiet_errors, quiet_imports
 
-    prediction.check_generation(task, generation)
+    prediction.check_options(question, options)
     inputs = input_texts(texts, sys.stdin.buffer if sys.stdin else None)
-    prediction.check_texts(task, inputs)
+    prediction.check_texts(question, inputs)
     folder = prediction.model_folder(model, runs, name)
     quiet_imports()
     with quiet_errors():
-        answers = prediction.predict(folder, task, inputs, generation)
+        answers = prediction.predict(folder, question, inputs, options)
     answering_model = describe(folder)
     if json:
         fields = dataclasses.asdict(answering_model)
         say_json(prediction.finite([answer | {"model": fields} for answer in answers]))
     else:
         print_model(answering_model)
-        print_answers(task, answers)
-    prediction.check_answers(task, answers)
+        print_answers(question, answers)
+    prediction.check_answers(question, answers)
     return EXIT_OK
 
 

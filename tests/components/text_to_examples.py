@@ -45,7 +45,7 @@ def learn(folder: pathlib.Path) -> None:
         word.decode(): int(number)
         for word, number in zip(words.numpy(), numbers.numpy(), strict=True)
     }
-    row.learn(collections.Counter(counts), config).save(folder)
+    row.tokenizer.learn(collections.Counter(counts), config).save(folder)
 
 
 def run(

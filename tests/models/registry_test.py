@@ -42,7 +42,7 @@ def test_a_row_holds_what_belongs_together(given: LittleModel) -> None:
     assert isinstance(given.config, family.config)
     assert isinstance(given.tokenizer, family.tokenizer)
     assert isinstance(given.config.tokenizer, family.tokenizer.config_class)
-    assert family.metrics(given.config.objective) == given.objective.metrics()
+    assert given.objective.config == given.config.objective
 
 
 def test_a_learned_tokenizer_is_read_from_what_it_saved(
@@ -51,7 +51,7 @@ def test_a_learned_tokenizer_is_read_from_what_it_saved(
     texts = tf.constant([LITTLE[given.family.name].text(number) for number in range(3)])
     splitter = given.family.tokenizer.word_splitter(given.config.tokenizer)
     words, counts = (tensor.numpy().tolist() for tensor in splitter.count(texts))
-    learned = given.family.learn(
+    learned = given.family.tokenizer.learn(
         {word.decode(): count for word, count in zip(words, counts, strict=True)},
         given.config.tokenizer,
     )
@@ -127,7 +127,7 @@ def test_what_is_cut_to_a_shorter_time_has_the_same_sums(given: LittleModel) -> 
 
 def test_all_that_is_divided_is_a_sum_for_each_example(given: LittleModel) -> None:
     sums = given.model(given.batch, training=False)
-    ratios = [*given.objective.losses(), *given.objective.metrics()]
+    ratios = [*given.objective.losses(), *given.config.objective.metrics()]
     assert given.objective.losses()
     for ratio in ratios:
         for name in (ratio.numerator, ratio.denominator):
@@ -176,7 +176,7 @@ def test_gradients_of_every_loss_are_finite_and_reach_every_weight(given: Little
 
 
 def test_at_least_one_figure_gates_the_blessing(given: LittleModel) -> None:
-    figures = given.objective.metrics()
+    figures = given.config.objective.metrics()
     bounds = {
         bound
         for figure in figures
@@ -192,13 +192,13 @@ def test_frequencies_fill_the_baselines_and_start_one_weight_at_most(given: Litt
     model = build_model(given.family, given.config, given.tokenizer, seed=0)
     counts = counted(given.objective, given.examples)
     weights, sums = [weight.numpy() for weight in model.variables], numpy(model(given.batch))
-    given.objective.set_baseline(model, counts)
+    given.objective.fill_baselines(model, counts)
     np.testing.assert_equal([weight.numpy() for weight in model.variables], weights)
     filled = numpy(model(given.batch))
     changed = {name for name in sums if not np.array_equal(sums[name], filled[name])}
     assert any("unigram" in name for name in changed)
     assert all("gram" in name or "majority" in name for name in changed)
-    given.objective.start(model, counts)
+    given.objective.initialize(model, counts)
     for before, weight in zip(weights, model.variables, strict=True):
         assert np.array_equal(before, weight) or not before.any()  # a bias that was zero
 

@@ -233,9 +233,13 @@ def test_what_a_recipe_has_in_vain_is_told() -> None:
     assert apply_overrides(RECIPES["bert_demo"](), ["vocabulary.file=a"]).without_effect() == []
 
 
-@pytest.mark.parametrize("looks", ["training.eval_steps=5", "training.seeds=3", "tuning.trials=2"])
-def test_what_looks_at_held_out_text_needs_some(looks: str) -> None:
-    with pytest.raises(ConfigError, match="no document is held out") as caught:
-        apply_overrides(RECIPES["bert_tiny"](), [looks])
+@pytest.mark.parametrize(
+    "setting", ["training.eval_steps=5", "training.seeds=3", "tuning.trials=2"]
+)
+def test_what_looks_at_held_out_text_needs_some(setting: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r'the split "eval", which .* needs, has no documents'
+    ) as caught:
+        apply_overrides(RECIPES["bert_tiny"](), [setting])
     assert caught.value.where == "ingestion.eval_share"
-    apply_overrides(RECIPES["bert_tiny"](), [looks, "ingestion.eval_share=0.1"])
+    apply_overrides(RECIPES["bert_tiny"](), [setting, "ingestion.eval_share=0.1"])

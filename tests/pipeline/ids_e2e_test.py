@@ -74,7 +74,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     splitter = family.tokenizer.word_splitter(CONFIG.tokenizer)
     words, numbers = splitter.count(tf.constant([document.text for document in documents]))
     counts = dict(zip((w.decode() for w in words.numpy()), numbers.numpy().tolist(), strict=True))
-    tokenizer = family.learn(counts, CONFIG.tokenizer)
+    tokenizer = family.tokenizer.learn(counts, CONFIG.tokenizer)
     objective = family.build_objective(CONFIG.objective, tokenizer)
     model = objective.build_model(family.build_backbone(CONFIG.backbone, tokenizer))
     export(model, objective, tokenizer, folder / "model", config_json="{}", provenance={})

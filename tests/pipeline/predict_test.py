@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from models.errors import ConfigError
 from pipeline.predict import (
-    Generation,
-    Task,
+    Options,
     check_answers,
-    check_generation,
+    check_options,
     check_texts,
     finite,
     model_folder,
@@ -152,7 +151,7 @@ def test_scores_are_those_of_real_tokens(model: pathlib.Path) -> None:
 
 
 def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
-    settings = Generation(length=3, temperature=0.5, top_k=2, top_p=0.25, seed=7, stop=".")
+    settings = Options(length=3, temperature=0.5, top_k=2, top_p=0.25, seed=7, stop=".")
     answers = predict(model, "generate", ["aaa", "b"], settings)
     assert [answer["prompt"] for answer in answers] == ["aaa", "b"]
     assert [answer["prompt_tokens_cut"] for answer in answers] == [2, 0]
@@ -234,10 +233,10 @@ def test_texts_that_cannot_be_answered(task, texts) -> None:  # type: ignore[no-
 )
 def test_a_setting_out_of_its_range_is_refused(setting, value) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match=re.escape(f"{setting} is {value}")) as error:
-        check_generation("generate", Generation(**{setting: value}))
+        check_options("generate", Options(**{setting: value}))
     assert error.value.where == f"--{setting.replace('_', '-')}"
-    check_generation("generate", Generation())
-    check_generation("generate", Generation(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))
+    check_options("generate", Options())
+    check_options("generate", Options(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))
 
 
 @pytest.mark.parametrize("task", ["embed", "score", "fill-mask", "next-sentence"])
@@ -246,12 +245,12 @@ def test_a_setting_out_of_its_range_is_refused(setting, value) -> None:  # type:
     [("length", 5), ("temperature", 0.0), ("top_k", 3), ("top_p", 0.5), ("seed", 1), ("stop", ".")],
 )
 def test_a_setting_that_the_task_does_not_look_at_is_refused(
-    task: Task, setting: str, value: Any
+    task: str, setting: str, value: Any
 ) -> None:
     with pytest.raises(ConfigError, match=f"has no effect on {task}") as error:
-        check_generation(task, Generation(**{setting: value}))
+        check_options(task, Options(**{setting: value}))
     assert error.value.where == f"--{setting.replace('_', '-')}"
-    check_generation(task, Generation())
+    check_options(task, Options())
 
 
 def test_one_model_is_asked() -> None:

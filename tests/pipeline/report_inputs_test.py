@@ -13,7 +13,6 @@ from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
 from components.validation.gate_checks import Check, refuse_if_failed
 from models.errors import DataRefused
-from models.registry import FAMILIES
 from pipeline.config import PipelineConfig
 from pipeline.metadata.queries import RunHistory
 from pipeline.recipes import bert_tiny
@@ -77,7 +76,7 @@ def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
         (9, "2 × GPU, unknown processor, oneDNN off, XLA on, TensorFlow 2.0"),
     ]
     assert [step.state for step in found.steps].count("done") == 3
-    assert found.metrics == FAMILIES["bert"].metrics(config.model.objective)
+    assert found.metrics == config.model.objective.metrics()
 
 
 def test_the_trials_of_a_search(recorder: Recorder, config: PipelineConfig) -> None:

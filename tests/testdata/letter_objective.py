@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.objective import Feature, Loss, Metric
+from models.metric import Metric
+from models.objective import Feature, Loss
 
 LENGTH = 4
 WORDS = ("", "the", "river", "bank")
@@ -85,6 +86,11 @@ class LetterObjective:
 
     def losses(self):
         return [Loss("nll_sum", "token_count")]
+
+    @property
+    def config(self):
+        """The objective is its own settings."""
+        return self
 
     def metrics(self):
         return [

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from models.counts import Counts
 from models.examples import Serializer, parse, unstack
-from models.objective import Example, Family, Objective, TokenizedDocument, numeric_features
+from models.family import Family
+from models.objective import Example, Objective, TokenizedDocument, numeric_features
 from models.registry import FAMILIES
 
 LITTLE: Mapping[str, ModuleType] = {

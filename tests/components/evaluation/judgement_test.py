@@ -11,7 +11,7 @@ import pytest
 
 from components.config import EvaluationConfig
 from components.evaluation.judgement import Judgement, from_json, judge, to_json
-from models.objective import Metric
+from models.metric import Metric
 
 SETTINGS = EvaluationConfig(resamples=1_000)
 LOSS = Metric("loss", "nll", "tokens", higher_is_better=False, max_regression=0.05)

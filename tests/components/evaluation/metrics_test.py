@@ -20,7 +20,7 @@ from components.evaluation.resampling_units import UNIT, UNIT_FEATURE
 from components.evaluation.results import read_evaluation
 from components.serving import export as exporter
 from models.examples import serialize
-from models.objective import Metric
+from models.metric import Metric
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
 # ids (losses 0.5, 1, 2 for ids 1, 2, 3), source, length; each block of documents holds all three

@@ -14,7 +14,7 @@ from components.evaluation.results import Evaluation, SliceMetrics
 from components.evaluation.served_model import ServedLoss, same_vocabulary, served_loss
 from components.serving import export as exporter
 from models.examples import serialize
-from models.objective import Metric
+from models.metric import Metric
 from tests.testdata.letter_objective import LetterObjective, WordTokenizer
 
 LOSS = Metric("loss", "nll_sum", "token_count", higher_is_better=False)

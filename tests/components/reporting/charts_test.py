@@ -12,7 +12,7 @@ from markupsafe import Markup
 from components.reporting.charts import report_charts
 from components.reporting.inputs import ReportInputs, TrainingPoint, Version
 from components.tuning.trials import Search, Trial
-from models.objective import Metric
+from models.metric import Metric
 
 
 def images(charts: list[Markup]) -> dict[str, str]:

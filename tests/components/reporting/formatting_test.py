@@ -6,7 +6,7 @@ import pytest
 
 from components.evaluation.bootstrap import Interval
 from components.reporting.formatting import bounds, change, number, title, to_text, with_interval
-from models.objective import Metric
+from models.metric import Metric
 
 
 @pytest.mark.parametrize(

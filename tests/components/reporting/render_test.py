@@ -19,7 +19,7 @@ from components.training.seed_results import SeedRun, SeedRuns
 from components.tuning.trials import Search, Trial
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check
-from models.objective import Metric
+from models.metric import Metric
 
 
 def _page(*arguments, similarities=(), **parts):

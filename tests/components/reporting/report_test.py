@@ -23,7 +23,7 @@ from components.reporting.predictions import Prediction
 from components.reporting.report import write_comparison, write_report
 from components.reporting.word_senses import WordVectors
 from components.validation.corpus_statistics import SplitStatistics
-from models.objective import Metric
+from models.metric import Metric
 
 VALUES = {
     "masked_lm_accuracy": 0.1875,

@@ -5,7 +5,7 @@ import pytest
 
 from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
-from models.objective import Metric
+from models.metric import Metric
 
 FIGURES = {metric.name: metric for metric in metrics(BertObjectiveConfig())}
 SUMS = {

@@ -133,7 +133,7 @@ def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label
         "next_sentence_label": [[1], [0], [1], [1]],
     }
     before = [weight.numpy() for weight in model.variables]
-    objective.set_baseline(model, counted(objective, examples))
+    objective.fill_baselines(model, counted(objective, examples))
     assert model.majority(tf.constant([1, 0])).numpy().tolist() == [1.0, 0.0]
     counts = np.ones(30)  # one of each, then what is masked
     counts[[7, 8, 9, 29]] += [5, 1, 2, 1]
@@ -148,14 +148,14 @@ def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label
 def test_a_baseline_set_again_forgets_the_first(objective, model) -> None:
     examples = {"mask_ids": [[7, 7]], "mask_weights": [[1, 1]], "next_sentence_label": [[0]]}
     for _ in range(2):
-        objective.set_baseline(model, counted(objective, examples))
+        objective.fill_baselines(model, counted(objective, examples))
     table = model.unigram.table("log_probabilities").numpy()
     np.testing.assert_allclose(table[7], np.log(3 / 32), rtol=1e-6)
     assert float(model.majority.table("label")) == 0.0
 
 
 def test_figures_are_those_known_before_there_is_a_model(objective) -> None:
-    assert objective.metrics() == metrics(CONFIG.objective)
+    assert objective.config.metrics() == metrics(CONFIG.objective)
 
 
 def test_serving_cuts_texts_to_the_trained_length(words, objective, model) -> None:
@@ -176,11 +176,11 @@ def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
         if feature.dtype != "string"
     }
     assert "next_sentence_label" not in batch
-    objective.set_baseline(model, counted(objective, batch))
+    objective.fill_baselines(model, counted(objective, batch))
     sums = model(batch)
     needed = {
         name
-        for figure in (*objective.metrics(), *objective.losses())
+        for figure in (*objective.config.metrics(), *objective.losses())
         for name in (figure.numerator, figure.denominator)
     }
     assert needed <= sums.keys()

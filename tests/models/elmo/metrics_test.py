@@ -2,7 +2,7 @@ import math
 
 from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.metrics import metrics
-from models.objective import Metric
+from models.metric import Metric
 
 FIGURES = {metric.name: metric for metric in metrics(ElmoObjectiveConfig())}
 SUMS = {

@@ -150,7 +150,7 @@ def test_baselines_are_of_each_directions_pairs() -> None:
     model = build()
     given = batch(9)
     objective = ElmoObjective(CONFIG.objective, WORDS)
-    objective.set_baseline(model, counted(objective, given))
+    objective.fill_baselines(model, counted(objective, given))
     real = given["padding_mask"] > 0
     for direction, bigram, label, (ends, begins) in (
         (0, model.forward_bigram, "next_ids", (1, 0)),
@@ -176,7 +176,7 @@ def test_a_fresh_softmax_starts_at_the_words_frequencies() -> None:
     objective = ElmoObjective(CONFIG.objective, WORDS)
     untrained = [weight.numpy() for weight in model.trainable_variables]
     counts = counted(objective, batch(9))
-    objective.start(model, counts)
+    objective.initialize(model, counts)
     for weight, before in zip(model.trainable_variables, untrained, strict=True):
         if weight is model.softmax.bias:
             words = counts["words"].dense(SIZE) + 1

@@ -2,7 +2,7 @@ import math
 
 from models.gpt.config import GptObjectiveConfig
 from models.gpt.metrics import metrics
-from models.objective import Metric
+from models.metric import Metric
 
 FIGURES = {metric.name: metric for metric in metrics(GptObjectiveConfig())}
 SUMS = {

@@ -120,7 +120,7 @@ def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
     objective = GptObjective(CONFIG.objective, tokenizer())
     given = batch(9)
     pairs = Counts(*np.unique(objective.count(given)["pairs"], return_counts=True))
-    objective.set_baseline(model, {"pairs": pairs})
+    objective.fill_baselines(model, {"pairs": pairs})
     real = given["padding_mask"] > 0
     tokens, labels = given["token_ids"][real], given["label_ids"][real]
     nll = np.zeros(real.shape)
