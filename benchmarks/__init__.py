@@ -1,4 +1,4 @@
-"""Programs that measure. oneDNN is chosen as for training, before TensorFlow is imported."""
+"""Benchmarks. oneDNN is turned on or off as for training, before TensorFlow is imported."""
 
 from models.processor import choose_onednn
 

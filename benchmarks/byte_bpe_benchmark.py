@@ -1,11 +1,11 @@
-"""In-graph byte-level BPE against tiktoken and Hugging Face's `tokenizers`: one core, same text.
+"""Speed of in-graph byte-level BPE, tiktoken and Hugging Face's `tokenizers` on one core.
 
     python -m benchmarks.byte_bpe_benchmark [--input FILE.jsonl] [--megabytes 8]
     python -m benchmarks.byte_bpe_benchmark --vocabulary FOLDER
 
-All get the paragraphs of the text in batches of 1,000 and have the same vocabulary: learned of the
-text, or given as `encoder.json` and `vocab.bpe`. Prints megabytes of UTF-8 a second, the ratios,
-and how many paragraphs have the same ids.
+All tokenizers get the paragraphs of the same text in batches of 1,000 and have the same vocabulary:
+learned from the text, or imported from `encoder.json` and `vocab.bpe`. Prints megabytes of UTF-8
+per second, the ratios, and the number of paragraphs with the same ids.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 
 def main() -> None:
     options = arguments(
-        __doc__, megabytes=8, vocabulary="a given one; --vocabulary-size learns one"
+        __doc__, megabytes=8, vocabulary="folder to import it from; default: it is learned"
     )
     batches, size = tokenizer_race.start(options)
     config = ByteBpeConfig(vocabulary_size=options.vocabulary_size)
@@ -66,13 +66,13 @@ def main() -> None:
 
 
 def _tiktoken(ours: ByteBpeTokenizer) -> tiktoken.Encoding:
-    """OpenAI's, of our vocabulary."""
+    """OpenAI's tokenizer with the vocabulary of `ours`."""
     ranks = {entry: rank for rank, entry in enumerate(ours.token_bytes) if entry}
     return tiktoken.Encoding("ours", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
 
 
 def _tokenizers(ours: ByteBpeTokenizer) -> tokenizers.Tokenizer:
-    """Hugging Face's, of our files."""
+    """Hugging Face's tokenizer with the vocabulary of `ours`."""
     with tempfile.TemporaryDirectory() as folder:
         ours.save(pathlib.Path(folder))
         paths = [os.path.join(folder, name) for name in (ENTRIES_FILE, MERGES_FILE)]

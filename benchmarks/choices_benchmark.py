@@ -1,13 +1,13 @@
-"""What lies behind the choices of oneDNN and XLA: a training step's time with and without either.
+"""The time of a training step with and without oneDNN and XLA, which decides their defaults.
 
     python -m benchmarks.choices_benchmark [--only bert|gpt|elmo] [--sizes large small]
 
-The models are those of training_benchmark.py, on all cores, and small ones like the demos', each
-on one thread as `make demo` runs them. The four ways of a model take turns; of all steps the
-fastest one counts that other processes left the cores to. `auto` marks what training chooses with
-oneDNN as it is in the row, `*` the row that it computes as on this processor. See
-docs/decisions/0026-onednn-and-xla-by-measurement.md. With ONEDNN_MAX_CPU_ISA=AVX2 in the
-environment oneDNN does as on a processor without AVX-512; the rest of TensorFlow does not.
+Measures the models of training_benchmark.py on all cores, and small models like the demo's on one
+thread, as `make demo` runs them. The four combinations of a model take turns. The fastest step
+counts, of those during which other processes did not use the cores. `auto` marks the choice of XLA
+that training makes with the row's oneDNN setting, and `*` the row that training uses on this
+processor. See docs/decisions/0026-onednn-and-xla-by-measurement.md. With ONEDNN_MAX_CPU_ISA=AVX2 in
+the environment, oneDNN works as on a processor without AVX-512; the rest of TensorFlow does not.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ from benchmarks.training_benchmark import Side, fastest, start
 from models.processor import ONEDNN, onednn_is_on
 
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-_WAYS = tuple(itertools.product((False, True), repeat=2))  # oneDNN, XLA
+_COMBINATIONS = tuple(itertools.product((False, True), repeat=2))  # oneDNN, XLA
 
 
 def main() -> None:
     options = _arguments()
     print_processor()
-    print(
-        f"{'':14s} {'oneDNN':6s} {'XLA':4s} {'ms a step':>9s} {'s of cores':>10s} {'first, s':>8s}"
-    )
+    print(f"{'':14s} {'oneDNN':6s} {'XLA':4s} {'ms/step':>9s} {'CPU s':>10s} {'first, s':>8s}")
     for size in options.sizes:
         for family in [options.only] if options.only else list(SHAPES):
             _compare(family, size, options)
@@ -41,28 +39,27 @@ def _compare(family: str, size: str, options: argparse.Namespace) -> None:
     small = size == "small"
     sides: list[Side] = []
     with contextlib.ExitStack() as ending:
-        for onednn, xla in _WAYS:
+        for onednn, xla in _COMBINATIONS:
             command = [sys.executable, "-m", "benchmarks.training_ours", family]
             command += ["--jit", str(int(xla)), *(["--small"] if small else [])]
             settings = {ONEDNN: str(int(onednn)), **(_ONE_THREAD if small else {})}
             side = start(family, command, settings)
-            ending.callback(side.complaints.close)
-            ending.callback(side.process.wait)
-            ending.callback(side.process.terminate)
-            side.told = side.hear()
+            ending.callback(side.end)
+            side.description = side.read()
             sides.append(side)
         for _ in range(options.rounds):
             for side in sides:
                 side.steps += side.ask(f"steps {options.steps * (10 if small else 1)}")
-    for (onednn, xla), side in zip(_WAYS, sides, strict=True):
+    for (onednn, xla), side in zip(_COMBINATIONS, sides, strict=True):
         seconds, others, _ = fastest(side.steps)
         cores = min(own for _, _, own in side.steps)
-        chosen = "auto" if side.told["chosen"] else ""
+        first_seconds = side.description["first_seconds"]
+        chosen = "auto" if side.description["chosen"] else ""
         here = "*" if chosen and onednn == onednn_is_on() else ""
         print(
             f"{family + ', ' + size:14s} {'on' if onednn else 'off':6s} {'on' if xla else 'off':4s}"
-            f" {seconds * 1e3:9.1f} {cores:10.3f} {side.told['first_seconds']:8.1f} {chosen}{here}"
-            + (f" (others had {others:.0%} of the cores)" if others >= 0.03 else ""),
+            f" {seconds * 1e3:9.1f} {cores:10.3f} {first_seconds:8.1f} {chosen}{here}"
+            + (f" (other processes used {others:.0%})" if others >= 0.03 else ""),
             flush=True,
         )
 
@@ -75,8 +72,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sizes", nargs="+", choices=("large", "small"), default=["large", "small"]
     )
-    parser.add_argument("--steps", type=int, default=2, help="of a turn; ten times that if small")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
+    parser.add_argument(
+        "--steps", type=int, default=2, help="steps per turn; ten times as many for small models"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each combination")
     return parser.parse_args()
 
 

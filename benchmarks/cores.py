@@ -1,4 +1,4 @@
-"""Times of work on a machine's cores, and how much of these others had meanwhile."""
+"""Measures the time of work, and how much of the cores other processes used meanwhile."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from typing import Any
 from models.processor import Processor, onednn_is_on
 
 PEAK_SIZE = 4_096
-"""Rows and columns of the matrices whose product is taken for the machine's peak."""
+"""Rows and columns of the matrices whose product measures the rate of the machine."""
 
 
 def print_processor() -> None:
-    """Prints what a benchmark's figures were measured on."""
+    """Prints the processor that a benchmark runs on."""
     onednn = "on" if onednn_is_on() else "off"
     print(f"{os.cpu_count()} cores of {Processor.here()}, oneDNN {onednn}", flush=True)
 
 
 def answer(step: Callable[[], Any], multiply: Callable[[], Any]) -> None:
-    """Answers each line of standard input, "steps N" or "peak", by a line of JSON: times."""
+    """Answers each line of standard input, "steps N" or "matmul", with the times as JSON."""
     for line in sys.stdin:
         kind, *count = line.split()
         if kind == "steps":
-            found = [timed(step) for _ in range(int(*count))]
+            times = [timed(step) for _ in range(int(*count))]
         else:
-            found = [timed(multiply) for _ in range(3)]
-        print(json.dumps(found), flush=True)
+            times = [timed(multiply) for _ in range(3)]
+        print(json.dumps(times), flush=True)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, float]:
-    """Seconds that some work took, the share of the cores that others had, seconds of cores it had.
+    """Runs some work and measures it.
 
-    Others are all processes but this one. Linux alone tells; elsewhere their share is 0.
+    Returns:
+        Seconds of the work; the share of the cores that other processes used meanwhile; CPU seconds
+        of this process. Only Linux reports the second; elsewhere it is 0.
     """
-    busy, own, begun = _busy(), sum(os.times()[:2]), time.perf_counter()
+    busy, own, start = _busy(), sum(os.times()[:2]), time.perf_counter()
     work()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     own = sum(os.times()[:2]) - own
     others = (_busy() - busy) - own
     return seconds, max(0.0, others / (seconds * (os.cpu_count() or 1))), own
 
 
 def _busy() -> float:
-    """Seconds that all cores together have worked, or that were taken from them."""
+    """CPU seconds of all cores since the start, including those taken by the hypervisor."""
     stat = pathlib.Path("/proc/stat")
     if not stat.exists():
         return 0.0

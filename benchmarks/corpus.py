@@ -1,4 +1,4 @@
-"""The text that the benchmarks read."""
+"""The text of the benchmarks, and their common options."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ DEFAULT = "corpora/sotu/sotu-1.jsonl"
 
 
 def arguments(description: str, megabytes: float, **paths: str) -> argparse.Namespace:
-    """The options that all benchmarks share, and paths that one of them takes, with their help."""
+    """Parses the options that all benchmarks have, and optional paths, given as name=help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
     parser.add_argument("--megabytes", type=float, default=megabytes, help="of text, UTF-8")
     parser.add_argument("--vocabulary-size", type=int, default=8_192)
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest one counts")
-    for name, told in paths.items():
-        parser.add_argument(f"--{name}", type=pathlib.Path, help=told)
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="repeats, of which the fastest counts"
+    )
+    for name, description in paths.items():
+        parser.add_argument(f"--{name}", type=pathlib.Path, help=description)
     return parser.parse_args()
 
 
@@ -34,16 +36,16 @@ def paragraph_batches(options: argparse.Namespace, batch: int) -> tuple[list[lis
 
 
 def read_documents(path: pathlib.Path, megabytes: float) -> list[Document]:
-    """The first documents of a .jsonl file, as many as hold the given amount of text.
+    """The first documents of a .jsonl file, up to an amount of text.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: the file does not exist.
     """
     if not path.is_file():
         raise ConfigError(
-            "the benchmark has no text to read",
+            "the text of the benchmark does not exist",
             where=str(path),
-            remedy="fetch the sample corpus: python -m pipeline corpus sotu",
+            remedy="write the sample corpus: python -m pipeline corpus sotu",
         )
     documents, size = [], 0
     with path.open(encoding="utf-8") as lines:

@@ -1,15 +1,17 @@
-"""Example generation against its peer, its tokenizer, its second worker and a growing corpus.
+"""Speed and memory of example generation: against a peer, by stage, by workers and by size of text.
 
     python -m benchmarks.examples_benchmark [race shares workers memory rates] [--input FILE.jsonl]
 
-race: raw text to examples, whole processes on one core, beside `create_pretraining_data.py` of
-`tf-models-official` in an environment of its own, same text and vocabulary: sequences a second.
-shares: seconds of a shard's stages in this process, the fastest of three, as multiples of
-tokenizing alone.
-workers: two worker processes beside one. memory: the most that all processes held at once, at
-growing sizes of text, which is the input again and again under new ids, in process and with two
-workers. rates: seconds of one core for each MB of text, without imports, of each step on Beam, and
-the bytes that it writes; what 1 TB takes.
+- race: sequences per second from raw text, in whole processes on one core, against
+  `create_pretraining_data.py` of `tf-models-official` in its own environment, with the same text
+  and vocabulary.
+- shares: seconds of each stage of a shard in this process, the fastest of three runs, and their sum
+  as a multiple of tokenization.
+- workers: one worker process against two.
+- memory: peak memory of all processes together for growing texts (the input is repeated with new
+  ids), without worker processes and with two.
+- rates: seconds of one core per MB of text and bytes written, for each step on Beam, without
+  imports; and the core-hours for 1 TB.
 """
 
 from __future__ import annotations
@@ -57,15 +59,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    # Not by `choices`: where nothing is given, some Pythons look the whole default up in them.
+    # No `choices`, because some versions of Python check the whole default against them.
     parser.add_argument("parts", nargs="*", type=_part, default=list(PARTS), metavar="part")
     parser.add_argument("--input", type=pathlib.Path, default=pathlib.Path(DEFAULT))
-    parser.add_argument("--megabytes", type=float, default=4, help="of race and shares")
+    parser.add_argument("--megabytes", type=float, default=4, help="text of race, shares, rates")
     parser.add_argument("--workers-megabytes", type=float, default=40)
     parser.add_argument("--workers-dupe", type=int, nargs="*", default=[1, 10])
     parser.add_argument("--memory-megabytes", type=float, nargs="*", default=[15, 60])
-    parser.add_argument("--document-characters", type=int, default=5_000, help="of rates")
-    parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="of the race")
+    parser.add_argument("--document-characters", type=int, default=5_000, help="documents of rates")
+    parser.add_argument("--dupe", type=int, nargs="*", default=[1, 5], help="dupe factors of race")
     parser.add_argument("--vocabulary-size", type=int, default=8_192)
     options = parser.parse_args()
     print_processor()
@@ -77,12 +79,12 @@ def main() -> None:
 
 def _part(name: str) -> str:
     if name not in PARTS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
+        raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(PARTS)}")
     return name
 
 
 class Bench:
-    """The parts, over one text and a tokenizer learned of it for each family."""
+    """The parts of the benchmark on one text, with tokenizers learned from it."""
 
     def __init__(self, options: argparse.Namespace, folder: pathlib.Path) -> None:
         self._options = options
@@ -91,7 +93,7 @@ class Bench:
         self._tokenizers: dict[str, pathlib.Path] = {}
 
     def race(self) -> None:
-        """Sequences a second of whole processes, beside the peer's."""
+        """Prints sequences per second of whole processes, and those of the peer."""
         python = _peer_environment()
         text = self._corpus(self._options.megabytes)
         lines = self._folder / "lines.txt"
@@ -102,8 +104,8 @@ class Bench:
         vocabulary = self._tokenizer("bert") / "vocab.txt"
         for dupe in self._options.dupe:
             model = {"objective": {"dupe_factor": dupe}}
-            seconds, _, made = self._make("bert", text, model)
-            ours = made / seconds
+            seconds, _, count = self._make("bert", text, model)
+            ours = count / seconds
             records = self._folder / "peer.tfrecord"
             command = [
                 str(python), "-m", "official.nlp.data.create_pretraining_data",
@@ -111,16 +113,16 @@ class Bench:
                 f"--dupe_factor={dupe}",
             ]  # fmt: skip
             peer_seconds, _ = measure(command, cores="0")
-            peer_made = sum(1 for _ in tf.data.TFRecordDataset(str(records)))
-            theirs = peer_made / peer_seconds
+            peer_count = sum(1 for _ in tf.data.TFRecordDataset(str(records)))
+            theirs = peer_count / peer_seconds
             print(
-                f"race, dupe {dupe}: {made:,} sequences in {seconds:.1f} s, {ours:,.0f} a second;"
-                f" peer {peer_made:,} in {peer_seconds:.1f} s, {theirs:,.0f} a second;"
+                f"race, dupe {dupe}: {count:,} sequences in {seconds:.1f} s, {ours:,.0f}/s;"
+                f" peer {peer_count:,} in {peer_seconds:.1f} s, {theirs:,.0f}/s;"
                 f" ratio {ours / theirs:.1f}"
             )
 
     def shares(self) -> None:
-        """Seconds of each stage in this process, and all of them over tokenizing alone."""
+        """Prints the seconds of each stage in this process, and their sum over tokenization."""
         os.sched_setaffinity(0, {0})
         documents = [
             Document(f"{number}", text, "benchmark", "en", 0)
@@ -134,7 +136,7 @@ class Bench:
             self._stages(name, model, documents)
 
     def workers(self) -> None:
-        """One worker process and two, each on a core."""
+        """Prints the seconds with one worker process and with two, each on its own core."""
         text = self._corpus(self._options.workers_megabytes)
         for dupe in self._options.workers_dupe:
             model = {"objective": {"dupe_factor": dupe}}
@@ -148,7 +150,7 @@ class Bench:
             )
 
     def memory(self) -> None:
-        """The most that the processes held at once, at each size."""
+        """Prints the peak memory of all processes for each size of text."""
         model = {"objective": {"dupe_factor": 1}}
         for workers in (1, 2):
             peaks = []
@@ -167,18 +169,18 @@ class Bench:
             print(f"memory: {workers} worker(s), largest over smallest {ratio:.2f}")
 
     def rates(self) -> None:
-        """Seconds and bytes of each step on Beam, for each MB of text."""
+        """Prints seconds and bytes of each step on Beam per MB of text."""
         os.sched_setaffinity(0, {0})
         megabytes = self._options.megabytes
         text = self._corpus(megabytes, self._options.document_characters)
         families = {"bert": {"objective": {"dupe_factor": 1}}, "gpt": {}, "elmo": {}}
         tokenizers = {family: self._tokenizer(family) for family in families}
-        for source in (self._corpus(0.1, 2_000), text):  # the first for what is done once
+        for source in (self._corpus(0.1, 2_000), text):  # the first is a warm-up
             rates = steps(source, self._folder / source.stem, families, tokenizers)
         for name, (seconds, written) in rates.items():
             print(
                 f"rates: {name}: {seconds / megabytes:.3f} s/MB, {written / megabytes / 1e6:.2f}"
-                " bytes for each byte of text"
+                " bytes per byte of text"
             )
         for family in families:
             names = ("ingestion", "cleaning", f"vocabulary, {family}", f"examples, {family}")
@@ -186,7 +188,7 @@ class Bench:
             print(f"rates: {family}: {total:,.0f} core-hours for 1 TB")
 
     def _corpus(self, megabytes: float, characters: int | None = None) -> pathlib.Path:
-        """A file of so much text, under ids that are all different, cut to so many characters."""
+        """A file of documents with distinct ids, cut to a number of characters; None: not cut."""
         path = self._folder / f"{megabytes:g}-{characters}.jsonl"
         if not path.exists():
             size = number = 0
@@ -200,7 +202,7 @@ class Bench:
             with path.open("w", encoding="utf-8") as stream:
                 while size < megabytes * 1e6:
                     text = texts[number % len(texts)]
-                    # Not the same text twice: duplicates are found by their text.
+                    # The number makes the text distinct, or the document would be a duplicate.
                     text = f"{text[: int(megabytes * 1e6 - size)]}\n{number}"
                     record = {"id": f"{number}", "text": text, "source": "benchmark"}
                     stream.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -208,6 +210,7 @@ class Bench:
         return path
 
     def _tokenizer(self, name: str) -> pathlib.Path:
+        """The folder of a family's tokenizer, which is learned at the first call."""
         if name not in self._tokenizers:
             family, config = FAMILIES[name], FAMILIES[name].config().tokenizer
             if hasattr(config, "vocabulary_size"):
@@ -237,7 +240,7 @@ class Bench:
         *,
         memory: bool = False,
     ) -> tuple[float, int, int]:
-        """Seconds, bytes of all processes at their peak if asked for, and examples."""
+        """Makes examples in a process; returns its seconds, peak memory in bytes, and examples."""
         with tempfile.TemporaryDirectory(dir=self._folder) as output:
             command = [
                 sys.executable, "-m", "benchmarks.make_examples", "--input", str(text),
@@ -246,11 +249,12 @@ class Bench:
                 *(f"--flag={flag}" for flag in flags),
             ]  # fmt: skip
             seconds, peak = measure(command, cores, memory=memory)
-            told = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
-            splits = json.loads(told)["splits"].values()
+            summary = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
+            splits = json.loads(summary)["splits"].values()
             return seconds, peak, sum(split["examples"] for split in splits)
 
     def _stages(self, name: str, model: dict[str, Any], documents: Sequence[Document]) -> None:
+        """Prints the seconds of each stage of a family."""
         family = FAMILIES[name]
         tokenizer = family.tokenizer.load(self._tokenizer(name))
         config: Any = from_json(family.config, json.dumps(model))
@@ -261,32 +265,32 @@ class Bench:
         serializer = Serializer(objective.feature_spec())
         path = str(self._folder / "stages.tfrecord.gz")
 
-        def once() -> dict[str, float]:
-            """Seconds of each stage, one batch of examples after the other as the builder does."""
+        def seconds_of_stages() -> dict[str, float]:
+            """Makes all examples, batch by batch as ExampleBuilder does, and times the stages."""
             seconds: collections.Counter[str] = collections.Counter()
-            at = time.perf_counter()
+            started_at = time.perf_counter()
 
-            def ended(stage: str) -> None:
-                nonlocal at
-                seconds[stage] += time.perf_counter() - at
-                at = time.perf_counter()
+            def end(stage: str) -> None:
+                nonlocal started_at
+                seconds[stage] += time.perf_counter() - started_at
+                started_at = time.perf_counter()
 
             tokenized = tokenize_documents(documents, objective, graph, tally)
-            ended("tokenize")
+            end("tokenize")
             with RecordWriter(path) as writer:
-                for made in objective.make_examples(tokenized, np.random.default_rng(0), tally):
-                    ended("make")
-                    records = serializer.serialize_columns(made)
-                    ended("serialize")
+                for batch in objective.make_examples(tokenized, np.random.default_rng(0), tally):
+                    end("make")
+                    records = serializer.serialize_columns(batch)
+                    end("serialize")
                     writer.write(records)
-                    ended("write")
-            ended("write")
+                    end("write")
+            end("write")
             return dict(seconds)
 
-        rounds = [once() for _ in range(3)]
-        stages = {stage: min(found[stage] for found in rounds) for stage in rounds[0]}
-        told = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
-        print(f"shares, {name}: {told}; ratio {sum(stages.values()) / stages['tokenize']:.1f}")
+        rounds = [seconds_of_stages() for _ in range(3)]
+        stages = {stage: min(seconds[stage] for seconds in rounds) for stage in rounds[0]}
+        times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
+        print(f"shares, {name}: {times}; ratio {sum(stages.values()) / stages['tokenize']:.1f}")
 
 
 def _texts(path: pathlib.Path) -> Iterator[str]:
@@ -296,7 +300,7 @@ def _texts(path: pathlib.Path) -> Iterator[str]:
 
 
 def _peer_environment() -> pathlib.Path:
-    """The Python of an environment with the peer, made the first time."""
+    """The Python of the peer's environment, which is created at the first call."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
     folder = cache / "polyseme" / f"peer-{PEER.replace('==', '-')}-{sys.version_info.minor}"
     python = folder / "bin" / "python"

@@ -1,24 +1,22 @@
-"""How fast `generate` answers beside transformers, and what a thousand different shapes cost.
+"""Speed of the signature `generate` against transformers, and the cost of many input shapes.
 
     python -m benchmarks.generation_benchmark [race] [--batch 1 8] [--rounds 5]
     python -m benchmarks.generation_benchmark [shapes]
 
 Without a name it measures both.
 
-`race`: GPT-2 small (124 million random weights, float32), prompts of 30 tokens, 32 new ones, the
-likeliest each time. Ours is `models.gpt.generation` in one TensorFlow function
-(generation_ours.py), theirs transformers' `GPT2LMHeadModel.generate` on PyTorch
-(generation_peer.py), each in a process of its own with a thread a core, in the environments of
-training_benchmark.py. The sides take turns; compared are their medians, and the seconds of cores
-that a call took at the least.
+`race`: GPT-2 small (124 million random weights, float32), prompts of 30 tokens, 32 new tokens,
+greedy. Polyseme's side is `models.gpt.generation` in one TensorFlow function (generation_ours.py),
+the peer's is transformers' `GPT2LMHeadModel.generate` on PyTorch (generation_peer.py). Each runs in
+its own process with one thread per core, in the environments of training_benchmark.py. They take
+turns. Printed are the medians and the fewest CPU seconds of a call.
 
-`shapes`: an exported tiny model answers 1,000 requests, no two of which have the same batch, prompt
-and length. Printed are the memory that the process holds, and of the calls after the first 50 how
-long each took beside the median of those that generate as many tokens. A call during which other
-processes had more than 3 % of the cores does not count.
+`shapes`: an exported tiny model answers 1,000 requests, all of which differ in batch size, prompt
+length or number of new tokens. Prints the memory of the process, and the slowest call against the
+median of the calls with the same number of new tokens, without the first 50 calls. Calls during
+which other processes used more than 3 % of the cores do not count.
 
-oneDNN is on or off in our process as `models.processor` chooses it for serving, unless `--onednn`
-says so.
+oneDNN is on or off as `models.processor` chooses it for serving, unless `--onednn` is given.
 """
 
 from __future__ import annotations
@@ -44,8 +42,8 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("race", "shapes"), help="default: both")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
-    parser.add_argument("--calls", type=int, default=3, help="of a turn")
-    parser.add_argument("--onednn", type=int, choices=(0, 1), help="off or on")
+    parser.add_argument("--calls", type=int, default=3, help="calls per turn")
+    parser.add_argument("--onednn", type=int, choices=(0, 1), help="turn oneDNN off or on")
     options = parser.parse_args()
     onednn = options.onednn
     if onednn is None:
@@ -58,7 +56,7 @@ def main() -> None:
     if options.what != "race":
         with contextlib.ExitStack() as ending:
             side = _ours(ending, "shapes", 0)
-            _report_shapes(side.told["calls"])
+            _report_shapes(side.description["calls"])
 
 
 def _race(batch: int, rounds: int, calls: int) -> None:
@@ -67,14 +65,16 @@ def _race(batch: int, rounds: int, calls: int) -> None:
         for _ in range(rounds):
             for side in sides:
                 side.steps += side.ask(f"steps {calls}")
-    print(f"batch {batch}, {sides[0].told['prompt']} + {sides[0].told['length']} tokens")
+    print(
+        f"batch {batch}, {sides[0].description['prompt']} + {sides[0].description['length']} tokens"
+    )
     for side in sides:
         seconds = [each[0] for each in side.steps]
-        quiet = sum(others < _DISTURBED for _, others, _ in side.steps)
+        undisturbed = sum(others < _DISTURBED for _, others, _ in side.steps)
         print(
             f"  {side.name:13s} median {statistics.median(seconds) * 1e3:6.0f} ms, fastest"
-            f" {min(seconds) * 1e3:6.0f} ms, {min(own for _, _, own in side.steps):.2f} s of cores;"
-            f" {len(seconds)} calls, {quiet} undisturbed; {side.told['versions']}"
+            f" {min(seconds) * 1e3:6.0f} ms, {min(own for _, _, own in side.steps):.2f} CPU s;"
+            f" {len(seconds)} calls, {undisturbed} undisturbed; {side.description['versions']}"
         )
     ours, theirs = (statistics.median(each[0] for each in side.steps) for side in sides)
     print(f"  ratio of the medians: {theirs / ours:.2f}", flush=True)
@@ -89,7 +89,7 @@ def _report_shapes(calls: list[dict[str, float]]) -> None:
     for length, same in sorted(by_length.items()):
         undisturbed = [call["seconds"] for call in same if call["others"] < _DISTURBED]
         _print_slowest(f"{length:4.0f} tokens, seconds", undisturbed)
-        _print_slowest("      seconds of cores", [call["cores"] for call in same])
+        _print_slowest("      CPU seconds", [call["cores"] for call in same])
 
 
 def _print_slowest(what: str, seconds: list[float]) -> None:
@@ -115,10 +115,8 @@ def _theirs(ending: contextlib.ExitStack, batch: int) -> Side:
 
 def _started(ending: contextlib.ExitStack, name: str, command: list[str]) -> Side:
     side = start(name, command, {})
-    ending.callback(side.complaints.close)
-    ending.callback(side.process.wait)
-    ending.callback(side.process.terminate)
-    side.told = side.hear()
+    ending.callback(side.end)
+    side.description = side.read()
     return side
 
 

@@ -1,4 +1,4 @@
-"""Polyseme's side of the generation benchmark, which starts it; see generation_benchmark.py.
+"""Polyseme's side of the generation benchmark, started by generation_benchmark.py.
 
 python -m benchmarks.generation_ours race|shapes BATCH
 """
@@ -30,7 +30,7 @@ PROMPT, LENGTH, VOCABULARY = 30, 32, 50_257
 
 
 class Vocabulary:
-    """Stands for GPT-2's tokenizer, which the race does without: ids in, bytes out."""
+    """A substitute for GPT-2's tokenizer that turns ids into bytes; the race needs no more."""
 
     vocabulary = range(VOCABULARY)
     special_ids = {"end_of_text": VOCABULARY - 1}  # noqa: RUF012
@@ -39,7 +39,7 @@ class Vocabulary:
         self.entries = tf.constant([b"word "] * VOCABULARY)
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Bytes `[batch]` of ids."""
+        """The bytes of ids, string `[batch]`."""
         return tf.strings.reduce_join(tf.gather(self.entries, ids), axis=-1)
 
 
@@ -59,7 +59,7 @@ def _race(batch: int) -> None:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def continued(ids: tf.Tensor) -> tf.Tensor:
         rows = tf.shape(ids)[0]
-        found = generate(
+        outputs = generate(
             decoder,
             tokenizer,
             tf.RaggedTensor.from_tensor(ids),
@@ -69,21 +69,21 @@ def _race(batch: int) -> None:
             tf.fill([rows], ""),
             decoder.max_length,
         )
-        return found["token_count"]
+        return outputs["token_count"]
 
-    # End-of-text before it is the prompt's first token.
+    # `generate` adds end-of-text as the first token of the prompt.
     ids = np.random.default_rng(0).integers(0, VOCABULARY - 1, (batch, PROMPT - 1), np.int32)
     prompts = tf.constant(ids)
     if continued(prompts).numpy().tolist() != [LENGTH] * batch:
         raise SystemExit("a continuation ended too early")
-    told = {"versions": f"TensorFlow {tf.__version__}", "prompt": PROMPT, "length": LENGTH}
-    print(json.dumps(told), flush=True)
+    description = {"versions": f"TensorFlow {tf.__version__}", "prompt": PROMPT, "length": LENGTH}
+    print(json.dumps(description), flush=True)
     matrix = tf.random.uniform((2_048, 2_048))
     answer(lambda: continued(prompts).numpy(), lambda: tf.matmul(matrix, matrix).numpy())
 
 
 def _shapes() -> list[dict[str, float]]:
-    """What each of 1,000 calls of different shapes took, and the memory held after it, in bytes."""
+    """The time of each of 1,000 calls with different shapes, and the memory after it, in bytes."""
     tokenizer = learn({" river": 3, " bank": 2}, ByteBpeConfig(vocabulary_size=260))
     objective = GptObjective(GptObjectiveConfig(sequence_length=128), tokenizer)
     model = objective.build_model(build_backbone(SIZES["tiny"], tokenizer))
@@ -124,7 +124,7 @@ def _shapes() -> list[dict[str, float]]:
 
 
 def _resident() -> float:
-    """Bytes that this process holds in memory."""
+    """Bytes of this process in memory."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
 

@@ -1,8 +1,8 @@
-"""transformers' side of the generation benchmark, which starts it; see generation_benchmark.py.
+"""transformers' side of the generation benchmark, started by generation_benchmark.py.
 
     python benchmarks/generation_peer.py BATCH
 
-Runs in an environment of its own, with torch, transformers and numpy.
+Runs in its own environment with torch, transformers and numpy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
 
     @torch.inference_mode()
     def continued() -> int:
-        found = model.generate(
+        outputs = model.generate(
             input_ids=ids,
             attention_mask=mask,
             max_new_tokens=LENGTH,
@@ -36,7 +36,7 @@ def main() -> None:
             eos_token_id=None,
             pad_token_id=0,
         )
-        return int(found.shape[1])
+        return int(outputs.shape[1])
 
     if continued() != PROMPT + LENGTH:
         raise SystemExit("a continuation ended too early")

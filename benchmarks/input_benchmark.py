@@ -1,10 +1,10 @@
-"""What training reads: the padding of BERT's batches by length buckets, and tokens read a second.
+"""Speed of reading training examples, and the padding of BERT's batches by length buckets.
 
     python -m benchmarks.input_benchmark [--input FILE.jsonl] [--megabytes 8]
 
-Examples of 128 tokens, each text once, from raw text by way of the pipeline's own steps, then one
-epoch of batches of 32 as `models.training.loop` reads them: shuffled, parsed, cut. Reading must be
-faster than the step, which takes some thousand tokens a second on two cores.
+The pipeline's own steps make examples of 128 tokens from raw text. Then one epoch is read in
+batches of 32 as in `models.training.loop`: shuffled, parsed, cut to the bucket. Reading must be
+faster than the training step, which processes some thousand tokens per second on two cores.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ def main() -> None:
         words: collections.Counter[str] = collections.Counter()
         splitter: Any = family.tokenizer.word_splitter(config.tokenizer)
         for document in documents:
-            found, numbers = (each.numpy() for each in splitter.count(tf.constant([document.text])))
+            distinct, counts = (
+                each.numpy() for each in splitter.count(tf.constant([document.text]))
+            )
             words.update(
-                dict(zip((word.decode() for word in found), numbers.tolist(), strict=True))
+                dict(zip((word.decode() for word in distinct), counts.tolist(), strict=True))
             )
         family.tokenizer.learn(words, config.tokenizer).save(folder / "tokenizer")
         ingest(str(folder / "text.jsonl"), folder / "documents")
@@ -57,13 +59,15 @@ def main() -> None:
         print(f"{'buckets':>8s} {'batches':>8s} {'padding':>8s} {'tokens/s':>10s}")
         for buckets in BUCKETS:
             batches = example_batches(files, TrainingConfig(length_buckets=buckets), spec)
-            begun, count, real, positions = time.perf_counter(), 0, 0, 0
+            start, count, tokens, positions = time.perf_counter(), 0, 0, 0
             for batch in batches(0, 0).as_numpy_iterator():
                 count += 1
-                real += int(batch["padding_mask"].sum())
+                tokens += int(batch["padding_mask"].sum())
                 positions += int(np.prod(batch["padding_mask"].shape))
-            rate = real / (time.perf_counter() - begun)
-            print(f"{buckets:8d} {count:8d} {1 - real / positions:8.1%} {rate:10,.0f}", flush=True)
+            rate = tokens / (time.perf_counter() - start)
+            print(
+                f"{buckets:8d} {count:8d} {1 - tokens / positions:8.1%} {rate:10,.0f}", flush=True
+            )
 
 
 if __name__ == "__main__":

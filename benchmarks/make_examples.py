@@ -1,4 +1,4 @@
-"""Raw text to example files in one process: what the benchmark of examples runs and measures.
+"""Makes example files from raw text in one process; examples_benchmark.py measures it.
 
 python -m benchmarks.make_examples --input FILE.jsonl --output FOLDER --tokenizer FOLDER
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from models.memory import fast_imports
 
-with fast_imports():  # as `python -m pipeline run` does
+with fast_imports():  # like `python -m pipeline run`
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--tokenizer", type=pathlib.Path, required=True)
     parser.add_argument("--family", default="bert", choices=list(FAMILIES))
-    parser.add_argument("--model", default="{}", help="the family's configuration, as JSON")
-    parser.add_argument("--flag", action="append", default=[], help="a flag of Beam's")
+    parser.add_argument("--model", default="{}", help="configuration of the family, as JSON")
+    parser.add_argument("--flag", action="append", default=[], help="flag of Beam")
     options = parser.parse_args()
     documents = options.output / "documents"
     ingest(options.input, documents, options.flag)
@@ -52,6 +52,7 @@ def main() -> None:
 
 
 def ingest(source: str, documents: pathlib.Path, flags: Sequence[str] = ()) -> None:
+    """Ingests a file of documents."""
     with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
         ingestion.ingest(pipeline, [source], str(documents), IngestionConfig())
 
@@ -64,6 +65,7 @@ def make(
     tokenizer: pathlib.Path,
     flags: Sequence[str] = (),
 ) -> None:
+    """Makes the examples of ingested documents."""
     folder = output / "examples"
     shutil.copytree(tokenizer, folder / example_generation.TOKENIZER_FOLDER)
     settings = from_json(FAMILIES[family].config, json.dumps(model))
@@ -87,7 +89,11 @@ def steps(
     families: Mapping[str, Mapping[str, Any]],
     tokenizers: Mapping[str, pathlib.Path],
 ) -> dict[str, tuple[float, int]]:
-    """Seconds and bytes written of each step on Beam, in this process; all of cleaning is on."""
+    """Runs each step on Beam in this process, with all of cleaning on.
+
+    Returns:
+        Names of steps → seconds, and bytes written.
+    """
     from components.cleaning import transforms as cleaning
     from components.cleaning.evaluation_texts import read_evaluation_texts
     from components.vocabulary import (

@@ -1,4 +1,4 @@
-"""What a command costs: its seconds, and the most memory that all its processes held at once."""
+"""Measures the time of a command, and the peak memory of all its processes together."""
 
 from __future__ import annotations
 
@@ -11,30 +11,38 @@ import threading
 import time
 from collections.abc import Sequence
 
-_EVERY = 0.2  # seconds between two looks
+_INTERVAL = 0.2  # seconds between two measurements of the memory
 
 
 def measure(command: Sequence[str], cores: str, *, memory: bool = False) -> tuple[float, int]:
-    """Seconds of a command that is bound to cores, and bytes at its peak if `memory` is asked for.
+    """Runs a command on some cores.
 
-    Bytes are looked for five times a second, which takes time of its own: the sum over the
-    command's processes, what several share in equal parts. `ru_maxrss` won't do: Linux counts the
-    starting process's peak in it.
+    The memory is measured five times a second, which takes some time itself. It is the sum over the
+    processes of the command; memory that several processes share is divided between them.
+    `ru_maxrss` would be wrong, because Linux includes the peak of the parent process in it.
+
+    Args:
+        command: the command line.
+        cores: the cores, as `taskset` accepts them.
+        memory: whether to measure the memory.
+
+    Returns:
+        Seconds of the command, and bytes of memory at the peak (0 without `memory`).
     """
     peak = 0
     ended = threading.Event()
 
     def watch(session: int) -> None:
         nonlocal peak
-        while not ended.wait(_EVERY):
-            peak = max(peak, _held(session))
+        while not ended.wait(_INTERVAL):
+            peak = max(peak, _memory_of(session))
 
-    with tempfile.TemporaryFile() as told:
-        begun = time.perf_counter()
+    with tempfile.TemporaryFile() as stderr:
+        start = time.perf_counter()
         process = subprocess.Popen(
             ["taskset", "--cpu-list", cores, *command],
             stdout=subprocess.DEVNULL,
-            stderr=told,
+            stderr=stderr,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
             start_new_session=True,
         )
@@ -42,21 +50,21 @@ def measure(command: Sequence[str], cores: str, *, memory: bool = False) -> tupl
         if memory:
             watcher.start()
         status = process.wait()
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         ended.set()
         if memory:
             watcher.join()
         if status:
-            told.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{told.read().decode()[-4000:]}")
+            stderr.seek(0)
+            raise SystemExit(f"{' '.join(command)} failed:\n{stderr.read().decode()[-4000:]}")
     return seconds, peak
 
 
-def _held(session: int) -> int:
-    """Bytes that a session's processes hold now."""
+def _memory_of(session: int) -> int:
+    """Bytes of memory of all processes of a session."""
     total = 0
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the process has ended
             if os.getsid(int(folder.name)) == session:
                 lines = (folder / "smaps_rollup").read_text().splitlines()
                 total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

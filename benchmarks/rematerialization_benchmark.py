@@ -1,11 +1,11 @@
-"""What devices.rematerialize saves of memory, and the time that it takes.
+"""The memory that devices.rematerialize saves, and the time that it costs.
 
     python -m benchmarks.rematerialization_benchmark [--only bert|gpt|elmo]
 
-A training step of the models of training_benchmark.py, with larger batches, or more layers, than
-there: what a step keeps for its gradient is then more than the weights and what the optimizer
-knows of them. For each way a process of its own; of its steps the fastest counts, and the most
-memory that it held from its start on (VmHWM, Linux).
+Measures a training step of the models of training_benchmark.py with larger batches or more layers.
+So the values that are kept for the gradient are larger than the weights and the optimizer's state.
+Each configuration runs in its own process. The fastest of its steps counts, and the peak memory
+since its start (VmHWM, Linux).
 """
 
 from __future__ import annotations
@@ -24,34 +24,32 @@ SIZES: Mapping[str, Sequence[str]] = {
     "gpt": ("--layers", "12", "--batch", "8"),
     "elmo": ("--batch", "256"),
 }
-"""Arguments of training_ours.py by family."""
+"""Families → arguments of training_ours.py."""
 
 
 def main() -> None:
     options = _arguments()
     print_processor()
-    print(f"{'':40s} {'ms a step':>9s} {'MB at most':>10s}")
+    print(f"{'':40s} {'ms/step':>9s} {'peak MB':>10s}")
     for family in [options.only] if options.only else list(SIZES):
         for more in ((), ("--rematerialize",)):
-            way = [family, *SIZES[family], *more]
-            seconds, megabytes = _measure(way, options)
-            print(f"{' '.join(way):40s} {seconds * 1e3:9.0f} {megabytes:10,.0f}", flush=True)
+            arguments = [family, *SIZES[family], *more]
+            seconds, megabytes = _measure(arguments, options)
+            print(f"{' '.join(arguments):40s} {seconds * 1e3:9.0f} {megabytes:10,.0f}", flush=True)
 
 
-def _measure(way: Sequence[str], options: argparse.Namespace) -> tuple[float, float]:
-    """Seconds of a step, and MB that its process held at most."""
-    command = [sys.executable, "-m", "benchmarks.training_ours", *way]
+def _measure(arguments: Sequence[str], options: argparse.Namespace) -> tuple[float, float]:
+    """Seconds of a step, and the peak memory of its process in MB."""
+    command = [sys.executable, "-m", "benchmarks.training_ours", *arguments]
     if options.jit is not None:
         command += ["--jit", str(options.jit)]
-    side = start(way[0], [*command, "--batches", "2"], {})
+    side = start(arguments[0], [*command, "--batches", "2"], {})
     try:
-        side.hear()
+        side.read()
         seconds, *_ = fastest(side.ask(f"steps {options.steps}"))
         status = pathlib.Path(f"/proc/{side.process.pid}/status").read_text()
     finally:
-        side.process.terminate()
-        side.process.wait()
-        side.complaints.close()
+        side.end()
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return seconds, int(kilobytes) / 1024
 
@@ -61,9 +59,9 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", choices=list(SIZES), help="one family")
-    parser.add_argument("--steps", type=int, default=3, help="that are measured of each way")
+    parser.add_argument("--steps", type=int, default=3, help="steps of each configuration")
     parser.add_argument(
-        "--jit", type=int, choices=(0, 1), help="XLA or not; default: as training chooses"
+        "--jit", type=int, choices=(0, 1), help="without or with XLA; default: as training chooses"
     )
     return parser.parse_args()
 

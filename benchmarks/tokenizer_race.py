@@ -1,4 +1,4 @@
-"""What the benchmarks of tokenizers share: tokenizers that take the same batches of paragraphs."""
+"""Compares the speed and the ids of tokenizers on the same batches of paragraphs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Batch = Sequence[str]
 
 
 def start(options: argparse.Namespace) -> tuple[list[list[str]], float]:
-    """Keeps the process to one core; gives the batches and their size in megabytes."""
+    """Binds the process to one core; returns the batches and their size in megabytes."""
     print_processor()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -29,7 +29,7 @@ def start(options: argparse.Namespace) -> tuple[list[list[str]], float]:
 
 
 def count_words(splitter: WordSplitter, batches: Sequence[Batch]) -> Counter[str]:
-    """What a vocabulary is learned from."""
+    """Counts words, from which a vocabulary can be learned."""
     counts: Counter[str] = Counter()
     for batch in batches:
         words, numbers = splitter.count(tf.constant(batch))
@@ -44,16 +44,16 @@ def race(
     size: float,
     repeats: int,
 ) -> dict[str, float]:
-    """Megabytes a second of each, printed too: of some repeats after a warm-up the fastest."""
+    """Prints and returns megabytes per second of each candidate; the fastest repeat counts."""
     speeds = {}
     for name, tokenize in candidates.items():
         tokenize(batches[0])
         seconds = []
         for _ in range(repeats):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for batch in batches:
                 tokenize(batch)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
         speeds[name] = size / min(seconds)
         print(f"{name:26s} {speeds[name]:7.2f} MB/s")
     return speeds
@@ -65,10 +65,10 @@ def print_equal(
     batches: Sequence[Batch],
     name: str,
 ) -> None:
-    """Prints how many paragraphs have the same ids in both."""
+    """Prints the number of paragraphs with the same ids in both."""
     equal = sum(
-        row == other
+        row == peer_row
         for batch in batches
-        for row, other in zip(ours(batch), theirs(batch), strict=True)
+        for row, peer_row in zip(ours(batch), theirs(batch), strict=True)
     )
     print(f"same ids as {name} in {equal:,} of {sum(map(len, batches)):,} paragraphs")

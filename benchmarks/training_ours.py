@@ -1,10 +1,10 @@
-"""Polyseme's side of the training benchmark, which starts it; see training_benchmark.py.
+"""Polyseme's side of the training benchmark, started by training_benchmark.py.
 
     python -m benchmarks.training_ours FAMILY
 
-For each line on standard input it prints a line of JSON: for "steps N" of each step the seconds
-and the share of the cores that others had meanwhile; for "peak" the same of products of matrices.
-A line before them tells of the model.
+Prints a line of JSON that describes the model. Then answers each line of standard input with a line
+of JSON: "steps N" with the times of N training steps, and "matmul" with the times of some matrix
+products; see `cores.timed` for what is measured.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     shape = (SMALL_SHAPES if options.small else SHAPES)[options.family]
     shape = dataclasses.replace(
-        shape, batch=options.batch or shape.batch, layers=options.layers or shape.layers
+        shape, batch=options.batch or shape.batch, num_layers=options.layers or shape.num_layers
     )
     devices = Devices(DevicesConfig(rematerialize=options.rematerialize))
     model, objective = build(options.family, shape)
@@ -76,28 +76,28 @@ def main() -> None:
         }
         for batch in batches(options.family, options.batches, shape)
     ]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     loss = float(step(data[0])["loss"][0])
-    told = {
+    description = {
         "parameters": sum(int(tf.size(w.value)) for w in model.trainable_variables),
         "first_loss": loss,
-        "first_seconds": time.perf_counter() - begun,
+        "first_seconds": time.perf_counter() - start,
         "versions": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
-        "way": "XLA" if jit else "no XLA",
+        "mode": "XLA" if jit else "no XLA",
         "chosen": jit == chosen,
     }
-    print(json.dumps(told), flush=True)
-    given = itertools.cycle(data[1:] + data[:1])
+    print(json.dumps(description), flush=True)
+    batch = itertools.cycle(data[1:] + data[:1])
     matrix = tf.random.uniform((PEAK_SIZE, PEAK_SIZE))
-    multiply = tf.function(lambda one, other: tf.matmul(one, other))
+    multiply = tf.function(lambda left, right: tf.matmul(left, right))
     answer(
-        lambda: float(step(next(given))["loss"][0]),
+        lambda: float(step(next(batch))["loss"][0]),
         lambda: multiply(matrix, matrix).numpy(),
     )
 
 
 def build(family: str, shape: Shape) -> tuple[keras.Model, Objective]:
-    """The model and its objective, as the registry makes them."""
+    """A model and its objective, built by the registry."""
     row = FAMILIES[family]
     tokenizer: Any = types.SimpleNamespace(
         vocabulary=[f"w{number}" for number in range(shape.vocabulary)],
@@ -113,7 +113,7 @@ def build(family: str, shape: Shape) -> tuple[keras.Model, Objective]:
 def compile_step(
     model: keras.Model, objective: Objective, config: TrainingConfig, devices: Devices
 ) -> Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]:
-    """The step that `models.training.loop.train` runs, of features `[1, batch, …]`."""
+    """The step that `models.training.loop.train` runs; its features are `[1, batch, …]`."""
     optimizer = build_optimizer(config.optimizer, config.steps)
     optimizer.build(model.trainable_variables)
     steps = compile_steps(model, objective, optimizer, config, devices)
@@ -124,26 +124,30 @@ def _configs(family: str, shape: Shape) -> tuple[Any, Any]:
     if family == "bert":
         return (
             BertBackboneConfig(
-                shape.layers, shape.width, shape.heads, 4 * shape.width, shape.dropout
+                shape.num_layers,
+                shape.hidden_size,
+                shape.num_heads,
+                4 * shape.hidden_size,
+                shape.dropout,
             ),
             BertObjectiveConfig(sequence_length=shape.time, max_predictions_per_seq=shape.masks),
         )
     if family == "gpt":
         return (
-            GptBackboneConfig(shape.layers, shape.width, shape.heads, shape.dropout),
+            GptBackboneConfig(shape.num_layers, shape.hidden_size, shape.num_heads, shape.dropout),
             GptObjectiveConfig(sequence_length=shape.time),
         )
     return (
         ElmoBackboneConfig(
             filters=SMALL_ELMO_FILTERS if shape.units < 1_000 else ELMO_FILTERS,
             num_highways=1,
-            num_layers=shape.layers,
+            num_layers=shape.num_layers,
             units=shape.units,
-            projection_size=shape.width,
+            projection_size=shape.hidden_size,
             dropout=shape.dropout,
         ),
         ElmoObjectiveConfig(
-            unroll_steps=shape.time, num_streams=shape.batch, num_sampled=shape.candidates
+            unroll_steps=shape.time, num_streams=shape.batch, num_sampled=shape.num_sampled
         ),
     )
 
@@ -153,12 +157,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("family", choices=list(SHAPES))
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument(
-        "--jit", type=int, choices=(0, 1), help="XLA or not; default: as training chooses"
+        "--jit", type=int, choices=(0, 1), help="without or with XLA; default: as training chooses"
     )
-    parser.add_argument("--small", action="store_true", help="a model of a demo's size")
+    parser.add_argument("--small", action="store_true", help="a model of the demo's size")
     parser.add_argument("--bf16", action="store_true", help="mixed precision")
-    parser.add_argument("--batch", type=int, help="rows of a batch")
-    parser.add_argument("--layers", type=int, help="of the model")
+    parser.add_argument("--batch", type=int, help="examples of a batch")
+    parser.add_argument("--layers", type=int, help="layers of the model")
     parser.add_argument("--rematerialize", action="store_true", help="devices.rematerialize")
     return parser.parse_args()
 

@@ -1,9 +1,9 @@
-"""PyTorch's side of the training benchmark, which starts it; see training_benchmark.py.
+"""PyTorch's side of the training benchmark, started by training_benchmark.py.
 
     python benchmarks/training_peer.py FAMILY
 
-Runs in an environment of its own, with torch, transformers and numpy, and imports nothing of the
-project but the batches. Reads and prints what training_ours.py reads and prints.
+Runs in its own environment with torch, transformers and numpy, and imports from the project only
+the batches and the timing. Reads and prints the same lines as training_ours.py.
 """
 
 from __future__ import annotations
@@ -60,27 +60,27 @@ def main() -> None:
         {name: _tensor(value) for name, value in batch.items()}
         for batch in training_batches.batches(options.family, options.batches)
     ]
-    begun = time.perf_counter()
-    told = {
+    start = time.perf_counter()
+    description = {
         "first_loss": step(data[0]),
-        "first_seconds": time.perf_counter() - begun,
+        "first_seconds": time.perf_counter() - start,
         "parameters": sum(weight.numel() for weight in weights),
         "versions": f"PyTorch {torch.__version__}, transformers {transformers.__version__}",
-        "way": "torch.compile" if options.compile else "eager",
+        "mode": "torch.compile" if options.compile else "eager",
     }
-    print(json.dumps(told), flush=True)
-    given = itertools.cycle(data[1:] + data[:1])
+    print(json.dumps(description), flush=True)
+    batch = itertools.cycle(data[1:] + data[:1])
     matrix = torch.rand(PEAK_SIZE, PEAK_SIZE)
-    answer(lambda: step(next(given)), lambda: matrix @ matrix)
+    answer(lambda: step(next(batch)), lambda: matrix @ matrix)
 
 
 def _bert(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
     config = transformers.BertConfig(
         vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        intermediate_size=4 * shape.width,
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        intermediate_size=4 * shape.hidden_size,
         hidden_act=options.gelu,
         hidden_dropout_prob=shape.dropout,
         attention_probs_dropout_prob=shape.dropout,
@@ -105,9 +105,9 @@ def _bert(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
 def _gpt(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
     config = transformers.GPT2Config(
         vocab_size=shape.vocabulary,
-        n_embd=shape.width,
-        n_layer=shape.layers,
-        n_head=shape.heads,
+        n_embd=shape.hidden_size,
+        n_layer=shape.num_layers,
+        n_head=shape.num_heads,
         activation_function=options.gelu,
         resid_pdrop=shape.dropout,
         embd_pdrop=shape.dropout,
@@ -133,7 +133,7 @@ def _elmo(shape: Shape, options: argparse.Namespace) -> tuple[nn.Module, Loss]:
 
 
 class Elmo(nn.Module):
-    """The language model in both directions, without the clips that torch.nn.LSTM does not have."""
+    """A language model in both directions, without clipping, which torch.nn.LSTM lacks."""
 
     def __init__(self, shape: Shape, *, distinct: bool) -> None:
         super().__init__()
@@ -144,27 +144,27 @@ class Elmo(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv1d(16, count, w) for w, count in ELMO_FILTERS)
         self.carry = nn.Linear(filters, filters)
         self.transform = nn.Linear(filters, filters)
-        self.projection = nn.Linear(filters, shape.width)
+        self.projection = nn.Linear(filters, shape.hidden_size)
         self.lstms = nn.ModuleList(
             nn.ModuleList(
-                nn.LSTM(shape.width, shape.units, proj_size=shape.width)
-                for _ in range(shape.layers)
+                nn.LSTM(shape.hidden_size, shape.units, proj_size=shape.hidden_size)
+                for _ in range(shape.num_layers)
             )
             for _ in range(2)
         )
-        self.softmax = nn.Embedding(shape.vocabulary, shape.width)
+        self.softmax = nn.Embedding(shape.vocabulary, shape.hidden_size)
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
-        nn.init.normal_(self.softmax.weight, std=shape.width**-0.5)
+        nn.init.normal_(self.softmax.weight, std=shape.hidden_size**-0.5)
         nn.init.constant_(self.carry.bias, -2.0)
         self.states: list[list[tuple[torch.Tensor, torch.Tensor] | None]] = [
-            [None] * shape.layers for _ in range(2)
+            [None] * shape.num_layers for _ in range(2)
         ]
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The mean of both directions."""
+        """The mean loss of both directions."""
         both = torch.stack([batch["character_ids"], batch["backward_character_ids"]])
         words = self.words(both.transpose(1, 2).flatten(0, 2))  # time first
-        tokens = words.view(2, self.shape.time, self.shape.batch, self.shape.width)
+        tokens = words.view(2, self.shape.time, self.shape.batch, self.shape.hidden_size)
         losses = []
         for direction, labels in enumerate(("next_ids", "previous_ids")):
             inputs = tokens[direction]
@@ -180,17 +180,17 @@ class Elmo(nn.Module):
     def words(self, rows: torch.Tensor) -> torch.Tensor:
         """Character ids `[words, 50]` → `[words, width]`."""
         if self.distinct:
-            distinct, places = torch.unique(rows, dim=0, return_inverse=True)
-            return F.embedding(places, self.vectors(distinct[:, : self.needed(distinct)]))
+            distinct, indices = torch.unique(rows, dim=0, return_inverse=True)
+            return F.embedding(indices, self.vectors(distinct[:, : self.needed(distinct)]))
         return self.vectors(rows)
 
     def needed(self, rows: torch.Tensor) -> int:
-        """Places of `[words, 50]` that can change a maximum: one stretch of padding is as all."""
+        """Number of positions of `[words, 50]` that can change a maximum; more padding cannot."""
         longest = int((rows != training_batches.PADDING).any(dim=0).sum())
         return min(longest + max(width for width, _ in ELMO_FILTERS), rows.shape[1])
 
     def vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """Likewise, each row computed."""
+        """Character ids `[words, 50]` → `[words, width]`, computed for every row."""
         letters = self.characters(rows).transpose(1, 2)
         x = torch.cat([F.relu(each(letters).amax(dim=2)) for each in self.convolutions], dim=1)
         gate = torch.sigmoid(self.carry(x))
@@ -198,20 +198,20 @@ class Elmo(nn.Module):
         return self.projection(x)
 
     def sampled(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean loss over candidates drawn with P(w) ~ log((w + 2) / (w + 1)) and the label."""
+        """The mean loss over the label and words sampled with P(w) ~ log((w + 2) / (w + 1))."""
         total = math.log(self.shape.vocabulary + 1)
-        drawn = (torch.rand(self.shape.candidates) * total).exp().long() - 1
-        drawn = drawn.clamp_(0, self.shape.vocabulary - 1)
-        others = torch.addmm(self.offsets(drawn), hidden, self.softmax(drawn).t())
-        others = others.masked_fill(drawn == labels[:, None], torch.finfo(others.dtype).min)
-        wanted = (hidden * self.softmax(labels)).sum(dim=1) + self.offsets(labels)
-        logits = torch.cat([wanted[:, None], others], dim=1)
+        sampled = (torch.rand(self.shape.num_sampled) * total).exp().long() - 1
+        sampled = sampled.clamp_(0, self.shape.vocabulary - 1)
+        others = torch.addmm(self.offsets(sampled), hidden, self.softmax(sampled).t())
+        others = others.masked_fill(sampled == labels[:, None], torch.finfo(others.dtype).min)
+        correct = (hidden * self.softmax(labels)).sum(dim=1) + self.offsets(labels)
+        logits = torch.cat([correct[:, None], others], dim=1)
         return F.cross_entropy(logits, torch.zeros_like(labels))
 
     def offsets(self, words: torch.Tensor) -> torch.Tensor:
-        """Bias less the logarithm of the expected number of draws."""
+        """The bias minus the logarithm of the expected number of draws."""
         share = torch.log1p(1.0 / (words + 1.0)) / math.log(self.shape.vocabulary + 1)
-        return self.bias[words] - torch.log(self.shape.candidates * share)
+        return self.bias[words] - torch.log(self.shape.num_sampled * share)
 
 
 def _tensor(value: np.ndarray) -> torch.Tensor:
@@ -224,10 +224,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("family", choices=list(SHAPES))
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--compile", action="store_true", help="torch.compile")
-    parser.add_argument("--fused", type=int, default=1, help="the optimizer's fused kernel")
+    parser.add_argument(
+        "--fused", type=int, default=1, help="whether to use the optimizer's fused kernel"
+    )
     parser.add_argument("--attention", default="sdpa", choices=("sdpa", "eager"))
     parser.add_argument("--gelu", default="gelu_pytorch_tanh")
-    parser.add_argument("--distinct", type=int, default=1, help="each distinct word once")
+    parser.add_argument(
+        "--distinct", type=int, default=1, help="whether to compute each distinct word once"
+    )
     return parser.parse_args()
 
 

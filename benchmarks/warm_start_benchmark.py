@@ -1,11 +1,11 @@
-"""What a warm start keeps and what it learns: one span's model trained on on the next span's text.
+"""How a warm start changes the loss on the old and the new span, by learning rate and epochs.
 
     python -m benchmarks.warm_start_benchmark [PIPELINE] [--rates 1 0.3 0.1] [--epochs 1 3 8]
 
-PIPELINE is the folder of a pipeline that has run on two spans, `runs/bert_demo` if not given; the
-version that the first of them gave is the base. Each row is a training: its peak learning rate as a
-share of the recipe's, the passes over the examples, and the loss on the test documents of the new
-span and of the old one, less the base's.
+PIPELINE is the folder of a pipeline that has run on two spans, by default `runs/bert_demo`. The
+base is the version that was pushed after the first span. Each row is a training on the second span:
+its peak learning rate as a factor of the recipe's, its passes over the examples, and its loss on
+the test documents of the new and of the old span, with the change from the base.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.training.warm_start_config import WarmStartConfig
 from pipeline.config import PipelineConfig
 from pipeline.metadata.queries import RunHistory
 
-_ALL = 1_000_000  # batches: every example of the split
+_ALL_BATCHES = 1_000_000  # more than a split has
 
 
 def main() -> None:
@@ -37,18 +37,20 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 0.3, 0.1])
     parser.add_argument("--epochs", type=float, nargs="+", default=[1.0, 3.0, 8.0])
     options = parser.parse_args()
-    made = _examples(options.pipeline)
-    if len(made) < 2:
-        print(f"{options.pipeline} has no examples of two spans: run the pipeline on both first")
+    spans = _examples(options.pipeline)
+    if len(spans) < 2:
+        print(
+            f"{options.pipeline} has no examples of two spans; run the pipeline on two spans first"
+        )
         return
-    before, new = (pathlib.Path(made[span]) for span in sorted(made)[:2])
+    before, new = (pathlib.Path(spans[span]) for span in sorted(spans)[:2])
     config = PipelineConfig.from_json((options.pipeline / "config.json").read_bytes())
     serving = options.pipeline / "serving" / config.name
     versions = [each.name for each in serving.iterdir() if each.name.isdecimal()]
     base = str(serving / min(versions, key=int))
-    told = json.loads((new / "examples.json").read_text(encoding="utf-8"))
-    batches = told["splits"]["train"]["examples"] / config.training.batch_size
-    print(f"base {base}, {batches:.0f} batches of {config.training.batch_size} an epoch")
+    summary = json.loads((new / "examples.json").read_text(encoding="utf-8"))
+    batches = summary["splits"]["train"]["examples"] / config.training.batch_size
+    print(f"base {base}, {batches:.0f} batches of {config.training.batch_size} per epoch")
     print_processor()
     start = _job(config, 1, 1.0, new, base, "")
     own, old = _losses(start, build_model(start, Devices()), before)
@@ -65,17 +67,17 @@ def main() -> None:
 
 
 def _examples(pipeline: pathlib.Path) -> dict[int, str]:
-    """The folders of examples by the number of their span."""
+    """Numbers of spans → folders of their examples."""
     if not (pipeline / "config.json").exists():
         return {}
     history = RunHistory(pipeline.absolute())
-    found = {}
+    folders = {}
     for run in history.run_ids():
         node = history.nodes(run).get("ExampleBuilder")
-        made = node.output("examples") if node and node.succeeded else None
-        if made:
-            found[int(made.properties["span"])] = made.uri
-    return found
+        examples = node.output("examples") if node and node.succeeded else None
+        if examples:
+            folders[int(examples.properties["span"])] = examples.uri
+    return folders
 
 
 def _job(
@@ -86,16 +88,16 @@ def _job(
     base: str,
     folder: str,
 ) -> TrainingJob:
-    """A training of so many steps at a share of the recipe's rate, with a tenth of it as warmup."""
+    """A training of `steps` steps, a tenth of them warmup, at `rate` times the recipe's rate."""
     optimizer = dataclasses.replace(
         config.training.optimizer,
         learning_rate=rate * config.training.optimizer.learning_rate,
         final_learning_rate=rate * config.training.optimizer.final_learning_rate,
         warmup_steps=steps // 10,
     )
-    whole = WarmStartConfig(learning_rate_factor=1.0, max_epochs=1e9)  # this is what is varied here
+    unlimited = WarmStartConfig(learning_rate_factor=1.0, max_epochs=1e9)
     training = dataclasses.replace(
-        config.training, steps=steps, optimizer=optimizer, warm_start=whole
+        config.training, steps=steps, optimizer=optimizer, warm_start=unlimited
     )
     exported = (Affects.EXAMPLES, Affects.WEIGHTS)
     return TrainingJob(
@@ -114,10 +116,10 @@ def _job(
 
 
 def _losses(job: TrainingJob, trained, before: pathlib.Path) -> tuple[float, float]:
-    """The loss on the test documents of the new and of the old span."""
-    judged = dataclasses.replace(job.config, eval_batches=_ALL)
+    """The losses on the test documents of the new and of the old span."""
+    config = dataclasses.replace(job.config, eval_batches=_ALL_BATCHES)
     new, old = (
-        HeldOutLoss(trained.model, trained.objective, sorted(map(str, files)), judged)()
+        HeldOutLoss(trained.model, trained.objective, sorted(map(str, files)), config)()
         for files in (
             (folder / "Split-test").glob("*.gz") for folder in (pathlib.Path(job.examples), before)
         )

@@ -1,1 +1,1 @@
-"""Text to ids as one TensorFlow graph function (law 4), one class per published algorithm."""
+"""Tokenizers: text to ids as one TensorFlow graph function, one class per published algorithm."""

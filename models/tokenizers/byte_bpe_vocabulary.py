@@ -1,4 +1,4 @@
-"""Byte-level BPE vocabularies: learned from word counts or imported from GPT-2's files."""
+"""Learns vocabularies of byte-level BPE from word counts, or imports them from GPT-2's files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ _LOG = logging.getLogger("polyseme.vocabulary")
 
 
 def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeTokenizer:
-    """Learns merges of the most frequent neighbours, the same from the same counts in any process.
+    """Learns merges of the most frequent neighbours; equal counts give equal vocabularies.
 
-    The entries are the 256 bytes in GPT-2's order, whether the text has them or not, the merges,
-    best first, and end-of-text.
+    The entries are all 256 bytes in GPT-2's order, the merges, best first, and end-of-text.
 
     Args:
-        word_counts: occurrences of words, as `WordSplitter.words` gives them.
+        word_counts: words, as `WordSplitter.words` returns them → number of occurrences.
         config: `vocabulary_size` is the number of entries to learn; a small text gives fewer.
 
     Raises:
@@ -40,7 +39,7 @@ def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeToken
         raise DataRefused(
             "the vocabulary has no word to learn from",
             where="vocabulary trainer",
-            remedy="give more text or lower vocabulary.min_count",
+            remedy="provide more text or lower vocabulary.min_count",
         )
     letters = sorted(BYTE_LETTERS)
     entries, merges = learn_merges(counts, letters, room)
@@ -49,25 +48,25 @@ def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeToken
 
 
 def import_vocabulary(path: pathlib.Path, config: ByteBpeConfig) -> ByteBpeTokenizer:
-    """A tokenizer of given files, as GPT-2's are published.
+    """Imports a vocabulary from files like GPT-2's.
 
-    Entries that no text can give keep their ids and are logged.
+    Entries that occur in no text keep their ids and are logged.
 
     Args:
-        path: the folder of the files, or `encoder.json` with `vocab.bpe` beside it; see
+        path: the folder of the files, or `encoder.json` in the folder of `vocab.bpe`; see
             `byte_bpe_files.read_byte_pairs`.
-        config: `vocabulary_size` is not looked at.
+        config: `vocabulary_size` is ignored.
 
     Raises:
-        ConfigError: a file is missing or cannot be used; names file and line.
+        ConfigError: a file is missing or cannot be used; names the file and the line.
     """
     pairs = read_byte_pairs(path)
-    dead = pairs.unreachable
-    if dead:
+    unused = pairs.unreachable
+    if unused:
         _LOG.warning(
-            "%s: %d entries are neither bytes nor made by merges, and so in no text: %s",
+            "%s: %d entries are neither bytes nor results of merges, so no text has them: %s",
             path,
-            len(dead),
-            ", ".join(map(repr, dead[:10])) + (", …" if len(dead) > 10 else ""),
+            len(unused),
+            ", ".join(map(repr, unused[:10])) + (", …" if len(unused) > 10 else ""),
         )
     return ByteBpeTokenizer(pairs, config)

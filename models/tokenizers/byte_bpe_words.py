@@ -1,13 +1,13 @@
-r"""Text → words, in graph, as GPT-2 cuts them before BPE.
+r"""Splits text into words in graph, as GPT-2 does before BPE.
 
-GPT-2's expression is, of alternatives the first that matches:
+GPT-2 uses this expression, of whose alternatives the first match counts:
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-Its look-ahead leaves the last character of white space to the word that follows. RE2, which runs in
-the graph, has none. So texts are cut before each last character of white space first; inside of the
-chunks the rest of the expression needs to look at nothing. Words never cross the chunks, which are
-few distinct ones: what takes time is done for each of those once.
+Its look-ahead leaves the last character of white space to the next word. RE2, which runs in graph,
+has no look-ahead. So texts are first split into chunks before each last character of white space.
+Inside a chunk the rest of the expression needs no look-ahead, and words never cross chunks. Most
+chunks repeat, so the expensive operations run only once for each distinct chunk.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import tensorflow as tf
 from models.tokenizers.config import ByteBpeConfig
 
 _TEXTS = tf.TensorSpec([None], tf.string)
-_MARK = b"\xff"  # no byte of UTF-8
-_VALID = r"[\x00-\x{D7FF}\x{E000}-\x{10FFFF}]*"  # RE2 matches UTF-8 only; "." takes more than that
+_MARK = b"\xff"  # occurs in no UTF-8 text
+_VALID = r"[\x00-\x{D7FF}\x{E000}-\x{10FFFF}]*"  # RE2 matches only UTF-8; "." matches more
 
-# Classes as of Unicode 16, as in tiktoken. RE2's own are of Unicode 15 in TensorFlow 2.16 and 2.21
-# and may be of another in a server: the 5,004 characters that came later are spelled out.
-_SPACE = r"\t-\r\x{85}\p{Z}"  # White_Space; RE2's \s is ASCII's
+# Classes of Unicode 16, as in tiktoken. RE2's classes are of Unicode 15 in TensorFlow 2.16 and
+# 2.21, and a server may have another version. So the 5,004 new characters are listed here.
+_SPACE = r"\t-\r\x{85}\p{Z}"  # White_Space; RE2's \s matches only ASCII
 _LETTER = (
     r"\p{L}\x{1C89}\x{1C8A}\x{A7CB}-\x{A7CD}\x{A7DA}-\x{A7DC}\x{105C0}-\x{105F3}\x{10D4A}-\x{10D65}"
     r"\x{10D6F}-\x{10D85}\x{10EC2}-\x{10EC4}\x{11380}-\x{11389}\x{1138B}\x{1138E}\x{11390}-\x{113B5}"
@@ -33,43 +33,43 @@ _NUMBER = (
     r"\p{N}\x{10D40}-\x{10D49}\x{116D0}-\x{116E3}\x{11BF0}-\x{11BF9}\x{16130}-\x{16139}"
     r"\x{16D70}-\x{16D79}\x{1CCF0}-\x{1CCF9}\x{1E5F1}-\x{1E5FA}"
 )
-_CUT = f"[{_SPACE}][^{_SPACE}]"
+_CHUNK = f"[{_SPACE}][^{_SPACE}]"
 _WORD = (
     f"'s|'t|'re|'ve|'m|'ll|'d| ?[{_LETTER}]+| ?[{_NUMBER}]+| ?[^{_SPACE}{_LETTER}{_NUMBER}]+"
     f"|[{_SPACE}]+"
 )
 
 
-def valid(texts: tf.Tensor) -> tf.Tensor:
-    """Which texts are UTF-8, bool in the shape of `texts`."""
+def is_utf8(texts: tf.Tensor) -> tf.Tensor:
+    """Which texts are valid UTF-8, bool in the shape of `texts`."""
     return tf.strings.regex_full_match(texts, _VALID)
 
 
-def repaired(texts: tf.Tensor) -> tf.Tensor:
-    """Texts with U+FFFD for what is not UTF-8, string `[batch]`."""
+def with_valid_utf8(texts: tf.Tensor) -> tf.Tensor:
+    """Texts with invalid UTF-8 replaced by U+FFFD, string `[batch]`."""
     return tf.cond(
-        tf.reduce_all(valid(texts)),  # several times as fast as to copy all characters
+        tf.reduce_all(is_utf8(texts)),  # several times faster than copying all characters
         lambda: texts,
         lambda: tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"),
     )
 
 
-def cut_chunks(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Chunks of texts that are UTF-8: string `[batch]` → string `[batch, (chunks)]`.
+def split_chunks(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Splits texts of valid UTF-8 into chunks: string `[batch]` → string `[batch, (chunks)]`.
 
-    Inside of a chunk white space is one character at its beginning, or all that is at its end.
+    A chunk has white space only as its first character and at its end.
     """
-    return _cut_before(texts, _CUT)
+    return _split_before(texts, _CHUNK)
 
 
-def cut_words(chunks: tf.Tensor) -> tf.RaggedTensor:
-    """Words of chunks: string `[chunks]` → string `[chunks, (words)]`."""
-    return _cut_before(chunks, _WORD)
+def split_words(chunks: tf.Tensor) -> tf.RaggedTensor:
+    """Splits chunks into words: string `[chunks]` → string `[chunks, (words)]`."""
+    return _split_before(chunks, _WORD)
 
 
-def _cut_before(texts: tf.Tensor, pattern: str) -> tf.RaggedTensor:
-    """Texts cut before each match; no part is empty."""
-    # With nothing captured RE2 keeps to its automaton: five times as fast as tf_text.regex_split.
+def _split_before(texts: tf.Tensor, pattern: str) -> tf.RaggedTensor:
+    """Splits texts before each match; no part is empty."""
+    # Without capture groups RE2 uses its automaton, five times faster than tf_text.regex_split.
     marked = tf.strings.regex_replace(texts, pattern, _MARK + rb"\0")
     parts = tf.strings.split(marked, _MARK)
     present = parts.flat_values != ""
@@ -81,16 +81,16 @@ def _cut_before(texts: tf.Tensor, pattern: str) -> tf.RaggedTensor:
     )
 
 
-def merged_rows(outer: tf.RaggedTensor, inner: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Rows of `inner`, one for each value of `outer`, joined to the rows of `outer`."""
+def join_rows(outer: tf.RaggedTensor, inner: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Concatenates the rows of `inner`, one for each value of `outer`, by rows of `outer`."""
     splits = tf.gather(inner.row_splits, outer.row_splits)
     return tf.RaggedTensor.from_row_splits(inner.flat_values, splits, validate=False)
 
 
 class ByteBpeWordSplitter(tf.Module):
-    """Cuts texts into the words that `ByteBpeTokenizer` merges the bytes of.
+    """Splits texts into the words whose bytes `ByteBpeTokenizer` merges.
 
-    Nothing is normalized: the words of a text, joined, are the text.
+    Nothing is normalized: the concatenated words of a text are the text.
 
     Args:
         config: the tokenizer's configuration.
@@ -98,20 +98,20 @@ class ByteBpeWordSplitter(tf.Module):
 
     def __init__(self, config: ByteBpeConfig) -> None:
         super().__init__()
-        del config  # there is one way to cut
+        del config  # no setting changes the words
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Words of texts: string `[batch]` → string `[batch, (words)]`."""
-        chunks = cut_chunks(repaired(texts))
-        return merged_rows(chunks, cut_words(chunks.flat_values))
+        """Splits texts into words: string `[batch]` → string `[batch, (words)]`."""
+        chunks = split_chunks(with_valid_utf8(texts))
+        return join_rows(chunks, split_words(chunks.flat_values))
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def count(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distinct words of a batch of texts `[batch]`, string `[words]`, and int64 counts."""
-        chunks = cut_chunks(repaired(texts)).flat_values
+        """The distinct words of texts `[batch]`, string `[words]`, and their counts, int64."""
+        chunks = split_chunks(with_valid_utf8(texts)).flat_values
         distinct_chunks, _, repeats = tf.unique_with_counts(chunks, tf.int64)
-        words = cut_words(distinct_chunks)
-        distinct, places = tf.unique(words.flat_values)
+        words = split_words(distinct_chunks)
+        distinct, indices = tf.unique(words.flat_values)
         counts = tf.gather(repeats, words.value_rowids())
-        return distinct, tf.math.unsorted_segment_sum(counts, places, tf.size(distinct))
+        return distinct, tf.math.unsorted_segment_sum(counts, indices, tf.size(distinct))

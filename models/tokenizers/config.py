@@ -1,4 +1,4 @@
-"""Configuration of the tokenizers. Free of TensorFlow."""
+"""Configuration of the tokenizers; imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pydantic
 from models.settings import Affects, Settings
 
 WORD_LENGTH = 50
-"""Character ids of a word in ELMo, with its two markers."""
-LONGEST_ENTRY = 256
+"""Character ids of a word in ELMo, including its two markers."""
+MAX_ENTRY_BYTES = 256
 """Bytes of the longest entry that tensorflow-text's trie can hold."""
 
 
@@ -21,15 +21,15 @@ class WordPieceConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLE
     """WordPiece as in BERT; see models/tokenizers/wordpiece.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=7)] = 30_522
-    """Entries to learn, special tokens included; a given vocabulary file has its own size. There
-    are five special tokens, and the least text needs two more entries."""
+    """Entries to learn, special tokens included; an imported vocabulary has its own size. There are
+    five special tokens, and the smallest text needs two more entries."""
     lowercase: bool = True
-    """Lower-case and strip accents, as the uncased models do."""
-    max_word_bytes: Annotated[int, pydantic.Field(ge=1, le=LONGEST_ENTRY)] = 100
-    """Words longer than this, in UTF-8 bytes, become [UNK]."""
+    """Whether to lower-case and strip accents, as the uncased models do."""
+    max_word_bytes: Annotated[int, pydantic.Field(ge=1, le=MAX_ENTRY_BYTES)] = 100
+    """Maximum UTF-8 bytes of a word; longer words become [UNK]."""
 
     def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-        """The files that a given vocabulary is read from: the one."""
+        """The files of an imported vocabulary: only the given one."""
         return (path,)
 
 
@@ -38,13 +38,14 @@ class ByteBpeConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLES)
     """Byte-level BPE as in GPT-2; see models/tokenizers/byte_bpe.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=257)] = 50_257
-    """Entries to learn, the 256 bytes and end-of-text included; a given vocabulary has its own."""
+    """Entries to learn, the 256 bytes and end-of-text included; an imported vocabulary has its own
+    size."""
 
     def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-        """The files that a given vocabulary is read from: entries and merges.
+        """The files of an imported vocabulary: its entries and its merges.
 
         Raises:
-            ConfigError: the path does not tell where they are.
+            ConfigError: the name of the path is not one of the published names.
         """
         from models.tokenizers.byte_bpe_files import locate
 
@@ -56,9 +57,9 @@ class CharacterConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLE
     """Words as characters, as in ELMo; see models/tokenizers/character.py."""
 
     vocabulary_size: Annotated[int, pydantic.Field(ge=4)] = 793_471
-    """Words that the softmax of pretraining knows, special tokens included; a given vocabulary file
-    has its own size. The default is the 1 Billion Word Benchmark's (Chelba et al., 2013)."""
+    """Words of the softmax of pretraining, special tokens included; an imported vocabulary has its
+    own size. The default is that of the 1 Billion Word Benchmark (Chelba et al., 2013)."""
 
     def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-        """The files that a given vocabulary is read from: the one."""
+        """The files of an imported vocabulary: only the given one."""
         return (path,)

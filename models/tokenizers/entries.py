@@ -1,4 +1,4 @@
-"""Vocabulary files: an entry a line, UTF-8, its id the number of its line."""
+"""Reads vocabulary files: one entry per line, whose id is the number of its line from 0."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from models.errors import ConfigError
 
 
 def read_entries(path: pathlib.Path) -> list[str]:
-    """The entries of a vocabulary file.
+    """Reads the entries of a vocabulary file.
 
     Raises:
         ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty or
-            repeated; names file and line.
+            repeated; names the file and the line.
     """
     try:
         content = pathlib.Path(path).read_bytes()
@@ -20,11 +20,11 @@ def read_entries(path: pathlib.Path) -> list[str]:
         raise ConfigError(
             f"the vocabulary cannot be read: {error.strerror}",
             where=str(path),
-            remedy="give a readable text file with one entry on each line",
+            remedy="provide a readable text file with one entry on each line",
         ) from error
     if not content.strip():
         raise ConfigError(
-            "the vocabulary is empty", where=str(path), remedy="give one entry on each line"
+            "the vocabulary is empty", where=str(path), remedy="write one entry on each line"
         )
     try:
         text = content.decode("utf-8-sig")
@@ -34,7 +34,7 @@ def read_entries(path: pathlib.Path) -> list[str]:
             where=f"{path}:{content.count(10, 0, error.start) + 1}",
             remedy="convert the file to UTF-8",
         ) from error
-    # Not splitlines: U+2028 and its like are entries of some published vocabularies.
+    # Not splitlines, because some published vocabularies have entries such as U+2028.
     entries = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     lines: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):

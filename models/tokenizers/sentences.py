@@ -1,7 +1,7 @@
-"""Sentence splitting for English and Chinese, by rule.
+"""Splits English and Chinese texts into sentences, by rules.
 
-One regular expression finds the candidates; what stands around a candidate decides. A text is cut
-in linear time, whatever it holds.
+A regular expression finds candidates, and the text around each candidate decides. The time is
+linear in the length of any text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 _WIDE = "。！？｡"
 _OPENING = "\"'“‘«(\\[{—–-"
 _CLOSING = "\"'”’»)\\]}」』）】》〉"
-# Group 1 is there, and empty, where a sentence may begin behind the mark.
+# Group 1 matches (the empty string) if a sentence may begin after the mark.
 _CANDIDATE = re.compile(f"[.!?…；{_WIDE}]+[{_CLOSING}]*(?:(?=\\s+(?![a-z\\s]))()|)")
 _ENDS = re.compile(f"[{_WIDE}]")
 _ENDS_CHINESE = re.compile(f"[…；{_WIDE}]")
@@ -22,19 +22,19 @@ _TITLES = frozenset(
     "mr mrs ms messrs mme mlle dr prof rev fr hon gov gen col maj capt cpt lt sgt cmdr adm brig "
     "pres sen rep supt st ste mt ft vs viz cf e.g i.e al".split()
 )
-"""Abbreviations that what they belong to follows: never the end of a sentence."""
+"""Abbreviations that always precede what they belong to: never the end of a sentence."""
 
 _NUMBERED = frozenset(
     "no nos art sec vol vols ch chap fig figs p pp par pt ed op cit approx ca c jan feb mar apr "
     "jun jul aug sep sept oct nov dec".split()
 )
-"""Abbreviations that a number follows: an end of a sentence only where none does."""
+"""Abbreviations that are followed by a number: the end of a sentence only without a number."""
 
 _AMBIGUOUS = frozenset(
     "etc inc ltd co corp bros jr sr esq ph.d m.d b.a m.a d.d ll.d a.m p.m a.d b.c u.s u.s.a u.k "
     "u.n d.c dept univ assn ave blvd rd".split()
 )
-"""Abbreviations that may close a sentence: an end only before a word that opens many sentences."""
+"""Abbreviations that end a sentence only before a word that often begins one."""
 
 _OPENERS = frozenset(
     "the a an this that these those it its he his she her we our they their you your i my there "
@@ -50,29 +50,28 @@ def is_chinese(lang: str) -> bool:
 
 
 def split_sentences(text: str, lang: str) -> list[str]:
-    """Cuts a text into sentences.
+    """Splits a text into sentences.
 
-    A line break always ends a sentence. So do 。！？ with the quotes and brackets that close after
-    them, in any language, and in Chinese also ； and …. A full stop, question or exclamation mark
-    ends one if white space and no small letter follows it, and a full stop only if it belongs to no
-    abbreviation, initial or number of a list item.
+    A line break always ends a sentence. So do 。！？ with the closing quotes and brackets after
+    them, in any language, and in Chinese also ； and …. A full stop, question mark or exclamation
+    mark ends a sentence if white space without a small letter follows. A full stop must also not
+    belong to an abbreviation, an initial or the number of a list item.
 
     Args:
         text: any text.
-        lang: language code; what is not Chinese is split as English.
+        lang: language code; all languages but Chinese are split like English.
 
     Returns:
-        The sentences in order, without the white space around them; none is empty. Nothing but
-        white space is lost.
+        The sentences in order, stripped and not empty. Only white space is lost.
     """
-    always = _ENDS_CHINESE if is_chinese(lang) else _ENDS
-    some = always.search(text) is not None
+    certain_marks = _ENDS_CHINESE if is_chinese(lang) else _ENDS
+    has_certain_mark = certain_marks.search(text) is not None
     sentences = []
     for line in text.splitlines():
         start = 0
         for candidate in _CANDIDATE.finditer(line):
-            sure = some and always.search(candidate[0])
-            if sure or (candidate[1] is not None and _latin_end(line, start, candidate)):
+            certain = has_certain_mark and certain_marks.search(candidate[0])
+            if certain or (candidate[1] is not None and _latin_end(line, start, candidate)):
                 end = candidate.end()
                 sentences.append(line[start:end].strip())
                 start = end
@@ -81,15 +80,15 @@ def split_sentences(text: str, lang: str) -> list[str]:
 
 
 def _latin_end(text: str, start: int, candidate: re.Match[str]) -> bool:
-    """Whether a mark that also has other uses ends the sentence that begins at `start`."""
+    """Whether an ambiguous mark ends the sentence that begins at `start`."""
     begin, end = candidate.span()
     following = _FOLLOWING.match(text, end, end + 80)
-    assert following is not None  # every part of the expression may be empty
+    assert following is not None  # it matches the empty string
     first, rest = following.groups()
     if first.islower():
         return False
     marks = candidate.group()
-    if marks != ".":  # another mark, several, or one that a quotation closes after
+    if marks != ".":  # another mark, several marks, or a closing quote
         return "；" not in marks
     before = text[max(start, begin - 24) : begin].rsplit(None, 1)
     last = before[-1].lstrip(_OPENING) if before else ""

@@ -1,4 +1,4 @@
-"""The interface of every tokenizer: text to ids in one TensorFlow graph function (law 4)."""
+"""The interface of all tokenizers: text to ids in one TensorFlow graph function (law 4)."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from models.settings import from_json
 
 CONFIG_FILE = "tokenizer.json"
 
-_Kind = TypeVar("_Kind", bound="Tokenizer")
+_Self = TypeVar("_Self", bound="Tokenizer")
 
 
 class WordSplitter(Protocol):
-    """Cuts texts into the words that a vocabulary is learned from, as the tokenizer cuts them."""
+    """Splits texts into the words that a vocabulary is learned from, as the tokenizer does."""
 
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Normalized words of texts: string `[batch]` → string `[batch, (words)]`."""
+        """The normalized words of texts: string `[batch]` → string `[batch, (words)]`."""
 
     def count(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distinct words of texts `[batch]`: string `[words]`, and their counts int64 `[words]`."""
+        """The distinct words of texts `[batch]`, and their counts: string and int64 `[words]`."""
 
 
 class Tokenizer(tf.Module, abc.ABC):
-    """Text → ids in graph; the same object serves Beam, training input and the SavedModel.
+    """Text → ids in graph. Beam, training and the SavedModel use the same object.
 
-    A token is an integer; a tokenizer of characters gives a row of integers for each instead, so
-    that its ids have one more dimension, of a fixed size, at the end.
+    A token is an integer. For a character tokenizer it is a row of integers instead, so its ids
+    have one more dimension, of a fixed size, at the end.
 
-    A tokenizer is rebuilt from the files that `save` wrote and nothing else. Special tokens never
-    come out of `tokenize`: text that spells one is text.
+    A tokenizer is restored only from the files that `save` wrote. `tokenize` never returns special
+    tokens: text that spells a special token is tokenized as text.
 
     Attributes:
         config_class: the dataclass that configures it.
-        reads_unknown: whether a model reads a token that the vocabulary does not have all the same,
-            and only cannot predict it.
-        config: one of these.
+        reads_unknown: whether a model can read a token that is not in the vocabulary, although it
+            cannot predict it.
+        config: an instance of `config_class`.
     """
 
     config_class: ClassVar[type]
@@ -53,12 +53,12 @@ class Tokenizer(tf.Module, abc.ABC):
     @property
     @abc.abstractmethod
     def vocabulary(self) -> Sequence[str]:
-        """The entries in the order of their ids."""
+        """The entries of the vocabulary in the order of their ids."""
 
     @property
     @abc.abstractmethod
     def special_ids(self) -> Mapping[str, int]:
-        """Ids of the special tokens by role, as `padding` and `unknown`: those that there are."""
+        """Ids of the special tokens by role, such as `padding`; roles that it lacks are absent."""
 
     @abc.abstractmethod
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -75,16 +75,16 @@ class Tokenizer(tf.Module, abc.ABC):
     def tokenize_with_offsets(
         self, texts: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Ids as `tokenize`, with each token's first byte and the byte after its last in the text.
+        """The ids that `tokenize` returns, with the first byte of each token and the byte after it.
 
         Returns:
             Three `[batch, (tokens)]`: ids int32, starts int64, limits int64.
         """
 
     def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """As `tokenize`, but where a text spells the mask's token, there is the mask's id.
+        """Like `tokenize`, but a mask token that is written in a text becomes the mask's id.
 
-        A tokenizer without a mask has nothing to add to `tokenize`.
+        Tokenizers without a mask token return the same as `tokenize`.
 
         Returns:
             int32 `[batch, (tokens)]`.
@@ -92,10 +92,10 @@ class Tokenizer(tf.Module, abc.ABC):
         return self.tokenize(texts)
 
     def unknown(self, ids: np.ndarray) -> np.ndarray:
-        """Which tokens the vocabulary does not have, bool `[tokens]`.
+        """Which tokens are not in the vocabulary, bool `[tokens]`.
 
         Args:
-            ids: integers `[tokens]`, as `tokenize` gives them.
+            ids: integers `[tokens]` from `tokenize`.
         """
         if "unknown" not in self.special_ids:
             return np.zeros(len(ids), np.bool_)
@@ -132,7 +132,7 @@ class Tokenizer(tf.Module, abc.ABC):
     @classmethod
     @abc.abstractmethod
     def word_splitter(cls, config: Any) -> WordSplitter:
-        """Cuts texts into words as every tokenizer of this configuration does."""
+        """The word splitter of the tokenizers with this configuration."""
 
     @abc.abstractmethod
     def tokens(self, ids: tf.Tensor) -> tf.Tensor:
@@ -140,10 +140,10 @@ class Tokenizer(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Readable text of ids `[batch, (tokens)]`, string `[batch]`."""
+        """Readable texts of ids `[batch, (tokens)]`, string `[batch]`."""
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes the vocabulary's files and `tokenizer.json`."""
+        """Writes the files of the vocabulary and `tokenizer.json`."""
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._write_vocabulary(folder)
@@ -151,18 +151,18 @@ class Tokenizer(tf.Module, abc.ABC):
         (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
     @classmethod
-    def load(cls: type[_Kind], folder: pathlib.Path) -> _Kind:
-        """The tokenizer that `save` wrote.
+    def load(cls: type[_Self], folder: pathlib.Path) -> _Self:
+        """Restores a tokenizer from the files that `save` wrote.
 
         Raises:
-            ConfigError: a file is missing or cannot be used; names file and line.
+            ConfigError: a file is missing or cannot be used; names the file and the line.
         """
         path = pathlib.Path(folder) / CONFIG_FILE
         try:
             config: Any = from_json(cls.config_class, path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
-                f"a tokenizer's configuration cannot be read: {error.strerror}",
+                f"the configuration of a tokenizer cannot be read: {error.strerror}",
                 where=str(path),
                 remedy="give a folder that Tokenizer.save wrote",
             ) from error
@@ -174,5 +174,5 @@ class Tokenizer(tf.Module, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def _read(cls: type[_Kind], folder: pathlib.Path, config: Any) -> _Kind:
-        """The tokenizer of a configuration and the vocabulary that `_write_vocabulary` wrote."""
+    def _read(cls: type[_Self], folder: pathlib.Path, config: Any) -> _Self:
+        """Restores a tokenizer from the files that `_write_vocabulary` wrote."""

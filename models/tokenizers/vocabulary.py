@@ -1,4 +1,4 @@
-"""WordPiece vocabularies: learned from word counts or imported from a file."""
+"""Learns WordPiece vocabularies from word counts, or imports them from a file."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _LOG = logging.getLogger("polyseme.vocabulary")
 
 _INITIAL = 0xF0000
 _CONTINUING = 0x100000
-"""Private-use planes: a character stands there by its place in the alphabet, as the first letter of
-a word or as a later one."""
+"""Private-use planes. The n-th character of the alphabet is represented by the n-th code point of
+the first plane at the beginning of a word, and of the second plane elsewhere."""
 
 
 def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceTokenizer:
-    """Learns a vocabulary by byte-pair merges of the most frequent neighbours.
+    """Learns a vocabulary by merging the most frequent neighbours.
 
-    As in Hugging Face's `WordPieceTrainer`, but reproducible: that one numbers its "##" characters
-    in the order of a randomly seeded hash map, and breaks ties by number. Here first and later
-    letters are symbols of their own, in a fixed order, so the same counts give the same vocabulary
-    in every process.
+    The algorithm is that of Hugging Face's `WordPieceTrainer`, but reproducible. The latter numbers
+    its "##" characters in the order of a randomly seeded hash map, and breaks ties by number. Here
+    first and later letters are separate symbols in a fixed order, so the same counts give the same
+    vocabulary in every process.
 
-    The entries are the special tokens, the characters by code point (as first and, "##", as later
-    letters of words), and the merges, best first. Characters take half of the room at most, the
-    frequent ones first; what merges leave over goes to the other characters.
+    The entries are the special tokens, the characters by code point (as first letters of words and,
+    with "##", as later letters), and the merges, best first. Characters take at most half of the
+    room, the most frequent first. Room that the merges leave goes to the remaining characters.
 
     Args:
-        word_counts: occurrences of words, as `WordSplitter.words` gives them.
+        word_counts: words, as `WordSplitter.words` returns them → number of occurrences.
         config: `vocabulary_size` is the number of entries to learn; a small text gives fewer.
 
     Raises:
-        DataRefused: there is no word to learn from, or all are too long.
+        DataRefused: there is no word to learn from, or all words are too long.
     """
     room = config.vocabulary_size - len(SPECIAL_TOKENS)
     counts = {
@@ -55,17 +55,17 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
     too_long = sum(len(word.encode()) > config.max_word_bytes for word in word_counts)
     if too_long and not counts:
         raise DataRefused(
-            f"all {too_long:,} different words are too long to learn from: more than"
+            f"all {too_long:,} distinct words are too long to learn from: more than"
             f" {config.max_word_bytes} bytes",
             where="vocabulary trainer",
-            remedy="put spaces between the words of a language that writes none, such as Thai, or"
-            " choose a recipe whose tokens are bytes (gpt)",
+            remedy="insert spaces between words if the language has none, such as Thai, or use a"
+            " recipe whose tokens are bytes (gpt)",
         )
     if not counts:
         raise DataRefused(
             "the vocabulary has no word to learn from",
             where="vocabulary trainer",
-            remedy="give more text or lower vocabulary.min_count",
+            remedy="provide more text or lower vocabulary.min_count",
         )
     characters = _characters(counts)
     alphabet = _fitting(characters, max(room // 2, 2))
@@ -79,18 +79,18 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
 
 
 def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
-    """A tokenizer of a given vocabulary file, an entry a line, as BERT's are published.
+    """Imports a vocabulary file with one entry per line, as BERT's are published.
 
     Entries that no text can match keep their ids and are logged.
 
     Raises:
-        ConfigError: the file cannot be used; names file and line.
+        ConfigError: the file cannot be used; names the file and the line.
     """
     entries = read_vocabulary(path)
     dead = [number for number, entry in enumerate(entries, 1) if matches_nothing(entry)]
     if dead:
         _LOG.warning(
-            "%s: entries on lines %s can match no text (NUL, U+0011 or too long)",
+            "%s: the entries on lines %s match no text (NUL, U+0011 or too long)",
             path,
             ", ".join(map(str, dead[:10])) + (", …" if len(dead) > 10 else ""),
         )
@@ -98,7 +98,7 @@ def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceT
     capitals = sum(entry != entry.lower() for entry in entries if entry not in special)
     if config.lowercase and capitals > len(entries) // 10:
         _LOG.warning(
-            "%s: %d entries hold capitals and match nothing, as tokenizer.lowercase is set",
+            "%s: %d entries with capitals match no text, because model.tokenizer.lowercase is True",
             path,
             capitals,
         )
@@ -106,36 +106,37 @@ def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceT
 
 
 def _characters(counts: Mapping[str, int]) -> dict[str, int]:
-    """The characters of words, most frequent first, and the forms each needs: 1, or 2 with "##".
+    """The characters of words, most frequent first → the forms each needs: 1, or 2 with "##".
 
-    Only characters of words of several need the second one: Chinese ones and punctuation never do.
+    Characters need the "##" form only if they occur in longer words. Chinese characters and
+    punctuation never do.
     """
     letters = np.frombuffer("".join(counts).encode("utf-32-le"), np.uint32)
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     occurrences = np.fromiter(counts.values(), np.int64, len(counts))
-    codes, where = np.unique(letters, return_inverse=True)
+    codes, indices = np.unique(letters, return_inverse=True)
     totals = np.zeros(len(codes), np.int64)
-    np.add.at(totals, where.ravel(), np.repeat(occurrences, lengths))
+    np.add.at(totals, indices.ravel(), np.repeat(occurrences, lengths))
     joined = np.zeros(len(codes), bool)
-    joined[where.ravel()[np.repeat(lengths, lengths) > 1]] = True
+    joined[indices.ravel()[np.repeat(lengths, lengths) > 1]] = True
     order = np.lexsort((codes, -totals))
     return {chr(codes[i]): 1 + int(joined[i]) for i in order}
 
 
 def _fitting(characters: Mapping[str, int], room: int) -> dict[str, int]:
-    """The first characters whose forms together fit the room."""
+    """The first characters whose forms fit into the room together."""
     needed = np.cumsum(np.fromiter(characters.values(), np.int64, len(characters)))
     return dict(list(characters.items())[: int(np.searchsorted(needed, room, side="right"))])
 
 
 def _forms(characters: Mapping[str, int]) -> list[str]:
-    """The entries of characters: as first letters, then those that need it as later ones."""
+    """The entries of characters: first letters, then the "##" forms of those that need them."""
     ordered = sorted(characters)
     return ordered + [CONTINUATION + c for c in ordered if characters[c] > 1]
 
 
 def _merges(counts: Mapping[str, int], alphabet: Mapping[str, int], room: int) -> list[str]:
-    """The entries of the best merges, best first; with the alphabet's forms they fit the room."""
+    """The entries of the best merges, best first, for the room that the alphabet leaves."""
     letters = sorted(alphabet)
     first = {ord(c): chr(_INITIAL + i) for i, c in enumerate(letters)}
     later = {ord(c): chr(_CONTINUING + i) for i, c in enumerate(letters)}

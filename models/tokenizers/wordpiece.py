@@ -1,8 +1,8 @@
 """WordPiece as in BERT (Devlin et al., 2019), by tensorflow-text's linear-time tokenizer.
 
-Song et al., 2021, "Fast WordPiece Tokenization". A word, cut out by the rules of
-`words.WordSplitter`, is taken apart greedily, longest entry first; a word that cannot be, or that
-is too long, is [UNK].
+See Song et al., 2021, "Fast WordPiece Tokenization". `words.WordSplitter` has the rules of word
+splitting. A word is split greedily into the longest entries. A word that cannot be split, or that
+is too long, becomes [UNK].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from models.errors import ConfigError
-from models.tokenizers.config import LONGEST_ENTRY, WordPieceConfig
+from models.tokenizers.config import MAX_ENTRY_BYTES, WordPieceConfig
 from models.tokenizers.entries import read_entries
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.words import Normalizer, WordSplitter
@@ -30,7 +30,7 @@ SPECIAL_TOKENS: Mapping[str, str] = {
 """Special tokens by role."""
 
 CONTINUATION = "##"
-"""Opens the entries that do not begin a word."""
+"""The prefix of entries that do not begin a word."""
 
 VOCABULARY_FILE = "vocab.txt"
 
@@ -38,25 +38,26 @@ _TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
 
 def matches_nothing(entry: str) -> bool:
-    """Whether tensorflow-text cannot take an entry, which then no text could match either.
+    """Whether tensorflow-text rejects an entry, which no text could match anyway.
 
-    A NUL ends its trie's keys (an entry that begins with one gives `zero-length key`, one with it
-    inside `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and longer entries do
-    not fit. The control characters never reach the trie: normalization takes them out.
+    NUL ends the keys of its trie (an entry that begins with NUL raises `zero-length key`, another
+    entry with NUL raises `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and
+    entries over `MAX_ENTRY_BYTES` do not fit. Texts never have these control characters, because
+    normalization removes them.
     """
     letters = entry.removeprefix(CONTINUATION)
-    return "\0" in entry or entry == "\x11" or len(letters.encode()) > LONGEST_ENTRY
+    return "\0" in entry or entry == "\x11" or len(letters.encode()) > MAX_ENTRY_BYTES
 
 
 class WordPieceTokenizer(Tokenizer):
     """Text → WordPiece ids in graph.
 
-    Any bytes are a text: what is not UTF-8, and control characters with NUL among them, gives
-    unknown or no tokens. Trackable: a `tf.Module` that holds it can be saved and served.
+    Any bytes are accepted: invalid UTF-8 and control characters, including NUL, become unknown
+    tokens or none. A `tf.Module` that holds this object can be saved and served.
 
     Args:
         vocabulary: entries in the order of their ids, distinct, with all of `SPECIAL_TOKENS`.
-        config: normalization and limits; `vocabulary_size` is not looked at.
+        config: normalization and limits; `vocabulary_size` is ignored.
     """
 
     config_class = WordPieceConfig
@@ -68,7 +69,7 @@ class WordPieceTokenizer(Tokenizer):
         self._entries = tf.constant(list(vocabulary), tf.string)
         self._normalizer = Normalizer(config.lowercase)
         self._pieces = tf_text.FastWordpieceTokenizer(
-            # A stand-in keeps the ids of the entries after it. The space keeps it from matching.
+            # A placeholder keeps the ids of later entries. Its space keeps it from matching text.
             vocab=[f"[{i} ]" if matches_nothing(e) else e for i, e in enumerate(vocabulary)],
             suffix_indicator=CONTINUATION,
             max_bytes_per_word=config.max_word_bytes,
@@ -103,7 +104,7 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def word_splitter(cls, config: WordPieceConfig) -> WordSplitter:
-        """Cuts texts into words as every tokenizer of this configuration does."""
+        """The word splitter of the tokenizers with this configuration."""
         return WordSplitter(config)
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
@@ -117,8 +118,8 @@ class WordPieceTokenizer(Tokenizer):
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
         """See `Tokenizer.tokenize_with_offsets`.
 
-        Offsets refer to the text as given, whatever normalization did to it. An accent belongs to
-        the token of its letter; the parts of a character that became several share its offsets.
+        Offsets refer to the original text, before normalization. An accent belongs to the token of
+        its letter. If one character became several, all of them have its offsets.
         """
         normalized, source = self._normalizer.normalize_with_offsets(texts)
         ids, starts, limits = self._pieces.tokenize_with_offsets(normalized)
@@ -126,7 +127,7 @@ class WordPieceTokenizer(Tokenizer):
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """As `tokenize`, but "[MASK]" written in a text becomes the mask's id.
+        """Like `tokenize`, but "[MASK]" in a text becomes the mask's id.
 
         Args:
             texts: string `[batch]`, UTF-8.
@@ -137,7 +138,7 @@ class WordPieceTokenizer(Tokenizer):
         parts = tf.strings.split(texts, SPECIAL_TOKENS["mask"])
         ids = self.tokenize(parts.flat_values)
         masks = tf.fill([ids.nrows(), 1], self.special_ids["mask"])
-        # A mask before every part, and the first one of each text taken off again.
+        # Puts a mask before every part, then removes the first mask of each text.
         return parts.with_flat_values(tf.concat([masks, ids], axis=1)).merge_dims(1, 2)[:, 1:]
 
     def tokens(self, ids: tf.Tensor) -> tf.Tensor:
@@ -145,11 +146,11 @@ class WordPieceTokenizer(Tokenizer):
         return tf.gather(self._entries, ids)
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Words joined by single spaces, as text cannot be restored from BERT's normalization."""
+        """Words joined by single spaces, because normalization loses the original spacing."""
         return self._pieces.detokenize(ids)
 
     def _write_vocabulary(self, folder: pathlib.Path) -> None:
-        """`vocab.txt`, an entry a line."""
+        """Writes `vocab.txt`, one entry per line."""
         (folder / VOCABULARY_FILE).write_bytes((self._joined + "\n").encode())
 
     @classmethod
@@ -158,14 +159,15 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """The entries of a vocabulary file, an entry a line, UTF-8.
+    """Reads the entries of a vocabulary file.
 
     Args:
-        path: the file, in the layout that google-research/bert and Hugging Face publish.
+        path: the file, UTF-8 with one entry per line, as google-research/bert and Hugging Face
+            publish it.
 
     Raises:
         ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty, repeated
-            or missing; names file and line.
+            or missing; names the file and the line.
     """
     entries = read_entries(path)
     present = set(entries)
@@ -174,6 +176,6 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
         raise ConfigError(
             f"the vocabulary lacks {', '.join(missing)}",
             where=f"{path} ({len(entries)} lines)",
-            remedy="add a line for each; which line decides its id",
+            remedy="add a line for each; the number of the line is its id",
         )
     return entries

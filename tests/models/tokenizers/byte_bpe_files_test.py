@@ -1,3 +1,5 @@
+"""Tests of GPT-2's vocabulary files: reading, writing, and errors with file and line."""
+
 import json
 import os
 import pathlib
@@ -80,23 +82,23 @@ def test_an_entry_has_the_rank_of_the_first_pair_that_makes_it():
 
 
 def test_bytes_of_entries():
-    told = BytePairs((*ENTRIES, "<pad>", "中"), MERGES).token_bytes()
-    assert sorted(told[:256]) == [bytes([byte]) for byte in range(256)]
-    assert told[256:] == [b"th", b" th", b"", b"", b""]
+    token_bytes = BytePairs((*ENTRIES, "<pad>", "中"), MERGES).token_bytes()
+    assert sorted(token_bytes[:256]) == [bytes([byte]) for byte in range(256)]
+    assert token_bytes[256:] == [b"th", b" th", b"", b"", b""]
 
 
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (b"{", r"(?s)no JSON.*encoder\.json:1"),
-        (b'{\n"a": 1\n]', r"(?s)no JSON.*encoder\.json:3"),
+        (b"{", r"(?s)not JSON.*encoder\.json:1"),
+        (b'{\n"a": 1\n]', r"(?s)not JSON.*encoder\.json:3"),
         (b'{"a":\n"\xff"}', r"(?s)UTF-8: byte 0xff.*encoder\.json:2"),
-        (list(IDS), "no JSON object of ids"),
-        (IDS | {"th": "256"}, "no JSON object of ids"),
-        (IDS | {"th": True}, "no JSON object of ids"),
+        (list(IDS), "not a JSON object of ids"),
+        (IDS | {"th": "256"}, "not a JSON object of ids"),
+        (IDS | {"th": True}, "not a JSON object of ids"),
         (json.dumps(IDS)[:-1].encode() + b', "th": 300}', "'th' is repeated"),
         (IDS | {"th": 5}, r"'&' and 'th' have the same id, 5"),
-        (IDS | {"th": 300}, "no entry of 259 has the id 256"),
+        (IDS | {"th": 300}, "none of the 259 entries has the id 256"),
         (without("Ġ"), r"lacks 1 of the 256 bytes, first 0x20, written 'Ġ'"),
         ({}, "lacks 256 of the 256 bytes, first 0x00, written 'Ā'"),
         (without(END_OF_TEXT), r"lacks <\|endoftext\|>"),
@@ -112,12 +114,12 @@ def test_entries_that_cannot_be_used_are_refused(tmp_path, ids, message):
 @pytest.mark.parametrize(
     ("lines", "what", "line"),
     [
-        ([*LINES, "t h e"], "'t h e' is no merge", 4),
-        ([*LINES, "", "t h"], "'' is no merge", 4),
-        ([*LINES, "#version: 0.2"], "'#version:' of", 4),
-        ([*LINES, "T h"], "'Th' of the merge 'T h' is no entry", 4),
-        ([LINES[0], "中 h"], "'中' of the merge '中 h' is no entry", 2),
-        (["Ġt h"], "'Ġt' of the merge 'Ġt h' is no entry", 1),
+        ([*LINES, "t h e"], "'t h e' is not a merge", 4),
+        ([*LINES, "", "t h"], "'' is not a merge", 4),
+        ([*LINES, "#version: 0.2"], "'#version:' in", 4),
+        ([*LINES, "T h"], "'Th' in the merge 'T h' is not an entry", 4),
+        ([LINES[0], "中 h"], "'中' in the merge '中 h' is not an entry", 2),
+        (["Ġt h"], "'Ġt' in the merge 'Ġt h' is not an entry", 1),
     ],
 )
 def test_merges_that_cannot_be_used_are_refused_with_their_line(tmp_path, lines, what, line):
@@ -129,7 +131,7 @@ def test_merges_that_cannot_be_used_are_refused_with_their_line(tmp_path, lines,
 
 def test_a_merge_of_entries_that_are_no_bytes_is_refused(tmp_path):
     ids = IDS | {entry: 259 + number for number, entry in enumerate(["中", "文", "中文"])}
-    with pytest.raises(ConfigError, match="'中' of the merge '中 文' is no entry made of bytes"):
+    with pytest.raises(ConfigError, match="'中' in the merge '中 文' is not an entry made"):
         read_byte_pairs(write(tmp_path, ids, [*LINES, "中 文"]))
 
 
@@ -142,13 +144,13 @@ def test_a_missing_file_is_named(tmp_path, missing):
 
 
 def test_another_name_does_not_tell_where_the_merges_are(tmp_path):
-    with pytest.raises(ConfigError, match="does not tell where the merges are"):
+    with pytest.raises(ConfigError, match="not one of the published names"):
         read_byte_pairs(write(tmp_path) / "vocab.bpe")
 
 
 @pytest.mark.skipif(
     "POLYSEME_DATA" not in os.environ,
-    reason="POLYSEME_DATA is not set: GPT-2's own files are not there",
+    reason="POLYSEME_DATA is not set: GPT-2's own files are missing",
 )
 def test_gpt2s_own_files_are_written_as_they_are_read(tmp_path):
     folder = pathlib.Path(os.environ["POLYSEME_DATA"], "vocabularies")

@@ -1,3 +1,5 @@
+"""Tests of byte-level BPE in graph against the published algorithm and tiktoken."""
+
 import collections
 import gzip
 import json
@@ -66,7 +68,7 @@ def tokenizer(request) -> ByteBpeTokenizer:
 
 
 def published(tokenizer: ByteBpeTokenizer) -> tiktoken.Encoding:
-    """The published algorithm with the same vocabulary. Its ranks are the ids."""
+    """The published algorithm with the same vocabulary, whose ranks are its ids."""
     ranks = {entry: number for number, entry in enumerate(tokenizer.token_bytes) if entry}
     special = {"<|endoftext|>": len(ranks)}
     return tiktoken.Encoding("same", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special)
@@ -114,13 +116,13 @@ def test_the_role_has_the_last_id_and_no_text_gives_it(learned):
 
 
 def test_bytes_of_tokens(learned):
-    told = learned.token_bytes
-    assert len(told) == len(learned.vocabulary)
-    assert told[-1] == b""
-    assert told[learned.vocabulary.index("Ġbank")] == b" bank"
-    assert b"".join(told[i] for i in learned.tokenize(tf.constant([OWN_TEXT]))[0].numpy()) == (
-        OWN_TEXT.encode()
-    )
+    token_bytes = learned.token_bytes
+    assert len(token_bytes) == len(learned.vocabulary)
+    assert token_bytes[-1] == b""
+    assert token_bytes[learned.vocabulary.index("Ġbank")] == b" bank"
+    assert b"".join(
+        token_bytes[i] for i in learned.tokenize(tf.constant([OWN_TEXT]))[0].numpy()
+    ) == (OWN_TEXT.encode())
 
 
 def test_ids_are_int32_and_offsets_int64(learned):
@@ -198,7 +200,7 @@ def test_offsets_pass_over_what_is_not_utf8(learned):
     spans = collections.Counter(zip(starts[1].numpy(), limits[1].numpy(), strict=True))
     place = ids[1].numpy().tolist().index(learned.vocabulary.index("Ġbank"))
     assert (starts[1, place], limits[1, place]) == (5, 10)
-    assert spans[(1, 2)] == spans[(10, 11)] == 3  # the three bytes of U+FFFD stand for one
+    assert spans[(1, 2)] == spans[(10, 11)] == 3  # the three bytes of U+FFFD replace one byte
 
 
 def test_empty_rows_and_an_empty_batch(learned):
@@ -229,7 +231,7 @@ def test_a_data_set_can_tokenize(learned):
 def test_a_new_seed_takes_nothing_away(learned):
     texts = tf.constant([OWN_TEXT, "unseen"])
     before = learned.tokenize(texts).to_list()
-    tf.random.set_seed(1)  # drops the kernels of eager operations, and what these own
+    tf.random.set_seed(1)  # drops the kernels of eager operations and what they own
     assert learned.tokenize(texts).to_list() == before
 
 
@@ -311,7 +313,7 @@ def batches(corpus: str) -> Iterator[list[str]]:
 def differing(
     tokenizer: ByteBpeTokenizer, encoding: tiktoken.Encoding, texts: list[str]
 ) -> list[str]:
-    """Texts, and lines of texts, whose ids are not tiktoken's."""
+    """Texts, and lines of texts, whose ids differ from tiktoken's."""
     found = []
     for parts in (texts, [line for text in texts for line in text.split("\n")]):
         ids = tokenizer.tokenize(tf.constant(parts, tf.string)).to_list()

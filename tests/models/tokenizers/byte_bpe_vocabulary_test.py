@@ -1,3 +1,5 @@
+"""Tests of learning and importing vocabularies of byte-level BPE."""
+
 import json
 import os
 import pathlib
@@ -30,8 +32,8 @@ def learned(counts: dict[str, int], size: int) -> list[str]:
     return entries[256:-1]
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Our own messages; TensorFlow's are about how often a process traces."""
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages of this project; TensorFlow also warns about repeated tracing."""
     return [each.getMessage() for each in caplog.records if each.name == "polyseme.vocabulary"]
 
 
@@ -106,8 +108,9 @@ def test_files_ids_are_kept_and_entries_in_no_text_are_told(
     assert tokenizer.special_ids == {"end_of_text": 0}
     ids = tokenizer.tokenize(tf.constant(["th th<pad>"])).to_list()
     assert ids == [[259, 2, *(3 + LETTERS.index(letter) for letter in "<pad>")]]
-    assert told(caplog) == [
-        f"{tmp_path}: 1 entries are neither bytes nor made by merges, and so in no text: '<pad>'"
+    assert logged_warnings(caplog) == [
+        f"{tmp_path}: 1 entries are neither bytes nor results of merges, so no text has "
+        "them: '<pad>'"
     ]
 
 

@@ -1,3 +1,5 @@
+"""Tests of GPT-2's word splitting in graph against tiktoken."""
+
 import collections
 import time
 
@@ -33,7 +35,7 @@ def words(splitter: ByteBpeWordSplitter, text: str | bytes) -> list[str]:
 
 
 def tiktokens(text: str) -> list[str]:
-    """The words as tiktoken cuts them, told by a vocabulary of everything that the text holds."""
+    """The words of tiktoken, found with a vocabulary of all byte strings in the text."""
     raw = text.encode()
     parts = {raw[i:j] for i in range(len(raw)) for j in range(i + 1, len(raw) + 1)}
     ordered = sorted(parts | {bytes([byte]) for byte in range(256)}, key=lambda p: (len(p), p))
@@ -77,7 +79,7 @@ def test_words_are_tiktokens(splitter, text):
 
 
 def characters(pattern: str) -> set[str]:
-    """The characters, of all there are, that match for tiktoken."""
+    """All characters that match a pattern in tiktoken."""
     ranks = {bytes([byte]): byte for byte in range(256)}
     encoding = tiktoken.Encoding("one", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
@@ -90,14 +92,14 @@ def characters(pattern: str) -> set[str]:
 def test_letters_numbers_and_white_space_are_tiktokens_for_all_characters_it_knows(
     splitter, pattern, neighbour
 ):
-    """What its Unicode has not assigned, a newer RE2 may know."""
-    known = sorted(characters(r"\P{Cn}") - {" "})  # a space is one word with whatever follows
-    # What class a character is of shows in what it is one word with.
-    words = splitter.words(tf.constant([character + neighbour for character in known]))
+    """Characters that tiktoken's Unicode lacks are excluded, because a newer RE2 may have them."""
+    assigned = sorted(characters(r"\P{Cn}") - {" "})  # a space joins any next character
+    # A character has the class of the neighbours with which it forms one word.
+    words = splitter.words(tf.constant([character + neighbour for character in assigned]))
     together = {
-        c for c, count in zip(known, words.row_lengths().numpy(), strict=True) if count == 1
+        c for c, count in zip(assigned, words.row_lengths().numpy(), strict=True) if count == 1
     }
-    differing = together ^ (characters(pattern) & set(known))
+    differing = together ^ (characters(pattern) & set(assigned))
     assert not differing, sorted(map(hex, map(ord, differing)))
 
 
@@ -122,19 +124,19 @@ def test_count_counts_the_words(splitter, texts):
 @given(raw=st.binary(max_size=40) | st.text(max_size=10).map(lambda text: text.encode()[1:]))
 @example(b"a  \xff \xf0\x9f\x98 b\xed\xa0\x80\xc0\x80\xf4\x90\x80\x80\xe4\xbd")
 def test_what_is_not_utf8_is_cut_as_replacement_characters(splitter, raw):
-    told = splitter.words(tf.constant([raw]))[0].numpy().tolist()
-    text = b"".join(told).decode()
+    found = splitter.words(tf.constant([raw]))[0].numpy().tolist()
+    text = b"".join(found).decode()
     assert text.replace("\ufffd", "") == raw.decode(errors="ignore").replace("\ufffd", "")
-    assert [word.decode() for word in told] == tiktokens(text)
+    assert [word.decode() for word in found] == tiktokens(text)
 
 
 @pytest.mark.parametrize("piece", [" ", "a", "银", "'", "\n ", "a ", "😀1"])
 def test_a_long_text_is_cut_in_linear_time(splitter, piece):
     def seconds(repeats: int) -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         splitter.words(tf.constant([piece * repeats]))
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
     seconds(1)
     few = seconds(20_000)
-    assert seconds(400_000) < 20 * few * 6 + 0.5  # a quadratic one would take 400 times as long
+    assert seconds(400_000) < 20 * few * 6 + 0.5  # quadratic time would be 400 times as long

@@ -1,3 +1,5 @@
+"""Tests of the character tokenizer: rows, offsets, ids of the softmax, vocabularies."""
+
 import json
 import logging
 import os
@@ -30,8 +32,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
 )
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Our own messages; TensorFlow's are about how often a process traces."""
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages of this project; TensorFlow also warns about repeated tracing."""
     return [each.getMessage() for each in caplog.records if each.name == "polyseme.vocabulary"]
 
 
@@ -211,18 +213,19 @@ def test_a_vocabulary_of_special_tokens_alone_knows_no_word() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    known=st.lists(st.text("ab", min_size=1, max_size=6), unique=True),
-    asked=st.lists(st.text("ab", max_size=6), min_size=1),
+    vocabulary=st.lists(st.text("ab", min_size=1, max_size=6), unique=True),
+    queries=st.lists(st.text("ab", max_size=6), min_size=1),
 )
-@pytest.mark.parametrize(("bits", "most"), [(1, 0), (4, 3), (64, 40)])
-def test_no_collision_gives_a_wrong_id(bits, most, known, asked) -> None:
-    """With so few bits many words collide; those of the vocabulary are hashed anew until apart."""
-    whole, mask, known = character.hash_rows, np.uint64(2**bits - 1), known[:most]
+@pytest.mark.parametrize(("bits", "max_size"), [(1, 0), (4, 3), (64, 40)])
+def test_no_collision_gives_a_wrong_id(bits, max_size, vocabulary, queries) -> None:
+    """With few bits many words collide; the vocabulary is hashed again until its words do not."""
+    all_bits, mask = character.hash_rows, np.uint64(2**bits - 1)
+    vocabulary = vocabulary[:max_size]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(character, "hash_rows", lambda *given: whole(*given) >> np.uint64(3) & mask)
-        tokenizer = CharacterTokenizer([*SPECIAL, *known], CONFIG)
-        found = tokenizer.word_ids(rows(tokenizer, *asked)).tolist()
-    assert found == [known.index(word) + 3 if word in known else 2 for word in asked]
+        patch.setattr(character, "hash_rows", lambda *args: all_bits(*args) >> np.uint64(3) & mask)
+        tokenizer = CharacterTokenizer([*SPECIAL, *vocabulary], CONFIG)
+        ids = tokenizer.word_ids(rows(tokenizer, *queries)).tolist()
+    assert ids == [vocabulary.index(word) + 3 if word in vocabulary else 2 for word in queries]
 
 
 def test_learning_takes_the_most_frequent_words_and_of_equals_the_first() -> None:
@@ -259,8 +262,8 @@ def test_load_names_the_missing_file(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "what", "number"),
     [
-        (["<S>", "</S>", "the", "<UNK>"], "'the' where '<UNK>' has to be", 3),
-        (["<s>", "</S>", "<UNK>"], "'<s>' where '<S>' has to be", 1),
+        (["<S>", "</S>", "the", "<UNK>"], "'the' instead of '<UNK>'", 3),
+        (["<s>", "</S>", "<UNK>"], "'<s>' instead of '<S>'", 1),
         (["<S>", "</S>"], "lacks '<UNK>'", 3),
         ([*SPECIAL, "a", "a"], "'a' of the vocabulary is repeated", "5 (first on line 4)"),
     ],
@@ -285,8 +288,8 @@ def test_imported_words_keep_their_ids_and_those_of_no_text_are_logged(
         tokenizer = import_vocabulary(path, CONFIG)
     assert list(tokenizer.vocabulary) == entries
     long = "a" * 49
-    assert told(caplog) == [
-        f"{path}: 4 of 7 words can come of no text: \"n't\", '{long}', 'cafe\u0301', '银行'"
+    assert logged_warnings(caplog) == [
+        f"{path}: 4 of 7 words never come from a text: \"n't\", '{long}', 'cafe\u0301', '银行'"
     ]
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer that has no room for what it needs is refused when its configuration is made."""
+"""Tests of the bounds on the settings of tokenizers."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Tests of reading vocabulary files with one entry per line."""
+
 import pathlib
 
 import pytest

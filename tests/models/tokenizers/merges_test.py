@@ -1,3 +1,5 @@
+"""Tests of learned byte-pair merges against a plain algorithm and `tokenizers`."""
+
 import collections
 import itertools
 import json
@@ -15,7 +17,7 @@ WORD_COUNTS = st.dictionaries(
 
 
 def published(words: dict[str, int], alphabet: str, room: int) -> tuple[list[str], list]:
-    """Byte-pair merges, one at a time (Sennrich et al., 2016); of equals the first by ids."""
+    """Byte-pair merges, one at a time (Sennrich et al., 2016); ties are broken by ids."""
     split = {word: list(word) for word in words}
     ids = {symbol: number for number, symbol in enumerate(alphabet)}
     pairs = []
@@ -61,7 +63,7 @@ def test_the_most_frequent_pair_comes_first_however_many_words_there_are() -> No
 
 
 def library(words: dict[str, int], alphabet: str, room: int) -> tuple[list[str], list]:
-    """What the trainer of `tokenizers` learns of running text."""
+    """The vocabulary that the trainer of `tokenizers` learns from running text."""
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     trainer = tokenizers.trainers.BpeTrainer(

@@ -1,3 +1,5 @@
+"""Tests that a SentencePiece model merges pairs by their ranks."""
+
 import tensorflow as tf
 import tensorflow_text as tf_text
 

@@ -1,3 +1,5 @@
+"""Tests of sentence splitting in English and Chinese."""
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

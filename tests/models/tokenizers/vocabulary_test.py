@@ -1,3 +1,5 @@
+"""Tests of learning and importing WordPiece vocabularies."""
+
 import collections
 import itertools
 import json
@@ -29,8 +31,8 @@ def learned(counts: dict[str, int], size: int) -> list[str]:
     return entries[5:]
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Our own messages; TensorFlow's are about how often a process traces."""
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages of this project; TensorFlow also warns about repeated tracing."""
     return [each.getMessage() for each in caplog.records if each.name == "polyseme.vocabulary"]
 
 
@@ -67,7 +69,7 @@ def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> Non
 
 @pytest.mark.parametrize("counts", [{"a" * 101: 3}, {"é" * 51: 3}])
 def test_words_that_are_all_too_long_are_refused_with_what_to_do(counts: dict[str, int]) -> None:
-    with pytest.raises(DataRefused, match="all 1 different words are too long") as refused:
+    with pytest.raises(DataRefused, match="all 1 distinct words are too long") as refused:
         learned(counts, 30)
     assert "put spaces between the words" in str(refused.value.remedy)
 
@@ -94,7 +96,7 @@ def test_the_order_of_the_words_changes_nothing(
 
 
 def merged(counts: dict[str, int], room: int) -> list[str]:
-    """Byte-pair merges, one at a time (Sennrich et al., 2016); of equals the first by ids."""
+    """Byte-pair merges, one at a time (Sennrich et al., 2016); ties are broken by ids."""
     words = {word: [word[0], *("##" + letter for letter in word[1:])] for word in counts}
     inside = {letter for word in words if len(word) > 1 for letter in word}
     symbols = [*sorted(set("".join(words))), *("##" + letter for letter in sorted(inside))]
@@ -178,11 +180,11 @@ def test_a_files_lines_are_the_ids(
     assert list(tokenizer.vocabulary) == entries
     assert tokenizer.special_ids == {"padding": 0, "unknown": 5, "start": 7, "end": 3, "mask": 2}
     assert tokenizer.tokenize(tf.constant(["The banks x"])).to_list() == [[1, 4, 6, 5]]
-    assert told(caplog) == []
+    assert logged_warnings(caplog) == []
 
 
 @pytest.mark.parametrize(
-    ("dead", "lines"),
+    ("unused", "lines"),
     [
         (["a\0"], "6"),
         (["\x11", "b" * 257], "6, 7"),
@@ -190,14 +192,14 @@ def test_a_files_lines_are_the_ids(
     ],
 )
 def test_entries_that_match_nothing_are_told_and_keep_their_ids(
-    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, dead: list[str], lines: str
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, unused: list[str], lines: str
 ) -> None:
-    tokenizer = imported(tmp_path, [*SPECIAL, *dead, "the"])
-    assert told(caplog) == [
-        f"{tmp_path}/vocab.txt: entries on lines {lines} can match no text "
+    tokenizer = imported(tmp_path, [*SPECIAL, *unused, "the"])
+    assert logged_warnings(caplog) == [
+        f"{tmp_path}/vocab.txt: the entries on lines {lines} match no text "
         "(NUL, U+0011 or too long)"
     ]
-    assert tokenizer.tokenize(tf.constant(["the"])).to_list() == [[5 + len(dead)]]
+    assert tokenizer.tokenize(tf.constant(["the"])).to_list() == [[5 + len(unused)]]
 
 
 @pytest.mark.parametrize(
@@ -218,9 +220,9 @@ def test_capitals_in_a_lower_case_vocabulary_are_told(
     warns: bool,
 ) -> None:
     imported(tmp_path, [*SPECIAL, *words], lowercase=lowercase)
-    assert told(caplog) == warns * [
-        f"{tmp_path}/vocab.txt: 2 entries hold capitals and match nothing, "
-        "as tokenizer.lowercase is set"
+    assert logged_warnings(caplog) == warns * [
+        f"{tmp_path}/vocab.txt: 2 entries with capitals match no text, because "
+        "model.tokenizer.lowercase is True"
     ]
 
 

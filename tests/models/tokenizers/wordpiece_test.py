@@ -1,3 +1,5 @@
+"""Tests of WordPiece in graph against Hugging Face's tokenizer."""
+
 import gzip
 import json
 import os
@@ -50,7 +52,7 @@ def tokens(tokenizer: WordPieceTokenizer, text: str | bytes) -> list[str]:
 
 
 def spans(tokenizer: WordPieceTokenizer, text: str) -> list[tuple[str, str]]:
-    """Each token and the part of the text it came from."""
+    """Each token and the part of the text that it came from."""
     ids, starts, limits = tokenizer.tokenize_with_offsets(tf.constant([text]))
     raw = text.encode()
     return [
@@ -159,9 +161,11 @@ def test_empty_rows_and_an_empty_batch(tokenizer):
 @settings(max_examples=300, deadline=None)
 @given(text=TEXT)
 @example("a\u0345\u0301")
-@example("a\U0001d16d\U0001d165b")  # marks that uncased keeps, in the order that NFC changes
+@example(
+    "a\U0001d16d\U0001d165b"
+)  # marks that stripping accents keeps, in an order that NFC changes
 @example("\u1112\u1161\u11ab")
-@example("a\U00010eab\u0334")  # marks that Python orders and tensorflow-text's ICU may not know
+@example("a\U00010eab\u0334")  # marks that tensorflow-text's ICU may not know
 def test_nfc_changes_no_id(tokenizer, text):
     batch = tf.constant([text])
     assert (
@@ -173,7 +177,7 @@ def test_nfc_changes_no_id(tokenizer, text):
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn"])))
 def test_pythons_nfc_changes_no_id_on_characters_both_know(tokenizer, text):
-    known = "".join(c for c in text if not 0x1AB0 <= ord(c) <= 0x1AFF)  # marks of Unicode 13 and on
+    known = "".join(c for c in text if not 0x1AB0 <= ord(c) <= 0x1AFF)  # marks since Unicode 13
     composed = unicodedata.normalize("NFC", known)
     assert (
         tokenizer.tokenize(tf.constant([composed])).to_list()

@@ -1,3 +1,5 @@
+"""Tests of normalization, word splitting and offsets before WordPiece."""
+
 import collections
 
 import pytest
@@ -100,7 +102,7 @@ def test_noncharacters_are_characters_too(lowercase: bool) -> None:
     text = "a\ufffe \ufdd0\U0001fffe b"
     splitter = WordSplitter(WordPieceConfig(lowercase=lowercase))
     words, starts, limits = splitter.words_with_offsets(tf.constant([text]))
-    # TensorFlow encodes noncharacters as U+FFFD on the compatible stack, on the modern as they are.
+    # TensorFlow replaces noncharacters by U+FFFD on the compatible stack, not on the modern one.
     found = [word.decode() for word in words.to_list()[0]]
     assert found in (text.split(), ["a�", "��", "b"])
     spans = zip(starts.to_list()[0], limits.to_list()[0], strict=True)
