@@ -61,6 +61,6 @@ def test_a_batch_holds_no_two_windows_of_a_stream() -> None:
 
 
 def test_windows_of_one_length_have_no_buckets() -> None:
-    with pytest.raises(ConfigError, match="all of one length") as refused:
+    with pytest.raises(ConfigError, match="have the same length") as refused:
         ElmoConfig().check_training(TrainingConfig(batch_size=128, length_buckets=2))
     assert refused.value.where == "training.length_buckets"

@@ -45,7 +45,7 @@ def test_windows_fit_the_decoders_positions() -> None:
 
 def test_full_windows_have_no_lengths_to_sort_by() -> None:
     GptConfig().check_training(TrainingConfig())
-    with pytest.raises(ConfigError, match="all of one length") as refused:
+    with pytest.raises(ConfigError, match="have the same length") as refused:
         GptConfig().check_training(TrainingConfig(length_buckets=4))
     assert refused.value.where == "training.length_buckets"
 

@@ -48,8 +48,8 @@ def splitter() -> WordSplitter:
 
 
 def words(tokenizer: CharacterTokenizer, *texts: str | bytes) -> list[list[str]]:
-    found = tokenizer.tokens(tokenizer.tokenize(tf.constant(texts, tf.string)))
-    return [[word.decode() for word in row] for row in found.to_list()]
+    rows_of_words = tokenizer.tokens(tokenizer.tokenize(tf.constant(texts, tf.string))).to_list()
+    return [[word.decode() for word in row] for row in rows_of_words]
 
 
 def rows(tokenizer: CharacterTokenizer, *spelled: str | bytes) -> np.ndarray:
@@ -287,10 +287,8 @@ def test_imported_words_keep_their_ids_and_those_of_no_text_are_logged(
     with caplog.at_level(logging.WARNING, "polyseme.vocabulary"):
         tokenizer = import_vocabulary(path, CONFIG)
     assert list(tokenizer.vocabulary) == entries
-    long = "a" * 49
-    assert logged_warnings(caplog) == [
-        f"{path}: 4 of 7 words never come from a text: \"n't\", '{long}', 'cafe\u0301', '银行'"
-    ]
+    unused = f"\"n't\", '{'a' * 49}', 'cafe\u0301', '银行'"
+    assert logged_warnings(caplog) == [f"{path}: 4 of 7 words never come from a text: {unused}"]
 
 
 SERVE = """

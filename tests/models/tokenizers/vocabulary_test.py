@@ -71,7 +71,7 @@ def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> Non
 def test_words_that_are_all_too_long_are_refused_with_what_to_do(counts: dict[str, int]) -> None:
     with pytest.raises(DataRefused, match="all 1 distinct words are too long") as refused:
         learned(counts, 30)
-    assert "put spaces between the words" in str(refused.value.remedy)
+    assert "insert spaces between words" in str(refused.value.remedy)
 
 
 def test_a_word_that_would_be_unknown_anyway_teaches_nothing() -> None:
