@@ -29,7 +29,7 @@ with fast_imports():  # like `python -m pipeline run`
         VocabularyConfig,
     )
     from components.examples import transforms as example_generation
-    from components.examples.shards import shards_of
+    from components.examples.shards import document_shards
     from components.ingestion import transforms as ingestion
     from models.registry import FAMILIES
     from models.settings import from_json
@@ -72,7 +72,7 @@ def make(
     with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
         example_generation.build(
             pipeline,
-            shards_of(str(documents), {}, None),
+            document_shards(str(documents), {}, None),
             str(folder),
             family=family,
             objective=json.dumps(dataclasses.asdict(settings.objective)),

@@ -1,1 +1,1 @@
-"""Examples: documents become training examples."""
+"""Examples: makes training examples from documents, and refuses unfit ones."""

@@ -1,7 +1,7 @@
-"""Counts over all training examples, as files: the baselines and ELMo's bias are made of them.
+"""Files of counts over all training examples, for the baselines and ELMo's output bias.
 
-Each shard leaves its own counts, and their sums are written: the same bytes on any runner, in any
-order. Training reads these files, so it need not read the examples to count.
+Each shard has its own counts, and their sums are written, so that the bytes depend neither on the
+runner nor on the order of shards. Training reads these files instead of counting in the examples.
 """
 
 import os
@@ -15,12 +15,12 @@ from models.counts import Counts, merge
 from models.published import published
 
 BASELINES = "baselines"
-"""The folder in an artifact of examples: `<table>.npy`, int64 `[2, keys]`: the keys that occur,
-ascending, and how often each does."""
+"""Folder in an Examples artifact with a file `<table>.npy` for each table, int64 `[2, keys]`: the
+keys that occur, ascending, and their counts."""
 
 
-def arrays_of(tables: Mapping[str, Counts]) -> dict[str, np.ndarray]:
-    """A shard's counts as arrays for `shard_arrays.write_arrays`."""
+def count_arrays(tables: Mapping[str, Counts]) -> dict[str, np.ndarray]:
+    """The counts of a shard as arrays for `shard_arrays.write_arrays`."""
     return {
         f"{table}.{part}": array
         for table, counts in tables.items()
@@ -31,11 +31,11 @@ def arrays_of(tables: Mapping[str, Counts]) -> dict[str, np.ndarray]:
 def write_counts(
     folder: str, shards: Sequence[tuple[str | os.PathLike[str], Mapping[str, int]]]
 ) -> None:
-    """Adds up what `arrays_of` the shards left, and writes a file for each table.
+    """Adds up the counts of all shards, and writes a file for each table.
 
     Args:
-        folder: receives them in `baselines/`.
-        shards: of each its file and the sizes of its arrays.
+        folder: the artifact's folder; receives the files in `baselines/`.
+        shards: for each shard, the file of its `count_arrays` and the arrays' sizes.
     """
     target = pathlib.Path(folder, BASELINES)
     target.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def write_counts(
 
 
 class StoredCounts(Mapping[str, Counts]):
-    """The counts of an artifact of examples by table; a file is read when its table is asked for.
+    """The counts in an Examples artifact, by table; a file is read when its table is accessed.
 
     Args:
         examples: the artifact's folder.

@@ -1,8 +1,8 @@
-"""Does the tokenizer fit the text, and is there something to learn? A gate before training.
+"""ExampleGate: refuses a span whose text does not fit the tokenizer or has nothing to learn.
 
-ExampleBuilder has counted what the tokenizer makes of the text, and how often each label occurs.
-`ExampleGate` compares that with bounds and with the last approved earlier span. So a bound that was
-too strict costs the gate alone when it is moved, and no example is made again.
+ExampleBuilder has measured the vocabulary's coverage and counted the labels. `ExampleGate` compares
+these with bounds and with the last approved earlier span. If a bound is changed, only the gate runs
+again, and no example is made again.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -20,34 +20,34 @@ from tfx.types.standard_artifacts import Examples, Model, ModelEvaluation
 from components.artifacts import ExamplesApproval
 from components.config import ValidationConfig
 from components.evaluation.served_model import ServedLoss, served_loss, tokenizer_fingerprint
-from components.examples.transforms import load
+from components.examples.transforms import load_objective
 from components.layout import EXAMPLES_FILE, TEST, TOKENIZER_FOLDER, TRAIN
 from components.lineage.span_label import span_label
 from components.validation.gate_checks import Check, approve, refuse_if_failed
 from models.family import ObjectiveConfig
 from models.metric import Metric
-from models.objective import FeatureSpec
+from models.objective import FeatureSpec, Labels
 from models.registry import FAMILIES
 from models.settings import from_json
 
-_JUDGED_SPLIT = TRAIN  # in a small split a label may be missing by chance
-_NO_FIT = (
+_JUDGED_SPLIT = TRAIN  # in a smaller split a label may be missing by chance
+_NO_FIT_REMEDY = (
     "give a vocabulary of this text's language (vocabulary.file), or learn one (without"
-    " vocabulary.file, under another --name); put spaces between the words of a language that"
-    " writes none, such as Thai; or choose a recipe whose tokens are bytes (gpt)"
+    " vocabulary.file, under another --name); insert spaces between the words of a language that"
+    " is written without, such as Thai; or choose a recipe whose tokens are bytes (gpt)"
 )
 _LOG = logging.getLogger("polyseme.example_gate")
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
-    """How a tokenizer fits a span's text.
+class TokenizerFit:
+    """How well a tokenizer fits a span's text.
 
     Attributes:
-        unknown_share: share of the text's bytes, white space apart, that unknown tokens stand for;
-            where a model reads these all the same, their share of the tokens.
-        tokens_per_word: tokens for each run between white space, or Chinese or Japanese character.
-        tokens_per_byte: tokens for each byte, white space apart.
+        unknown_share: share of the text's bytes, without white space, that unknown tokens stand
+            for; if the tokenizer `reads_unknown`, the share of the tokens that are unknown.
+        tokens_per_word: tokens per word between white space, or per Chinese or Japanese character.
+        tokens_per_byte: tokens per byte, without white space.
     """
 
     unknown_share: float
@@ -55,8 +55,8 @@ class Fit:
     tokens_per_byte: float
 
     @classmethod
-    def of(cls, coverage: Mapping[str, int], *, reads_unknown: bool) -> "Fit":
-        """The fit that `components.examples.tokenization.Coverage` has counted."""
+    def from_coverage(cls, coverage: Mapping[str, int], *, reads_unknown: bool) -> "TokenizerFit":
+        """The fit by the counts of `components.examples.tokenization.Coverage`."""
         size, words = max(coverage["bytes"], 1), max(coverage["words"], 1)
         unknown = coverage["unknown_tokens"] / max(coverage["tokens"], 1)
         return cls(
@@ -78,34 +78,36 @@ def ExampleGate(
     served_model: InputArtifact[Model] = None,
     served_evaluation: InputArtifact[ModelEvaluation] = None,
 ) -> None:
-    """Lets a span's training examples pass, or raises.
+    """Approves the training examples of a span, or raises.
 
     Args:
-        examples: ExampleBuilder's, with its `examples.json` and its copy of the tokenizer.
-        approval: written only if the gate opens: `checks.json`, and the fit as properties.
-        family: a name of the registry.
+        examples: ExampleBuilder's, with `examples.json` and the copy of the tokenizer.
+        approval: receives `checks.json`, and the tokenizer's fit as properties, if all checks pass.
+        family: a name in the registry.
         objective: the objective's settings that the examples depend on, as JSON.
-        config: JSON of a ValidationConfig.
-        quarantine_dir: receives `span-<number>.ExampleGate.json` if the gate refuses.
-        previous: the last approved earlier span's; absent in a first run.
-        served_model: the last model that was pushed, whose loss on this text is measured.
-        served_evaluation: what it was blessed by.
+        config: a ValidationConfig as JSON.
+        quarantine_dir: receives `span-<number>.ExampleGate.json` if a check fails.
+        previous: approval of the last approved earlier span; absent in a first run.
+        served_model: the last pushed model, whose loss on this text is measured.
+        served_evaluation: the evaluation that the served model was blessed by.
 
     Raises:
-        DataRefused: naming value and bound of each check that failed.
+        DataRefused: a check failed; the message has value and bound of each.
     """
     bounds = from_json(ValidationConfig, config)
     folder = pathlib.Path(examples.uri)
     summary = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))["splits"]
-    built, tokenizer = load(family, objective, str(folder / TOKENIZER_FOLDER))
+    built_objective, tokenizer = load_objective(family, objective, str(folder / TOKENIZER_FOLDER))
     tokenizer_key = tokenizer_fingerprint(folder / TOKENIZER_FOLDER)
-    before = None
+    previous_fit = None
     if previous and previous.tokenizer == tokenizer_key:
-        before = Fit(previous.unknown_share, previous.tokens_per_word, previous.tokens_per_byte)
+        previous_fit = TokenizerFit(
+            previous.unknown_share, previous.tokens_per_word, previous.tokens_per_byte
+        )
     checks = check_examples(
         summary[_JUDGED_SPLIT],
-        built.feature_spec(),
-        before,
+        built_objective.feature_spec(),
+        previous_fit,
         bounds,
         reads_unknown=tokenizer.reads_unknown,
     )
@@ -115,13 +117,17 @@ def ExampleGate(
         evaluation = served_evaluation.uri if served_evaluation else None
         served = served_loss(served_model.uri, evaluation, examples.uri, metric)
         checks += _served_checks(served, bounds)
-    seen = {
+    evidence = {
         "splits": summary,
-        "previous": before and dataclasses.asdict(before),
+        "previous": previous_fit and dataclasses.asdict(previous_fit),
         "served": served and dataclasses.asdict(served),
     }
-    refuse_if_failed(checks, seen, gate="ExampleGate", span=examples.span, folder=quarantine_dir)
-    fit = Fit.of(summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown)
+    refuse_if_failed(
+        checks, evidence, gate="ExampleGate", span=examples.span, folder=quarantine_dir
+    )
+    fit = TokenizerFit.from_coverage(
+        summary[_JUDGED_SPLIT]["coverage"], reads_unknown=tokenizer.reads_unknown
+    )
     approval.span = examples.span
     approval.tokenizer = tokenizer_key
     for name, value in dataclasses.asdict(fit).items():
@@ -139,43 +145,26 @@ def ExampleGate(
 def check_examples(
     summary: Mapping[str, Any],
     spec: FeatureSpec,
-    before: Fit | None,
+    previous_fit: TokenizerFit | None,
     config: ValidationConfig,
     *,
     reads_unknown: bool,
 ) -> list[Check]:
-    """The checks of the examples to train on.
+    """The checks of the training examples.
 
     Args:
-        summary: what `examples.json` says of them.
+        summary: the part of `examples.json` about them.
         spec: the schema of the examples.
-        before: the fit of the last approved span under the same tokenizer, None without one.
+        previous_fit: the tokenizer's fit to the last approved span; None if there is none or its
+            tokenizer was another.
         config: the bounds.
-        reads_unknown: whether the model reads unknown words, and only cannot predict them.
+        reads_unknown: whether the model can read unknown words, and only cannot predict them.
     """
     coverage = summary["coverage"]
-    fit = Fit.of(coverage, reads_unknown=reads_unknown)
-    field = "max_unknown_target_share" if reads_unknown else "max_unknown_share"
-    unknown = "words that cannot be predicted" if reads_unknown else "unknown tokens"
-    of = "tokens" if reads_unknown else "text"
-    share = coverage["unknown_tokens"] / max(coverage["tokens"], 1)
-    value = f"{share:.1%} of {coverage['tokens']:,} tokens"
+    fit = TokenizerFit.from_coverage(coverage, reads_unknown=reads_unknown)
+    unknown = _unknown_check(summary, fit, config, reads_unknown=reads_unknown)
     checks = [
-        Check(
-            split=_JUDGED_SPLIT,
-            feature=unknown,
-            value=value
-            if reads_unknown
-            else f"{value}, which stand for {fit.unknown_share:.1%} of the text",
-            bound=f"at most {getattr(config, field):.1%} of the {of}",
-            passed=fit.unknown_share <= getattr(config, field),
-            field=f"validation.{field}",
-            examples=[
-                f"{each['id']}: {each['unknown_share']:.0%} unknown, {each['start']}"
-                for each in summary["worst"]
-            ],
-            remedy=_NO_FIT,
-        ),
+        unknown,
         Check(
             split=_JUDGED_SPLIT,
             feature="tokens per byte",
@@ -183,37 +172,70 @@ def check_examples(
             bound=f"at most {config.max_tokens_per_byte:g} per byte",
             passed=fit.tokens_per_byte <= config.max_tokens_per_byte,
             field="validation.max_tokens_per_byte",
-            remedy=_NO_FIT,
+            remedy=_NO_FIT_REMEDY,
         ),
     ]
-    if before:
-        checks += _drift_checks(fit, before, f"{unknown}, of the {of}", config)
+    if previous_fit:
+        of = "tokens" if reads_unknown else "text"
+        checks += _drift_checks(fit, previous_fit, f"{unknown.feature}, of the {of}", config)
     for name, counts in summary["labels"].items():
         labels = spec[name].labels
-        if labels is None or not sum(counts):
-            continue
-        rarest = min(range(len(counts)), key=counts.__getitem__)
-        rare = counts[rarest] / sum(counts)
-        checks.append(
-            Check(
-                split=_JUDGED_SPLIT,
-                feature=name,
-                value=f"{counts[rarest]:,} of {sum(counts):,} examples, {rare:.1%}, have the label"
-                f" {labels.names[rarest]!r}",
-                bound=f"at least {config.min_label_share:.1%}",
-                passed=rare >= config.min_label_share,
-                field="validation.min_label_share",
-                remedy=labels.remedy,
-            )
-        )
+        if labels is not None and sum(counts):
+            checks.append(_label_check(name, labels, counts, config))
     return checks
 
 
+def _unknown_check(
+    summary: Mapping[str, Any], fit: TokenizerFit, config: ValidationConfig, *, reads_unknown: bool
+) -> Check:
+    """A check of the share of unknown tokens, by tokens or by the text that they stand for."""
+    coverage = summary["coverage"]
+    share = coverage["unknown_tokens"] / max(coverage["tokens"], 1)
+    value = f"{share:.1%} of {coverage['tokens']:,} tokens"
+    if reads_unknown:
+        feature, field, of = "words that cannot be predicted", "max_unknown_target_share", "tokens"
+    else:
+        feature, field, of = "unknown tokens", "max_unknown_share", "text"
+        value += f", which stand for {fit.unknown_share:.1%} of the text"
+    bound = getattr(config, field)
+    return Check(
+        split=_JUDGED_SPLIT,
+        feature=feature,
+        value=value,
+        bound=f"at most {bound:.1%} of the {of}",
+        passed=fit.unknown_share <= bound,
+        field=f"validation.{field}",
+        examples=[
+            f"{document['id']}: {document['unknown_share']:.0%} unknown, {document['start']}"
+            for document in summary["worst"]
+        ],
+        remedy=_NO_FIT_REMEDY,
+    )
+
+
+def _label_check(
+    name: str, labels: Labels, counts: Sequence[int], config: ValidationConfig
+) -> Check:
+    """A check that the rarest label of a feature is frequent enough to learn from."""
+    rarest = min(range(len(counts)), key=counts.__getitem__)
+    share = counts[rarest] / sum(counts)
+    return Check(
+        split=_JUDGED_SPLIT,
+        feature=name,
+        value=f"{counts[rarest]:,} of {sum(counts):,} examples, {share:.1%}, have the label"
+        f" {labels.names[rarest]!r}",
+        bound=f"at least {config.min_label_share:.1%}",
+        passed=share >= config.min_label_share,
+        field="validation.min_label_share",
+        remedy=labels.remedy,
+    )
+
+
 def loss_metric(family: str, objective: str) -> Metric:
-    """The metric that models are compared by, the first of a family's.
+    """The metric by which models are compared: the first of a family.
 
     Args:
-        family: a name of the registry.
+        family: a name in the registry.
         objective: the objective's settings that the examples depend on, as JSON.
     """
     config: ObjectiveConfig = from_json(FAMILIES[family].objective_config, objective)
@@ -221,7 +243,7 @@ def loss_metric(family: str, objective: str) -> Metric:
 
 
 def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[Check]:
-    """Whether the served model finds the new text as likely as the text that it was blessed on."""
+    """A check of the served model's loss on the new text, if it could be measured."""
     if served is None or math.isnan(served.relative_increase):
         return []
     return [
@@ -229,7 +251,7 @@ def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[
             split=TEST,
             feature=f"{served.metric} of the served model, before training",
             value=f"{served.before:.3f} → {served.loss:.3f}, {served.relative_increase:+.0%}",
-            bound=f"a rise of at most {config.max_loss_drift:.0%}",
+            bound=f"an increase of at most {config.max_loss_drift:.0%}",
             passed=served.relative_increase <= config.max_loss_drift,
             field="validation.max_loss_drift",
             remedy="find out what changed in the text since the served model was blessed",
@@ -237,27 +259,31 @@ def _served_checks(served: ServedLoss | None, config: ValidationConfig) -> list[
     ]
 
 
-def _drift_checks(fit: Fit, before: Fit, unknown: str, config: ValidationConfig) -> list[Check]:
-    rise = fit.unknown_share - before.unknown_share
-    growth = fit.tokens_per_word / before.tokens_per_word - 1 if before.tokens_per_word else 0.0
-    what_changed = "find out what changed in the text since the last approved span"
+def _drift_checks(
+    fit: TokenizerFit, previous: TokenizerFit, unknown: str, config: ValidationConfig
+) -> list[Check]:
+    """Checks of the tokenizer's fit against its fit to the last approved span."""
+    increase = fit.unknown_share - previous.unknown_share
+    tokens_before = previous.tokens_per_word
+    growth = fit.tokens_per_word / tokens_before - 1 if tokens_before else 0.0
+    remedy = "find out what changed in the text since the last approved span"
     return [
         Check(
             split=_JUDGED_SPLIT,
             feature=f"drift of {unknown}",
-            value=f"{before.unknown_share:.1%} → {fit.unknown_share:.1%}",
-            bound=f"a rise of at most {config.max_unknown_drift:.1%}",
-            passed=rise <= config.max_unknown_drift,
+            value=f"{previous.unknown_share:.1%} → {fit.unknown_share:.1%}",
+            bound=f"an increase of at most {config.max_unknown_drift:.1%}",
+            passed=increase <= config.max_unknown_drift,
             field="validation.max_unknown_drift",
-            remedy=what_changed,
+            remedy=remedy,
         ),
         Check(
             split=_JUDGED_SPLIT,
             feature="drift of tokens per word",
-            value=f"{before.tokens_per_word:.2f} → {fit.tokens_per_word:.2f}, {growth:+.0%}",
-            bound=f"a rise of at most {config.max_token_drift:.0%}",
+            value=f"{tokens_before:.2f} → {fit.tokens_per_word:.2f}, {growth:+.0%}",
+            bound=f"an increase of at most {config.max_token_drift:.0%}",
             passed=growth <= config.max_token_drift,
             field="validation.max_token_drift",
-            remedy=what_changed,
+            remedy=remedy,
         ),
     ]

@@ -1,4 +1,4 @@
-"""Which files of documents examples are made of: a span's, and those of older spans."""
+"""The document shards that examples are made from: those of a span, and of older spans."""
 
 import json
 import os
@@ -10,43 +10,45 @@ from components.layout import CLEANING_FILE, SPLIT_PREFIX, TRAIN, shard_files, s
 
 
 class Shard(NamedTuple):
-    """A file of documents that examples are made of.
+    """A document shard that examples are made from.
 
     Attributes:
         path: the file, in a folder `Split-<split>`.
-        older: the number of the span that it is of; None for the one at hand.
-        share: of its documents, by a hash of the id, that examples are made of.
+        older_span: number of the older span that it is from; None for the current span.
+        share: share of its documents, chosen by a hash of the id, that examples are made from.
     """
 
     path: str
-    older: int | None = None
+    older_span: int | None = None
     share: float = 1.0
 
     @property
     def split(self) -> str:
-        """The split whose examples these are."""
+        """The split of the documents and of their examples."""
         return split_of(self.path)
 
     @property
     def target(self) -> str:
-        """The file of examples, in the folder of all."""
-        of_span = "" if self.older is None else f"of-span-{self.older}-"
+        """The path of the file of examples in the artifact's folder."""
+        of_span = "" if self.older_span is None else f"of-span-{self.older_span}-"
         name = os.path.basename(self.path).replace("documents-", f"examples-{of_span}")
         return f"{SPLIT_PREFIX}{self.split}/{name}"
 
 
-def shards_of(documents: str, older: Mapping[int, str], replay_share: float | None) -> list[Shard]:
-    """The files that examples are made of: those of a span, and those to train on of older ones.
+def document_shards(
+    documents: str, older: Mapping[int, str], replay_share: float | None
+) -> list[Shard]:
+    """The shards that examples are made from: a span's, and the training shards of older spans.
 
     Args:
-        documents: the folder that TextCleaner wrote.
-        older: such folders by their span's number.
+        documents: folder of TextCleaner's artifact.
+        older: folders of older artifacts by the number of their span.
         replay_share: see `TrainingConfig.replay_share`.
     """
     share = 1.0
     if replay_share is not None and older:
-        new, before = _characters([documents]), _characters(older.values())
-        share = min(1.0, replay_share / (1 - replay_share) * new / max(before, 1))
+        new_size, older_size = _characters([documents]), _characters(older.values())
+        share = min(1.0, replay_share / (1 - replay_share) * new_size / max(older_size, 1))
     return [
         *(Shard(path) for path in shard_files(documents)),
         *(
@@ -58,7 +60,7 @@ def shards_of(documents: str, older: Mapping[int, str], replay_share: float | No
 
 
 def _characters(cleaned: Iterable[str]) -> int:
-    """Characters to train on in folders that TextCleaner wrote."""
-    summaries = (pathlib.Path(folder, CLEANING_FILE) for folder in cleaned)
-    found = (json.loads(summary.read_text(encoding="utf-8")) for summary in summaries)
-    return sum(each["splits"][TRAIN]["characters"]["kept"] for each in found)
+    """Number of characters of the training documents in folders of TextCleaner's artifacts."""
+    files = (pathlib.Path(folder, CLEANING_FILE) for folder in cleaned)
+    summaries = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return sum(summary["splits"][TRAIN]["characters"]["kept"] for summary in summaries)

@@ -1,14 +1,13 @@
-"""Beam's part of ExampleBuilder: shards of documents in, files of examples out (law 5).
+"""Beam transforms of ExampleBuilder: read document shards, write files of examples (law 5).
 
-TextExampleGen has put each document into a shard by a hash of its id, so that a shard is a uniform
-sample of the span. One call does a whole shard: it splits and tokenizes the documents in batches,
-asks the objective for examples with a generator that is keyed by (seed, span, split, shard), of
-held-out documents block by block (components/evaluation/resampling_units.py), and writes one file,
-to a temporary name that is then renamed. Shards have nothing to do with each other, and no runner,
-number of workers, order of bundles or retry can be seen in the bytes. Shards of older spans that
-are trained on once more keep their own span in the key.
+TextExampleGen has assigned each document to a shard by a hash of its id, so a shard is a random
+sample of the span. One call processes a whole shard: it splits and tokenizes the documents in
+batches, lets the objective make examples with a random generator whose key is (seed, span, split,
+shard), and writes one file, to a temporary name that is then renamed. Shards are independent, so
+the bytes do not depend on the runner, the number of workers, the order of bundles or retries.
+Shards of older spans that are trained on again keep the number of their own span in the key.
 
-Imports no TFX, which each of Beam's worker processes would pay for.
+This module does not import TFX, which every Beam worker process would have to load.
 """
 
 import collections
@@ -26,8 +25,9 @@ import numpy as np
 
 from components.config import ExamplesConfig
 from components.documents import read_documents, unit_hash
-from components.evaluation.resampling_units import UNIT, UNIT_FEATURE, blocks, unit_names
+from components.evaluation.resampling_units import UNIT, UNIT_FEATURE
 from components.examples import baseline_counts
+from components.examples.held_out import held_out_examples
 from components.examples.shards import Shard
 from components.layout import (
     EXAMPLES_FILE,
@@ -47,16 +47,15 @@ from components.storage.shard_arrays import read_arrays, write_arrays
 from models.counts import Counting, Counts
 from models.examples import Serializer
 from models.memory import fast_imports
-from models.objective import Examples, FeatureSpec, Objective, TokenizedDocument
+from models.objective import Examples, FeatureSpec, Objective
 from models.settings import from_json
 from models.training.example_index import write_index
 
 if TYPE_CHECKING:
     from components.examples.tokenization import GraphTokenizer
 
-FOUND = "finished_before"
-"""Beam's counter of the files that a run before had finished."""
-_MIXED = 4_096  # held-out examples in memory at a time
+FINISHED_BEFORE = "finished_before"
+"""Beam counter of the shards that an earlier, stopped run had finished."""
 
 
 def build(
@@ -71,17 +70,17 @@ def build(
     code: str,
     finished: str,
 ) -> None:
-    """Adds to a Beam pipeline what makes examples of documents.
+    """Adds transforms to a Beam pipeline that make examples from documents.
 
     Args:
         pipeline: the pipeline.
-        shards: the files of documents.
-        folder: receives the files; holds the tokenizer's in `tokenizer/` already.
-        family: a name of the registry.
+        shards: the document shards.
+        folder: the artifact's folder, which already has the tokenizer in `tokenizer/`.
+        family: a name in the registry.
         objective: the objective's settings that the examples depend on, as JSON.
-        config: how to draw.
+        config: has the seed of random draws.
         span: the span's number.
-        code: version of the code.
+        code: version of the code, part of the fingerprint of finished shards.
         finished: folder of finished shards, which the caller removes.
     """
     os.makedirs(os.path.join(folder, SCRATCH_FOLDER), exist_ok=True)
@@ -100,7 +99,7 @@ def build(
 
 
 class _MakeShard(beam.DoFn):
-    """Makes one shard's file of examples, or takes the finished one; yields the file's summary."""
+    """Makes a shard's file of examples, unless it is finished; yields the file's summary."""
 
     def __init__(
         self,
@@ -121,24 +120,24 @@ class _MakeShard(beam.DoFn):
         self._finished = finished
 
     def setup(self) -> None:
-        if "tensorflow" not in sys.modules:  # a worker process, not the command's own
+        if "tensorflow" not in sys.modules:  # in a worker process
             with fast_imports():
                 self._load()
 
     def process(self, element: Any) -> Iterator[dict[str, Any]]:
         shard = Shard(*element)
         name = shard.target
-        counted = os.path.join(self._folder, SCRATCH_FOLDER, name.replace("/", "-"))
-        summary, found = finish(
+        counts = os.path.join(self._folder, SCRATCH_FOLDER, name.replace("/", "-"))
+        summary, finished_before = finish(
             self._finished,
             self._fingerprint(shard),
-            [os.path.join(self._folder, name), counted],
+            [os.path.join(self._folder, name), counts],
             functools.partial(self._make, shard),
             os.path.join(self._folder, SCRATCH_FOLDER),
         )
-        if found:
-            beam.metrics.Metrics.counter("polyseme", FOUND).inc()
-        yield {**summary, "file": name, "counted": counted}
+        if finished_before:
+            beam.metrics.Metrics.counter("polyseme", FINISHED_BEFORE).inc()
+        yield {**summary, "file": name, "counts": counts}
 
     def _fingerprint(self, shard: Shard) -> str:
         tokenizer = sorted(pathlib.Path(self._folder, TOKENIZER_FOLDER).iterdir())
@@ -147,12 +146,21 @@ class _MakeShard(beam.DoFn):
         parts += [str(self._seed), str(self._span)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _make(self, shard: Shard, path: str, counted: str) -> dict[str, Any]:
+    def _make(self, shard: Shard, path: pathlib.Path, counts: pathlib.Path) -> dict[str, Any]:
+        """Makes a shard's examples.
+
+        Args:
+            shard: the document shard.
+            path: receives the examples.
+            counts: receives the examples' lengths and what the baselines count in them.
+
+        Returns:
+            The summary of the file.
+        """
         from components.examples.tokenization import Coverage, tokenize_documents
 
         objective, tokenizer = self._load()
-        split, span = shard.split, self._span if shard.older is None else shard.older
-        number = shard_number(shard.path)
+        span = self._span if shard.older_span is None else shard.older_span
         tally: collections.Counter[str] = collections.Counter()
         documents = [
             document
@@ -161,17 +169,17 @@ class _MakeShard(beam.DoFn):
         ]
         coverage = Coverage()
         tokenized = tokenize_documents(documents, objective, tokenizer, tally, coverage)
-        key = (self._seed, span, SPLITS.index(split), number)
+        key = (self._seed, span, SPLITS.index(shard.split), shard_number(shard.path))
         spec = objective.feature_spec()
-        if split != TRAIN:
-            spec = {**spec, UNIT: UNIT_FEATURE}
-            made = _held_out(objective, tokenized, key, tally)
+        if shard.split == TRAIN:
+            batches = objective.make_examples(tokenized, np.random.default_rng(key), tally)
         else:
-            made = objective.make_examples(tokenized, np.random.default_rng(key), tally)
-        lengths, positions, tables, labels = _write(path, made, objective, spec)
-        arrays = {"lengths": lengths} | baseline_counts.arrays_of(tables)
+            spec = {**spec, UNIT: UNIT_FEATURE}
+            batches = held_out_examples(objective, tokenized, key, tally)
+        lengths, positions, tables, labels = _write(path, batches, objective, spec)
+        arrays = {"lengths": lengths} | baseline_counts.count_arrays(tables)
         return {
-            "split": split if shard.older is None else OLDER,
+            "split": shard.split if shard.older_span is None else OLDER,
             "documents": len(documents),
             "pieces": sum(len(document.lengths) for document in tokenized),
             "examples": len(lengths),
@@ -181,21 +189,25 @@ class _MakeShard(beam.DoFn):
             "coverage": dict(coverage.counts),
             "worst": coverage.worst,
             "labels": labels,
-            "arrays": write_arrays(counted, arrays),
+            "arrays": write_arrays(counts, arrays),
         }
 
     def _load(self) -> "tuple[Objective, GraphTokenizer]":
-        return load(self._family, self._objective, os.path.join(self._folder, TOKENIZER_FOLDER))
+        return load_objective(
+            self._family, self._objective, os.path.join(self._folder, TOKENIZER_FOLDER)
+        )
 
 
 @functools.lru_cache(maxsize=1)
-def load(family: str, objective: str, tokenizer: str) -> "tuple[Objective, GraphTokenizer]":
-    """The objective and the tokenizer, made once in a worker process.
+def load_objective(
+    family: str, objective: str, tokenizer: str
+) -> "tuple[Objective, GraphTokenizer]":
+    """Loads the objective and the tokenizer, once in a worker process.
 
     Args:
-        family: a name of the registry.
+        family: a name in the registry.
         objective: the objective's settings that the examples depend on, as JSON.
-        tokenizer: the folder of its files.
+        tokenizer: folder of the tokenizer's files.
 
     Raises:
         ConfigError: the configuration or the tokenizer cannot be used.
@@ -209,55 +221,15 @@ def load(family: str, objective: str, tokenizer: str) -> "tuple[Objective, Graph
     return row.build_objective(settings, loaded), GraphTokenizer(loaded)
 
 
-def _held_out(
-    objective: Objective,
-    documents: Sequence[TokenizedDocument],
-    key: tuple[int, ...],
-    tally: collections.Counter[str],
-) -> Iterator[Examples]:
-    """Examples to evaluate on, of one block of documents after the other, with their units.
-
-    Which documents make a block is drawn at random: ids that are alike may be of texts that are
-    alike, of one year or site, and the other documents of a block are to be a sample. The examples
-    are mixed, `_MIXED` at a time: who reads the first ones only, as training does, has a sample of
-    the documents too.
-    """
-    window = objective.feature_spec()["padding_mask"].shape[0]
-    rng = np.random.default_rng((*key, 0))
-    order = rng.permutation(len(documents)).tolist()
-    parts = blocks([len(documents[place].tokens) for place in order], window)
-    waiting: list[Examples] = []
-    count = 0
-    for block, part in enumerate(parts):
-        of_block = [documents[place] for place in sorted(order[part.start : part.stop])]
-        draws = np.random.default_rng((*key, 1, block))
-        before = 0
-        for examples in objective.make_examples(of_block, draws, tally, held_out=True):
-            size = len(examples["padding_mask"])
-            waiting.append({**examples, UNIT: unit_names(key[-1], block, before, size)})
-            before += size
-            count += size
-            if count >= _MIXED:
-                yield _mixed(waiting, rng)
-                waiting, count = [], 0
-    if count:
-        yield _mixed(waiting, rng)
-
-
-def _mixed(parts: Sequence[Examples], rng: np.random.Generator) -> Examples:
-    """Examples of several parts in an order drawn at random."""
-    order = rng.permutation(sum(len(part[UNIT]) for part in parts))
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
-
-
 def _write(
-    path: str, made: Iterator[Examples], objective: Objective, spec: FeatureSpec
+    path: pathlib.Path, batches: Iterator[Examples], objective: Objective, spec: FeatureSpec
 ) -> tuple[np.ndarray, int, dict[str, Counts], dict[str, list[int]]]:
-    """Writes examples.
+    """Writes examples to a file.
 
     Returns:
-        The real positions of each example, int64 `[examples]`, all positions of all of them, what
-        the baselines count in them, and by feature that has labels the examples with each.
+        The number of real positions of each example, int64 `[examples]`; the number of all
+        positions; the baselines' counts by table; and for each feature with labels the number of
+        examples with each label.
     """
     serializer = Serializer(spec)
     labels = {
@@ -268,13 +240,13 @@ def _write(
     lengths, positions = [np.zeros(0, np.int64)], 0
     tables: collections.defaultdict[str, Counting] = collections.defaultdict(Counting)
     with RecordWriter(path) as writer:
-        for examples in made:
+        for examples in batches:
             writer.write(serializer.serialize_columns(examples))
             mask = examples["padding_mask"]
             lengths.append(mask.sum(axis=1))
             positions += mask.size
-            for name, found in labels.items():
-                found += np.bincount(examples[name].ravel(), minlength=len(found))
+            for name, label_counts in labels.items():
+                label_counts += np.bincount(examples[name].ravel(), minlength=len(label_counts))
             for table, keys in objective.count(examples).items():
                 tables[table].add(keys)
     counts = {table: counting.counts() for table, counting in tables.items()}
@@ -282,11 +254,11 @@ def _write(
         np.concatenate(lengths),
         positions,
         counts,
-        {name: found.tolist() for name, found in labels.items()},
+        {name: label_counts.tolist() for name, label_counts in labels.items()},
     )
 
 
-def _added(files: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
+def _sum(files: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
     total: collections.Counter[str] = collections.Counter()
     for summary in files:
         total.update(summary[name])
@@ -294,8 +266,8 @@ def _added(files: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
 
 
 def _total(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is known of several files together."""
-    from components.examples.tokenization import worst_of
+    """Adds up the summaries of several files."""
+    from components.examples.tokenization import worst_documents
 
     total = {
         name: sum(summary[name] for summary in files)
@@ -305,9 +277,9 @@ def _total(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "files": len(files),
         **total,
         "padding_share": 1 - total["real_positions"] / max(total["positions"], 1),
-        "tally": _added(files, "tally"),
-        "coverage": _added(files, "coverage"),
-        "worst": worst_of([each for summary in files for each in summary["worst"]]),
+        "tally": _sum(files, "tally"),
+        "coverage": _sum(files, "coverage"),
+        "worst": worst_documents([document for summary in files for document in summary["worst"]]),
         "labels": {
             name: [*map(sum, zip(*(summary["labels"][name] for summary in files), strict=True))]
             for name in (files[0]["labels"] if files else ())
@@ -318,23 +290,20 @@ def _total(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _summarize(
     summaries: Sequence[Mapping[str, Any]], folder: str, family: str, objective: str
 ) -> None:
-    """Writes what is known of all files, by their names.
-
-    These are examples.json, SHA256SUMS, and of the examples to train on their counts and index.
-    """
+    """Writes examples.json and SHA256SUMS, and for the training examples their counts and index."""
     ordered = sorted(summaries, key=lambda summary: summary["file"])
-    found = {
+    splits = {
         split: _total([summary for summary in ordered if summary["split"] == split])
         for split in (*SPLITS, OLDER)
     }
-    older = found.pop(OLDER)
-    content = {"family": family, "objective": json.loads(objective), "splits": found, OLDER: older}
+    older = splits.pop(OLDER)
+    content = {"family": family, "objective": json.loads(objective), "splits": splits, OLDER: older}
     write_whole(os.path.join(folder, EXAMPLES_FILE), [json.dumps(content, indent=2)])
-    train = [each for each in ordered if each["split"] in (TRAIN, OLDER)]
-    baseline_counts.write_counts(folder, [(each["counted"], each["arrays"]) for each in train])
+    train = [summary for summary in ordered if summary["split"] in (TRAIN, OLDER)]
+    baseline_counts.write_counts(folder, [(file["counts"], file["arrays"]) for file in train])
     lengths = {
-        os.path.basename(each["file"]): read_arrays(each["counted"], each["arrays"])["lengths"]
-        for each in train
+        os.path.basename(file["file"]): read_arrays(file["counts"], file["arrays"])["lengths"]
+        for file in train
     }
     write_index(split_folder(folder, TRAIN), lengths)
     lines = [f"{summary['sha256'][0]}  {summary['file']}\n" for summary in ordered]

@@ -1,4 +1,4 @@
-"""Documents as TextExampleGen writes them, and the examples that ExampleBuilder makes of them."""
+"""Writes documents as TextExampleGen does, and runs ExampleBuilder on them, for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.bert.config import BertConfig
 from tests.testdata import little_bert
 
 EMPTY = Document("empty", "\x01\x02", "letters", "en", 0)
-"""A document that gives no token: control characters are white space to the tokenizer."""
+"""A document without tokens: to the tokenizer, control characters are white space."""
 TRAIN = [Document(f"t/{n}", little_bert.text(n), "paper", "en", 0) for n in range(24)] + [EMPTY]
 EVAL = [Document(f"held/{n}", little_bert.text(100 + n), "letters", "en", 0) for n in range(6)]
 TEST = [Document(f"test/{n}", little_bert.text(200 + n), "letters", "en", 0) for n in range(2)]
@@ -71,25 +71,25 @@ def make(
     older: Mapping[int, pathlib.Path] = MappingProxyType({}),
     replay_share: float = 0.0,
 ) -> standard_artifacts.Examples:
-    """Runs the component; writes into `folder / "examples"`. Older documents are by span."""
+    """Runs ExampleBuilder; writes to `folder / "examples"`. `older` has documents by span."""
     little_bert.tokenizer().save(folder / "vocabulary")
-    given, vocabulary = standard_artifacts.Examples(), Vocabulary()
-    given.uri, vocabulary.uri = str(documents), str(folder / "vocabulary")
+    artifact, vocabulary = standard_artifacts.Examples(), Vocabulary()
+    artifact.uri, vocabulary.uri = str(documents), str(folder / "vocabulary")
     examples = standard_artifacts.Examples()
     examples.uri = str(folder / "examples")
-    before = []
+    older_artifacts = []
     for number, path in older.items():
-        before.append(standard_artifacts.Examples())
-        before[-1].uri, before[-1].span = str(path), number
+        older_artifacts.append(standard_artifacts.Examples())
+        older_artifacts[-1].uri, older_artifacts[-1].span = str(path), number
     ExampleBuilder.test_call(
-        documents=given,
+        documents=artifact,
         vocabulary=vocabulary,
         examples=examples,
         family="bert",
         objective=json.dumps(dataclasses.asdict(model.objective)),
         config=json.dumps(dataclasses.asdict(config)),
         replay_share=replay_share,
-        older=before,
+        older=older_artifacts,
         span=span,
         unkeyed=json.dumps({"code": "c0de", "finished": str(folder / "finished")}),
         beam_pipeline=beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", *flags])),
@@ -98,14 +98,14 @@ def make(
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:
-    """The bytes of all that was made, by path; the tokenizer's copy apart."""
+    """The bytes of all files in a folder by path, without the copy of the tokenizer."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
     return {name: data for name, data in found.items() if not name.startswith("tokenizer/")}
 
 
 def examples_in(folder: pathlib.Path, split: str) -> Iterator[dict[str, np.ndarray]]:
-    """The examples of a split as a reader without our code has them."""
+    """The examples of a split, parsed without our code."""
     for path in sorted((folder / f"Split-{split}").iterdir()):
         for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
             feature = tf.train.Example.FromString(record).features.feature

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.examples.baseline_counts import arrays_of, write_counts
+from components.examples.baseline_counts import count_arrays, write_counts
 from components.storage.shard_arrays import write_arrays
 from components.training.job import TrainingJob
 from models.bert.config import BertConfig
@@ -52,7 +52,7 @@ def write_examples(folder: pathlib.Path) -> pathlib.Path:
                     tables[table].add(keys)
                 for serialized in Serializer(objective.feature_spec()).serialize_columns(block):
                     writer.write(serialized)
-        arrays = arrays_of({table: counting.counts() for table, counting in tables.items()})
+        arrays = count_arrays({table: counting.counts() for table, counting in tables.items()})
         path_of_counts = folder / f"counted-{group}"
         counts.append((path_of_counts, write_arrays(path_of_counts, arrays)))
     write_counts(str(folder), counts)

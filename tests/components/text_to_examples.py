@@ -1,8 +1,8 @@
-"""Raw text to BERT's examples, without TFX: ingestion, cleaning, example building.
+"""Makes BERT examples from raw text without TFX: ingestion, cleaning and example building.
 
     python -m tests.components.text_to_examples INPUT FOLDER [--flag=…]
 
-As the pipeline does, each attempt writes into a folder of its own, and finished shards outlive it.
+As in the pipeline, each attempt writes to a new folder, and finished shards are kept between them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.cleaning import transforms as cleaning
 from components.config import CleaningConfig, ExamplesConfig, IngestionConfig, ValidationConfig
-from components.examples.shards import shards_of
+from components.examples.shards import document_shards
 from components.examples.transforms import build
 from components.ingestion import transforms as ingestion
 from components.layout import SCRATCH_FOLDER
@@ -37,7 +37,7 @@ CLEANING = CleaningConfig()
 
 
 def learn(folder: pathlib.Path) -> None:
-    """A tokenizer of the small corpus's words."""
+    """Learns a tokenizer from the words of the small corpus."""
     row, config = FAMILIES["bert"], WordPieceConfig(vocabulary_size=300)
     splitter: Any = row.tokenizer.word_splitter(config)
     words, numbers = splitter.count(tf.constant([text(number) for number in range(50)]))
@@ -71,7 +71,7 @@ def run(
     learn(examples / "tokenizer")
     with pipeline() as steps:
         build(
-            steps, shards_of(str(cleaned), {}, None), str(examples), family="bert",
+            steps, document_shards(str(cleaned), {}, None), str(examples), family="bert",
             objective=json.dumps(dataclasses.asdict(MODEL.objective)),
             config=ExamplesConfig(), span=1,
             code="c0de", finished=str(folder / "finished"),

@@ -19,7 +19,7 @@ from components import documents as documents_module
 from components.config import ExamplesConfig
 from components.documents import Document
 from components.examples import transforms as example_generation
-from components.examples.shards import shards_of
+from components.examples.shards import document_shards
 from components.serving.export import export
 from models.bert.config import BertConfig
 from models.examples import parse
@@ -139,7 +139,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
                 writer.write(*documents_module.serialize([document]))
     with beam.Pipeline() as pipeline:
         example_generation.build(
-            pipeline, shards_of(str(source), {}, None), str(target), family="bert",
+            pipeline, document_shards(str(source), {}, None), str(target), family="bert",
             objective=json.dumps(dataclasses.asdict(CONFIG.objective)),
             config=ExamplesConfig(), span=1,
             code="c0de", finished=str(house.folder / "finished"),

@@ -1,4 +1,4 @@
-"""The counts of shards add up to files that are the same bytes in any order."""
+"""Tests of the baselines' counts: shards add up, to equal bytes in any order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from components.examples.baseline_counts import StoredCounts, arrays_of, write_counts
+from components.examples.baseline_counts import StoredCounts, count_arrays, write_counts
 from components.storage.shard_arrays import write_arrays
 from models.counts import Counts
 
@@ -29,7 +29,9 @@ def _write(folder: pathlib.Path, order: tuple[int, ...]) -> pathlib.Path:
     shards = []
     for number in order:
         path = folder / f"shard-{number}"
-        shards.append((path, write_arrays(path, {"lengths": [9, 9]} | arrays_of(SHARDS[number]))))
+        shards.append(
+            (path, write_arrays(path, {"lengths": [9, 9]} | count_arrays(SHARDS[number])))
+        )
     write_counts(str(folder), shards)
     return folder
 

@@ -1,4 +1,4 @@
-"""The component: an artifact for TFX, a run that goes on, and what is refused."""
+"""Tests of ExampleBuilder: the artifact, resuming a killed run, and refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.documents import Document, read_documents
-from components.examples import transforms as example_generation
+from components.examples import transforms
 from components.examples.baseline_counts import StoredCounts
 from models.errors import DataRefused
 from models.training.example_index import read_index
@@ -63,12 +63,12 @@ def test_older_documents_are_trained_on_too_as_their_own_span_drew_them(
     artifact = make(tmp_path / "2", new, span=2, older={1: older}, replay_share=share)
     assert artifact.get_string_custom_property("spans") == "[1, 2]"
     folder = pathlib.Path(artifact.uri)
-    told = json.loads((folder / "examples.json").read_text())
-    assert told["splits"]["train"]["documents"] == 30
-    assert told["older"]["documents"] == replayed
+    summary = json.loads((folder / "examples.json").read_text())
+    assert summary["splits"]["train"]["documents"] == 30
+    assert summary["older"]["documents"] == replayed
     index = read_index(sorted(map(str, (folder / "Split-train").iterdir())))
-    of_both = told["splits"]["train"]["examples"] + told["older"]["examples"]
-    assert index.counts.sum() == of_both > told["splits"]["train"]["examples"]
+    of_both = summary["splits"]["train"]["examples"] + summary["older"]["examples"]
+    assert index.counts.sum() == of_both > summary["splits"]["train"]["examples"]
     assert int(StoredCounts(folder)["next_sentence"].dense(2).sum()) == of_both
     if not share:
         for path in pathlib.Path(made.uri, "Split-train").iterdir():
@@ -81,15 +81,15 @@ def _document(number: int) -> Document:
 
 
 def _summarize(folder: pathlib.Path) -> None:
-    """Says how many characters there are to train on, as TextCleaner does."""
+    """Writes the number of characters of the training documents, as TextCleaner does."""
     shards = (folder / "Split-train").iterdir()
-    size = sum(len(each.text) for shard in shards for each in read_documents(shard))
+    size = sum(len(document.text) for shard in shards for document in read_documents(shard))
     summary = {"splits": {"train": {"characters": {"kept": size}}}}
     (folder / "cleaning.json").write_text(json.dumps(summary))
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(
@@ -101,14 +101,14 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     make(tmp_path, documents)
     expected = contents(tmp_path / "examples")
     shutil.rmtree(tmp_path / "examples")
-    begun: list[tuple[int, ...]] = []
+    started: list[tuple[int, ...]] = []
     rng = np.random.default_rng
 
     def die_at_the_third(key: tuple[int, ...]) -> np.random.Generator:
-        if len(key) == 6:  # a block of a file that is begun already
+        if len(key) == 6:  # a block of a shard that is counted already
             return rng(key)
-        begun.append(key)
-        if len(begun) == 3:
+        started.append(key)
+        if len(started) == 3:
             raise Killed
         return rng(key)
 
@@ -120,8 +120,9 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     with caplog.at_level(logging.INFO, "polyseme.example_builder"):
         make(tmp_path, documents)
     assert contents(tmp_path / "examples") == expected
-    assert sorted({*begun[:2], *begun[3:]}) == sorted(begun[:2] + begun[3:])  # none made again
-    assert len(begun) == 1 + 6
+    completed = started[:2] + started[3:]
+    assert sorted(set(completed)) == sorted(completed)  # no shard was made twice
+    assert len(started) == 1 + 6
     assert "; 2 file(s) were finished before" in caplog.text
     assert not (tmp_path / "finished").exists()
 
@@ -151,13 +152,13 @@ def test_a_split_without_an_example_is_refused_with_the_tally(
 def test_a_writer_that_dies_leaves_no_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = example_generation._write
+    write = transforms._write
 
     def die(path: str, *arguments: Any) -> None:
         write(path, *arguments)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(example_generation, "_write", die)
+    monkeypatch.setattr(transforms, "_write", die)
     with pytest.raises(OSError, match="No space left on device"):
         make(tmp_path, write_documents(tmp_path / "documents"))
     assert not contents(tmp_path / "examples")

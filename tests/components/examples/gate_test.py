@@ -1,4 +1,4 @@
-"""The gate over what ExampleBuilder really counts: does the tokenizer fit, is there a task."""
+"""Tests of ExampleGate on the real output of ExampleBuilder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.config import ValidationConfig
 from components.documents import Document
 from components.evaluation.served_model import ServedLoss, tokenizer_fingerprint
 from components.examples import gate as example_gate
-from components.examples.gate import ExampleGate, Fit, _served_checks, check_examples
+from components.examples.gate import ExampleGate, TokenizerFit, _served_checks, check_examples
 from models.bert.objective import BertObjective
 from models.errors import DataRefused
 from models.objective import Feature, Labels
@@ -101,13 +101,13 @@ def test_documents_of_one_sentence_teach_no_next_sentence(tmp_path: pathlib.Path
     assert "model.objective.second_segment=none" in str(refused.value.remedy)
 
 
-def earlier(examples: standard_artifacts.Examples, **figures: Any) -> ExamplesApproval:
+def earlier(examples: standard_artifacts.Examples, **fit: Any) -> ExamplesApproval:
     """The approval of an earlier span under the same tokenizer."""
     approval = ExamplesApproval()
     approval.span = 3
     approval.tokenizer = tokenizer_fingerprint(pathlib.Path(examples.uri) / "tokenizer")
-    found = {"unknown_share": 0.0, "tokens_per_word": 1.5, "tokens_per_byte": 0.3} | figures
-    for name, value in found.items():
+    defaults = {"unknown_share": 0.0, "tokens_per_word": 1.5, "tokens_per_byte": 0.3}
+    for name, value in (defaults | fit).items():
         setattr(approval, name, value)
     return approval
 
@@ -127,7 +127,7 @@ def test_a_span_is_compared_with_the_last_one_under_the_same_tokenizer(
 
 
 def coverage(unknown: float, tokens: int = 260) -> dict[str, int]:
-    """Counts where unknown tokens are a share of the tokens and of the bytes alike."""
+    """Counts in which `unknown` is the share of both unknown tokens and unknown bytes."""
     return {
         "bytes": 1000,
         "words": 200,
@@ -161,7 +161,7 @@ def test_the_default_bounds(
     found: dict[str, int], reads_unknown: bool, expected: list[str]
 ) -> None:
     summary = {"coverage": found, "worst": [], "labels": {}}
-    before = Fit.of(coverage(0.02), reads_unknown=reads_unknown)
+    before = TokenizerFit.from_coverage(coverage(0.02), reads_unknown=reads_unknown)
     checks = check_examples(summary, {}, before, ValidationConfig(), reads_unknown=reads_unknown)
     assert [check.feature for check in checks if not check.passed] == expected
 
@@ -193,7 +193,7 @@ def test_the_served_models_loss_on_the_new_text_is_bounded(loss: float, passed: 
     assert check.passed == passed
     assert check.feature == "masked_lm_loss of the served model, before training"
     assert check.value == f"4.000 → {loss:.3f}, {'+27%' if passed else '+32%'}"
-    assert check.bound == "a rise of at most 30%"
+    assert check.bound == "an increase of at most 30%"
 
 
 @pytest.mark.parametrize("served", [None, ServedLoss("masked_lm_loss", 5.0, math.nan)])
@@ -204,18 +204,20 @@ def test_what_the_served_model_does_not_say_is_not_bounded(served: ServedLoss | 
 def test_the_gate_looks_at_the_served_model_and_keeps_what_it_saw(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     def loss(model: str, evaluation: str | None, examples: str, metric: Any) -> ServedLoss:
-        asked.append((model, evaluation, pathlib.Path(examples).name, metric.name))
+        calls.append((model, evaluation, pathlib.Path(examples).name, metric.name))
         return ServedLoss(metric.name, 8.0, before=4.0)
 
     monkeypatch.setattr(example_gate, "served_loss", loss)
     examples = make(tmp_path, documents(tmp_path, ENGLISH), span=7)
     served, evaluation = standard_artifacts.Model(), standard_artifacts.ModelEvaluation()
     served.uri, evaluation.uri = "/served", "/evaluation"
-    with pytest.raises(DataRefused, match=r"4\.000 → 8\.000, \+100%; bound: a rise of at most"):
+    with pytest.raises(
+        DataRefused, match=r"4\.000 → 8\.000, \+100%; bound: an increase of at most"
+    ):
         judge(tmp_path, examples, served_model=served, served_evaluation=evaluation)
-    assert asked == [("/served", "/evaluation", "examples", "masked_lm_loss")]
+    assert calls == [("/served", "/evaluation", "examples", "masked_lm_loss")]
     kept = json.loads((tmp_path / "quarantine" / "span-7.ExampleGate.json").read_text())
     assert kept["served"] == {"metric": "masked_lm_loss", "loss": 8.0, "before": 4.0}

@@ -1,4 +1,4 @@
-"""Documents to ids: the same in any batches, and what gives no token is counted."""
+"""Tests of tokenizing documents in batches, and of the vocabulary's coverage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from components.documents import Document
 from components.examples import tokenization
-from components.examples.tokenization import Coverage, GraphTokenizer, tokenize_documents, worst_of
+from components.examples.tokenization import (
+    Coverage,
+    GraphTokenizer,
+    tokenize_documents,
+    worst_documents,
+)
 from models.bert.objective import BertObjective
 from models.tokenizers.byte_bpe_vocabulary import learn
 from models.tokenizers.character import CharacterTokenizer
@@ -54,7 +59,7 @@ def test_batches_across_documents_change_nothing(
             sizes.append(len(texts))
             return super().ids(texts)
 
-    monkeypatch.setattr(tokenization, "_PIECES", pieces)
+    monkeypatch.setattr(tokenization, "_BATCH_PIECES", pieces)
     found = tokenize_documents(documents, objective, Counting(tokenizer), tally)
     expected = [
         [
@@ -97,7 +102,7 @@ def test_words_are_cut_where_the_objective_cuts_them(monkeypatch: pytest.MonkeyP
         Document("b", "ships", "b", "en", 0),
     ]
     for pieces in (1, 100):
-        monkeypatch.setattr(tokenization, "_PIECES", pieces)
+        monkeypatch.setattr(tokenization, "_BATCH_PIECES", pieces)
         tally: collections.Counter[str] = collections.Counter()
         first, second = tokenize_documents(documents, objective, GraphTokenizer(tokenizer), tally)
         assert first.begins is not None
@@ -126,7 +131,7 @@ def test_unknown_tokens_are_weighed_by_the_bytes_they_stand_for(
         "Our Zulu ship. \u8239 sail",
     )
     for pieces in (1, 100):
-        monkeypatch.setattr(tokenization, "_PIECES", pieces)
+        monkeypatch.setattr(tokenization, "_BATCH_PIECES", pieces)
         found = covered(little_bert.tokenizer(), *texts)
         assert found.counts == {
             "bytes": 20 + 17 + 19,
@@ -160,5 +165,5 @@ def test_to_bytes_nothing_is_unknown() -> None:
 def test_the_worst_documents_are_the_same_in_any_order() -> None:
     shares = {"a": 0.5, "b": 0.9, "c": 0.5, "d": 0.1}
     items = [{"id": name, "unknown_share": share} for name, share in shares.items()]
-    assert [each["id"] for each in worst_of(items)] == ["b", "a", "c"]
-    assert worst_of(items[::-1]) == worst_of(items)
+    assert [each["id"] for each in worst_documents(items)] == ["b", "a", "c"]
+    assert worst_documents(items[::-1]) == worst_documents(items)

@@ -1,4 +1,4 @@
-"""Generation: the same bytes wherever it runs, ids of the tokenizer's own, nothing lost."""
+"""Tests of making examples: equal bytes on every runner, correct ids, and correct counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scipy import stats
 from components.documents import place_of
 from components.evaluation.resampling_units import UNIT, UNIT_FEATURE
 from components.examples.baseline_counts import StoredCounts
-from components.examples.shards import shards_of
+from components.examples.shards import document_shards
 from components.examples.transforms import build
 from models.bert.objective import BertObjective
 from models.bert.pairs import Corpus, make_pairs
@@ -49,7 +49,7 @@ from tests.testdata.likely import likely
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Documents, and what became of them inside one process."""
+    """Documents, and the examples that one process made from them."""
     folder = tmp_path_factory.mktemp("made")
     documents = write_documents(folder / "documents")
     make(folder, documents)
@@ -148,7 +148,7 @@ def test_every_example_is_as_the_spec_says(made: dict[str, Any]) -> None:
 
 
 def test_held_out_examples_of_two_units_share_no_document(made: dict[str, Any]) -> None:
-    """Each segment, the second ones too, is of one of the two documents of the example's block."""
+    """Each segment, also each second one, is from one of the two documents of its block."""
     segments = collections.defaultdict(list)
     for example in examples_in(made["examples"], "eval"):
         segments[example[UNIT][0].rpartition(b"-")[0]] += _segments(example)
@@ -179,7 +179,7 @@ def _as_words(ids: list[int]) -> str:
 
 
 def _segments(example: dict[str, np.ndarray]) -> list[str]:
-    """What either segment was before it was masked, without [CLS] and [SEP]."""
+    """Both segments before masking, without [CLS] and [SEP]."""
     ids = example["token_ids"].copy()
     real = example["mask_weights"] > 0
     ids[example["mask_positions"][real]] = example["mask_ids"][real]
@@ -259,7 +259,7 @@ def test_finished_shards_are_known_by_all_they_are_made_of(
         with beam.Pipeline() as pipeline:
             build(
                 pipeline,
-                shards_of(str(documents), {}, None),
+                document_shards(str(documents), {}, None),
                 str(tmp_path),
                 **{**options, **changed},
             )
@@ -307,19 +307,19 @@ def test_every_draw_is_keyed_by_seed_span_split_group_and_block(
 
 
 def test_partners_are_uniform_over_the_documents_of_the_corpus() -> None:
-    # Of a document's own group all the others are as likely, and the group is a uniform sample.
+    # Within a shard all other documents are equally likely, and a shard is a random sample.
     documents, places_in = 12, {"test_share": 0.0, "eval_share": 0.0, "shards": {"train": 3}}
     counts = np.zeros(documents, np.int64)
     for salt in range(3_000):
         ids = [f"{salt}/{n}" for n in range(documents)]
-        places = [place_of(identity, **places_in).shard for identity in ids]
+        places = [place_of(document_id, **places_in).shard for document_id in ids]
         group = [n for n in range(documents) if places[n] == places[0]]
         tokens = [
             TokenizedDocument.of(ids[n], "", "en", [np.full(4, n, np.int32)] * 2) for n in group
         ]
         corpus = Corpus.of(tokens, np.zeros(documents, np.bool_))
         made = make_pairs(
-            corpus, max_tokens=8, short_share=0.0, passes=2, rng=np.random.default_rng(salt),
+            corpus, max_tokens=8, short_seq_prob=0.0, passes=2, rng=np.random.default_rng(salt),
             tally=collections.Counter(),
         )  # fmt: skip
         drawn = made.b_start[(made.document == 0) & (made.follows == 0)]
