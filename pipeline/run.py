@@ -161,9 +161,7 @@ def _announce(console: Console, config: PipelineConfig, span: Span, moved: int) 
     if span.skipped:
         console.print(f"skipped files of other formats: {span.skipped}", style="yellow")
     if moved:
-        console.print(
-            f"the pipeline's folder was moved: corrected {moved} paths in its metadata", style="dim"
-        )
+        console.print(f"the folder was moved: corrected {moved} paths in the metadata", style="dim")
     for line in config.without_effect():
         console.print(line, style="yellow")
 

@@ -133,7 +133,7 @@ def test_a_corpus_of_one_document_is_refused(tmp_path: pathlib.Path) -> None:
         (
             ["run", "bert_tiny", "--input", "{}/a-{SPAN}.jsonl", "--span", "9"],
             3,
-            ["span 9 does not exist", "there are: 1, 2"],
+            ["span 9 does not exist", "choose one of: 1, 2"],
         ),
         (["run", "bert_tny", "--input", "{}/a-1.jsonl"], 2, ["did you mean bert_tiny?"]),
         (["run", "bert_tiny", "--imput", "{}/a-1.jsonl"], 2, ["--input"]),

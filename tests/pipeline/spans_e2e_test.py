@@ -119,10 +119,10 @@ def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
 def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_it(
     corpus: pathlib.Path, worse: str, second: str
 ) -> None:
-    assert re.search(r"LastBlessedModel +done +\S+ +model \d+, of span 1", second)
-    assert re.search(r"TrainingStart +done +\S+ +model \d+, of span 1", second)
+    assert re.search(r"LastBlessedModel +done +\S+ +model \d+, trained on span 1", second)
+    assert re.search(r"TrainingStart +done +\S+ +model \d+, trained on span 1", second)
     for resolver in ("LastApprovedStatistics", "LastApprovedExamples"):
-        assert re.search(rf"{resolver} +done +\S+ +of span 1", second)
+        assert re.search(rf"{resolver} +done +\S+ +from span 1", second)
     assert "taken from the base model" in worse  # and from the cache in `second`
     assert "warm start from" in second
     old, new = versions(corpus)

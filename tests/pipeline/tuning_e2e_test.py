@@ -68,7 +68,7 @@ def test_killed_in_a_trial_the_same_command_goes_on_and_trains_with_the_best(
     assert resumed
     assert int(resumed[1]) > 0
     assert states(printed)["Tuner"] == "done"
-    assert "3 trials, 1 failed, loss" in printed
+    assert "3 trials, 1 failed; best loss" in printed
     found = results(trials)
     assert len(found) == 3
     assert ended.items() < found.items()
