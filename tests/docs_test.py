@@ -64,6 +64,15 @@ def test_files_that_are_named_exist(page: pathlib.Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=named)
+def test_names_are_in_the_files_that_pages_say(page: pathlib.Path) -> None:
+    """Where a page says "`name` in `folder/file.py`"."""
+    said = re.findall(
+        r"`(\w+)`\s+(?:in|of)\s+`((?:models|components|pipeline|tests)/[\w/]+\.py)`", read(page)
+    )
+    assert not [f"{name} in {file}" for name, file in said if name not in read(ROOT / file)]
+
+
 def test_pages_that_sources_name_exist() -> None:
     sources = [path for floor in ("models", "components", "pipeline", "tests", "benchmarks")
                for path in (ROOT / floor).rglob("*.py")]  # fmt: skip
