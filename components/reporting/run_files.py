@@ -10,6 +10,10 @@ import pathlib
 from components.reporting.inputs import Dropped, TrainingPoint
 from models.errors import ConfigError
 
+_UTILIZATION = frozenset({"matmul_utilization", "mfu"})
+"""Names of the metric that is neither a field of `TrainingPoint` nor a term of the loss: today's,
+and that of earlier releases."""
+
 
 def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:
     """The points of `training.jsonl`, by step; the last record of a step replaces earlier ones.
@@ -29,7 +33,11 @@ def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:
             try:
                 record = json.loads(line)
                 known = {name: value for name, value in record.items() if name in fields}
-                terms = {name: value for name, value in record.items() if name not in fields}
+                terms = {
+                    name: value
+                    for name, value in record.items()
+                    if name not in fields | _UTILIZATION
+                }
                 point = TrainingPoint(**known, terms=terms)
             except (ValueError, TypeError, AttributeError) as error:
                 raise ConfigError(

@@ -26,6 +26,7 @@ def test_trainingwrite_log(tmp_path):
         "tokens_per_second": 9000.0,
         "gradient_norm": 2.0,
         "padding_share": 0.1,
+        "matmul_utilization": 0.5,  # no term of the loss
         "seconds": 3.5,
     }
     assert read_training_log(write_log(tmp_path, json.dumps(record) + "\n")) == [
