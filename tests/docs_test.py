@@ -213,7 +213,7 @@ def test_messages_are_those_of_the_sources() -> None:
 # Stories: each continues in the folder of the one before.
 
 _MARK = "@@@ block {} @@@"
-_VARYING = re.compile(r"[0-9a-f]{40,}|\d[\d,.:+T-]*")
+_VARYING = re.compile(r"[0-9a-f]{12,}|\d[\d,.:+T-]*")
 
 
 def steady(text: str) -> str:
