@@ -1,4 +1,4 @@
-"""What goes wrong, as its reader meets it: one screen, place, exit code, nothing good lost."""
+"""Errors as users see them: one screen with the place, an exit code, and no good data lost."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 GOOD = 150
 ONE_STEP = {"training__steps": 1, "model__objective__min_accuracy_over_unigram": 99}
-"""So that a run ends soon after the trainer, not blessed."""
+"""A bound that no model meets, so that the run ends soon after training, not blessed."""
 
 
 def error(printed: str) -> str:
-    """The error's own lines: they fit one screen and are no stack trace."""
+    """The lines of the error; they fit on one screen and contain no stack trace."""
     lines = printed[printed.index("error: ") :].splitlines()
     message = [line for line in lines if not line.startswith(("report  ", "log  ", "model  "))]
     assert len(message) < 24
@@ -32,7 +32,7 @@ def error(printed: str) -> str:
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """150 good records, one of each kind of bad one, on lines 151 to 156, and an odd document."""
+    """150 good records, one bad record of each kind on lines 151 to 156, and an odd document."""
     path = write_corpus(tmp_path_factory.mktemp("bad") / "mixed.jsonl", range(GOOD))
     with path.open("ab") as stream:
         stream.write(b'{"id": "latin", "text": "caf\xe9"}\n')
@@ -57,7 +57,7 @@ REASONS = (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """One folder for the tests that build on each other's runs."""
+    """A folder for tests that use the runs of the tests before them."""
     return tmp_path_factory.mktemp("runs")
 
 
@@ -108,7 +108,7 @@ def test_bad_records_and_odd_documents_are_put_aside_and_a_bound_costs_only_its_
     splits = json.loads(summary.read_text())["splits"]
     assert sum(split["kept"] for split in splits.values()) == GOOD
 
-    # Letters alone: every word is unknown.
+    # The vocabulary has only letters, so every word is unknown.
     vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]))
     printed = finish(arguments(bad, runs, **settings), code=3)
     assert "unknown tokens: " in error(printed)
@@ -193,7 +193,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_room(
 
 
 def test_tensorboard_says_that_its_port_is_in_use(tmp_path: pathlib.Path) -> None:
-    """The only server that comes with Polyseme; its steps and Beam's workers take free ports."""
+    """It is the only server with a fixed port; steps and Beam workers use free ports."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = subprocess.run(
             [

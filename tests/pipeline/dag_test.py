@@ -73,11 +73,11 @@ def test_nothing_is_pushed_before_both_gates() -> None:
 
 
 STRICT = ("cleaning.quality=True", "cleaning.evaluation_texts=/a/texts.txt")
-"""What the other settings of cleaning have an effect with."""
+"""Settings that the other settings of cleaning need to have an effect."""
 
 
 def keys(*overrides: str) -> dict[str, str]:
-    """A key for each node, of its parameters alone, with settings of a tiny recipe changed."""
+    """The cache key of each node, without inputs, for a tiny recipe with some settings changed."""
     config = apply_overrides(tuning(), ["tuning.steps=10", *overrides])
     provenance = dataclasses.replace(PROVENANCE, config=config.fingerprint())
     made = create_pretraining_pipeline(config, provenance, ["/texts/03.jsonl"], CODE)
@@ -87,14 +87,14 @@ def keys(*overrides: str) -> dict[str, str]:
 
 
 def changed(*overrides: str, given: Sequence[str] = ()) -> set[str]:
-    """The nodes that know nothing of an earlier run again once settings are changed."""
+    """The nodes that have another cache key when settings are changed."""
     before, after = keys(*given), keys(*given, *overrides)
     return {node for node in before if before[node] != after[node]}
 
 
 TRAINED = {"Tuner", "Trainer"}
 LOOKS = ("training.eval_steps", "training.seeds", "tuning.trials")
-"""With one of these DataGate asks for documents that training can look at."""
+"""With one of these, DataGate requires documents for evaluation during training."""
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_setting_is_in_the_keys_of_the_steps_whose_output_depends_on_it(
 
 
 def test_every_settings_effect_is_seen_in_the_keys() -> None:
-    """Walks over all fields: what affects nothing is in no key, what affects something in one."""
+    """Every field: one that affects nothing is in no key, others are in the keys they affect."""
     config = tuning()
     skipped: set[str] = set()
     for path, affects in leaves(config):
@@ -220,7 +220,7 @@ def test_beams_flags(config: BeamConfig, expected: list[str]) -> None:
 
 
 def flags_of(graph: tfx.dsl.Pipeline) -> dict[str, list[str]]:
-    """The flags that each step on Beam gets, with the environment of now, as TFX reads them."""
+    """The flags that TFX passes to each step on Beam, with the current environment."""
     compiled = compiler.Compiler().compile(graph)
     deployment = runner_utils.extract_local_deployment_config(compiled)
     assert "hush" not in str(compiled)
@@ -250,7 +250,7 @@ def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.Monk
 
 
 def test_tfx_packs_no_copy_of_itself_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    # It leaves each one, 52 MB, in the temporary folder.
+    # TFX leaves each copy, 52 MB, in the temporary folder.
     packed: list[str] = []
     monkeypatch.setattr(
         dependency_utils, "build_ephemeral_package", lambda: packed.append("") or ""

@@ -1,4 +1,4 @@
-"""A walk over all settings of a configuration, with another value for each."""
+"""Iterates over all settings of a configuration, with another valid value for each."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ OTHERS = {
     "training.start": "scratch",
     "tuning.algorithm": "bayesian",
 }
-"""Values for fields that not any value of the type suits."""
+"""Other values for fields that do not accept every value of their type."""
 
 
 def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Affects]]:
-    """The path of each field that holds no settings, and what it affects."""
+    """The dotted name of each field that is not itself a group of settings, and what it affects."""
     for name, affects in effects(type(config)):
         value = getattr(config, name)
         if isinstance(value, Settings):
@@ -44,7 +44,7 @@ def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Affects]]:
 
 
 def another(config: Settings, path: str) -> str:
-    """Another value for a field, as the command line has it."""
+    """Another value for a field, as text for `--set`."""
     value: Any = config
     for name in path.split("."):
         value = getattr(value, name)

@@ -1,4 +1,4 @@
-"""Every family through the whole pipeline, in English and in Chinese, and asked for answers."""
+"""The whole pipeline and predictions for every family, in English and in Chinese."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BETTER_THAN_THE_UNIGRAM = {
 def pushed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, pathlib.Path, str]:
-    """The recipe's name, the folder of runs and what the run printed."""
+    """The recipe's name, the folder of runs, and what the run printed."""
     recipe, lang, settings = request.param
     folder = tmp_path_factory.mktemp(recipe)
     corpus = write_corpus(folder / "corpus.jsonl", range(240), lang)
@@ -71,5 +71,5 @@ def test_it_learns_is_blessed_pushed_and_answers(
     report = (runs / recipe / "report.html").read_text(encoding="utf-8")
     assert "One word, two meanings" in report
     assert ("Prompts from held-out documents" in report) == (
-        not recipe.startswith("elmo")  # which answers no question in words
+        not recipe.startswith("elmo")  # which only answers embed
     )

@@ -85,7 +85,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 def beam_ids(house: House, texts: list[str]) -> list[list[int]]:
-    """Ids by the function that ExampleBuilder's workers call, in a Beam pipeline."""
+    """Ids from the function that ExampleBuilder's workers call, in a Beam pipeline."""
     tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
     objective = json.dumps(dataclasses.asdict(CONFIG.objective))
     target = house.folder / "beam.jsonl"
@@ -128,7 +128,7 @@ def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(house: 
 
 
 def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
-    """Unmasked again, A and B of every example are stretches of a document as it is served."""
+    """With masked tokens restored, A and B of an example are parts of a document as served."""
     source, target = house.folder / "documents", house.folder / "examples"
     chosen = {"train": house.documents[-30:], "test": house.documents[:5]}
     for split, documents in chosen.items():
@@ -156,7 +156,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
             for row in range(len(batch)):
                 for part in parts(features, row):
                     place = whole.find(part.astype("<i4").tobytes())
-                    while place > 0 and place % 4:  # found across two ids
+                    while place > 0 and place % 4:  # a match that begins within an id
                         place = whole.find(part.astype("<i4").tobytes(), place + 1)
                     assert place >= 0
                 seen += 1
@@ -164,7 +164,7 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
 
 
 def parts(features: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, np.ndarray]:
-    """A and B of an example, with what was masked put back."""
+    """A and B of an example, with masked tokens restored."""
     ids = features["token_ids"][row].copy()
     masked = features["mask_weights"][row] > 0
     ids[features["mask_positions"][row][masked]] = features["mask_ids"][row][masked]
@@ -194,7 +194,7 @@ def test_beam_and_the_saved_model_agree_on_any_unicode(house: House, texts: list
 
 
 def test_the_corpus_says_something_of_the_tokenizer(house: House) -> None:
-    """Hardly a word of the corpus is unknown, or the tests above would compare [UNK] with [UNK]."""
+    """Few words of the corpus are unknown; otherwise the tests above compare [UNK] with [UNK]."""
     ids = house.tokenizer.tokenize(tf.constant(house.paragraphs[:2_000])).flat_values.numpy()
     counts = Counter(ids.tolist())
     assert counts[house.tokenizer.special_ids["unknown"]] < len(ids) / 10_000

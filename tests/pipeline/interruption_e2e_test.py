@@ -1,4 +1,4 @@
-"""`kill -9` in each component in turn, then the same command; and the bytes, however they came."""
+"""`kill -9` in each component, then the same command: the bytes are those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.testdata.small_corpus import arguments, files_below, finish, start, s
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
-# In the order they run; resolvers only look things up.
+# In the order in which they run; resolvers only look things up.
 COMPONENTS = (
     "TextExampleGen",
     "TextSchema",
@@ -51,14 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(folder: pathlib.Path) -> pathlib.Path:
-    """A pipeline's folder after one run that nothing disturbed."""
+    """A pipeline's folder after one undisturbed run."""
     printed = finish(arguments(folder / "corpus.jsonl", folder / "undisturbed", **STEPS))
     assert set(states(printed).values()) == {"done"}
     return folder / "undisturbed" / "bert_tiny"
 
 
 def output(pipeline: pathlib.Path, component: str, name: str) -> pathlib.Path:
-    """An output's folder in the last run."""
+    """The folder of an output of the last run."""
     history = RunHistory(pipeline)
     artifact = history.nodes(history.run_ids()[-1])[component].output(name)
     assert artifact is not None
@@ -94,11 +94,11 @@ def kill_in(
     ready: Callable[[], bool],
     how: signal.Signals = signal.SIGKILL,
 ) -> str:
-    """Kills a run and all its processes in a component; gives what it had printed.
+    """Kills a run and all its processes in a component; returns what it printed until then.
 
     Args:
         process: the run.
-        component: where it is to be killed.
+        component: the component in which to kill it.
         seconds: how long after its start.
         ready: what has to be true before the seconds count.
         how: the signal.
@@ -123,12 +123,12 @@ def kill_in(
 
 
 def checkpointed(pipeline: pathlib.Path) -> bool:
-    """Whether a training run has written a whole checkpoint."""
+    """Whether a training has written a complete checkpoint."""
     return any((pipeline / "checkpoints").glob("*/ckpt-*.index"))  # written last
 
 
 def half_written_inputs(pipeline: pathlib.Path) -> list[str]:
-    """Inputs of executions whose producer did not end well."""
+    """Inputs of executions whose producer failed."""
     connection = mlmd.ConnectionConfig()
     connection.sqlite.filename_uri = str(pipeline / DATABASE)
     store = ml_metadata.MetadataStore(connection)
@@ -158,8 +158,8 @@ def test_killed_in_each_component_the_same_command_completes(
     took = {name: node.seconds for name, node in history.nodes(history.run_ids()[-1]).items()}
     late = []
     for component in COMPONENTS:
-        # Amid the work, well before the end that an undisturbed run beside other work showed, or at
-        # once where it is short; the Trainer as soon as it has written a checkpoint.
+        # Kill in the middle of the work, well before it ended in an undisturbed run on a busy
+        # machine, or at once if it is short; kill the Trainer when it has written a checkpoint.
         seconds = took[component] / 4 if took[component] > 1 else 0.0
         if component == "Trainer":
             printed = kill_in(start(command), component, 0.0, lambda: checkpointed(pipeline))
@@ -207,14 +207,14 @@ def test_with_two_beam_workers_the_examples_are_the_same_bytes(
     folder: pathlib.Path, undisturbed: pathlib.Path
 ) -> None:
     source, runs = folder / "corpus.jsonl", folder / "workers"
-    # Worse on purpose than allowed, so that the run ends after the evaluation of one step's model.
+    # No model meets this bound, so the run ends after the evaluation of a model of one step.
     one_step = {"training__steps": 1, "model__objective__min_accuracy_over_unigram": 99}
     printed = finish(arguments(source, runs, beam__workers=2, **one_step), code=4)
     assert "not blessed, so not pushed" in printed
     assert "accuracy_over_unigram is" in printed
     found, expected = examples(runs / "bert_tiny"), examples(undisturbed)
     assert found.keys() == expected.keys()
-    # It holds the configuration as well, of which this run changed a bound.
+    # The file contains the configuration too, in which this run changed a bound.
     told, wanted = (json.loads(made.pop("examples.json")) for made in (found, expected))
     assert told["splits"] == wanted["splits"]
     assert found == expected

@@ -1,4 +1,4 @@
-"""`run --until`: only the text is checked, or only examples are made; then the whole run."""
+"""`run --until`: a run that only checks the text, one that only makes examples, then all."""
 
 import json
 import pathlib

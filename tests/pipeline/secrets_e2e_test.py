@@ -1,4 +1,4 @@
-"""A secret in a flag of Beam's reaches the step, and no file of the pipeline's folder."""
+"""A secret in a Beam flag reaches the step, but no file in the pipeline's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "correct horse battery"
 
 
 def test_a_secret_is_in_neither_configuration_nor_metadata_nor_log(tmp_path: pathlib.Path) -> None:
-    """Beam logs the flags that it does not know with their values."""
+    """Beam logs unknown flags with their values."""
     (tmp_path / "one.jsonl").write_text('{"text": "A text alone is refused at once."}\n')
     runs = tmp_path / "runs"
     arguments = ["run", "bert_tiny", f"--input={tmp_path}/one.jsonl", f"--runs={runs}"]

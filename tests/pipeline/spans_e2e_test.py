@@ -1,4 +1,4 @@
-"""Spans after one another: warm start, comparison, second version, refusal, and a rerun."""
+"""Runs on consecutive spans: warm start, comparison, a second version, refusal, and a rerun."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def plant_what_the_first_span_trains_on(folder: pathlib.Path) -> None:
-    """Adds to the second span a text of the first, under an id that is held out."""
+    """Adds a text of the first span to the second one, under an id that is held out."""
 
     shards = {"train": 1, "test": 1}
 
@@ -80,11 +80,11 @@ def first(corpus: pathlib.Path) -> str:
 
 @pytest.fixture(scope="module")
 def worse(corpus: pathlib.Path, first: str) -> str:
-    """The next span with a learning rate that undoes what was learned."""
+    """Runs the next span with a learning rate that destroys what the model has learned."""
     ruin = {
         "training__optimizer__learning_rate": 3.0,
         "training__steps": 30,
-        "training__max_loss_rise": 0.0,  # it is to end and be judged
+        "training__max_loss_rise": 0.0,  # training must end, so that the model is evaluated
     }
     bounds = {
         "model__objective__max_regression": 0.02,
@@ -180,7 +180,7 @@ def test_a_version_that_is_rolled_back_is_not_built_on(
 
 def test_a_rerun_with_nothing_changed_computes_nothing(corpus: pathlib.Path, second: str) -> None:
     before = versions(corpus)
-    # A new interpreter, whose strings have other hashes.
+    # A new interpreter has other hashes of strings.
     again = run(corpus, 0, "--span", "2", fresh=True, **SECOND)
     found = states(again)
     assert {found.pop(name) for name in RESOLVERS} == {"done"}
@@ -200,7 +200,7 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
     assert {found.pop(name) for name in RESOLVERS} == {"done"}
     assert set(found.values()) == {"cached"}
     assert versions(moved) == versions(corpus)
-    # Bounds cost the gates alone.
+    # Changed bounds only run the gates again.
     stricter = {"model__objective__max_regression": 0.5, "validation__min_documents": 3}
     found = states(run(moved, 0, "--span", "2", **SECOND | stricter))
     assert {name for name, state in found.items() if state == "done"} - set(RESOLVERS) == {
@@ -231,7 +231,7 @@ def test_changed_text_under_the_same_name_is_no_cache_hit(
 
 
 def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> None:
-    """As BERT was, on 128 tokens and then on 512: here two runs of one name and span."""
+    """BERT was trained on 128 tokens and then on 512; here these are two runs on the same span."""
     write_corpus(tmp_path / "corpus.jsonl", range(400))
 
     def phase(length: int, masks: int, steps: int) -> str:
@@ -258,4 +258,4 @@ def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> No
     assert found["config"]["model"]["objective"]["sequence_length"] == 64
     history = RunHistory(folder)
     evaluator = history.nodes(history.run_ids()[-1])["Evaluator"]
-    assert evaluator.input("baseline_model") is not None  # it judged the short one on long examples
+    assert evaluator.input("baseline_model") is not None  # evaluated on long examples

@@ -1,4 +1,4 @@
-"""A pipeline that tunes: `kill -9` amid a trial, the same command, and a model of the best one."""
+"""Tuning with `kill -9` in a trial: the same command resumes and trains with the best trial."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SETTINGS = {
     "tuning__steps": 60,
     "tuning__algorithm": "grid",
     "tuning__space": f"{RATE}:1e30/0.0001/0.003",  # 0.003 is first, 1e30 diverges
-    "model__objective__min_accuracy_over_unigram": 99,  # what comes after is other tests' matter
+    "model__objective__min_accuracy_over_unigram": 99,  # the later steps are tested elsewhere
 }
 
 
 def results(trials: pathlib.Path) -> dict[str, tuple[int, dict]]:
-    """What is known of each trial that ended, and when it was written."""
+    """The record of each trial that ended, and when it was written."""
     return {
         path.parent.name: (path.stat().st_mtime_ns, json.loads(path.read_text()))
         for path in trials.glob("*/result.json")
@@ -38,7 +38,7 @@ def results(trials: pathlib.Path) -> dict[str, tuple[int, dict]]:
 
 
 def at_work(trials: pathlib.Path) -> bool:
-    """Whether a trial that did not end has written a whole checkpoint."""
+    """Whether a trial that has not ended has written a complete checkpoint."""
     written = trials.glob("*/training/ckpt-*.index")
     return any(not (path.parents[1] / "result.json").exists() for path in written)
 
