@@ -185,20 +185,20 @@ def _judge_metric(
     metric: Metric, candidate: _ResampledSums, served: _ResampledSums | None
 ) -> _JudgedMetric:
     value, resamples = candidate.metric(metric)
-    found = candidate.interval(value, resamples, lowest=0.0)
+    own_interval = candidate.interval(value, resamples, lowest=0.0)
     served_value = change = None
     if served is not None and served.has(metric):
         served_value, served_resamples = served.metric(metric)
         with np.errstate(invalid="ignore"):  # inf - inf
             difference = resamples - served_resamples
         change = candidate.interval(value - served_value, difference)
-    judged = _JudgedMetric(metric.name, found, served_value, change)
+    judged = _JudgedMetric(metric.name, own_interval, served_value, change)
     if not candidate.is_finite(metric):
         reason = f"{metric.name} is {value}: the model's sums are not finite"
         return dataclasses.replace(judged, reasons=[reason])
     if math.isnan(value) or (math.isinf(value) and not metric.exponentiate):
         return _judge_undefined(judged, metric, candidate, compare=served is not None)
-    reasons = [*_missed_bounds(metric, found, candidate.units)]
+    reasons = [*_missed_bounds(metric, own_interval, candidate.units)]
     notes: list[str] = []
     if metric.max_regression is not None and served is not None:
         unchecked = f"its max_regression, {metric.max_regression:.4g}, was not checked"
@@ -261,28 +261,28 @@ def _bounds_without_denominator(metric: Metric, candidate: _ResampledSums) -> tu
     return f"{undefined}, so any {metric.numerator} meets the bound {lower_bound:.4g}", True
 
 
-def _deciding_end(metric: Metric, found: Interval) -> float:
+def _deciding_end(metric: Metric, around: Interval) -> float:
     """The end of an interval that must meet the metric's bounds."""
-    return found.low if metric.higher_is_better == (metric.end == "worse") else found.high
+    return around.low if metric.higher_is_better == (metric.end == "worse") else around.high
 
 
-def _missed_bounds(metric: Metric, found: Interval, units: int) -> Iterator[str]:
+def _missed_bounds(metric: Metric, around: Interval, units: int) -> Iterator[str]:
     """Sentences about the absolute bounds that do not hold."""
     if metric.lower_bound is not None:
-        end, name = (found.low, "lower") if metric.end == "worse" else (found.high, "upper")
+        end, name = (around.low, "lower") if metric.end == "worse" else (around.high, "upper")
         if not end >= metric.lower_bound:
             yield (
-                f"{metric.name} is {found}; the {name} end must be at least"
+                f"{metric.name} is {around}; the {name} end must be at least"
                 f" {metric.lower_bound:.4g}"
-                + _text_needed(found.value - metric.lower_bound, found.value - end, units)
+                + _text_needed(around.value - metric.lower_bound, around.value - end, units)
             )
     if metric.upper_bound is not None:
-        end, name = (found.high, "upper") if metric.end == "worse" else (found.low, "lower")
+        end, name = (around.high, "upper") if metric.end == "worse" else (around.low, "lower")
         if not end <= metric.upper_bound:
             yield (
-                f"{metric.name} is {found}; the {name} end must be at most"
+                f"{metric.name} is {around}; the {name} end must be at most"
                 f" {metric.upper_bound:.4g}"
-                + _text_needed(metric.upper_bound - found.value, end - found.value, units)
+                + _text_needed(metric.upper_bound - around.value, end - around.value, units)
             )
 
 

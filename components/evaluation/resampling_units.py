@@ -18,13 +18,13 @@ from models.objective import Feature
 UNIT = "unit"
 UNIT_FEATURE = Feature((1,), "string", "block of documents, and part of the block's examples")
 MIN_UNITS = 5
-"""With fewer units there is no interval. The extremes of four equal units lie beyond the truth in
+"""With fewer units there is no interval. The extremes of four equal units miss the true value in
 one case of 16 on either side, so no resampling of them can promise 2.5 %."""
 PARTS = 16
 """Parts of a block, to which its examples are dealt in turn. Texts of fewer than `MIN_UNITS` blocks
 resample the parts instead of the blocks."""
 MAX_BLOCKS = 1_024
-"""Blocks that are told apart; beyond that number, blocks share a number by a hash."""
+"""Blocks with numbers of their own; more blocks than that share numbers by a hash."""
 _MIN_WINDOWS = 16  # per block, in a long text: at most 3 % of its windows are then padding
 _BLOCKS_PER_GROUP = 64  # in a shorter text
 
@@ -44,18 +44,18 @@ def blocks(tokens: Sequence[int], window: int) -> list[range]:
         The indices of each block's documents; no block if there is no document.
     """
     min_tokens = min(_MIN_WINDOWS * window, sum(tokens) // _BLOCKS_PER_GROUP)
-    found: list[range] = []
+    cut: list[range] = []
     first = with_text = total = 0
     for index, count in enumerate(tokens):
         with_text += count > 0
         total += count
         if with_text >= 2 and total >= min_tokens:
-            found.append(range(first, index + 1))
+            cut.append(range(first, index + 1))
             first, with_text, total = index + 1, 0, 0
     if first < len(tokens):
-        first = found.pop().start if found else 0
-        found.append(range(first, len(tokens)))
-    return found
+        first = cut.pop().start if cut else 0
+        cut.append(range(first, len(tokens)))
+    return cut
 
 
 def unit_names(group: int, block: int, first: int, count: int) -> np.ndarray:

@@ -40,7 +40,7 @@ class ServedLoss:
     Attributes:
         metric: name of the loss, the objective's first metric.
         loss: the loss on the new text.
-        before: the loss on the text that the model was blessed on; NaN if it is not known any more.
+        before: the loss on the text that the model was blessed on; NaN if unknown.
     """
 
     metric: str
@@ -49,7 +49,7 @@ class ServedLoss:
 
     @property
     def relative_increase(self) -> float:
-        """Increase of the loss relative to `before`; NaN if `before` is not known."""
+        """Increase of the loss relative to `before`; NaN if `before` is unknown."""
         return self.loss / self.before - 1 if self.before else math.nan
 
 

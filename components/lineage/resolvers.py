@@ -121,15 +121,15 @@ class LastBlessedModel(ResolverStrategy):
         """
         older = models_before(store, input_dict, self._fingerprint)
         try:
-            found = newest_pushed(store, input_dict, older)
+            last = newest_pushed(store, input_dict, older)
         except ConfigError as error:
             if self._start != "scratch":
                 raise
             _log.warning("the new model is not compared with the last blessed one: %s", error.what)
-            found = newest_pushed(store, input_dict, ())
-        outputs = _outputs_beside(store, found["model_blessing"])
+            last = newest_pushed(store, input_dict, ())
+        outputs = _outputs_beside(store, last["model_blessing"])
         evaluation = [each for each in input_dict["evaluation"] if each.id in outputs]
-        return {**found, "evaluation": evaluation}
+        return {**last, "evaluation": evaluation}
 
 
 def _outputs_beside(store: MetadataStore, artifacts: Sequence[Artifact]) -> set[int]:

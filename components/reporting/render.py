@@ -136,7 +136,7 @@ def _largest_shares(
         splits: the splits.
         shares_field: name of the field with shares by name.
         count_field: name of the field with the number of names. It counts the names of one split;
-            the number of names in all splits together is not known.
+            the number of names in all splits together is unknown.
     """
     by_split = [getattr(split, shares_field) for split in splits]
     totals: collections.Counter[str] = collections.Counter()

@@ -38,11 +38,11 @@ def write_comparison(models: Sequence[ReportInputs], path: pathlib.Path | str) -
     """
     similarities = [_similarities(inputs) for inputs in models]
     by_name = {
-        inputs.name: found for inputs, found in zip(models, similarities, strict=True) if found
+        inputs.name: layers for inputs, layers in zip(models, similarities, strict=True) if layers
     }
     shown = [
-        (inputs, report_charts(inputs, found), found)
-        for inputs, found in zip(models, similarities, strict=True)
+        (inputs, report_charts(inputs, layers), layers)
+        for inputs, layers in zip(models, similarities, strict=True)
     ]
     _write(path, render_comparison(shown, [gap_chart(by_name)] if by_name else []))
 

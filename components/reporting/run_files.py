@@ -11,8 +11,8 @@ from components.reporting.inputs import Dropped, TrainingPoint
 from models.errors import ConfigError
 
 _UTILIZATION = frozenset({"matmul_utilization", "mfu"})
-"""Names of the metric that is neither a field of `TrainingPoint` nor a term of the loss: today's,
-and that of earlier releases."""
+"""A metric that is neither a field of `TrainingPoint` nor a term of the loss: its name now, and in
+earlier releases."""
 
 
 def read_training_log(path: pathlib.Path | str) -> list[TrainingPoint]:

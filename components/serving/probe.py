@@ -51,17 +51,17 @@ def digest(value: Any) -> dict[str, Any]:
     return {"shape": list(array.shape), "sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 
-def difference(found: Mapping[str, Any], expected: Mapping[str, Any], device: str) -> str | None:
+def difference(actual: Mapping[str, Any], expected: Mapping[str, Any], device: str) -> str | None:
     """How an answer differs from the answer at export, in words; None if it does not."""
-    if found["shape"] != expected["shape"]:
-        return f"has shape {found['shape']}, at export {expected['shape']}"
+    if actual["shape"] != expected["shape"]:
+        return f"has shape {actual['shape']}, at export {expected['shape']}"
     if "sha256" in expected:  # ids and words: on a GPU, rounding may swap two likely ones
-        same = found["sha256"] == expected["sha256"] or device != "CPU"
+        same = actual["sha256"] == expected["sha256"] or device != "CPU"
         return None if same else "has other values than at export"
     allowed = _TOLERANCE[device] * expected["rms"] + 1e-6
     for name in ("mean", "rms", "ramp"):
-        if not abs(found[name] - expected[name]) <= allowed:
-            return f"has {name} {found[name]:.6g}, at export {expected[name]:.6g}"
+        if not abs(actual[name] - expected[name]) <= allowed:
+            return f"has {name} {actual[name]:.6g}, at export {expected[name]:.6g}"
     return None
 
 
@@ -91,18 +91,18 @@ def unserved_ops(folder: pathlib.Path) -> dict[str, list[str]]:
                     seen.add(name)
                     queue.extend(bodies[name])
 
-    found: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     for name, signature in sorted(graph.signature_def.items()):
         if name == "__saved_model_init_op":
             continue
         starts = [nodes[out.name.split(":")[0]] for out in signature.outputs.values()]
         ops = sorted({node.op for node in reached(starts) if not is_served(node.op)})
         if ops:
-            found[name] = ops
+            lacking[name] = ops
     everything = [*graph.graph_def.node, *(node for body in bodies.values() for node in body)]
-    named = {op for ops in found.values() for op in ops}
+    named = {op for ops in lacking.values() for op in ops}
     rest = sorted({node.op for node in everything if not is_served(node.op)} - named)
-    return {**found, "": rest} if rest else found
+    return {**lacking, "": rest} if rest else lacking
 
 
 def _called(node: Any) -> Iterator[str]:

@@ -61,13 +61,13 @@ class TrainingStart(ResolverStrategy):
                 of the documents was held out for the model's tests, so it was trained on documents
                 that this run would test on.
         """
-        found = self._resolve_model(store, input_dict)
+        start = self._resolve_model(store, input_dict)
         seen: set[int] = set()
-        for model in found["model"]:
+        for model in start["model"]:
             seen.update(spans_of(model))
             self._check_test_share(model)
         older = self._older_documents(store, input_dict, seen)
-        return {**found, "approval": [], "documents": older}
+        return {**start, "approval": [], "documents": older}
 
     def _check_test_share(self, model: Artifact) -> None:
         """Checks that the same share of the documents was held out for the model's tests."""

@@ -16,7 +16,7 @@ def write_log(tmp_path, text):
     return path
 
 
-def test_trainingwrite_log(tmp_path):
+def test_training_log(tmp_path):
     record = {
         "step": 20,
         "loss": 7.5,
