@@ -139,7 +139,8 @@ def main(arguments: Sequence[str]) -> None:
         request(path, module, given, os.getcwd(), os.environ, [0, 1, 2], False), stdout=None
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: command.send_signal(number))
+        # Not `send_signal`: it makes the connection non-blocking, from which `wait` is reading.
+        signal.signal(number, lambda number, _: os.kill(command.pid, number))
     code = command.wait()
     sys.exit(code if code >= 0 else 128 - code)
 
