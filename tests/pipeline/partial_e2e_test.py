@@ -44,7 +44,7 @@ def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_fr
     assert {made[step] for step in checked.keys() - _RESOLVERS} == {"cached"}
     assert made["ExampleBuilder"] == "done"
     assert json.loads(finish(spans))["next"] == "1"
-    assert "examples of" in finish(["examples", "--runs", str(runs), "--name", "bert_tiny"])
+    assert "examples from" in finish(["examples", "--runs", str(runs), "--name", "bert_tiny"])
 
     whole = states(finish(given))
     assert {whole[step] for step in made.keys() - _RESOLVERS} == {"cached"}
