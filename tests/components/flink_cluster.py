@@ -1,7 +1,7 @@
-"""A Flink cluster of this machine, with Beam's job server before it, for tests.
+"""Starts a local Flink cluster with Beam's job server, for tests.
 
-Starts what `make flink` fetched: a job manager, task managers of two slots, the job server, each a
-process of its own that can be killed like one of a real cluster.
+It runs what `make flink` downloads: a job manager, task managers with two slots each, and the job
+server. Each is a separate process that can be killed, as in a real cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 _CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
 JARS = _CACHE / "polyseme" / "flink"
-"""Where `make flink` puts the jars."""
+"""The folder in which `make flink` stores the jars."""
 
 MISSING = None
 if shutil.which("java") is None:
@@ -35,7 +35,11 @@ _SECONDS = 120
 
 
 class FlinkCluster:
-    """Processes of a cluster; `flags` are Beam's to run a pipeline on it."""
+    """The processes of a cluster.
+
+    Attributes:
+        flags: Beam flags that run a pipeline on the cluster.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         rpc, rest, jobs, artifacts = _free_ports(4)
@@ -88,24 +92,24 @@ heartbeat.timeout: 5000
         self.start_task_manager()
 
     def wait(self) -> None:
-        """Until it takes jobs."""
-        _until(lambda: self.slots() == 2, "the task manager has its slots")
-        _until(lambda: _listens(self._jobs), "the job server listens")
+        """Waits until the cluster accepts jobs."""
+        _wait_for(lambda: self.slots() == 2, "the slots of the task manager")
+        _wait_for(lambda: _listens(self._jobs), "the job server")
 
     def start_task_manager(self) -> None:
-        """One more, with two slots."""
+        """Starts another task manager, with two slots."""
         self._task_managers.append(
             self._start("org.apache.flink.runtime.taskexecutor.TaskManagerRunner")
         )
 
     def kill_task_manager(self) -> None:
-        """Kills the oldest one, as the kernel would."""
+        """Kills the oldest task manager by SIGKILL."""
         process = self._task_managers.pop(0)
         process.kill()
         process.wait()
 
     def slots(self) -> int:
-        """Slots of all task managers that the job manager knows."""
+        """Number of slots of all task managers that are registered."""
         try:
             with urllib.request.urlopen(self._overview, timeout=5) as answer:
                 return int(json.load(answer)["slots-total"])
@@ -113,7 +117,7 @@ heartbeat.timeout: 5000
             return 0
 
     def stop(self) -> None:
-        """Kills all."""
+        """Kills all processes."""
         for process in (*self._task_managers, *self._processes):
             process.kill()
             process.wait()
@@ -129,7 +133,7 @@ heartbeat.timeout: 5000
 
 @contextlib.contextmanager
 def flink_cluster(folder: pathlib.Path) -> Iterator[FlinkCluster]:
-    """A cluster for as long as the context lasts; its logs stay in `folder`."""
+    """Starts a cluster and stops it when the context ends; its logs are kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     cluster = FlinkCluster(folder)
     try:
@@ -152,9 +156,9 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("localhost", port)) == 0
 
 
-def _until(true: Callable[[], bool], what: str) -> None:
+def _wait_for(is_true: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _SECONDS
-    while not true():
+    while not is_true():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {_SECONDS} s: {what}")
+            raise TimeoutError(f"waited {_SECONDS} s for {what}")
         time.sleep(0.5)

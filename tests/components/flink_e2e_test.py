@@ -1,4 +1,4 @@
-"""Text to examples on a Flink cluster: the DirectRunner's manifest, whatever is killed."""
+"""Tests of making examples on Flink: the DirectRunner's manifest, also if workers are killed."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_the_same_manifest_on_flink(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Flink groups by its own GroupByKey; what is expected was grouped through files."""
-    monkeypatch.delattr(exchange._WriteRuns, "_write")  # loopback: in this process
+    """Flink groups by its own GroupByKey, and the expected manifest was grouped through files."""
+    monkeypatch.delattr(exchange._WriteRuns, "_write")  # loopback: workers run in this process
     assert run(corpus, tmp_path, clean=CLEANING, flags=cluster.flags) == expected
 
 
@@ -70,13 +70,13 @@ def test_the_same_manifest_when_task_managers_are_killed(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One while documents are written, one while examples are."""
+    """One is killed while documents are written, and one while examples are made."""
     killed = []
 
     def kill_at_the_second(component: Any, name: str) -> None:
         method, calls = getattr(component, name), []
 
-        # Loopback: what the task managers ask for is done in this process.
+        # Loopback: the work of the task managers is done in this process.
         def killing(*arguments: Any) -> Any:
             calls.append(arguments)
             if len(calls) == 2:

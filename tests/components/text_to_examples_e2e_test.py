@@ -1,4 +1,4 @@
-"""From text to examples: one manifest, whatever the order, the runner, the kills and the poison."""
+"""Tests that the examples' manifest does not depend on order, runner, kills or bad records."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.testdata import commands
 from tests.testdata.small_corpus import text
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
-# A record that names no source gets its file's, which another order would change.
+# With a source: without one it would be the file's name, which depends on the order.
 GOOD = [{"id": f"d{n}", "text": text(n), "source": "small"} for n in range(891)]
 FILES = 5
 
 
 def write(folder: pathlib.Path, records: list[bytes]) -> pathlib.Path:
-    """Records dealt out to files."""
+    """Writes records to several files, in turn."""
     folder.mkdir()
     for n in range(FILES):
         (folder / f"{n}.jsonl").write_bytes(b"\n".join(records[n::FILES]) + b"\n")
@@ -63,7 +63,7 @@ def test_worker_processes_are_not_seen(
 
 
 def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathlib.Path) -> None:
-    """`kill -9` at three random moments and amid the examples, then once to the end."""
+    """Three runs are killed at random moments, one while making examples; the last completes."""
 
     def start(attempt: str) -> commands.AnyCommand:
         arguments = [str(source), str(tmp_path), attempt]
@@ -74,8 +74,8 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
     whole.communicate()
     assert whole.returncode == 0
     seconds = time.monotonic() - begun
-    told = (tmp_path / "whole" / "examples" / "SHA256SUMS").read_text()
-    assert told == manifest
+    sums = (tmp_path / "whole" / "examples" / "SHA256SUMS").read_text()
+    assert sums == manifest
     for path in (tmp_path / "finished").iterdir():
         path.unlink()
     moments = random.Random(0)
@@ -83,7 +83,7 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
     for attempt in range(20):
         process = start(f"killed-{attempt}")
         assert process.stdout is not None
-        assert "begun\n" in process.stdout  # its imports are behind it
+        assert "begun\n" in process.stdout  # it has finished its imports
         time.sleep(moments.uniform(0, seconds / 3))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
@@ -92,7 +92,7 @@ def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathl
     assert killed == 3
     for path in (tmp_path / "finished").glob("*"):
         path.unlink()
-    process = start("amid")  # and once as soon as a file of examples is finished
+    process = start("amid")  # killed as soon as a file of examples is finished
     while not any((tmp_path / "finished").glob("*.json")) and process.poll() is None:
         time.sleep(0.01)
     process.kill()
@@ -169,19 +169,19 @@ def test_a_file_cut_off_among_a_hundred_costs_what_is_cut_off(
     ]
     whole = gzip.compress(b"\n".join(more))
     cut = whole[: len(whole) * 2 // 5]
-    there = zlib.decompressobj(31).decompress(cut).count(b"\n")
-    assert 10 < there < 150
+    complete = zlib.decompressobj(31).decompress(cut).count(b"\n")
+    assert 10 < complete < 150
     (tmp_path / "hundred").mkdir()
     for n in range(99):
         content = gzip.compress(b"\n".join(records[n::99]))
         (tmp_path / "hundred" / f"{n:02d}.jsonl.gz").write_bytes(content)
     (tmp_path / "hundred" / "cut.jsonl.gz").write_bytes(cut)
     found = run(tmp_path / "hundred", tmp_path / "out", clean=RULES)
-    clean = run(write(tmp_path / "clean", good + more[:there]), tmp_path / "plain", clean=RULES)
+    clean = run(write(tmp_path / "clean", good + more[:complete]), tmp_path / "plain", clean=RULES)
     assert found["manifest"] == clean["manifest"]
     (lost,) = found["ingestion"]["unreadable"]
-    assert (lost["line"], lost["size"], lost["lost_records"]) == (there + 1, len(cut), None)
-    assert found["ingestion"]["quarantined"] == len(POISON) - 4  # the others are odd documents
+    assert (lost["line"], lost["size"], lost["lost_records"]) == (complete + 1, len(cut), None)
+    assert found["ingestion"]["quarantined"] == len(POISON) - 4  # the other four are documents that cleaning drops
 
 
 def test_poison_that_nothing_forbids_is_learned_from(
