@@ -85,6 +85,11 @@ def run(
 
 
 if __name__ == "__main__":
-    given, into, name, *rest = sys.argv[1:]
+    source_path, folder_path, attempt_name, *beam_flags = sys.argv[1:]
     print("begun", flush=True)
-    run(pathlib.Path(given), pathlib.Path(into), name, flags=tuple(rest))
+    run(
+        pathlib.Path(source_path),
+        pathlib.Path(folder_path),
+        attempt_name,
+        flags=tuple(beam_flags),
+    )

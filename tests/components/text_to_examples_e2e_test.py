@@ -181,7 +181,8 @@ def test_a_file_cut_off_among_a_hundred_costs_what_is_cut_off(
     assert found["manifest"] == clean["manifest"]
     (lost,) = found["ingestion"]["unreadable"]
     assert (lost["line"], lost["size"], lost["lost_records"]) == (complete + 1, len(cut), None)
-    assert found["ingestion"]["quarantined"] == len(POISON) - 4  # the other four are documents that cleaning drops
+    # The other four are documents, which cleaning drops.
+    assert found["ingestion"]["quarantined"] == len(POISON) - 4
 
 
 def test_poison_that_nothing_forbids_is_learned_from(
