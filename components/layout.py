@@ -61,6 +61,8 @@ PROVENANCE_FILE = f"{ASSETS_FOLDER}/provenance.json"
 """In a SavedModel: where the model comes from; `span` and `fingerprint` of the run, and more."""
 MODEL_TOKENIZER_FOLDER = f"{ASSETS_FOLDER}/{TOKENIZER_FOLDER}"
 """In a SavedModel: the tokenizer's files."""
+EVALUATE_SIGNATURE = "evaluate"
+"""In a SavedModel: the signature that returns the sums of which metrics are made."""
 SERVING_CHECK_FILE = "serving_check.json"
 """ServingCheck: the seconds that each signature took to answer."""
 

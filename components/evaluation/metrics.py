@@ -20,7 +20,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.config import EvaluationConfig
 from components.evaluation.judgement import judge, to_json
 from components.evaluation.resampling_units import UNIT, sums_to_resample, unit_number
-from components.serving.export import EVALUATE
+from components.layout import EVALUATE_SIGNATURE
 from models.metric import Metric
 
 SLICE_KEYS = ("source", "length")
@@ -201,7 +201,9 @@ def eval_config(
     # `threshold` would apply to every slice; an empty slicing spec is the whole split.
     verdict.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
     return config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(model_type=tfma.TF_GENERIC, signature_name=EVALUATE)],
+        model_specs=[
+            config_pb2.ModelSpec(model_type=tfma.TF_GENERIC, signature_name=EVALUATE_SIGNATURE)
+        ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
             *(config_pb2.SlicingSpec(feature_keys=[key]) for key in SLICE_KEYS),

@@ -18,6 +18,7 @@ from tfx.utils import path_utils
 
 from components.evaluation.results import read_evaluation
 from components.layout import (
+    EVALUATE_SIGNATURE,
     MODEL_TOKENIZER_FOLDER,
     SAVED_MODEL_FOLDER,
     TEST,
@@ -26,7 +27,6 @@ from components.layout import (
     shard_files,
 )
 from components.lineage.properties import fingerprint
-from components.serving.export import EVALUATE
 from models.metric import Metric
 
 _MAX_EXAMPLES = 1_024  # from all files in turn: a few seconds for a small model
@@ -93,7 +93,7 @@ def served_loss(
     if evaluation and os.path.isdir(evaluation):
         before = read_evaluation(evaluation).overall.candidate.get(metric.name, math.nan)
     saved = tf.saved_model.load(path_utils.serving_model_path(model))
-    outputs = saved.signatures[EVALUATE].structured_outputs
+    outputs = saved.signatures[EVALUATE_SIGNATURE].structured_outputs
     if metric.numerator not in outputs or metric.denominator not in outputs:
         return None
     return ServedLoss(metric.name, _loss(saved, files, metric), before)
@@ -105,7 +105,7 @@ def _loss(saved: Any, files: Sequence[str], metric: Metric) -> float:
     )
     numerator = denominator = 0.0
     for batch in records.take(_MAX_EXAMPLES).batch(_BATCH_SIZE):
-        sums = saved.signatures[EVALUATE](examples=batch)
+        sums = saved.signatures[EVALUATE_SIGNATURE](examples=batch)
         numerator += float(tf.reduce_sum(tf.cast(sums[metric.numerator], tf.float64)))
         denominator += float(tf.reduce_sum(tf.cast(sums[metric.denominator], tf.float64)))
     return numerator / denominator if denominator else math.nan

@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel
 from tfx.utils import path_utils
 
-from components.layout import SERVING_CHECK_FILE, TEST
+from components.layout import EVALUATE_SIGNATURE, SERVING_CHECK_FILE, TEST
 from components.serving import probe
 from models.errors import ServingCheckFailed
 
@@ -155,7 +155,9 @@ def serving_gate(
             local_docker=proto.LocalDockerConfig(),
         ),
         request_spec=proto.RequestSpec(
-            tensorflow_serving=proto.TensorFlowServingRequestSpec(signature_names=["evaluate"]),
+            tensorflow_serving=proto.TensorFlowServingRequestSpec(
+                signature_names=[EVALUATE_SIGNATURE]
+            ),
             split_name=TEST,
             num_examples=3,
         ),

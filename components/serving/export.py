@@ -11,7 +11,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.layout import CONFIG_FILE, MODEL_TOKENIZER_FOLDER, PROVENANCE_FILE
+from components.layout import (
+    CONFIG_FILE,
+    EVALUATE_SIGNATURE,
+    MODEL_TOKENIZER_FOLDER,
+    PROVENANCE_FILE,
+)
 from components.serving.probe import ANSWERS, ASSETS, WARMUP, digest
 from components.storage.publish import published_folder
 from models.examples import parse, serialize
@@ -24,7 +29,6 @@ _log = logging.getLogger("polyseme.exporter")
 
 WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's name for the file of requests that it runs when it loads a version."""
-EVALUATE = "evaluate"
 """Name of the signature that evaluates serialized examples; see `evaluate_signature`."""
 
 
@@ -73,7 +77,7 @@ def export(
     folder = pathlib.Path(folder)
     functions = {
         **objective.signatures(model, tokenizer),
-        EVALUATE: evaluate_signature(model, objective),
+        EVALUATE_SIGNATURE: evaluate_signature(model, objective),
     }
     signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     for name, signature in signatures.items():
@@ -87,7 +91,9 @@ def export(
         _write_json(partial / PROVENANCE_FILE, provenance)
         (assets / CONFIG_FILE).write_text(config_json, encoding="utf-8")
         _write_warmup(
-            assets, signatures, {**objective.warmup_requests(), EVALUATE: [_blank(objective)]}
+            assets,
+            signatures,
+            {**objective.warmup_requests(), EVALUATE_SIGNATURE: [_blank(objective)]},
         )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     _log.info("exported %.1f MB with signatures %s", size / 1e6, ", ".join(sorted(signatures)))

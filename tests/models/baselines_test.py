@@ -1,3 +1,5 @@
+"""Tests of the unigram and bigram baselines."""
+
 import collections
 import itertools
 import math

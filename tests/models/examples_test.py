@@ -1,3 +1,5 @@
+"""Tests of serializing, parsing and checking examples."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

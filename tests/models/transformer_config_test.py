@@ -1,3 +1,5 @@
+"""Tests of the settings that BERT and GPT share."""
+
 import pytest
 
 from models.bert.config import BertBackboneConfig

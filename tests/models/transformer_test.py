@@ -1,3 +1,5 @@
+"""Tests of the layers that BERT and GPT share."""
+
 import math
 
 import keras

@@ -1,3 +1,5 @@
+"""Tests of BERT's backbone: parameters, formulas, initial weights and layers."""
+
 import dataclasses
 import math
 

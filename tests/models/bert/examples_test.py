@@ -1,3 +1,5 @@
+"""Tests of the layout of BERT examples."""
+
 import collections
 import dataclasses
 import itertools

@@ -1,3 +1,5 @@
+"""Tests of drawing masked positions and their replacements."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

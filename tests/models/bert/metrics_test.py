@@ -1,3 +1,5 @@
+"""Tests of BERT's metrics and their thresholds."""
+
 import dataclasses
 import math
 

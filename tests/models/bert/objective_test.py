@@ -1,3 +1,5 @@
+"""Tests of BERT's objective: examples, losses and denominators."""
+
 import collections
 import dataclasses
 import itertools

@@ -1,3 +1,5 @@
+"""Tests of packing whole sentences into rows."""
+
 import collections
 import itertools
 

@@ -1,3 +1,5 @@
+"""Tests of drawing sentence pairs, against the published algorithm."""
+
 import collections
 import dataclasses
 import itertools

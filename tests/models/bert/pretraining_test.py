@@ -1,3 +1,5 @@
+"""Tests of BERT's pretraining model: its sums, tied weights and baselines."""
+
 import collections
 import dataclasses
 import math

@@ -1,3 +1,5 @@
+"""Tests of BERT's signatures in a SavedModel."""
+
 import itertools
 
 import keras

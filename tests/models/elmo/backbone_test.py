@@ -1,3 +1,5 @@
+"""Tests of ELMo's backbone: parameters, formulas, initial weights and layers."""
+
 import dataclasses
 import pathlib
 import subprocess

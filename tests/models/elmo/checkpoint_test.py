@@ -1,3 +1,5 @@
+"""Tests of reading and writing published ELMo checkpoints."""
+
 import dataclasses
 import json
 import os

@@ -1,3 +1,5 @@
+"""Tests of ELMo's configuration and its bounds."""
+
 import dataclasses
 import json
 from typing import Any

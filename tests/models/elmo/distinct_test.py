@@ -1,3 +1,5 @@
+"""Tests of computing each distinct word of a batch once."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Tests of the windows of ELMo examples."""
+
 import collections
 import itertools
 

@@ -1,3 +1,5 @@
+"""Tests of the projected bidirectional LSTM."""
+
 import keras
 import numpy as np
 import pytest

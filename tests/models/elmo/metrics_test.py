@@ -1,3 +1,5 @@
+"""Tests of ELMo's metrics and their thresholds."""
+
 import math
 
 from models.elmo.config import ElmoObjectiveConfig

@@ -1,3 +1,5 @@
+"""Tests of ELMo's objective."""
+
 import collections
 
 import numpy as np

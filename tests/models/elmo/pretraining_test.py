@@ -1,3 +1,5 @@
+"""Tests of ELMo's pretraining model: its sums, state and baselines."""
+
 import dataclasses
 
 import keras

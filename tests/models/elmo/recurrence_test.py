@@ -1,3 +1,5 @@
+"""Tests of the LSTM's recurrence and its gradient, against the formula."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,3 +1,5 @@
+"""Tests of ELMo's signatures in a SavedModel."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Tests of the full and the sampled softmax."""
+
 import keras
 import numpy as np
 import pytest

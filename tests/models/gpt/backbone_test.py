@@ -1,3 +1,5 @@
+"""Tests of GPT's backbone: parameters, formulas and attention masks."""
+
 import dataclasses
 import math
 

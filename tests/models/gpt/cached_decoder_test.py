@@ -1,3 +1,5 @@
+"""Tests of decoding with cached keys and values."""
+
 import dataclasses
 from typing import Any
 

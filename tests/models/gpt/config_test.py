@@ -1,3 +1,5 @@
+"""Tests of GPT's configuration and its bounds."""
+
 import dataclasses
 import json
 

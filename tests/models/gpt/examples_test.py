@@ -1,3 +1,5 @@
+"""Tests of the windows of GPT examples."""
+
 import collections
 import itertools
 

@@ -1,3 +1,5 @@
+"""Tests of generating continuations."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Tests of GPT's metrics and their thresholds."""
+
 import math
 
 from models.gpt.config import GptObjectiveConfig

@@ -1,3 +1,5 @@
+"""Tests of GPT's objective."""
+
 from models.gpt.objective import GptObjective
 from tests.testdata.little_gpt import CONFIG, tokenizer
 

@@ -1,3 +1,5 @@
+"""Tests of GPT's pretraining model: its sums, gradient and baselines."""
+
 import keras
 import numpy as np
 import pytest
