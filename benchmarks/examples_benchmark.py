@@ -37,8 +37,8 @@ from benchmarks.corpus import DEFAULT
 from benchmarks.make_examples import steps
 from benchmarks.processes import measure
 from components.documents import Document
-from components.examples import transforms as example_generation
 from components.examples.tokenization import GraphTokenizer, tokenize_documents
+from components.layout import EXAMPLES_FILE
 from components.storage.record_files import RecordWriter
 from models.examples import Serializer
 from models.registry import FAMILIES
@@ -249,7 +249,7 @@ class Bench:
                 *(f"--flag={flag}" for flag in flags),
             ]  # fmt: skip
             seconds, peak = measure(command, cores, memory=memory)
-            summary = pathlib.Path(output, "examples", example_generation.EXAMPLES_FILE).read_text()
+            summary = pathlib.Path(output, "examples", EXAMPLES_FILE).read_text()
             splits = json.loads(summary)["splits"].values()
             return seconds, peak, sum(split["examples"] for split in splits)
 

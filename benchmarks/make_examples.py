@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -31,6 +32,7 @@ with fast_imports():  # like `python -m pipeline run`
     from components.examples import transforms as example_generation
     from components.examples.shards import document_shards
     from components.ingestion import transforms as ingestion
+    from components.layout import SCRATCH_FOLDER, TOKENIZER_FOLDER
     from models.registry import FAMILIES
     from models.settings import from_json
 
@@ -46,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     documents = options.output / "documents"
     ingest(options.input, documents, options.flag)
-    shutil.rmtree(documents / ingestion.SCRATCH)
+    shutil.rmtree(documents / SCRATCH_FOLDER)
     model = json.loads(options.model)
     make(documents, options.output, options.family, model, options.tokenizer, options.flag)
 
@@ -67,7 +69,7 @@ def make(
 ) -> None:
     """Makes the examples of ingested documents."""
     folder = output / "examples"
-    shutil.copytree(tokenizer, folder / example_generation.TOKENIZER_FOLDER)
+    shutil.copytree(tokenizer, folder / TOKENIZER_FOLDER)
     settings = from_json(FAMILIES[family].config, json.dumps(model))
     with beam.Pipeline(options=PipelineOptions([*flags])) as pipeline:
         example_generation.build(
@@ -94,69 +96,62 @@ def steps(
     Returns:
         Names of steps → seconds, and bytes written.
     """
-    from components.cleaning import transforms as cleaning
-    from components.cleaning.evaluation_texts import read_evaluation_texts
-    from components.vocabulary import (
-        component as vocabulary_trainer,  # TFX, which example making is without
-    )
-
-    found: dict[str, tuple[float, int]] = {}
+    results: dict[str, tuple[float, int]] = {}
 
     def timed(name: str, target: pathlib.Path, work: Callable[[], None]) -> None:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
-        found[name] = time.perf_counter() - begun, _size(target)
+        results[name] = time.perf_counter() - start, _size(target)
 
     documents, cleaned = folder / "documents", folder / "cleaned"
     timed("ingestion", documents, lambda: ingest(str(source), documents))
-    runs = _size(documents / ingestion.SCRATCH)
-    seconds, written = found["ingestion"]
-    found |= {"ingestion": (seconds, written - runs), "the exchange's runs": (0.0, runs)}
-    seen = folder / "seen.txt"
-    seen.write_text(
+    runs = _size(documents / SCRATCH_FOLDER)
+    seconds, written = results["ingestion"]
+    results |= {"ingestion": (seconds, written - runs), "the exchange's runs": (0.0, runs)}
+    timed("cleaning", cleaned, lambda: _clean(documents, cleaned, folder))
+    for family, model in families.items():
+        words, output = folder / "words" / family, folder / family
+        count = functools.partial(_count_words, documents, words, family, model)
+        timed(f"vocabulary, {family}", words, count)
+        build = functools.partial(make, documents, output, family, model, tokenizers[family])
+        timed(f"examples, {family}", output / "examples", build)
+    return results
+
+
+def _clean(documents: pathlib.Path, cleaned: pathlib.Path, folder: pathlib.Path) -> None:
+    """Cleans documents with all rules; `folder` receives the evaluation texts."""
+    from components.cleaning import transforms as cleaning
+    from components.cleaning.evaluation_texts import read_evaluation_texts
+
+    evaluation_texts = folder / "seen.txt"
+    evaluation_texts.write_text(
         "A text of more than thirteen words that is nowhere in the corpus, I hope, is it?"
     )
     settings = CleaningConfig(
         near_duplicate_similarity=0.75,
         language_confidence=0.9,
         quality=True,
-        evaluation_texts=(str(seen),),
+        evaluation_texts=(str(evaluation_texts),),
         max_dropped_share=1.0,
     )
+    texts = read_evaluation_texts(settings, str(folder / "seen.npy"))
+    with beam.Pipeline() as pipeline:
+        cleaning.clean(pipeline, str(documents), str(cleaned), settings, ValidationConfig(), texts)
 
-    def clean() -> None:
-        texts = read_evaluation_texts(settings, str(folder / "seen.npy"))
-        with beam.Pipeline() as pipeline:
-            cleaning.clean(
-                pipeline, str(documents), str(cleaned), settings, ValidationConfig(), texts
-            )
 
-    timed("cleaning", cleaned, clean)
-    for family, model in families.items():
-        config = from_json(FAMILIES[family].config, json.dumps(model))
-        tokenizer = json.dumps(dataclasses.asdict(config.tokenizer))
+def _count_words(
+    documents: pathlib.Path, words: pathlib.Path, family: str, model: Mapping[str, Any]
+) -> None:
+    """Counts the words of documents for a family's vocabulary; writes them to `words`."""
+    # Imports TFX, which making examples does not need.
+    from components.vocabulary import component as vocabulary_trainer
 
-        def count(family: str = family, tokenizer: str = tokenizer) -> None:
-            with beam.Pipeline() as pipeline:
-                vocabulary_trainer.count(
-                    pipeline,
-                    [str(documents)],
-                    str(folder / "words" / family),
-                    family,
-                    tokenizer,
-                    VocabularyConfig(),
-                )
-
-        timed(f"vocabulary, {family}", folder / "words" / family, count)
-        output = folder / family
-        timed(
-            f"examples, {family}",
-            output / "examples",
-            lambda family=family, model=model, output=output: make(
-                documents, output, family, model, tokenizers[family]
-            ),
+    config = from_json(FAMILIES[family].config, json.dumps(model))
+    tokenizer = json.dumps(dataclasses.asdict(config.tokenizer))
+    with beam.Pipeline() as pipeline:
+        vocabulary_trainer.count_words(
+            pipeline, [str(documents)], str(words), family, tokenizer, VocabularyConfig()
         )
-    return found
 
 
 def _size(folder: pathlib.Path) -> int:
