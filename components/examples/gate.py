@@ -99,11 +99,7 @@ def ExampleGate(
     summary = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))["splits"]
     built_objective, tokenizer = load_objective(family, objective, str(folder / TOKENIZER_FOLDER))
     tokenizer_key = tokenizer_fingerprint(folder / TOKENIZER_FOLDER)
-    previous_fit = None
-    if previous and previous.tokenizer == tokenizer_key:
-        previous_fit = TokenizerFit(
-            previous.unknown_share, previous.tokens_per_word, previous.tokens_per_byte
-        )
+    previous_fit = _previous_fit(previous, tokenizer_key)
     checks = check_examples(
         summary[_JUDGED_SPLIT],
         built_objective.feature_spec(),
@@ -140,6 +136,13 @@ def ExampleGate(
         100 * fit.unknown_share,
         fit.tokens_per_word,
     )
+
+
+def _previous_fit(previous: ExamplesApproval | None, tokenizer_key: str) -> TokenizerFit | None:
+    """The fit to the last approved span; None if there is none or its tokenizer was another."""
+    if previous is None or previous.tokenizer != tokenizer_key:
+        return None
+    return TokenizerFit(previous.unknown_share, previous.tokens_per_word, previous.tokens_per_byte)
 
 
 def check_examples(

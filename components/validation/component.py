@@ -163,16 +163,13 @@ def DataGate(
     approval.statistics_id = statistics.id
     approval.cleaned_id = cleaned.id
     approve(checks, approval.uri)
+    label = span_label(statistics.span)
     for loss in unreadable.examples:
-        _log.warning("span %s: allowed although unreadable: %s", span_label(statistics.span), loss)
-    _log.info(
-        "span %s: %d checks of the text passed%s",
-        span_label(statistics.span),
-        len(checks),
-        f", compared with span {span_label(previous_statistics.span)}"
-        if previous_statistics
-        else "",
-    )
+        _log.warning("span %s: allowed although unreadable: %s", label, loss)
+    compared = ""
+    if previous_statistics:
+        compared = f", compared with span {span_label(previous_statistics.span)}"
+    _log.info("span %s: %d checks of the text passed%s", label, len(checks), compared)
 
 
 def _cleaning_checks(
