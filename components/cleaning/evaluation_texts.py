@@ -88,11 +88,12 @@ def shared_ngram_share(words: np.ndarray, path: str, n: int) -> float:
         path: the file that `read_evaluation_texts` wrote.
         n: words of an n-gram.
     """
-    known, ngrams = _load(path, os.stat(path).st_mtime_ns), hash_ngrams(words, n)
-    if not len(known) or not len(ngrams):
+    evaluation_ngrams = _load(path, os.stat(path).st_mtime_ns)
+    ngrams = hash_ngrams(words, n)
+    if not len(evaluation_ngrams) or not len(ngrams):
         return 0.0
-    places = np.minimum(np.searchsorted(known, ngrams), len(known) - 1)
-    return float(np.mean(known[places] == ngrams))
+    places = np.minimum(np.searchsorted(evaluation_ngrams, ngrams), len(evaluation_ngrams) - 1)
+    return float(np.mean(evaluation_ngrams[places] == ngrams))
 
 
 @functools.lru_cache(maxsize=1)

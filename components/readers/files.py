@@ -235,8 +235,10 @@ def patterns_fingerprint(patterns: Sequence[str], hashes: FileHashes | None = No
     Raises:
         DataRefused: see `find_files`.
     """
-    each = [input_fingerprint(find_files(pattern).files, hashes) for pattern in patterns]
-    return hashlib.sha256("\n".join(each).encode()).hexdigest() if each else ""
+    fingerprints = [input_fingerprint(find_files(pattern).files, hashes) for pattern in patterns]
+    if not fingerprints:
+        return ""
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
 
 def _skipped(found: FoundFiles) -> str:
