@@ -39,12 +39,12 @@ test: setup  ## Runs the fast tests, then the end-to-end tests
 
 .PHONY: test-fast
 test-fast: setup  ## Runs the fast tests
-	python -m pytest -n 2 -m "not e2e"
+	python -m pytest -n 2 -m "not e2e" --dist=worksteal --durations=20
 
 E2E ?= e2e
 .PHONY: e2e
 e2e: setup  ## Runs the end-to-end tests, or those of them that E2E= names by their marks
-	python -m pytest -n 2 -m "$(E2E)" --no-loadscope-reorder --durations=15
+	python -m pytest -n 2 -m "$(E2E)" --no-loadscope-reorder --durations=20
 
 .PHONY: flink
 flink:  ## Fetches Apache Flink for the end-to-end tests; needs Java 17 and Maven
@@ -74,6 +74,10 @@ audit: setup  ## Looks for known faults of the locked packages; the package inde
 .PHONY: types
 types: setup  ## Checks types
 	mypy
+
+.PHONY: hooks
+hooks: setup  ## Installs checks that git runs before each commit (.pre-commit-config.yaml)
+	uvx pre-commit install
 
 .PHONY: bazel
 bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the arrows between folders

@@ -41,8 +41,9 @@ def demo_commands() -> list[str]:
 def test_make_targets_are_run_by_ci() -> None:
     assert make_targets() == ["demo", "test"]
     ci = (ROOT / ".ci" / "run").read_text()
-    assert re.search(r"^make test$", ci, re.M)
-    assert re.search(r"^in_root make .* test$", ci, re.M)
+    for target in ("test-fast", "e2e"):  # what `make test` makes
+        assert re.search(rf"^make {target}$", ci, re.M)
+        assert re.search(rf"^in_root make .* {target}$", ci, re.M)
 
 
 def test_demo_prints_three_predictions_and_the_report() -> None:

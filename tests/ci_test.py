@@ -1,0 +1,62 @@
+"""Which changes .ci/run takes for documentation alone; whenever it is unsure it runs everything."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+RUN = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
+FUNCTION = RUN.read_text().partition("documentation_only() {")[2].partition("\n}\n")[0]
+
+
+def git(folder: pathlib.Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def documentation_only(folder: pathlib.Path) -> bool:
+    script = f"set -euo pipefail\ndocumentation_only() {{{FUNCTION}\n}}\ndocumentation_only"
+    code = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True).returncode
+    assert code in (0, 1)
+    return code == 0
+
+
+@pytest.fixture(name="clone")
+def _clone(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A clone of a repository whose main has one commit."""
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    git(origin, "init", "--initial-branch=main")
+    git(origin, "commit", "--allow-empty", "--message=first")
+    git(tmp_path, "clone", str(origin), "clone")
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize(
+    ("files", "alone"),
+    [
+        (["README.md", "docs/a/b.svg", "benchmarks/README.md"], True),
+        (["README.md", "models/a.py"], False),
+        (["docs.py"], False),
+        (["requirements.txt"], False),
+        (["components/reporting/templates/docs/a.html"], False),
+        ([], False),
+    ],
+)
+def test_files_that_differ_from_main(clone: pathlib.Path, files: list[str], alone: bool) -> None:
+    for name in files:
+        path = clone / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+    git(clone, "add", ".")
+    git(clone, "commit", "--allow-empty", "--message=second")
+    assert documentation_only(clone) == alone
+
+
+def test_without_a_main_to_compare_with(clone: pathlib.Path) -> None:
+    (clone / "README.md").write_text("a")
+    git(clone, "add", ".")
+    git(clone, "commit", "--message=second")
+    assert documentation_only(clone)
+    git(clone, "remote", "remove", "origin")
+    assert not documentation_only(clone)
