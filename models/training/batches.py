@@ -36,7 +36,7 @@ def example_batches(
     """The batches of a training run.
 
     With `config.length_buckets` the examples of a batch have similar lengths, and its features are
-    cut to the bucket of the longest one, in all processes alike. Examples of an epoch that do not
+    cut to the bucket of the longest one, in all processes equally. Examples of an epoch that do not
     fill a batch are left out. Each epoch has its own order.
 
     One block per lane is read ahead, so up to `2 · config.shuffle_buffer` examples are in memory.

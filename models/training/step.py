@@ -114,7 +114,7 @@ def _output_arrays(objective: Objective, steps: int) -> dict[str, tf.TensorArray
 class _ReplicaStep:
     """What each replica does in a step: features of its rows → new values, and the step's outputs.
 
-    All replicas update the weights alike. The new values are those of the other variables.
+    All replicas update the weights equally. The new values are those of the other variables.
     """
 
     def __init__(

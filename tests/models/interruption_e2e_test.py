@@ -47,10 +47,10 @@ def interrupt(
     """Ends a run after a random time of training, or while it starts; returns the exit codes."""
     at = newest(folder)
     early = how == signal.SIGKILL and chance.random() < 0.2
-    begun = time.monotonic()
+    started_at = time.monotonic()
     longest = chance.uniform(0.0, 8.0) if early else 120.0
     while newest(folder) == at and processes[0].poll() is None:
-        if time.monotonic() - begun > longest:
+        if time.monotonic() - started_at > longest:
             assert early
             break
         time.sleep(0.02)
