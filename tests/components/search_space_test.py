@@ -158,7 +158,7 @@ def test_a_warmup_that_is_not_given_is_the_tenth_that_training_has() -> None:
     assert configured_values(space(f"{WARMUP}:50..150"), own) == {WARMUP: 100}
 
 
-def test_a_trial_is_the_training_trial_training() -> None:
+def test_a_trial_is_the_training_in_small() -> None:
     training = dataclasses.replace(TRAINING, eval_steps=10, patience=3)
     small = trial_training(training, 100)
     assert (small.steps, small.optimizer.warmup_steps) == (100, 5)

@@ -28,7 +28,7 @@ def test_a_process_that_has_another_job_than_the_chief_ends(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_of_chief = little_job(tmp_path, examples, training=dataclasses.replace(TRAINING, steps=2))
-    monkeypatch.setattr(Devices, "agree", lambda *_: int(job_of_chief.key[:15], 16))
+    monkeypatch.setattr(Devices, "broadcast", lambda *_: int(job_of_chief.key[:15], 16))
     other = little_job(tmp_path, examples, training=dataclasses.replace(TRAINING, steps=3))
     with pytest.raises(Preempted, match="different training jobs") as caught:
         train_job(other)
