@@ -142,7 +142,7 @@ def test_the_end_of_a_run_removes_the_page_of_the_run_at_work(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     history = record(recorder)
-    begin(recorder, config, "a")  # killed since: nobody holds the lock
+    begin(recorder, config, "a")  # killed since: no process holds the lock
     assert last_run(recorder.folder)[3] is False
     path = report_run(config, history, summarize(history, "a"), at_work=True)
     report_run(config, history, summarize(history, "a"))

@@ -151,7 +151,7 @@ def test_older_text_is_replayed_and_the_best_seed_is_pushed(
     corpus: pathlib.Path, second: str
 ) -> None:
     assert re.search(r"\d+ more examples to train on, of documents of span 1", second)
-    assert re.search(r"ExampleBuilder +done .* examples, [\d,]+ of older spans", second)
+    assert re.search(r"ExampleBuilder +done .* examples, [\d,]+ from earlier spans", second)
     best = re.search(r"seed (\d) is the best of 2, eval loss [\d.]+ ± [\d.]+", second)
     assert best
     folder = corpus / "runs/bert_tiny/serving/bert_tiny" / versions(corpus)[-1]
