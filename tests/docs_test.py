@@ -58,7 +58,7 @@ def test_files_that_are_named_exist(page: pathlib.Path) -> None:
     missing = [
         f"{path}::{test}"
         for path, test in places
-        if path != "tests/a/b_test.py"
+        if not path.startswith(("tests/a/", "models/bag/"))  # examples of docs/extending.md
         and not ((ROOT / path).is_file() and f"def {test}" in read(ROOT / path) + "def ")
     ]
     assert not missing
