@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import graphlib
 import itertools
 import json
 import pathlib
@@ -58,7 +57,9 @@ def test_files_that_are_named_exist(page: pathlib.Path) -> None:
     missing = [
         f"{path}::{test}"
         for path, test in places
-        if not path.startswith(("tests/a/", "models/bag/"))  # examples of docs/extending.md
+        if not path.startswith(
+            ("tests/a/", "models/bag/", "tests/testdata/little_bag")
+        )  # examples of docs/extending.md
         and not ((ROOT / path).is_file() and f"def {test}" in read(ROOT / path) + "def ")
     ]
     assert not missing
@@ -119,10 +120,6 @@ def test_the_table_of_rooms_is_what_the_build_files_say() -> None:
     assert shown == {
         room: [other.split("/", 1)[1] for other in imports] for room, imports in rooms().items()
     }
-
-
-def test_rooms_have_no_cycle() -> None:
-    graphlib.TopologicalSorter({a: b for a, b in rooms().items() if "/" in a}).prepare()
 
 
 # Settings and commands.
