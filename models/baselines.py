@@ -1,7 +1,7 @@
-"""What a model must beat: predictions from the training text's frequencies alone.
+"""Baselines: predictions from the frequencies of the training text, which a model must beat.
 
-The tables are in the exported model's graph, because it evaluates itself, but they are no weights:
-no checkpoint holds them, and a warm start does not depend on their sizes.
+The exported model evaluates itself, so its graph contains the tables. They are not weights: no
+checkpoint holds them, and a warm start does not depend on their sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_PAIR = np.iinfo(np.int64).max
 class Baseline(keras.layers.Layer):
     """A prediction from tables that are filled, not trained.
 
-    Keras and `tf.train.Checkpoint` see no variable of it. What exports the model tracks `tables`.
+    Keras and `tf.train.Checkpoint` do not see its variables; the exporter tracks `tables`.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,13 +36,13 @@ class Baseline(keras.layers.Layer):
         return list(vars(self._hidden).values())
 
     def add_table(self, name: str, value: np.ndarray | np.generic) -> tf.Variable:
-        """A table that holds `value` until something else is assigned to it."""
+        """Adds a table with an initial value."""
         table = tf.Variable(value, trainable=False, name=name)
         setattr(self._hidden, name, table)
         return table
 
     def table(self, name: str) -> tf.Tensor:
-        """What a table holds."""
+        """The content of a table."""
         return tf.convert_to_tensor(getattr(self._hidden, name))
 
     def assign(self, name: str, value: np.ndarray | np.generic) -> None:
@@ -71,7 +71,7 @@ class UnigramBaseline(Baseline):
         )
 
     def fill(self, counts: np.ndarray) -> None:
-        """Takes the frequencies of counts `[vocabulary]`, one added to each: none has none."""
+        """Sets the frequencies from counts `[vocabulary]`, with add-one smoothing."""
         self.assign("log_probabilities", smoothed(counts))
 
 
@@ -80,19 +80,19 @@ class BigramBaseline(Baseline):
 
     P(w | v) = max(c(v, w) - 0.75, 0) / c(v) + λ(v) · P(w), where P(w) is the unigram frequency with
     one added to each count and λ(v) is what the first term leaves. Only the most frequent pairs are
-    kept; for the others the first term is 0, and λ(v) larger, so that it stays a distribution.
+    kept; for other pairs the first term is 0 and λ(v) larger, so the sum over w stays 1.
     Uniform until `fill` is called.
 
     Args:
         vocabulary_size: entries that tokens are ids of.
-        pairs: how many pairs are kept at most; each takes 12 bytes.
+        pairs: pairs to keep, at most; each takes 12 bytes.
     """
 
     def __init__(self, vocabulary_size: int, pairs: int, name: str = "bigram") -> None:
         super().__init__(name)
         self.vocabulary_size = vocabulary_size
         self.pairs = pairs
-        # Pairs as ascending `v · vocabulary + w`, and what they are worth.
+        # Pairs as ascending `v · vocabulary + w`, and the first term of each.
         self.add_table("keys", np.full(pairs, _NO_PAIR))
         self.add_table("discounted", np.zeros(pairs, np.float32))
         self.add_table("left_over", np.ones(vocabulary_size, np.float32))
@@ -109,7 +109,7 @@ class BigramBaseline(Baseline):
         Args:
             previous: ids, in any shape.
             labels: ids in the same shape.
-            training: the loss has no use for it, so training does not look it up.
+            training: in training the result is not needed, and not computed.
 
         Returns:
             float32 in the shape of `labels`; zeros in training.
@@ -129,7 +129,7 @@ class BigramBaseline(Baseline):
         return -ops.log(ops.reshape(seen, ops.shape(labels)) + backed_off)
 
     def fill(self, counts: Counts) -> None:
-        """Takes the frequencies of counted pairs, `v · vocabulary + w` each."""
+        """Sets the tables from counted pairs, `v · vocabulary + w` each."""
         size = self.vocabulary_size
         before = np.bincount(counts.keys // size, counts.counts, minlength=size)
         kept = _most_frequent(counts.counts, self.pairs)
@@ -149,7 +149,7 @@ def following(pairs: Counts, vocabulary_size: int) -> np.ndarray:
 
 
 def _most_frequent(counts: np.ndarray, number: int) -> np.ndarray:
-    """The positions of the `number` largest counts, ascending; of equal counts the first ones."""
+    """The positions of the `number` largest counts, ascending; ties go to the first."""
     if len(counts) <= number:
         return np.arange(len(counts))
     least = np.partition(counts, len(counts) - number)[len(counts) - number]
@@ -159,7 +159,7 @@ def _most_frequent(counts: np.ndarray, number: int) -> np.ndarray:
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:
-    """Logarithms of the frequencies of counts, one added to each, float32."""
+    """Logarithms of the frequencies of counts with add-one smoothing, float32."""
     more = counts + 1.0
     return np.log(more / more.sum()).astype(np.float32)
 

@@ -1,6 +1,6 @@
-"""Sparse counts of integers: how often each of many keys occurs, added up in bounded memory.
+"""Sparse counts of integer keys, added up in bounded memory.
 
-Counts are additive: the result is the same in whatever order they are added.
+The result does not depend on the order in which counts are added.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-_AT_ONCE = 1 << 22  # keys that are sorted at once, 32 MiB of them
-_STRIDE = 1 << 10  # of the sample of keys that ranges are chosen by
+_AT_ONCE = 1 << 22  # keys sorted at once: 32 MiB
+_STRIDE = 1 << 10  # of the sample of keys that determines the ranges of a merge
 
 
 class Counts(NamedTuple):
     """How often each key occurs.
 
     Attributes:
-        keys: those that occur, ascending, int64 `[keys]`, none below 0.
-        counts: their occurrences, int64 `[keys]`.
+        keys: the keys that occur, ascending, int64 `[keys]`, none below 0.
+        counts: occurrences of each key, int64 `[keys]`.
     """
 
     keys: np.ndarray
@@ -33,10 +33,10 @@ class Counts(NamedTuple):
 
 
 class Counting:
-    """Counts keys that come block by block.
+    """Counts keys that arrive in blocks.
 
-    Holds the distinct keys, and at most some millions of others. Sorted runs are merged with runs
-    of their own length only, so that a key is merged log(blocks) times and not with each block.
+    Memory holds the distinct keys and at most some millions of unsorted keys. Sorted runs are
+    merged only with runs of similar length, so that each key is merged log(blocks) times.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Counting:
             self._sort()
 
     def counts(self) -> Counts:
-        """What was counted so far."""
+        """The counts of all keys so far."""
         self._sort()
         self._runs = [merge(self._runs)]
         return self._runs[0]
@@ -68,8 +68,8 @@ class Counting:
 def merge(parts: Sequence[Counts]) -> Counts:
     """The sums of several counts.
 
-    Goes through the keys range by range, so that beside the result it holds some millions of keys,
-    whatever the parts hold: those may be files that are mapped into memory.
+    Merges the keys range by range. Apart from the result, memory holds some millions of keys,
+    however many the parts have: they may be memory-mapped files.
     """
     sample = np.sort(np.concatenate([np.zeros(0, np.int64), *(p.keys[::_STRIDE] for p in parts)]))
     bounds = np.unique(sample[_AT_ONCE // _STRIDE :: _AT_ONCE // _STRIDE])
@@ -87,7 +87,7 @@ def merge(parts: Sequence[Counts]) -> Counts:
 
 
 def _summed(keys: np.ndarray, counts: np.ndarray) -> Counts:
-    order = np.argsort(keys, kind="stable")  # which merges the ascending runs that there are
+    order = np.argsort(keys, kind="stable")  # a stable sort merges ascending runs
     keys, counts = keys[order], counts[order]
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     return Counts(keys[first], np.add.reduceat(counts, first) if len(first) else counts)

@@ -1,4 +1,4 @@
-"""In what published Transformers differ: the form of GELU, and the rows of the embedding."""
+"""Details in which published Transformers differ: the form of GELU, and embedding rows."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ ACTIVATIONS: Mapping[Activation, Callable[[keras.KerasTensor], keras.KerasTensor
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
 }
-"""Functions of a tensor of any shape, by the name that a configuration gives them."""
+"""Activation functions by their name in the settings."""
 
 
-def embedding_rows(wanted: int, entries: int) -> int:
+def embedding_rows(rows: int, entries: int) -> int:
     """Rows of the token embedding.
 
     Args:
-        wanted: `model.backbone.vocabulary_rows`, 0 for as many as there are entries.
-        entries: of the tokenizer.
+        rows: `model.backbone.vocabulary_rows`, 0 for as many as there are entries.
+        entries: entries of the tokenizer.
 
     Raises:
         ConfigError: some entries would have no row.
     """
-    if wanted and wanted < entries:
+    if rows and rows < entries:
         raise ConfigError(
-            f"an embedding of {wanted} rows has none for some of the tokenizer's {entries} entries",
+            f"an embedding of {rows} rows has none for some of the tokenizer's {entries} entries",
             where="model.backbone.vocabulary_rows",
             remedy=f"give {entries} or more, or 0 for as many as there are entries",
         )
-    return wanted or entries
+    return rows or entries

@@ -1,4 +1,4 @@
-"""Settings that BERT and GPT share. Free of TensorFlow."""
+"""Settings that BERT and GPT share. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_heads(backbone: Settings, hidden_size: int, num_heads: int) -> None:
         backbone: the configuration that has the two fields `hidden_size` and `num_heads`.
 
     Raises:
-        ConfigError: they can't.
+        ConfigError: the hidden size is not a multiple of the number of heads.
     """
     if hidden_size % num_heads:
         raise backbone.refused(

@@ -1,7 +1,7 @@
-"""BERT's encoder of KerasHub's layers, with every layer's hidden state to be seen (law 3).
+"""BERT's encoder, built from KerasHub's layers, with every layer's hidden state as output.
 
 Follows Devlin et al., 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
-Understanding", and google-research/bert: post-norm Transformer, learned positions. The layers bear
+Understanding", and google-research/bert: post-norm Transformer, learned positions. The layers have
 the names that they have in KerasHub's `BertBackbone` (decision 0022).
 """
 
@@ -25,30 +25,30 @@ class BertEncoder(keras.Model):
     """A Transformer encoder with all of its layers visible.
 
     Inputs: dict of int32 `[batch, time]`: `token_ids`, `segment_ids`, `padding_mask` (1 = real).
-    `time` is free at every call, up to `max_length`.
+    `time` may differ from call to call, up to `max_length`.
 
     Outputs, a dict:
         hidden_states: `[batch, layers + 1, time, width]`; index 0 is the embedding layer.
-        sequence_output: `[batch, time, width]`, the last layer. Whoever needs no other layer reads
-            this one, so that the stack is pruned from the compiled step.
+        sequence_output: `[batch, time, width]`, the last layer alone; code that needs no other
+            layer reads it, so that the stack is pruned from the compiled step.
         pooled: `[batch, width]`, tanh of a dense layer over the first token.
-        padding_mask: int32 `[batch, time]`, as it came in.
+        padding_mask: int32 `[batch, time]`, the input of that name.
 
     Args:
-        config: the shape.
+        config: the sizes.
         vocabulary_size: entries of the tokenizer.
 
     Attributes:
-        config: the shape.
+        config: the sizes.
         vocabulary_size: entries of the tokenizer; the embedding may have more rows.
         max_length: positions that have an embedding, in tokens.
-        token_embedding: ids → vectors, and in reverse vectors → logits float32, one a row.
+        token_embedding: ids → vectors; in reverse, vectors → float32 logits, one per row.
         transformer_layers: the layers above the embedding layer.
         pooled_dense: the layer that makes `pooled`.
     """
 
     def __init__(self, config: BertBackboneConfig, vocabulary_size: int) -> None:
-        import keras_hub  # here: who makes examples imports this module, and need not wait for it
+        import keras_hub  # here: example generation imports this module and does not need it
 
         layers = keras.layers
         inputs = {
@@ -94,7 +94,7 @@ class BertEncoder(keras.Model):
                 "hidden_states": keras.ops.stack(states, axis=1),
                 "sequence_output": states[-1],
                 "pooled": pooled_dense(states[-1][:, 0]),
-                # An operation of its own: Keras takes an input that is also an output for a cycle.
+                # A separate operation: Keras takes an input that is also an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
             name="bert_encoder",
@@ -113,7 +113,7 @@ class BertEncoder(keras.Model):
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
-        """Trainable variables of each layer, in the order of `hidden_states`; not the pooler's."""
+        """See `Backbone.layer_variables`; the pooler's are left out."""
         layers = [layer.trainable_variables for layer in self.transformer_layers]
         above = {id(v) for v in self.pooled_dense.trainable_variables}
         above |= {id(variable) for layer in layers for variable in layer}
@@ -121,12 +121,15 @@ class BertEncoder(keras.Model):
 
     @property
     def rematerialized_layers(self) -> list[keras.layers.Layer]:
-        """Those that hold most of what training keeps for the gradient."""
+        """See `Backbone.rematerialized_layers`."""
         return self.transformer_layers
 
 
 def _normal(spread: float) -> keras.initializers.Initializer:
-    """Draws within two standard deviations; one for each layer, or their weights are equal."""
+    """A normal distribution cut at two standard deviations.
+
+    Each layer needs its own initializer: layers that share one start with equal weights.
+    """
     return keras.initializers.TruncatedNormal(stddev=spread)
 
 
@@ -147,11 +150,11 @@ def _transformer_layer(
 
 
 def build_backbone(config: BertBackboneConfig, tokenizer: Tokenizer) -> BertEncoder:
-    """An encoder with fresh weights; the caller seeds Keras before.
+    """An encoder with new weights; the caller seeds Keras before.
 
     Args:
-        config: the shape.
-        tokenizer: decides the number of token embeddings, if the configuration does not.
+        config: the sizes.
+        tokenizer: determines the number of token embeddings, unless the configuration does.
 
     Raises:
         ConfigError: the tokenizer has more entries than the embedding has rows.

@@ -36,8 +36,8 @@ class BertObjective(Objective):
     """Implements `models.objective.Objective`.
 
     Args:
-        config: lengths, shares and thresholds.
-        tokenizer: gives the special ids and the size of the vocabulary.
+        config: lengths, probabilities and thresholds.
+        tokenizer: provides the special ids and the size of the vocabulary.
     """
 
     def __init__(self, config: BertObjectiveConfig, tokenizer: Tokenizer) -> None:
@@ -50,10 +50,6 @@ class BertObjective(Objective):
             [word.startswith(CONTINUATION) for word in tokenizer.vocabulary]
         )
 
-    @property
-    def streams(self) -> None:
-        """None: each example is for itself."""
-
     def feature_spec(self) -> FeatureSpec:
         """See `models.bert.examples.feature_spec`."""
         return examples.feature_spec(self.config)
@@ -63,10 +59,10 @@ class BertObjective(Objective):
         return split_sentences(text, lang)
 
     def segmenter(self, lang: str) -> Callable[[str], Sequence[str]] | None:
-        """Cuts Chinese, whose tokens are characters, into words if these are masked whole."""
+        """Cuts Chinese, whose tokens are characters, into words, if words are masked whole."""
         if not (self.config.whole_word_mask and self.config.segmenter and is_chinese(lang)):
             return None
-        if self._segmenter is None:  # not before there is Chinese: it may not be installed
+        if self._segmenter is None:  # loaded for the first Chinese text: it may not be installed
             self._segmenter = load_segmenter(self.config.segmenter)
         return self._segmenter
 
@@ -80,8 +76,8 @@ class BertObjective(Objective):
     ) -> Iterator[Examples]:
         """See `models.bert.examples.make_examples`; `held_out` overrides `dupe_factor` by 1.
 
-        Several copies of a document would cost evaluation as many times as much, and would not be
-        independent of each other.
+        Several copies of a document would make evaluation several times as expensive, and would not
+        be independent of each other.
         """
         config = self.config
         if held_out:
@@ -89,10 +85,6 @@ class BertObjective(Objective):
         return examples.make_examples(
             documents, config, self.special_ids, self._continues_word, rng, tally
         )
-
-    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
-        """The features as they are."""
-        return features
 
     def render_example(
         self, example: Example, tokenizer: Tokenizer
@@ -107,14 +99,14 @@ class BertObjective(Objective):
         return BertPretraining(backbone, pairs=self._pairs)
 
     def losses(self) -> Sequence[Loss]:
-        """Both terms weigh the same, as in the paper."""
+        """Both terms have the same weight, as in the paper."""
         words = Loss("masked_lm_nll_sum", "masked_lm_token_count")
         if not self._pairs:
             return (words,)
         return words, Loss("next_sentence_nll_sum", "next_sentence_count")
 
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        """Masked words and pairs, per example `[batch]`, float32."""
+        """Masked words and pairs per example, float32 `[batch]`."""
         weights = tf.cast(features["mask_weights"], tf.float32)
         counts = {"masked_lm_token_count": tf.reduce_sum(weights, axis=-1)}
         if self._pairs:
@@ -122,7 +114,8 @@ class BertObjective(Objective):
         return counts
 
     def multiply_adds(self, model: BertPretraining, time: int) -> float:
-        """Projections, feed-forward and attention at each position; the masked ones' head."""
+        """Projections, feed-forward and attention at each position; the head at masked
+        positions."""
         shape, width = model.backbone.config, model.backbone.config.hidden_size
         words = model.backbone.token_embedding.input_dim
         layer = 4 * width**2 + 2 * width * shape.intermediate_size + 2 * time * width
@@ -130,7 +123,7 @@ class BertObjective(Objective):
         return time * shape.num_layers * layer + self.config.max_predictions_per_seq * head
 
     def logits_per_example(self) -> int:
-        """One for each entry of the vocabulary, at each masked position."""
+        """A logit for each entry of the vocabulary at each masked position."""
         return self.config.max_predictions_per_seq * self.vocabulary_size
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
@@ -140,17 +133,14 @@ class BertObjective(Objective):
             keys["next_sentence"] = examples["next_sentence_label"]
         return keys
 
-    def initialize(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
-        """Nothing starts from frequencies."""
-
     def fill_baselines(self, model: BertPretraining, counts: Mapping[str, Counts]) -> None:
-        """Fills the baselines: masked words, pairs' labels."""
+        """Fills the baselines of masked words and of pairs' labels."""
         model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
         if model.majority is not None:
             model.majority.fill(counts["next_sentence"].dense(2))
 
     def signatures(self, model: BertPretraining, tokenizer: Tokenizer) -> Mapping[str, Callable]:
-        """See `models.bert.serving.make_signatures`; texts are cut to the trained length."""
+        """See `models.bert.serving.make_signatures`; texts are cut to the length of training."""
         return serving.make_signatures(model, tokenizer, self.config.sequence_length)
 
     def warmup_requests(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:

@@ -1,4 +1,4 @@
-"""BERT's pretraining model: the encoder, its two heads, and sums that TFMA can add (law 6)."""
+"""BERT's pretraining model: the encoder, its two heads, and sums per example."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from models.transformer import ACTIVATIONS
 
 
 class MajorityBaseline(Baseline):
-    """Answers every pair with the training pairs' more frequent label: what a model must beat.
+    """Predicts for every pair the more frequent label of the training pairs.
 
-    The label is a table, as `UnigramBaseline`'s is; 0 until it is filled.
+    The label is a table, as `UnigramBaseline`'s; it is 0 until it is filled.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,8 @@ class MajorityBaseline(Baseline):
         return keras.ops.cast(keras.ops.equal(keras.ops.cast(labels, "float32"), answer), "float32")
 
     def fill(self, counts: np.ndarray) -> None:
-        """Takes the occurrences of either label, `[2]`; of two that are as frequent it takes 0."""
+        """Sets the label from the occurrences of each label, `[2]`; 0 if both are equally
+        frequent."""
         self.assign("label", np.float32(counts[1] > counts[0]))
 
 
@@ -38,14 +39,14 @@ class BertPretraining(keras.Model):
     """Masked words and next sentence over one encoder (Devlin et al., 2019, section 3.1).
 
     Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, of
-    any time and number of masks.
+    any length and number of masks.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     The masked-LM head sees the masked positions only and shares the token embedding.
 
     Args:
         backbone: the encoder.
-        pairs: whether examples have a second segment to tell about.
+        pairs: whether examples have a second segment, whose label is predicted.
 
     Attributes:
         backbone: the encoder.
@@ -55,7 +56,7 @@ class BertPretraining(keras.Model):
             follows A", as in published heads. None without pairs, as is `majority`.
         unigram: the masked words' baseline.
         majority: the next sentence's baseline.
-        baselines: both.
+        baselines: both of these.
     """
 
     def __init__(self, backbone: BertEncoder, *, pairs: bool = True) -> None:
@@ -115,19 +116,20 @@ class BertPretraining(keras.Model):
     def __call__(
         self, features: Mapping[str, keras.KerasTensor], **options: Any
     ) -> dict[str, keras.KerasTensor]:
-        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        """Sums of a batch; other features, such as `source`, are ignored."""
         return super().__call__({name: features[name] for name in self.input}, **options)
 
 
 class _MaskedLMHead(keras_hub.layers.MaskedLMHead):
-    """KerasHub's head, over the positions of a batch as one row.
+    """KerasHub's head, with the positions of a batch as one row.
 
-    Of `[batch, masks, width] @ [width, vocabulary]` TensorFlow computes the matrix's gradient once
-    for each row of the batch and then adds them up, which took half of a narrow BERT's step.
+    For `[batch, masks, width] @ [width, vocabulary]` TensorFlow computes the gradient of the matrix
+    once for each row of the batch and then adds the results, which took half of a narrow BERT's
+    step.
 
     Args:
-        entries: of the tokenizer. Rows of the embedding beyond them are never predicted: they have
-            no logits.
+        entries: entries of the tokenizer. Rows of the embedding beyond them have no logits, so they
+            are never predicted.
     """
 
     def __init__(self, entries: int, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The word segmenters of Chinese by name: those known here, and those that a package registers."""
+"""Word segmenters of Chinese by name: built-in ones, and those that packages register."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FIELD = "model.objective.segmenter"
 
 
 def _jieba() -> Segmenter:
-    """Jieba's words; its dictionary is read anew, which takes a second.
+    """Jieba's segmenter; loading its dictionary takes a second.
 
-    Jieba would keep the dictionary in the system's temporary folder, where whoever writes first
-    decides what every other user's jieba reads, by `marshal`.
+    Jieba would cache the dictionary in the system's temporary folder and read it with `marshal`, so
+    that another user who writes the file first could run code here. It gets its own folder instead.
     """
     import jieba
 
@@ -37,13 +37,13 @@ def load_segmenter(name: str) -> Segmenter:
 
     Args:
         name: `jieba`, or an entry point of the group `SEGMENTER_GROUP` of an installed package. It
-            is never taken for the name of a module: a configuration must not choose what is run.
+            is never imported as a module: a configuration must not choose which code runs.
 
     Returns:
-        A function from a text to its words, which joined are the text.
+        A function from a text to its words; joined, the words are the text.
 
     Raises:
-        ConfigError: the name is none, or its package is not installed or does not load.
+        ConfigError: there is no such segmenter, or its package is missing or cannot be imported.
     """
     registered = registered_segmenters()
     if name not in (*_KNOWN, *registered):
@@ -54,7 +54,7 @@ def load_segmenter(name: str) -> Segmenter:
             f"characters; a package adds one as an entry point of the group {SEGMENTER_GROUP}",
         )
     try:
-        found: Segmenter = _KNOWN[name]() if name in _KNOWN else registered[name].load()
+        cut: Segmenter = _KNOWN[name]() if name in _KNOWN else registered[name].load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"the word segmenter {name!r} cannot be used: {error}",
@@ -64,7 +64,7 @@ def load_segmenter(name: str) -> Segmenter:
         ) from error
 
     def segment(text: str) -> Sequence[str]:
-        words = [word for word in found(text) if word]
+        words = [word for word in cut(text) if word]
         if "".join(words) != text:
             raise ConfigError(
                 f"the word segmenter {name!r} changes the text that it cuts",

@@ -1,8 +1,8 @@
-"""ELMo's encoder: words from their characters, then language models in both directions (law 3).
+"""ELMo's encoder: word vectors from characters, then LSTMs in both directions.
 
 Follows Peters et al., 2018, "Deep contextualized word representations", and bilm-tf: convolutions
 over the characters of each word and highway layers (Kim et al., 2015, "Character-Aware Neural
-Language Models"), a projection, and LSTMs whose two directions share nothing but these.
+Language Models"), a projection, and LSTMs. The two directions share the word vectors only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CARRY_BIAS = -2.0  # a highway layer starts by letting most of its input throug
 
 
 class Convolution(keras.layers.Layer):
-    """The largest answer of each filter anywhere in a word, negative ones cut off.
+    """The largest output of each filter over the positions of a word, at least 0.
 
     Attributes:
         kernel: `[width, character_embedding_size, count]`.
@@ -43,22 +43,22 @@ class Convolution(keras.layers.Layer):
     def call(self, characters: tf.Tensor) -> tf.Tensor:
         """`[words, 50, character_embedding_size]` → `[words, count]`."""
         found = tf.nn.conv1d(characters, self.kernel, stride=1, padding="VALID")
-        # Of no word oneDNN makes an answer in the shape of its input, where a processor has it.
+        # With oneDNN, the convolution of no words has the shape of its input.
         words, length = tf.unstack(tf.shape(characters)[:2])
         width, _, count = self.kernel.shape
         found = tf.reshape(found, [words, length - width + 1, count])
-        # Adding the bias after the maximum gives the same, with 50 times less to add.
+        # Adding the bias after the maximum gives the same result with 50 times fewer additions.
         return tf.nn.relu(tf.reduce_max(found, axis=1) + self.bias)
 
 
 class Highway(keras.layers.Layer):
-    """A layer that lets a share of its input through: g · relu(x W + b) + (1 - g) · x, of gate g.
+    """A highway layer: g · relu(x W + b) + (1 - g) · x, with a learned gate g.
 
     Srivastava et al., 2015, "Highway Networks".
 
     Attributes:
-        carry: the gate, before the sigmoid, which bilm-tf calls so.
-        transform: what is mixed with the input.
+        carry: the gate before the sigmoid; the name is bilm-tf's.
+        transform: the layer whose output is mixed with the input.
     """
 
     def __init__(self, width: int, name: str) -> None:
@@ -74,10 +74,10 @@ class Highway(keras.layers.Layer):
 
 
 class TokenLayer(keras.layers.Layer):
-    """Words as vectors that know their characters and no context.
+    """Vectors of words, computed from their characters without context.
 
-    Weights start as bilm-tf's: characters uniform in [-1, 1], convolutions in [-0.05, 0.05], other
-    kernels normal with variance 1/width of their inputs.
+    Initial weights are bilm-tf's: characters uniform in [-1, 1], convolutions in [-0.05, 0.05],
+    other kernels normal with variance 1/width of their inputs.
 
     Attributes:
         characters: `[262, character_embedding_size]`. Row 0, of masked positions, starts at 0 and
@@ -116,8 +116,8 @@ class TokenLayer(keras.layers.Layer):
     ) -> tf.Tensor:
         """Vectors of words, int32 `[…, 50]` → `[…, projection]`, or of a `DistinctWords`.
 
-        Each distinct word is computed once, and of its padding only as much as tells it from more;
-        XLA, which has to know every shape, computes all that it is given.
+        Each distinct word is computed once, with as little padding as the convolutions need. XLA
+        has to know every shape, so under XLA all words are computed at full length.
 
         Args:
             character_ids: the words, or `DistinctWords.characters`.
@@ -136,7 +136,7 @@ class TokenLayer(keras.layers.Layer):
         characters = words.characters
         if not compiled_by_xla():
             count, longest = tf.unstack(words.sizes)
-            # One stretch of nothing but padding, as wide as the widest convolution, stands for all.
+            # One window of padding, as wide as the widest convolution, represents all others.
             characters = characters[:count, : tf.minimum(longest + self._widest, WORD_LENGTH)]
         return tf.gather(self._vectors(characters), words.places)
 
@@ -177,18 +177,20 @@ class ElmoEncoder(keras.Model):
     """The encoder, and its parts for pretraining.
 
     Inputs: dict of int32 `character_ids` `[batch, time, 50]`, as `CharacterTokenizer` gives them,
-    and `padding_mask` `[batch, time]` (1 = real; real positions come first). `time` is free at
-    every call.
+    and `padding_mask` `[batch, time]` (1 = real; real positions come first). `time` may differ from
+    call to call.
 
     Outputs, a dict:
         hidden_states: `[batch, layers + 1, time, 2 · projection]`, the forward half first; index 0
             is the token layer, twice. The backward direction reads each row from its last real
             position. Zero at padding.
         sequence_output: `[batch, time, 2 · projection]`, the last layer.
-        padding_mask: int32 `[batch, time]`, as it came in.
+        pooled: `[batch, 2 · projection]`, the last layer's forward half after the last word and its
+            backward half before the first word.
+        padding_mask: int32 `[batch, time]`, the input of that name.
 
     Attributes:
-        config: the shape.
+        config: the sizes.
         token_layer: words' characters int32 `[batch, time, 50]` → `[batch, time, projection]`.
         lstm: the LSTM layers of both directions.
     """
@@ -206,7 +208,7 @@ class ElmoEncoder(keras.Model):
                 "hidden_states": keras.ops.stack(states, axis=1),
                 "sequence_output": states[-1],
                 "pooled": _Ends(name="ends")(states[-1], inputs["padding_mask"]),
-                # An operation of its own: Keras takes an input that is also an output for a cycle.
+                # A separate operation: Keras takes an input that is also an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
             name="elmo_encoder",
@@ -226,7 +228,7 @@ class ElmoEncoder(keras.Model):
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
-        """Trainable variables of each layer, in the order of `hidden_states`."""
+        """See `Backbone.layer_variables`."""
         pairs = zip(self.lstm.forward_layers, self.lstm.backward_layers, strict=True)
         return [
             self.token_layer.trainable_variables,
@@ -235,11 +237,11 @@ class ElmoEncoder(keras.Model):
 
     @property
     def rematerialized_layers(self) -> list[keras.layers.Layer]:
-        """Those that hold most of what training keeps for the gradient: words' convolutions."""
+        """See `Backbone.rematerialized_layers`: the convolutions over words."""
         return [self.token_layer]
 
     def zero_state(self, batch: int | tf.Tensor) -> State:
-        """One direction's state before the first token, for so many rows."""
+        """The state of one direction before the first token, for `batch` rows."""
         return zero_state(self.config, batch)
 
     def run(
@@ -250,10 +252,10 @@ class ElmoEncoder(keras.Model):
         state: State,
         training: bool | None = None,
     ) -> tuple[list[tf.Tensor], State]:
-        """Runs one direction over tokens in the order it reads them, on from a state.
+        """Runs one direction over tokens in its reading order, starting from a state.
 
         Args:
-            direction: "forward" or "backward", whose tokens the caller has turned around.
+            direction: "forward" or "backward"; for "backward" the caller has reversed the tokens.
             tokens: from `token_layer`, `[batch, time, projection]`.
             padding_mask: `[batch, time]`, 1 = real, real positions first; None: all are real.
             state: what the call before returned, or `zero_state`.
@@ -273,7 +275,7 @@ class ElmoEncoder(keras.Model):
         states: tuple[State, State],
         training: bool | None = None,
     ) -> tuple[tuple[list[tf.Tensor], list[tf.Tensor]], tuple[State, State]]:
-        """Runs both directions side by side, each over tokens of its own: faster than one by one.
+        """Runs both directions at once, each over its own tokens: faster than one after the other.
 
         Args:
             tokens: forward, backward, each as `run` takes them.
@@ -282,7 +284,7 @@ class ElmoEncoder(keras.Model):
             training: whether there is dropout.
 
         Returns:
-            What `run` returns of the forward direction and of the backward one: outputs, states.
+            Outputs and states as `run` returns them, forward and backward.
         """
         (forward, backward), (forwards, backwards) = self.lstm.run(
             DIRECTIONS, tokens, padding_mask, states, training
@@ -291,18 +293,18 @@ class ElmoEncoder(keras.Model):
 
 
 def build_backbone(config: ElmoBackboneConfig, tokenizer: Tokenizer) -> ElmoEncoder:
-    """An encoder with fresh weights; the caller seeds Keras before.
+    """An encoder with new weights; the caller seeds Keras before.
 
     Args:
-        config: the shape.
-        tokenizer: has no say: the characters are the same for all.
+        config: the sizes.
+        tokenizer: not used: the characters are the same for every tokenizer.
     """
     del tokenizer
     return ElmoEncoder(config)
 
 
 def _dense(inputs: int, outputs: int, name: str, bias: float = 0.0) -> keras.layers.Dense:
-    """A dense layer that has its weights."""
+    """A dense layer, already built."""
     layer = keras.layers.Dense(
         outputs,
         kernel_initializer=keras.initializers.RandomNormal(stddev=inputs**-0.5),
@@ -314,7 +316,7 @@ def _dense(inputs: int, outputs: int, name: str, bias: float = 0.0) -> keras.lay
 
 
 def _characters(shape: tuple[int, int], dtype: Any = None) -> Any:
-    """First embeddings of characters `shape`: uniform in [-1, 1], and zero in row 0."""
-    # An initializer, as Keras's bare draws go on from what was drawn before the seed was set.
+    """Initial character embeddings of a shape: uniform in [-1, 1], and 0 in row 0."""
+    # An initializer, because Keras's random functions ignore a seed that is set later.
     rows = keras.initializers.RandomUniform(-1.0, 1.0)((shape[0] - 1, shape[1]), dtype=dtype)
     return keras.ops.pad(rows, [[1, 0], [0, 0]])

@@ -28,7 +28,7 @@ from models.tokenizers.character import (
     unpack_rows,
 )
 
-_BLOCK = 1_024  # windows laid out, or rows compared, at a time, which bounds the memory
+_BLOCK = 1_024  # windows made, or rows compared, at a time, which bounds the memory
 _MARKER_IDS = {role: number for number, role in enumerate(SPECIAL_TOKENS)}
 
 
@@ -62,11 +62,11 @@ def make_examples(
 ) -> Iterator[Examples]:
     """Windows of one group; a pure function of its arguments.
 
-    The group's documents, in an order drawn at random, are one sequence of sentences, read in both
-    directions: forwards as <S> w1 … wn to predict w1 … wn </S>, backwards as </S> wn … w1 to
-    predict wn … w1 <S>, so that a sentence has the same places in both. The sequence is cut into as
-    many stretches as there are streams, and these into windows. Windows come in rounds, one of each
-    stream at a time; in the last round some may be empty, so that every round is whole.
+    The group's documents, in random order, are one sequence of sentences, read in both directions:
+    forwards as <S> w1 … wn to predict w1 … wn </S>, backwards as </S> wn … w1 to predict wn … w1
+    <S>, so that a sentence has the same positions in both. The sequence is divided into streams of
+    equal length, and each stream into windows. Windows come in rounds of one window of each stream;
+    in the last round some windows may be empty, so that every round is complete.
 
     Args:
         word_ids: rows of characters `[n, 50]` → the softmax's ids `[n]`.
@@ -74,10 +74,10 @@ def make_examples(
     Tallies `documents_without_text` and `empty_windows`.
     """
     tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
-    told = [document for document in documents if len(document.lengths)]
-    if not told:
+    nonempty = [document for document in documents if len(document.lengths)]
+    if not nonempty:
         return
-    order = [told[place] for place in rng.permutation(len(told))]
+    order = [nonempty[number] for number in rng.permutation(len(nonempty))]
     sequence = _Sequence(order, word_ids)
     time, streams = config.unroll_steps, config.num_streams
     windows = -(-len(sequence.forward) // time)
@@ -119,11 +119,12 @@ def make_examples(
 def read_ids(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """The softmax's ids of what is read in either direction, int `[batch, time]` each.
 
-    A word is read after it was predicted, and a sentence's other marker after the one that ends it,
-    so that of what is read a window holds the first alone. Padding has ids of no meaning.
+    Each word is read after it was predicted, and each sentence's first marker after the previous
+    sentence's last, so a window stores only the first id that is read. At padding ids have no
+    meaning.
 
     Args:
-        features: those of the spec, parsed.
+        features: the parsed features of the spec.
     """
     first = tf.convert_to_tensor(features["first_ids"])
     start, end = (tf.constant(_MARKER_IDS[role], first.dtype) for role in ("start", "end"))
@@ -138,7 +139,7 @@ def read_ids(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
 def render_example(
     example: Example, words: Callable[[np.ndarray], Sequence[str]], softmax: Sequence[str]
 ) -> list[list[RenderedToken]]:
-    """The real positions of a window, forwards and backwards; sentences are of either part in turn.
+    """The real words of a window, forwards and backwards; neighboring sentences differ in part.
 
     Args:
         words: rows of characters `[n, 50]` → words.
@@ -171,9 +172,9 @@ class _Sequence:
     Attributes:
         words: the distinct words and the two markers, packed, object `[words]`.
         ids: their ids in the softmax, int64 `[words]`.
-        forward, next: what is read and what is to be predicted, as places in `words`, int32
-            `[positions]`.
-        backward, previous: likewise backwards.
+        forward, next: the words that are read and the words to predict, as indices of `words`,
+            int32 `[positions]`.
+        backward, previous: the same for the backward direction.
         begins: where each document begins, int64 `[documents]`.
     """
 
@@ -185,7 +186,7 @@ class _Sequence:
         texts = (document.tokens for document in documents)
         markers = SENTENCE_START[None], SENTENCE_END[None]
         spelled = np.concatenate([*texts, *markers], dtype=np.int16, casting="same_kind")
-        # Words are kept once: a group's text would take 50 numbers a word, and twice.
+        # Distinct words only: all words of a group would take 50 numbers each, in both directions.
         kept, places = _distinct(spelled)
         rows = spelled[kept]
         self.words = pack_rows(rows)
@@ -196,7 +197,7 @@ class _Sequence:
         reading = np.insert(words, ends - lengths, start)
         self.forward = reading
         self.next = np.insert(words, ends, end)
-        # Each sentence turned around: what was at its k-th place is at its k-th from the end.
+        # Each sentence reversed: its k-th word becomes its k-th from the end.
         sizes = lengths + 1
         stops = np.cumsum(sizes)
         mirror = np.repeat(2 * stops - sizes - 1, sizes) - np.arange(stops[-1])
@@ -208,10 +209,10 @@ class _Sequence:
 
 
 def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each distinct row stands, in an order of its own, and each row's place among these.
+    """The index of one row of each distinct value, and for each row the number of its value.
 
-    Rows are told apart by a hash and then compared: should two share one, by their bytes, which
-    takes ten times as long.
+    Rows are grouped by a hash and then compared. If two different rows have the same hash, they are
+    grouped by their bytes instead, which takes ten times as long.
     """
     odd = np.random.default_rng(0).integers(0, 2**63, WORD_LENGTH, np.uint64) * 2 + 1
     keys: np.ndarray = hash_rows(rows, odd)

@@ -37,7 +37,7 @@ class ElmoObjective(Objective):
 
     Args:
         config: windows, streams and thresholds.
-        tokenizer: gives the softmax's words.
+        tokenizer: provides the softmax's words.
     """
 
     def __init__(self, config: ElmoObjectiveConfig, tokenizer: CharacterTokenizer) -> None:
@@ -58,9 +58,6 @@ class ElmoObjective(Objective):
         """Sentences."""
         return split_sentences(text, lang)
 
-    def segmenter(self, lang: str) -> None:
-        """None: words are not looked at."""
-
     def make_examples(
         self,
         documents: Sequence[TokenizedDocument],
@@ -71,8 +68,8 @@ class ElmoObjective(Objective):
     ) -> Iterator[Examples]:
         """See `models.elmo.examples.make_examples`; `held_out` overrides `streams` by 1.
 
-        Evaluation reads each window from the zero state, so it needs no rounds of streams, nor the
-        empty windows that fill the last of them.
+        Evaluation reads each window from the zero state, so it needs neither rounds of streams nor
+        the empty windows that fill the last round.
         """
         config = dataclasses.replace(self.config, num_streams=1) if held_out else self.config
         return examples.make_examples(documents, config, self._word_ids, rng, tally)
@@ -103,23 +100,24 @@ class ElmoObjective(Objective):
         )
 
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        """Words to predict in each direction, per example `[batch]`, float32."""
+        """Words to predict in each direction per example, float32 `[batch]`."""
         real = tf.cast(features["padding_mask"], tf.float32)
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
     def multiply_adds(self, model: ElmoPretraining, time: int) -> float:
-        """LSTMs and softmax of both directions; not the token layer of each distinct word."""
+        """LSTMs and softmax of both directions, without the token layer."""
         shape = model.backbone.config
         words = self.config.num_sampled or self.vocabulary_size
         lstms = shape.num_layers * 9 * shape.units * shape.projection_size
         return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection_size)
 
     def logits_per_example(self) -> int:
-        """One for each word, at each position and in both directions: nothing is sampled."""
+        """A logit for each word, at each position in both directions: evaluation does not
+        sample."""
         return 2 * self.config.unroll_steps * self.vocabulary_size
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
-        """Words of both directions, and pairs of a word that is read and the one it predicts."""
+        """Words of both directions, and pairs of a word and the word that it predicts."""
         real = examples["padding_mask"] > 0
         labels = {name: examples[name][real] for name in ("next_ids", "previous_ids")}
         pairs = {
@@ -131,14 +129,14 @@ class ElmoObjective(Objective):
         return {"words": np.concatenate([*labels.values()]), **pairs}
 
     def initialize(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
-        """Starts the softmax's bias at the words' frequencies.
+        """Sets the softmax's bias to the logarithms of the words' frequencies.
 
-        From 0 a rare word's has far to go by steps of the optimizer's size.
+        From 0, the bias of a rare word would take many optimizer steps to get there.
         """
         model.softmax.bias.assign(smoothed(counts["words"].dense(self.vocabulary_size)))
 
     def fill_baselines(self, model: ElmoPretraining, counts: Mapping[str, Counts]) -> None:
-        """Fills the baselines: words of both directions, pairs of each."""
+        """Fills the baselines of words of both directions and of pairs of each direction."""
         model.unigram.fill(counts["words"].dense(model.unigram.vocabulary_size))
         model.forward_bigram.fill(counts["forward_pairs"])
         model.backward_bigram.fill(counts["backward_pairs"])

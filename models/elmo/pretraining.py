@@ -1,4 +1,4 @@
-"""ELMo's pretraining model: the encoder with the shared softmax, and sums for TFMA (law 6)."""
+"""ELMo's pretraining model: the encoder, the shared softmax, and sums per example."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from models.elmo.softmax import WordSoftmax
 
 
 class ElmoPretraining(keras.Model):
-    """The next word and the one before, of one token layer and one softmax (Peters et al., 2018).
+    """The next and the previous word, with one token layer and one softmax (Peters et al., 2018).
 
     Inputs: the int32 features of `ElmoObjective.feature_spec`, `[batch, *shape]`, in training also
-    as `models.elmo.distinct.prepare` makes them.
+    in the form that `models.elmo.distinct.prepare` makes.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them; in
-    training those of the losses.
+    training only those of the losses.
 
-    In training each stream goes on from where its last window left it. Its state is among
-    `variables`, so that a training's checkpoints hold it, but it is no part of what is saved or
-    exported of the model: another training may have other streams. Otherwise every window starts
-    from the zero state, so that its sums are its own whatever was evaluated before.
+    In training each window continues its stream from the state after the stream's previous window.
+    The states are among `variables`, so that training checkpoints hold them, but they are not saved
+    or exported with the model: another training may have other streams. In evaluation every window
+    starts from the zero state, so that its sums do not depend on other windows.
 
     Attributes:
         backbone: the encoder.
         softmax: over the words of the vocabulary.
         unigram: the baseline of both directions.
-        forward_bigram, backward_bigram: the baselines of each.
-        baselines: all three.
+        forward_bigram, backward_bigram: the baselines of each direction.
+        baselines: all of these.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class ElmoPretraining(keras.Model):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that training changes: the model's own variables and the streams' state."""
+        """All variables that training changes: the model's and the states of the streams."""
         return [*super().variables, *self._streams.variables]
 
     def call(
         self, features: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        """Sums of a batch; other features, such as `source`, are ignored."""
         mask = features["padding_mask"]
-        # Both directions together: they share most words.
+        # Both directions at once: they share most words.
         if (words := distinct.prepared(features)) is None:
             both = tf.stack([features["character_ids"], features["backward_character_ids"]])
             tokens = tf.unstack(self.backbone.token_layer(both))
@@ -96,7 +96,7 @@ class ElmoPretraining(keras.Model):
             DIRECTIONS, (forward[-1], backward[-1]), labels, strict=True
         ):
             logits = self.softmax(hidden)
-            # Without what TensorFlow's own cross entropy computes for a gradient.
+            # TensorFlow's own cross entropy also computes a gradient, which is not needed here.
             nll = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, label, batch_dims=2)
             right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
             sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
@@ -109,7 +109,7 @@ class ElmoPretraining(keras.Model):
         sums: dict[str, tf.Tensor],
         weights: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """All sums: those given, the baselines', and of both directions together."""
+        """All sums: the given ones, the baselines' and those of both directions together."""
         forward, backward = read_ids(features)
         for direction, read, label, bigram in (
             ("forward", forward, "next_ids", self.forward_bigram),
@@ -128,9 +128,9 @@ class ElmoPretraining(keras.Model):
 
 
 class _Streams:
-    """What each stream carries from window to window, in both directions.
+    """The LSTM state of each stream between two windows, in both directions.
 
-    This is no layer: TensorFlow saves what it finds in a layer with the model.
+    It is not a layer, because TensorFlow saves the variables of a layer with the model.
 
     Args:
         streams: number of streams.
@@ -152,7 +152,7 @@ class _Streams:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Float32 `[streams, layers, width]` each, in an order that is always the same."""
+        """Float32 `[streams, layers, width]` each, always in the same order."""
         return [*self._parts.values()]
 
     def read(self, stream: tf.Tensor, continues: tf.Tensor) -> tuple[State, State]:
@@ -169,7 +169,7 @@ class _Streams:
         return forward, backward
 
     def write(self, stream: tf.Tensor, states: tuple[State, State]) -> None:
-        """Puts states where the next windows of the streams `[batch]` read them."""
+        """Stores states for the next windows of the streams `[batch]`."""
         for direction, state in zip(DIRECTIONS, states, strict=True):
             for name, value in state._asdict().items():
                 variable = self._parts[direction, name]

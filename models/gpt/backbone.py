@@ -1,7 +1,7 @@
-"""GPT's decoder of KerasHub's layers, with every layer's hidden state to be seen (law 3).
+"""GPT's decoder, built from KerasHub's layers, with every layer's hidden state as output.
 
 Follows Radford et al., 2019, "Language Models are Unsupervised Multitask Learners": pre-norm
-Transformer, learned positions, one more normalization after the last layer. The layers bear the
+Transformer, learned positions, one more normalization after the last layer. The layers have the
 names that they have in KerasHub's `GPT2Backbone` (decision 0022).
 """
 
@@ -26,12 +26,12 @@ _RESIDUAL = ("attention_output", "feedforward_output_dense")  # layers that writ
 
 @dataclasses.dataclass(frozen=True)
 class DecoderLayers:
-    """KerasHub's layers that a `GptDecoder` is made of.
+    """The layers of a `GptDecoder`, from KerasHub.
 
     Attributes:
-        config: their shape.
+        config: their sizes.
         vocabulary_size: entries of the tokenizer; the embedding may have more rows.
-        token_embedding: ids → vectors, and in reverse vectors → logits float32, one a row.
+        token_embedding: ids → vectors; in reverse, vectors → float32 logits, one per row.
     """
 
     config: GptBackboneConfig
@@ -48,19 +48,20 @@ class GptDecoder(keras.Model):
     """A Transformer decoder with all of its layers visible; documents may share a row.
 
     Inputs: dict of int32 `[batch, time]`: `token_ids`, `padding_mask` (1 = real, real ones first)
-    and `position_ids`. A token attends to itself and all tokens before it. `time` is free at every
-    call, positions go up to `max_length`. Outputs at padding mean nothing.
+    and `position_ids`. A token attends to itself and all tokens before it. `time` may differ from
+    call to call, up to `max_length`. Outputs at padding have no meaning.
 
     Outputs, a dict:
         hidden_states: `[batch, layers + 1, time, width]`; index 0 is the embedding layer, the last
-            one is normalized.
+            layer is normalized.
         sequence_output: `[batch, time, width]`, the last layer.
-        padding_mask: int32 `[batch, time]`, as it came in.
+        pooled: `[batch, width]`, the last layer's vector of the last real token.
+        padding_mask: int32 `[batch, time]`, the input of that name.
 
     Args:
         decoder: the layers, which own the weights; two `GptDecoder`s may share them.
         separate_documents: whether a token attends only to its own document, which begins at the
-            nearest position 0 before it. That takes a mask `[time, time]` for each row.
+            nearest position 0 before it. This needs a mask `[time, time]` for each row.
 
     Attributes:
         decoder: the layers.
@@ -77,8 +78,8 @@ class GptDecoder(keras.Model):
             (x, decoder.position_embedding(x, positions=inputs["position_ids"]))
         )
         x = decoder.embeddings_dropout(x)
-        # Real tokens come first and look back only, so none of them sees padding without a mask.
-        # KerasHub's own causal mask would be as large as the batch.
+        # Real tokens come first and attend backwards only, so they never see padding. KerasHub's
+        # own causal mask would have a row for each row of the batch.
         visible = _Visible(separate_documents, name="visible")(inputs["position_ids"])
         states = [x]
         for layer in decoder.transformer_layers:
@@ -91,7 +92,7 @@ class GptDecoder(keras.Model):
                 "hidden_states": keras.ops.stack(states, axis=1),
                 "sequence_output": states[-1],
                 "pooled": _LastToken(name="last_token")(states[-1], inputs["padding_mask"]),
-                # An operation of its own: Keras takes an input that is an output for a cycle.
+                # A separate operation: Keras takes an input that is an output for a cycle.
                 "padding_mask": keras.ops.cast(inputs["padding_mask"], "int32"),
             },
             name="gpt_decoder",
@@ -106,10 +107,7 @@ class GptDecoder(keras.Model):
 
     @property
     def layer_variables(self) -> list[list[keras.Variable]]:
-        """Trainable variables of each layer, in the order of `hidden_states`.
-
-        Not those of the last normalization.
-        """
+        """See `Backbone.layer_variables`; those of the last normalization are left out."""
         layers = [layer.trainable_variables for layer in self.decoder.transformer_layers]
         above = {id(v) for v in self.decoder.layer_norm.trainable_variables}
         above |= {id(variable) for layer in layers for variable in layer}
@@ -117,7 +115,7 @@ class GptDecoder(keras.Model):
 
     @property
     def rematerialized_layers(self) -> list[keras.layers.Layer]:
-        """Those that hold most of what training keeps for the gradient."""
+        """See `Backbone.rematerialized_layers`."""
         return self.decoder.transformer_layers
 
     def logits(self, states: tf.Tensor) -> tf.Tensor:
@@ -128,7 +126,7 @@ class GptDecoder(keras.Model):
         """
         logits = self.decoder.token_embedding(states, reverse=True)
         if logits.shape[-1] == self.decoder.vocabulary_size:
-            return logits  # the gradient of a slice of all of them would be one more copy
+            return logits  # a slice of all rows would cost a copy in the gradient
         return logits[..., : self.decoder.vocabulary_size]
 
 
@@ -144,7 +142,8 @@ class _LastToken(keras.layers.Layer):
 
 
 class _Visible(keras.layers.Layer):
-    """What each position attends to: int32 `[batch, time]` → bool `[batch or 1, time, time]`."""
+    """The positions that each position attends to: int32 `[batch, time]` → bool `[batch or 1, time,
+    time]`."""
 
     def __init__(self, separate_documents: bool, name: str) -> None:
         super().__init__(name=name)
@@ -162,11 +161,11 @@ class _Visible(keras.layers.Layer):
 
 
 def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecoder:
-    """A decoder with fresh weights; the caller seeds Keras before.
+    """A decoder with new weights; the caller seeds Keras before.
 
     Args:
-        config: the shape.
-        tokenizer: decides the number of token embeddings, if the configuration does not.
+        config: the sizes.
+        tokenizer: determines the number of token embeddings, unless the configuration does.
 
     Raises:
         ConfigError: the tokenizer has more entries than the embedding has rows.
@@ -177,16 +176,18 @@ def build_backbone(config: GptBackboneConfig, tokenizer: Tokenizer) -> GptDecode
 
 
 def _initialize(decoder: GptDecoder, config: GptBackboneConfig) -> None:
-    """Makes the kernels that write into the residual stream start smaller."""
+    """Scales down the initial kernels that write into the residual stream."""
     for weight in decoder.trainable_variables:
         if weight.name == "kernel" and any(f"{name}/" in weight.path for name in _RESIDUAL):
             weight.assign(weight / math.sqrt(2 * config.num_layers))
 
 
 def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
-    import keras_hub  # here: who makes examples imports this module, and need not wait for it
+    import keras_hub  # here: example generation imports this module and does not need it
 
-    def normal() -> keras.initializers.Initializer:  # one for each, or their weights are equal
+    def normal() -> (
+        keras.initializers.Initializer
+    ):  # layers that share one start with equal weights
         return keras.initializers.RandomNormal(stddev=config.initializer_range)
 
     return DecoderLayers(

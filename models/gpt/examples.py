@@ -19,7 +19,7 @@ from models.objective import (
     TokenizedDocument,
 )
 
-_BLOCK = 1_024  # windows laid out at a time, which bounds the memory
+_BLOCK = 1_024  # windows made at a time, which bounds the memory
 
 
 def feature_spec(config: GptObjectiveConfig) -> FeatureSpec:
@@ -47,9 +47,9 @@ def make_examples(
 ) -> Iterator[Examples]:
     """Windows of one group, shuffled; a pure function of its arguments.
 
-    The group's documents, in an order drawn at random, are one stream: end-of-text, a document,
-    end-of-text, the next one and so on, end-of-text at the end. Windows cut it without overlap and
-    without a rest: every token but the first is a label once. Only the last window is padded.
+    The group's documents, in random order, are one stream: an end-of-text token before each
+    document and one at the end. Windows cut it without overlap and without remainder: every token
+    but the first is a label once. Only the last window is padded.
 
     Args:
         entries: each token's bytes by id, those of end-of-text empty.
@@ -57,10 +57,10 @@ def make_examples(
     Tallies `documents_without_text` and `padded_windows`.
     """
     tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
-    told = [document for document in documents if len(document.lengths)]
-    if not told:
+    nonempty = [document for document in documents if len(document.lengths)]
+    if not nonempty:
         return
-    order = [told[place] for place in rng.permutation(len(told))]
+    order = [nonempty[number] for number in rng.permutation(len(nonempty))]
     edge = np.array([end_of_text], np.int32)
     stream = np.concatenate([edge, *(part for d in order for part in (d.tokens, edge))])
     counts = _Counts(entries)
@@ -98,9 +98,9 @@ def make_examples(
 def render_example(
     example: Example, entries: Sequence[bytes], end_of_text: int
 ) -> list[RenderedToken]:
-    """The real positions of a window; documents are of either part in turn.
+    """The real tokens of a window as text; neighboring documents have different parts.
 
-    Bytes that are part of a character are each a replacement character.
+    A token that is an incomplete character becomes replacement characters.
     """
     names = {end_of_text: "<|endoftext|>"}
     real = int(example["padding_mask"].sum())
@@ -125,9 +125,9 @@ def render_example(
 
 
 class _Counts:
-    """Bytes and words of tokens.
+    """Counts bytes and words of tokens.
 
-    A word begins where a byte that is no white space follows white space or nothing.
+    A word begins at a byte that is not white space, at the start or after white space.
     """
 
     def __init__(self, entries: Sequence[bytes]) -> None:
@@ -142,7 +142,7 @@ class _Counts:
         return (self._bytes[labels] * real).sum(axis=1)
 
     def words(self, previous: np.ndarray, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
-        """Words that each window's labels begin, int64 `[windows]`."""
+        """Words that begin in each window's labels, int64 `[windows]`."""
         begun = np.where(
             self._ends_word[previous], self._after_letter[labels], self._after_space[labels]
         )

@@ -33,7 +33,7 @@ class GptObjective(Objective):
 
     Args:
         config: length and thresholds.
-        tokenizer: gives end-of-text and the bytes of every token.
+        tokenizer: provides end-of-text and the bytes of every token.
     """
 
     def __init__(self, config: GptObjectiveConfig, tokenizer: ByteBpeTokenizer) -> None:
@@ -41,20 +41,9 @@ class GptObjective(Objective):
         self.end_of_text = tokenizer.special_ids["end_of_text"]
         self.entries = tokenizer.token_bytes
 
-    @property
-    def streams(self) -> None:
-        """None: each example is for itself."""
-
     def feature_spec(self) -> FeatureSpec:
         """See `models.gpt.examples.feature_spec`."""
         return examples.feature_spec(self.config)
-
-    def split(self, text: str, lang: str) -> list[str]:
-        """The whole text: nothing of it is lost between pieces."""
-        return [text]
-
-    def segmenter(self, lang: str) -> None:
-        """None: words are not looked at."""
 
     def make_examples(
         self,
@@ -69,10 +58,6 @@ class GptObjective(Objective):
             documents, self.config, self.end_of_text, self.entries, rng, tally
         )
 
-    def prepare(self, features: Mapping[str, tf.Tensor], rows: int) -> Mapping[str, tf.Tensor]:
-        """The features as they are."""
-        return features
-
     def render_example(
         self, example: Example, tokenizer: Tokenizer
     ) -> Sequence[Sequence[RenderedToken]]:
@@ -80,7 +65,7 @@ class GptObjective(Objective):
         return [examples.render_example(example, self.entries, self.end_of_text)]
 
     def build_model(self, backbone: GptDecoder) -> GptPretraining:
-        """The decoder with its head; it keeps documents apart if the configuration says so."""
+        """The decoder with its head; it separates documents if the configuration says so."""
         if self.config.separate_documents:
             backbone = GptDecoder(backbone.decoder, separate_documents=True)
         return GptPretraining(backbone, self.config.bigram_pairs)
@@ -90,12 +75,12 @@ class GptObjective(Objective):
         return (Loss("nll_sum", "token_count"),)
 
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        """Tokens to predict, per example `[batch]`, float32."""
+        """Tokens to predict per example, float32 `[batch]`."""
         real = tf.cast(features["padding_mask"], tf.float32)
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
     def multiply_adds(self, model: GptPretraining, time: int) -> float:
-        """As BERT's, but that a token looks at half of the window on average; the whole head."""
+        """As for BERT, but a token attends to half of the window on average; the whole head."""
         decoder = model.backbone.decoder
         width = decoder.config.hidden_size
         layer = 12 * width**2 + time * width
@@ -104,7 +89,7 @@ class GptObjective(Objective):
         )
 
     def logits_per_example(self) -> int:
-        """One for each entry of the vocabulary, at each position."""
+        """A logit for each entry of the vocabulary at each position."""
         return self.config.sequence_length * len(self.entries)
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:
@@ -112,9 +97,6 @@ class GptObjective(Objective):
         real = examples["padding_mask"] > 0
         tokens, labels = (examples[name][real] for name in ("token_ids", "label_ids"))
         return {"pairs": tokens.astype(np.int64) * len(self.entries) + labels}
-
-    def initialize(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
-        """Nothing starts from frequencies."""
 
     def fill_baselines(self, model: GptPretraining, counts: Mapping[str, Counts]) -> None:
         """Fills both baselines."""

@@ -1,4 +1,4 @@
-"""GPT's pretraining model: the decoder, its tied head, and sums that TFMA can add (law 6)."""
+"""GPT's pretraining model: the decoder, its tied head, and sums per example."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from models.gpt.backbone import GptDecoder
 
 
 class _Judge(keras.layers.Layer):
-    """Logits `[batch · time, vocabulary]` by labels `[batch, time]`: both `[batch, time]`, float32:
-    negative log-likelihood, and 1 where the likeliest is right."""
+    """Negative log-likelihood of labels, and 1 where the most probable token is the label.
+
+    Logits `[batch · time, vocabulary]` and labels `[batch, time]` → two float32 `[batch, time]`.
+    """
 
     def call(
         self, logits: keras.KerasTensor, labels: keras.KerasTensor
@@ -38,8 +40,8 @@ class _Judge(keras.layers.Layer):
 def _nll(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """Negative log-likelihood `[rows]` of labels `[rows]` by logits `[rows, vocabulary]`.
 
-    Logits take more memory than all else in a step. TensorFlow's own cross entropy goes through
-    them more often than this does.
+    Logits take most of a step's memory, and TensorFlow's own cross entropy passes over them more
+    often than this function.
     """
     highest = tf.reduce_max(logits, axis=-1, keepdims=True)
     shares = tf.exp(logits - highest)
@@ -57,7 +59,7 @@ def _nll(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, Any]:
 class GptPretraining(keras.Model):
     """The next token at every position (Radford et al., 2018, section 3.1).
 
-    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, of any time.
+    Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, of any length.
     Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
 
     Attributes:
@@ -82,11 +84,11 @@ class GptPretraining(keras.Model):
         counts = {name: feature(name, 1) for name in ("byte_count", "word_count")}
 
         weights = ops.cast(tokens["padding_mask"], "float32")
-        # As one matrix: of a product of three dimensions and two, TensorFlow computes the gradient
-        # of the second once for each row of a batch.
+        # As one matrix: for a product of a 3-D and a 2-D tensor, TensorFlow computes the gradient
+        # of the second once for each row of the batch.
         states = backbone(tokens)["sequence_output"]
         logits = backbone.logits(ops.reshape(states, (-1, states.shape[-1])))
-        # A layer rounds what it is given to its own precision, so this one's is float32.
+        # A layer casts its inputs to its own precision, so this layer has float32.
         nll, correct = _Judge(name="judge", dtype="float32")(logits, labels)
         unigram_nll, unigram_correct = unigram(labels)
         by_token = {
@@ -115,5 +117,5 @@ class GptPretraining(keras.Model):
     def __call__(
         self, features: Mapping[str, keras.KerasTensor], **options: Any
     ) -> dict[str, keras.KerasTensor]:
-        """Sums of a batch; features that the model does not read, as `source`, may be there."""
+        """Sums of a batch; other features, such as `source`, are ignored."""
         return super().__call__({name: features[name] for name in self.input}, **options)

@@ -1,4 +1,4 @@
-"""GPT's serving functions: raw strings in, dense padded tensors out, batch dimension first."""
+"""GPT's signatures: raw strings in, dense padded tensors out, batch dimension first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.gpt.pretraining import GptPretraining
 from models.text_vectors import vector_requests, vector_signatures
 from models.tokenizers.tokenizer import Tokenizer
 
-_TOKENS_AT_ONCE = 8_192  # whose logits over the vocabulary lie in memory while texts are scored
+_TOKENS_AT_ONCE = 8_192  # tokens whose logits are in memory at once while texts are scored
 
 
 def make_signatures(
@@ -22,8 +22,8 @@ def make_signatures(
 ) -> Mapping[str, Callable]:
     """`serving_default`, `hidden_states`, `score` and `generate`.
 
-    Texts of any length may share a batch. As in training each begins after an end-of-text token,
-    so an empty one is that token alone.
+    Texts of any length may share a batch. As in training, an end-of-text token precedes each text,
+    so an empty text is that token alone.
 
     Args:
         max_length: positions that training has seen.
@@ -32,7 +32,7 @@ def make_signatures(
     special_ids = tokenizer.special_ids
 
     def log_probabilities(ids: tf.RaggedTensor, labels: tf.RaggedTensor) -> tf.Tensor:
-        """Of labels after ids, both `[windows, (tokens)]`; float32 `[tokens]`."""
+        """Log-probabilities float32 `[tokens]` of labels, given ids, both `[windows, (tokens)]`."""
         logits = backbone.logits(
             backbone(row_features(ids, special_ids), training=False)["sequence_output"]
         )
@@ -41,10 +41,10 @@ def make_signatures(
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
     def score(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """How likely texts of any length are.
+        """The probability of texts of any length.
 
-        A longer text than training has seen is read in windows of that length, each of which
-        begins with the last token of the one before: the evaluation's stride.
+        A text longer than the training windows is read in windows of that length; each begins with
+        the last token of the previous window, as in evaluation.
 
         Returns:
             log_probabilities float32 `[batch, time]`, each token's natural logarithm (0 for
@@ -108,7 +108,7 @@ def make_signatures(
         seed: tf.Tensor,
         stop: tf.Tensor,
     ) -> Mapping[str, tf.Tensor]:
-        """What may follow each prompt; see `models.gpt.generation.generate`."""
+        """Continues each prompt; see `models.gpt.generation.generate`."""
         return generation.generate(
             backbone,
             tokenizer,
