@@ -237,7 +237,7 @@ class Objective(Protocol):
         Args:
             counts: the totals of `count` over all training examples, by table.
         """
-        return None
+        return
 
     def losses(self) -> Sequence[Loss]:
         """The terms of the training loss."""
@@ -260,7 +260,7 @@ class Objective(Protocol):
         Args:
             counts: the totals of `count` over all training examples, by table.
         """
-        return None
+        return
 
     def signatures(self, model: keras.Model, tokenizer: Any) -> Mapping[str, Callable]:
         """Serving functions on raw strings by name, each a `tf.function` with input signature.
