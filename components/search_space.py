@@ -230,7 +230,7 @@ def _check(each: Hyperparameter, kind: Any, model: Any, training: TrainingConfig
     parts = training.gradient_accumulation_steps
     if each.field == "training.batch_size" and parts > 1 and not each.values:
         raise ConfigError(
-            f"a batch is computed in {parts} parts, which do not divide all sizes of a range",
+            f"not every batch size of a range can be divided into {parts} micro-batches",
             where=where,
             remedy=f"give values that {parts} divides",
         )

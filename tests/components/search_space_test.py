@@ -137,7 +137,7 @@ def test_no_size_of_any_family_can_be_tuned() -> None:
 def test_a_batch_is_a_multiple_of_its_parts(text: str) -> None:
     training = dataclasses.replace(TRAINING, gradient_accumulation_steps=4)
     assert space("training.batch_size:8/12", training=training)
-    with pytest.raises(ConfigError, match="computed in 4 parts"):
+    with pytest.raises(ConfigError, match="divided into 4 micro-batches"):
         space(text, training=training)
 
 
