@@ -19,6 +19,7 @@ THIS = "tests.commands_test"
 def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this file, run as a program, a kind of command: its servers import json alone."""
     monkeypatch.setitem(commands.KINDS, "this", commands.Kind(THIS, (), "any", ("json",)))
+    monkeypatch.setattr(commands, "_servers", {})  # each test has servers of its own
 
 
 def seen(*arguments: str, **named: object) -> dict[str, object]:
