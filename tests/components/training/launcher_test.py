@@ -54,7 +54,7 @@ def test_what_a_process_finds_wrong_is_told_as_its_own_error(
 ) -> None:
     training = dataclasses.replace(TRAINING, batch_size=7)
     job = little_job(tmp_path, examples, training=training, devices=TWO)
-    with pytest.raises(ConfigError, match="a batch of 7 can't be computed") as caught:
+    with pytest.raises(ConfigError, match="a batch of 7 cannot be divided") as caught:
         train_in_processes(job, 2)
     assert caught.value.where == "training.batch_size"
 
