@@ -150,7 +150,7 @@ def test_the_next_span_starts_from_the_last_blessed_model_and_is_compared_with_i
 def test_older_text_is_replayed_and_the_best_seed_is_pushed(
     corpus: pathlib.Path, second: str
 ) -> None:
-    assert re.search(r"\d+ more examples to train on, of documents of span 1", second)
+    assert re.search(r"\d+ more examples to train on, from documents of span 1", second)
     assert re.search(r"ExampleBuilder +done .* examples, [\d,]+ from earlier spans", second)
     best = re.search(r"seed (\d) is the best of 2, eval loss [\d.]+ ± [\d.]+", second)
     assert best
