@@ -120,7 +120,7 @@ def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None
         ("one\n".encode("utf-16"), False),
         ("one\n".encode("utf-16-le"), False),
         (b"one\rtwo\r", False),
-        (gzip.compress(b"one\n"), False),
+        (gzip.compress(b"one\n", mtime=0), False),
     ):
         path.write_bytes(content)
         assert is_splittable(str(path), "utf-8") is plain, content
