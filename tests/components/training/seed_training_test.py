@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import logging.handlers
 import math
 import pathlib
+import queue
+import shutil
 from typing import Any
 
 import keras
@@ -26,10 +29,12 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return write_examples(tmp_path_factory.mktemp("examples"))
 
 
-@pytest.fixture
-def exported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+Exported = list[dict[str, Any]]
+
+
+def keep_exports(monkeypatch: pytest.MonkeyPatch) -> Exported:
     """Weights and provenance of the models that would be exported; an export takes seconds."""
-    kept: list[dict[str, Any]] = []
+    kept: Exported = []
 
     def export(model: keras.Model, *_: Any, provenance: dict[str, Any], **__: Any) -> None:
         weights = [weight.numpy() for weight in model.trainable_variables]
@@ -37,6 +42,11 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(trainer, "export", export)
     return kept
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> Exported:
+    return keep_exports(monkeypatch)
 
 
 def with_seeds(seed: int, seeds: int) -> Any:
@@ -47,47 +57,71 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a Trainer with the seeds 3, 4 and 5 left in a folder, exported and logged."""
+
+    folder: pathlib.Path
+    exported: Exported
+    messages: list[str]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> Trained:
+    folder, records = tmp_path_factory.mktemp("trained"), queue.SimpleQueue[logging.LogRecord]()
+    handler, logger = logging.handlers.QueueHandler(records), logging.getLogger("polyseme.trainer")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        exported = keep_exports(monkeypatch)
+        trainer.run_fn(arguments(folder, examples, training=with_seeds(3, 3)))
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(handler)
+    return Trained(folder, exported, [records.get().message for _ in range(records.qsize())])
+
+
+@pytest.fixture
+def trained_folder(trained: Trained, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of what `trained` left, to go on in."""
+    return shutil.copytree(trained.folder, tmp_path / "copy")
+
+
 def test_the_best_of_the_seeds_is_what_its_own_training_gives(
-    examples: pathlib.Path,
-    tmp_path: pathlib.Path,
-    exported: list[dict[str, Any]],
-    caplog: pytest.LogCaptureFixture,
+    examples: pathlib.Path, trained: Trained, tmp_path: pathlib.Path, exported: Exported
 ) -> None:
-    with caplog.at_level(logging.INFO, "polyseme.trainer"):
-        trainer.run_fn(arguments(tmp_path / "all", examples, training=with_seeds(3, 3)))
-    runs = SeedRuns.read(tmp_path / "all" / "1" / "model_run")
+    runs = SeedRuns.read(trained.folder / "1" / "model_run")
     assert [run.seed for run in runs.runs] == [3, 4, 5]
     assert len({run.loss for run in runs.runs}) == 3
     assert {"loss", "masked_lm_accuracy"} <= set(runs.best.metrics)
-    assert exported[0]["seed"] == runs.best.seed
-    trainer.run_fn(arguments(tmp_path / "one", examples, training=with_seeds(runs.best.seed, 1)))
-    assert same(exported[0], exported[1])
-    assert not (tmp_path / "one" / "1" / "model_run" / "seeds.json").exists()
+    assert trained.exported[0]["seed"] == runs.best.seed
+    trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(runs.best.seed, 1)))
+    assert same(trained.exported[0], exported[0])
+    assert not (tmp_path / "1" / "model_run" / "seeds.json").exists()
     # The checkpoints of all seeds may be removed once a model of them is pushed.
-    assert len(list((tmp_path / "all" / "checkpoints").glob("*/exported"))) == 3
+    assert len(list((trained.folder / "checkpoints").glob("*/exported"))) == 3
     mean, deviation = runs.spread["loss"]
-    assert caplog.messages[-2] == (
+    assert trained.messages[-2] == (
         f"the best is seed {runs.best.seed}; loss {mean:.4f} ± {deviation:.4f}"
     )
 
 
 def test_a_seed_that_is_trained_already_is_not_trained_again(
     examples: pathlib.Path,
-    tmp_path: pathlib.Path,
-    exported: list[dict[str, Any]],
+    trained_folder: pathlib.Path,
+    exported: Exported,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(3, 1)))
+    given = arguments(trained_folder, examples, attempt="2", training=with_seeds(5, 2))
     with caplog.at_level(logging.INFO, "polyseme.trainer"):
-        trainer.run_fn(arguments(tmp_path, examples, attempt="2", training=with_seeds(3, 2)))
-    trained = [message for message in caplog.messages if message.startswith("trained")]
-    assert [message[:15] for message in trained] == ["trained 0 steps", "trained 6 steps"]
+        trainer.run_fn(given)
+    messages = [message for message in caplog.messages if message.startswith("trained")]
+    assert [message[:15] for message in messages] == ["trained 0 steps", "trained 6 steps"]
 
 
 def test_a_seed_that_diverges_is_left_out_and_told(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
-    exported: list[dict[str, Any]],
+    exported: Exported,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     failing = {0}
@@ -110,8 +144,8 @@ def test_a_seed_that_diverges_is_left_out_and_told(
 
 def test_a_loss_that_is_no_number_is_a_failure(
     examples: pathlib.Path,
-    tmp_path: pathlib.Path,
-    exported: list[dict[str, Any]],
+    trained_folder: pathlib.Path,
+    exported: Exported,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metrics = seed_training.HeldOutLoss.metrics
@@ -121,15 +155,15 @@ def test_a_loss_that_is_no_number_is_a_failure(
         "metrics",
         lambda held_out, name: {**metrics(held_out, name), name: next(losses)},
     )
-    trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
-    first, second = SeedRuns.read(tmp_path / "1" / "model_run").runs
+    trainer.run_fn(arguments(trained_folder, examples, attempt="2", training=with_seeds(3, 2)))
+    first, second = SeedRuns.read(trained_folder / "2" / "model_run").runs
     assert (dict(first.metrics), first.failure) == ({}, 'the split "eval": the loss is nan')
     assert second.metrics["loss"] == 1.0
-    assert exported[0]["seed"] == 1
+    assert exported[0]["seed"] == 4
 
 
 def test_without_held_out_examples_nothing_is_trained(
-    examples: pathlib.Path, tmp_path: pathlib.Path, exported: list[dict[str, Any]]
+    examples: pathlib.Path, tmp_path: pathlib.Path, exported: Exported
 ) -> None:
     given = arguments(tmp_path, examples, training=with_seeds(0, 2))
     given.eval_files = []
