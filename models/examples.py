@@ -1,4 +1,4 @@
-"""Training examples as bytes and back, by an objective's feature spec: one schema at both ends."""
+"""Training examples to bytes and back, both by the objective's feature spec."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _KINDS = {"int64": "iu", "float32": "f", "string": "OS"}  # NumPy's kinds that a feature may have
-_LONG = 64  # bytes of a string that is no word and will not be seen again
+_LONG = 64  # bytes of a string that is unlikely to occur again
 
 
 def check(example: Example, spec: FeatureSpec) -> None:
-    """That an example has the features of its spec, in their shapes and kinds.
+    """Checks that an example has the features of its spec, with their shapes and types.
 
     Raises:
         DataRefused: it has not; names the feature.
@@ -43,10 +43,10 @@ def check(example: Example, spec: FeatureSpec) -> None:
 
 
 class Serializer:
-    """Examples of one spec to serialized tf.Examples, many at once.
+    """Serializes examples of one spec as tf.Examples, many at once.
 
-    Writes protocol buffers' wire format from whole columns, about five times as fast as building
-    messages; the bytes are those of `SerializeToString(deterministic=True)`.
+    Writes the wire format of protocol buffers from whole columns, about five times as fast as
+    building messages; the bytes are those of `SerializeToString(deterministic=True)`.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
@@ -72,7 +72,7 @@ class Serializer:
         """
         check({n: np.empty(c.shape[1:], c.dtype) for n, c in examples.items()}, self._spec)
         parts: list[Sequence[bytes]] = []
-        alike: list[np.ndarray] = []  # neighbours of one size in all examples, header and payload
+        alike: list[np.ndarray] = []  # adjacent features whose size is the same in all examples
         for name in sorted(self._spec):
             column = examples[name].reshape(len(examples[name]), -1)
             payloads = _PAYLOADS[self._spec[name].dtype](column)
@@ -90,7 +90,7 @@ class Serializer:
         return [_prefix(1, len(row)) + row for row in rows]
 
     def _header(self, name: str, size: int) -> bytes:
-        """What stands before a feature's payload: a map entry's key and all lengths."""
+        """The bytes before a feature's payload: a map entry's key and all lengths."""
         if size not in (headers := self._headers[name]):
             dtype = self._spec[name].dtype
             header = b"" if dtype == "string" else _prefix(1, size)
@@ -102,7 +102,7 @@ class Serializer:
 
 
 def unstack(examples: Examples) -> list[Example]:
-    """Several examples one by one."""
+    """A list of the examples."""
     rows = zip(*examples.values(), strict=True)
     return [dict(zip(examples, row, strict=True)) for row in rows]
 
@@ -123,21 +123,23 @@ def _delimited(field: int, payload: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=65_536)
 def _prefix(field: int, size: int) -> bytes:
-    """What stands before so many bytes: the field's key, and the size as a varint."""
+    """The bytes before a payload of `size` bytes: the field's key, and the size as a varint."""
     return bytes([field << 3 | 2]) + _varint(size)
 
 
 def _int64_lists(column: np.ndarray) -> np.ndarray | list[bytes]:
     """Packed varints of `[examples, values]`, seven bits to a byte, the lowest first.
 
-    Bytes `[examples, values]` if each value fits one, else each example's.
+    Returns:
+        An array `[examples, values]` if each value fits into one byte, else the bytes of each
+        example.
     """
     low, high = (column.min(), column.max()) if column.size else (0, 0)
     if low >= 0 and high < 1 << 7:
         return column.astype(np.uint8)
     if low < 0 or high >= 1 << 28:
         return [b"".join(map(_varint, row)) for row in column.tolist()]
-    # As many bytes for each value as the largest takes; those behind a value's last are left out.
+    # Each value gets as many bytes as the largest needs; the unused ones are dropped at the end.
     values = column.astype("<u2" if high < 1 << 14 else "<u4")
     spread, kept = values & 127, np.ones_like(values)
     sizes = np.full(len(values), values.shape[1])
@@ -153,7 +155,7 @@ def _int64_lists(column: np.ndarray) -> np.ndarray | list[bytes]:
 
 @functools.lru_cache(maxsize=65_536)
 def _varint(value: int) -> bytes:
-    """An int64 as a varint; a negative one as what it is modulo 2 to the 64th."""
+    """An int64 as a varint; negative numbers modulo 2⁶⁴."""
     value %= 1 << 64
     out = bytearray()
     while value > 127:
@@ -184,7 +186,7 @@ def _bytes_lists(column: np.ndarray) -> list[bytes]:
     return [b"".join(fields[begin : begin + width]) for begin in range(0, len(flat), width)]
 
 
-@functools.lru_cache(maxsize=262_144)  # a language's words, and no more of one's sources
+@functools.lru_cache(maxsize=262_144)  # the words of a language and the names of sources
 def _value(value: bytes) -> bytes:
     """A value of a BytesList."""
     return _delimited(1, value)
@@ -195,8 +197,8 @@ _FIELDS = {"string": 1, "float32": 2, "int64": 3}  # tf.train.Feature's fields
 
 
 def parse_spec(spec: FeatureSpec) -> dict[str, tf.io.FixedLenFeature]:
-    """The spec as `tf.io.parse_example` wants it."""
-    import tensorflow as tf  # not to be paid for by those who write only
+    """The spec in the form that `tf.io.parse_example` takes."""
+    import tensorflow as tf  # writing examples needs no TensorFlow
 
     return {
         name: tf.io.FixedLenFeature(stored.shape, stored.dtype)
@@ -211,24 +213,24 @@ def parse(
 
     Args:
         serialized: string `[batch]`.
-        any_length: whether features whose first axis is free may have another length than the
-            spec's; shorter ones are then filled up by 0 to the longest of the batch.
+        any_length: whether features with a free first axis may have another length than in the
+            spec; they are padded with 0 to the longest of the batch.
 
     Returns:
         `{name: [batch, *shape]}`; integers as int32, which XLA and embedding look-ups prefer.
     """
     import tensorflow as tf
 
-    wanted = parse_spec(spec)
+    features = parse_spec(spec)
     if any_length:
-        wanted |= {
+        features |= {
             name: tf.io.FixedLenSequenceFeature(
                 feature.stored.shape[1:], feature.stored.dtype, allow_missing=True
             )
             for name, feature in spec.items()
             if feature.axis
         }
-    parsed = tf.io.parse_example(serialized, wanted)
+    parsed = tf.io.parse_example(serialized, features)
     for name, feature in spec.items():
         if feature.decode is not None:
             shape = [-1, *feature.shape]
@@ -240,13 +242,13 @@ def parse(
 
 
 def length_buckets(time: int) -> np.ndarray:
-    """Names of buckets of lengths, by which figures are also shown; bounds double from 32.
+    """Names of length buckets, by which metrics are sliced; their bounds double from 32.
 
     Args:
         time: the longest length.
 
     Returns:
-        Bytes `[time + 1]`: for every length its bucket's name, as `033-064`.
+        Bytes `[time + 1]`: the name of each length's bucket, as `033-064`.
     """
     names = np.empty(time + 1, object)
     low, high = 0, 32

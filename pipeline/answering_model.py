@@ -1,4 +1,4 @@
-"""Which model answers: the pipeline, the version and the span, as the model itself says."""
+"""Which model answers: its pipeline, version and span, from the files exported with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from components.layout import PROVENANCE_FILE
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringModel:
-    """Which model answers.
+    """The identity of a model.
 
     Attributes:
-        folder: where it lies, absolute.
-        version: the version that it was pushed as, None if its folder has no such name.
-        name: the pipeline that made it, None if it does not say.
-        span: the span that it was trained on last, likewise.
+        folder: its folder, absolute.
+        version: its version, None if the folder's name is not a version number.
+        name: the pipeline that trained it, None if unknown.
+        span: the last span that it was trained on, None if unknown.
     """
 
     folder: str
@@ -35,13 +35,18 @@ class AnsweringModel:
 
 
 def describe(folder: pathlib.Path) -> AnsweringModel:
-    """What the model in a folder says of itself; nothing is loaded."""
+    """The identity of the model in a folder; the model is not loaded."""
     name: str | None
     span: str | None
     try:
         found = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
         name, span = str(found["name"]), str(found.get("label", found["span"]))
-    except (OSError, ValueError, LookupError, TypeError):  # made elsewhere, or by old code
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ):  # exported by other code
         name = span = None
     return AnsweringModel(
         folder=str(folder.absolute()),

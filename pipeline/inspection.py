@@ -1,4 +1,4 @@
-"""A look into an artifact of training examples: examples in words, and how full they are."""
+"""Reads an artifact of training examples: some examples as text, and statistics of many."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.errors import ConfigError
 from models.objective import RenderedToken
 from pipeline.metadata.queries import RunHistory
+
+if TYPE_CHECKING:
+    from models.objective import Objective
+    from models.tokenizers.tokenizer import Tokenizer
 
 _ADDED = ("files", "documents", "pieces", "examples", "positions", "real_positions")
 
@@ -26,11 +30,11 @@ class Inspection:
         folder: the artifact's folder.
         split: "train", "eval" or "test".
         summary: the split's part of `examples.json`.
-        shown: examples in words, each by rows; see `Objective.render_example`.
-        facts: of each shown example, its scalars, as `source` and `next_sentence_label`.
-        counted: how many examples the figures are of.
-        figures: of each of these, by name: real positions as `length`, and what is to be predicted
-            by the names of the objective's denominators.
+        shown: examples as text, each as rows; see `Objective.render_example`.
+        facts: the scalars of each shown example, such as `source` and `next_sentence_label`.
+        counted: the number of examples that `figures` covers.
+        figures: one value for each of these examples, by name: the real positions as `length`, and
+            the number of predictions under the names of the objective's denominators.
     """
 
     folder: pathlib.Path
@@ -43,10 +47,10 @@ class Inspection:
 
 
 def newest_examples(history: RunHistory) -> pathlib.Path:
-    """The folder of the examples that a pipeline's runs made, or took from the cache, last.
+    """The folder of the examples that the last run with examples made or took from the cache.
 
     Raises:
-        ConfigError: no run came that far.
+        ConfigError: no run has made examples.
     """
     for run in reversed(history.run_ids()):
         node = history.nodes(run).get("ExampleBuilder")
@@ -64,15 +68,52 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     """Reads examples.
 
     Args:
-        folder: what ExampleBuilder wrote.
+        folder: an ExampleBuilder artifact.
         split: "train", "eval" or "test".
-        show: how many examples to render, the first ones of the first file.
-        limit: how many to count, at most.
+        show: number of examples to render, the first ones of the first file.
+        limit: number of examples to count, at most.
 
     Raises:
-        ConfigError: the folder holds no examples, or not that split; or none are to be counted, or
-            fewer than none to be shown.
+        ConfigError: the folder holds no examples or not that split, `show` is negative, or `limit`
+            is below 1.
     """
+    _check_numbers(show, limit)
+    about, files = _find(folder, split)
+    import tensorflow as tf
+
+    from models.examples import parse
+
+    objective, tokenizer = _load(folder, about)
+    spec = objective.feature_spec()
+    shown: list[Sequence[Sequence[RenderedToken]]] = []
+    facts: list[Mapping[str, Any]] = []
+    counts: dict[str, list[np.ndarray]] = {}
+    for batch in tf.data.TFRecordDataset(files, "GZIP").take(max(limit, show)).batch(256):
+        features = parse(batch, spec)
+        counts.setdefault("length", []).append(
+            tf.reduce_sum(features["padding_mask"], axis=-1).numpy()
+        )
+        for name, values in objective.denominators(features).items():
+            counts.setdefault(name, []).append(values.numpy())
+        arrays = {name: value.numpy() for name, value in features.items()}
+        for row in range(min(show - len(shown), len(batch))):
+            example = {name: value[row] for name, value in arrays.items()}
+            shown.append(objective.render_example(example, tokenizer))
+            scalars = {name: value for name, value in example.items() if value.size == 1}
+            facts.append({name: _plain(value) for name, value in scalars.items()})
+    figures = {name: np.concatenate(parts)[:limit] for name, parts in counts.items()}
+    return Inspection(
+        folder=folder,
+        split=split,
+        summary=_summary(about, split),
+        shown=shown,
+        facts=facts,
+        counted=len(figures["length"]),
+        figures=figures,
+    )
+
+
+def _check_numbers(show: int, limit: int) -> None:
     if show < 0:
         raise ConfigError(
             f"{show} examples cannot be shown", where="--show", remedy="give 0 or more"
@@ -81,10 +122,18 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         raise ConfigError(
             f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"
         )
-    from components.layout import EXAMPLES_FILE, TOKENIZER_FOLDER, shard_files
+
+
+def _find(folder: pathlib.Path, split: str) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """The content of `examples.json`, and the files of a split.
+
+    Raises:
+        ConfigError: the folder holds no examples, or not that split.
+    """
+    from components.layout import EXAMPLES_FILE, shard_files
 
     try:
-        told = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))
+        about = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             "the folder holds no training examples",
@@ -93,60 +142,34 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
         ) from error
     files = shard_files(folder, split)
     if not files:
-        others = [name for name, summary in told["splits"].items() if summary["examples"]]
+        others = [name for name, summary in about["splits"].items() if summary["examples"]]
         raise ConfigError(
             f"there are no examples of the split {split!r}",
             where=str(folder),
             remedy=f"name one of: {', '.join(others)}",
         )
-    import tensorflow as tf
+    return about, files
 
-    from models.examples import parse
+
+def _load(folder: pathlib.Path, about: Mapping[str, Any]) -> tuple[Objective, Tokenizer]:
+    """The objective and the tokenizer that made the examples."""
+    from components.layout import TOKENIZER_FOLDER
     from models.registry import FAMILIES
     from models.renamed_settings import with_new_names
     from models.settings import from_json
 
-    family = FAMILIES[told["family"]]
+    family = FAMILIES[about["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
-    given = told["objective"] if "objective" in told else told["model"]["objective"]  # older runs
-    settings = from_json(
-        family.objective_config, json.dumps(with_new_names(given, "model.objective"))
+    settings = about["objective"] if "objective" in about else about["model"]["objective"]  # older
+    config = from_json(
+        family.objective_config, json.dumps(with_new_names(settings, "model.objective"))
     )
-    objective = family.build_objective(settings, tokenizer)
-    spec = objective.feature_spec()
-    shown: list[Sequence[Sequence[RenderedToken]]] = []
-    facts: list[Mapping[str, Any]] = []
-    figures: dict[str, list[np.ndarray]] = {}
-    for batch in tf.data.TFRecordDataset(files, "GZIP").take(max(limit, show)).batch(256):
-        features = parse(batch, spec)
-        counts = {
-            "length": tf.reduce_sum(features["padding_mask"], axis=-1),
-            **objective.denominators(features),
-        }
-        for name, values in counts.items():
-            figures.setdefault(name, []).append(values.numpy())
-        arrays = {name: value.numpy() for name, value in features.items()}
-        for row in range(min(show - len(shown), len(batch))):
-            example = {name: value[row] for name, value in arrays.items()}
-            shown.append(objective.render_example(example, tokenizer))
-            facts.append(
-                {name: _plain(value) for name, value in example.items() if value.size == 1}
-            )
-    counted = {name: np.concatenate(parts)[:limit] for name, parts in figures.items()}
-    return Inspection(
-        folder=folder,
-        split=split,
-        summary=_summary(told, split),
-        shown=shown,
-        facts=facts,
-        counted=len(counted["length"]),
-        figures=counted,
-    )
+    return family.build_objective(config, tokenizer), tokenizer
 
 
-def _summary(told: Mapping[str, Any], split: str) -> Mapping[str, Any]:
-    """What `examples.json` says of a split; of "train" with the older spans' that are there too."""
-    own, older = told["splits"][split], told.get("older")
+def _summary(about: Mapping[str, Any], split: str) -> Mapping[str, Any]:
+    """The summary of a split in `examples.json`; "train" includes the examples of older spans."""
+    own, older = about["splits"][split], about.get("older")
     if split != "train" or not older or not older["examples"]:
         return own
     total = {name: own[name] + older[name] for name in _ADDED}

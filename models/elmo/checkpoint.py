@@ -1,7 +1,7 @@
-"""Published ELMo weights: bilm-tf's HDF5 layout, read and written; only the encoder, no softmax.
+"""Reads and writes published ELMo weights in bilm-tf's HDF5 layout: the encoder, no softmax.
 
-Names in the file are TensorFlow 1's scopes. It holds no row for the masked position of the
-character embeddings, and an LSTM's two kernels as one, inputs first.
+Names in the file are TensorFlow 1's scopes. The file has no embedding for the masked character, and
+the two kernels of an LSTM are one dataset, inputs first.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ _CHARACTERS = "char_embed"
 
 
 def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
-    """The encoder's shape, out of the `options.json` that is published beside weights.
+    """The encoder's sizes from the `options.json` that is published with the weights.
 
     Raises:
-        ConfigError: the file cannot be used, or tells of an encoder that is not ours; names the
-            option.
+        ConfigError: the file cannot be used, or describes an unsupported encoder; names the option.
     """
     try:
         options = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
@@ -87,11 +86,11 @@ def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
 
 
 def read_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
-    """Gives an encoder the weights of a file, all or none.
+    """Loads the weights of a file into an encoder, all or none.
 
     Raises:
-        ConfigError: the file cannot be read, or a dataset of it is missing, unknown to the encoder
-            or of another shape; names the dataset.
+        ConfigError: the file cannot be read, or a dataset is missing, unknown or of another shape;
+            names the dataset.
     """
     wanted = dict(_layout(encoder))
     try:
@@ -141,7 +140,7 @@ def write_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
 
 
 def _layout(encoder: ElmoEncoder) -> Iterator[tuple[str, tuple[list[Any], tuple[int, ...]]]]:
-    """Each dataset's name, the variables that it holds one after another, and its shape."""
+    """Each dataset's name, the variables that it concatenates, and its shape."""
 
     def plain(variable: Any) -> tuple[list[Any], tuple[int, ...]]:
         return [variable], tuple(variable.shape)

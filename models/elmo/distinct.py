@@ -1,7 +1,7 @@
-"""The distinct words of a batch, each of which the token layer computes once.
+"""The distinct words of a batch, so that the token layer computes each word once.
 
-In training they are found while examples are read, on the host, so that a step on an accelerator
-does not wait for it.
+In training they are found on the host, while examples are read, so that a step on an accelerator
+does not wait for them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _WORDS, _PLACES, _SIZES = "distinct_words", "word_places", "word_sizes"
 
 
 class DistinctWords(NamedTuple):
-    """Words of a batch, each once."""
+    """The distinct words of a batch."""
 
     characters: tf.Tensor
-    """Int32 `[words, 50]`; what comes after the first `sizes[0]` is padding."""
+    """Int32 `[words, 50]`; rows after the first `sizes[0]` are padding."""
     places: tf.Tensor
-    """Int32 of any shape: for each position of the text, the row of its word in `characters`."""
+    """Int32 of any shape: the row in `characters` of the word at each position."""
     sizes: tf.Tensor
-    """Int32 `[2]`: how many words there are, and how many characters the longest one has."""
+    """Int32 `[2]`: the number of words, and the characters of the longest word."""
 
 
 def find(words: tf.Tensor) -> DistinctWords:
-    """The distinct ones of words `[positions, 50]`, in the order in which they come first."""
-    with tf.device("CPU"):  # the GPU's kernel compares numbers only, not rows
+    """The distinct rows of words `[positions, 50]`, in the order of their first occurrence."""
+    with tf.device("CPU"):  # the GPU's kernel compares single numbers, not rows
         distinct, places = tf.raw_ops.UniqueV2(x=words, axis=[0])
     used = tf.reduce_any((distinct != PADDING) & (distinct != 0), axis=0)
     longest = tf.reduce_max(tf.where(used, tf.range(1, WORD_LENGTH + 1), 0))
@@ -39,13 +39,13 @@ def find(words: tf.Tensor) -> DistinctWords:
 
 
 def prepare(features: Features, rows: int) -> Features:
-    """Puts distinct words in the place of the words of both directions.
+    """Replaces the words of both directions by their distinct words.
 
-    Each feature still has an entry for each row of the batch, so that a batch can be cut into parts
-    and shares: of `rows` rows the distinct words lie one after the other in the room of all words.
+    Each feature keeps one entry for each row of the batch, so that the batch can be split between
+    steps and devices: the distinct words of `rows` rows occupy the space of all their words.
 
     Args:
-        features: of a batch, with `character_ids` and `backward_character_ids`.
+        features: features of a batch, with `character_ids` and `backward_character_ids`.
         rows: rows that are computed at once; they divide the batch.
     """
     both = tf.stack([features["character_ids"], features["backward_character_ids"]], axis=1)
@@ -79,10 +79,10 @@ def prepare(features: Features, rows: int) -> Features:
 
 
 def prepared(features: Features) -> DistinctWords | None:
-    """The words of rows that are computed at once, with `places` `[2, batch, time]`.
+    """The distinct words of rows that are computed at once, with `places` `[2, batch, time]`.
 
     Returns:
-        None: the features are as examples hold them.
+        None if the features were not prepared.
     """
     if _WORDS not in features:
         return None

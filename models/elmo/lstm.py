@@ -1,9 +1,9 @@
-"""LSTM layers with projected outputs, in both directions at once, with a state that is carried on.
+"""Bidirectional LSTM layers with projected outputs, whose state continues from call to call.
 
 Sak et al., 2014, "Long Short-Term Memory Based Recurrent Neural Network Architectures for Large
 Scale Acoustic Modeling", as in Peters et al., 2018, and bilm-tf: cells and projected outputs are
-clipped, no peepholes. What does not depend on the step before, the gates' input side, is one
-product for all steps; see recurrence.py for the rest.
+clipped, and there are no peepholes. The inputs' part of the gates does not depend on the previous
+step, so it is one product for all steps; recurrence.py has the rest.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ DIRECTIONS = ("forward", "backward")
 
 
 class State(NamedTuple):
-    """Where one direction stands in its stream: what its LSTM layers carry from step to step."""
+    """The state of the LSTM layers of one direction between two steps."""
 
     cells: tf.Tensor
     """Float32 `[layers, batch, units]`."""
     outputs: tf.Tensor
-    """Float32 `[layers, batch, projection]`, without what a skip connection adds."""
+    """Float32 `[layers, batch, projection]`, before a skip connection."""
 
 
 def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
@@ -41,12 +41,12 @@ def zero_state(config: ElmoBackboneConfig, batch: int | tf.Tensor) -> State:
 class ProjectedLstm(keras.layers.Layer):
     """The weights of one LSTM layer in one direction, in the published order of gates: i, j, f, o.
 
-    The forget gate's bias starts at 0, as 1 is added to it when it is used. Kernels start as
-    bilm-tf's, uniform with Glorot's bound, where inputs and outputs share one kernel.
+    The forget gate's bias starts at 0, because 1 is added wherever it is used. Initial kernels are
+    bilm-tf's: uniform with the Glorot bound of one kernel for inputs and outputs together.
 
     Attributes:
-        kernel: `[projection, 4 · units]`, of the inputs.
-        recurrent_kernel: `[projection, 4 · units]`, of the outputs of the step before.
+        kernel: `[projection, 4 · units]`, for the inputs.
+        recurrent_kernel: `[projection, 4 · units]`, for the previous step's outputs.
         bias: `[4 · units]`.
         projection: `[units, projection]`.
     """
@@ -58,7 +58,7 @@ class ProjectedLstm(keras.layers.Layer):
         self.build()
 
     def build(self, input_shape: object = None) -> None:
-        """Makes the weights, whose shapes the configuration knows."""
+        """Creates the weights; their shapes follow from the configuration."""
         width, gates = self._projection, 4 * self._units
         limit = (6 / (2 * width + gates)) ** 0.5
         for name in ("kernel", "recurrent_kernel"):
@@ -74,12 +74,12 @@ class ProjectedLstm(keras.layers.Layer):
         self.built = True
 
     def stream(self, inputs: tf.Tensor, cells: tf.Tensor, outputs: tf.Tensor) -> Stream:
-        """What the recurrence needs of this layer, the inputs' side of the gates computed.
+        """The layer as input of the recurrence, with the inputs' part of the gates computed.
 
         Args:
             inputs: `[time, batch, projection]`.
             cells: float32 `[batch, units]`, before the first step.
-            outputs: float32 `[batch, projection]`, likewise.
+            outputs: float32 `[batch, projection]`, before the first step.
         """
         forget_bias = tf.repeat([0.0, 0.0, 1.0, 0.0], self._units)
         kernel, recurrent, projection = (
@@ -94,8 +94,8 @@ class ElmoLstm(keras.layers.Layer):
     """All LSTM layers of both directions.
 
     Args:
-        config: the shape.
-        recurrence: how the steps are run. Others are there to be measured against this one.
+        config: the sizes.
+        recurrence: runs the steps; benchmarks compare other implementations.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class ElmoLstm(keras.layers.Layer):
         self.built = True
 
     def layers_of(self, direction: str) -> list[ProjectedLstm]:
-        """The layers of a direction, first one first.
+        """The layers of a direction, from the bottom.
 
         Raises:
             ValueError: there is no such direction.
@@ -135,20 +135,20 @@ class ElmoLstm(keras.layers.Layer):
         states: Sequence[State],
         training: bool | None = None,
     ) -> tuple[list[list[tf.Tensor]], list[State]]:
-        """Runs directions side by side, each over its own tokens in the order it reads them.
+        """Runs directions at once, each over its own tokens in its reading order.
 
         Args:
             directions: "forward", "backward" or both.
             tokens: by direction, `[batch, time, projection]`.
-            padding_mask: `[batch, time]`, 1 = real, real positions first; for all directions. None:
-                all are real.
+            padding_mask: `[batch, time]`, 1 = real, real positions first; the same for all
+                directions. None: all are real.
             states: by direction, before the first token.
             training: whether there is dropout.
 
         Returns:
             By direction: the outputs of each layer, `[batch, time, projection]`, zero at padding;
-            and the state after the last real token, through which no gradient flows back:
-            backpropagation ends where the call begins, as in bilm-tf.
+            and the state after the last real token. No gradient flows through the state:
+            backpropagation ends at the beginning of the call, as in bilm-tf.
         """
         inputs = [tf.transpose(each, [1, 0, 2]) for each in tokens]
         real = lengths = None
@@ -184,7 +184,7 @@ class ElmoLstm(keras.layers.Layer):
                     for each, below in zip(found, inputs, strict=True)
                 ]
             found = [tf.cast(each, self.compute_dtype) for each in found]
-            # Real positions come first, so none has seen what is blotted out only here.
+            # Real positions come first, so no real position has read the padding zeroed here.
             inputs = found if real is None else [each * real for each in found]
             outputs.append(inputs)
         outputs[-1] = [self.dropouts[-1](each, training=training) for each in outputs[-1]]
@@ -228,7 +228,7 @@ class ElmoLstm(keras.layers.Layer):
         self, tokens_shape: Sequence[int | None]
     ) -> list[tuple[int | None, ...]]:
         """The shapes of what `call` returns."""
-        # Of one argument only: Keras's releases disagree on whether a mask's shape is passed too.
+        # One argument only: Keras releases disagree about passing the mask's shape, too.
         batch, time, width = tokens_shape
         assert width is not None
         return [(batch, time, 2 * width)] * (self._config.num_layers + 1)
@@ -239,7 +239,7 @@ def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf
 
     Args:
         steps: `[time, batch, width]`.
-        lengths: int32 `[batch]`, or None for all steps.
+        lengths: int32 `[batch]`; None: all steps are real.
         before: `[batch, width]`, for rows without a real step.
     """
     if lengths is None:

@@ -1,16 +1,17 @@
-"""The steps of a projected LSTM, and their gradient written out.
+"""The steps of a projected LSTM, with a hand-written gradient.
 
-A step computes, of the gates' input side x and the cells c and outputs h of the step before,
+From the inputs' part x of the gates, and the cells c and outputs h of the previous step, a step
+computes
 
     i, j, f, o = x + h R        c = clip(σ(f) c + σ(i) tanh(j))        h = clip(σ(o) tanh(c) P)
 
-Differentiated step by step, every step would add its own share to the gradients of R and P. Here
-the steps back carry only what depends on the order, and each of the two gradients is one product
-over all steps; what the steps back need of the activations is computed for all of them at once.
+Automatic differentiation would add to the gradients of R and P in every step. Here the backward
+steps compute only what depends on their order. Each of the two gradients is one product over all
+steps, and the factors that the backward steps need are computed for all steps at once.
 
 Products are computed in the type of R and P, which may be bfloat16; gates, cells, outputs and all
-sums of them are float32. Cells are carried over a whole corpus: in bfloat16 they would lose each
-change that is less than a 256th of them.
+their sums are float32. Cells persist over a whole corpus: in bfloat16 they would lose every change
+smaller than 1/256 of their value.
 """
 
 from __future__ import annotations
@@ -21,27 +22,28 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 LONGEST_UNROLLED = 32
-"""Steps up to which a loop of known length is written out: a step then starts with no overhead, and
+"""The largest number of steps for which a loop is unrolled: an unrolled step has no overhead, and
 the steps of two streams overlap."""
 
 
 class Stream(NamedTuple):
-    """What is run over one sequence of inputs."""
+    """An LSTM layer over one sequence of inputs, in one direction."""
 
     gates: tf.Tensor
-    """Input side of the gates i, j, f, o, with their bias: float32 `[time, batch, 4 · units]`."""
+    """The inputs' part of the gates i, j, f, o, with their bias: float32 `[time, batch, 4 ·
+    units]`."""
     recurrent_kernel: tf.Tensor
     """R, `[projection, 4 · units]`, in the type that products are computed in."""
     projection: tf.Tensor
     """P, `[units, projection]`, in the same type."""
     cells: tf.Tensor
-    """Before the first step, float32 `[batch, units]`."""
+    """Cells before the first step, float32 `[batch, units]`."""
     outputs: tf.Tensor
-    """Likewise, float32 `[batch, projection]`."""
+    """Outputs before the first step, float32 `[batch, projection]`."""
 
 
 class Run(NamedTuple):
-    """What came of a stream, step by step."""
+    """The results of a stream, for every step."""
 
     outputs: tf.Tensor
     """Float32 `[time, batch, projection]`."""
@@ -50,7 +52,7 @@ class Run(NamedTuple):
 
 
 class Recurrence(Protocol):
-    """A way to run the steps of one or more streams of the same time side by side."""
+    """A function that runs the steps of streams of equal length at once."""
 
     def __call__(
         self, streams: Sequence[Stream], *, cell_clip: float, output_clip: float
@@ -59,7 +61,7 @@ class Recurrence(Protocol):
 
 
 def recur(streams: Sequence[Stream], *, cell_clip: float, output_clip: float) -> list[Run]:
-    """Runs the steps of all streams in one loop, back likewise; see `Recurrence`."""
+    """Runs the steps of all streams in one loop, and so the backward steps; see `Recurrence`."""
     count = len(streams)
 
     @tf.custom_gradient
@@ -81,7 +83,7 @@ def recur(streams: Sequence[Stream], *, cell_clip: float, output_clip: float) ->
 
 
 class _Kept(NamedTuple):
-    """What one stream's steps leave for the way back, each `[time, batch, …]`, after activation."""
+    """Activations of a stream that the backward steps need, each `[time, batch, …]`."""
 
     i: tf.Tensor
     j: tf.Tensor
@@ -120,9 +122,9 @@ def _backward(
     """The gradients of streams.
 
     Args:
-        streams: what was run.
-        kept: what `_forward` left.
-        upstream: by stream, the gradient of its outputs, `[time, batch, projection]`.
+        streams: the streams.
+        kept: the results of `_forward`.
+        upstream: for each stream, the gradient of its outputs, `[time, batch, projection]`.
         cell_clip: largest absolute value of cells.
         output_clip: largest absolute value of outputs.
     """
@@ -176,7 +178,7 @@ def _backward(
 
 
 def product(left: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
-    """The product of `[…, m]` with a kernel: computed in the kernel's type, in that of `left`."""
+    """The product of `[…, m]` and a kernel, computed in the kernel's type, returned in `left`'s."""
     found = tf.matmul(tf.cast(left, kernel.dtype), kernel, transpose_b=transpose_b)
     return tf.cast(found, left.dtype)
 
@@ -190,17 +192,18 @@ def _over_all_steps(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Te
 def scan(
     step: Any, start: Any, sequences: Any, like: Any, *, backwards: bool = False
 ) -> tuple[Any, Any]:
-    """Calls `step` on each slice of sequences in turn.
+    """Calls `step` on each slice of sequences, in order.
 
     Args:
-        step: (carried, slices) → (carried, results), all of them nested tensors.
-        start: carried into the first step.
+        step: (carried, slices) → (carried, results), all nested tensors.
+        start: the value carried into the first step.
         sequences: nested `[time, …]`.
         like: nested tensors of the shapes and types of the results of one step.
         backwards: from the last slice to the first.
 
     Returns:
-        What the last step carried, and the results, each `[time, …]` in the order of the slices.
+        The value carried out of the last step, and the results, `[time, …]` in the order of the
+        slices.
     """
     time = tf.nest.flatten(sequences)[0].shape[0]
     if time and (time <= LONGEST_UNROLLED or tf.executing_eagerly()):
@@ -238,7 +241,8 @@ def _looped(step: Any, start: Any, sequences: Any, like: Any, backwards: bool) -
             ],
         )
 
-    # What TensorArray is made of. It would not know the shape of no steps in a batch of free size.
+    # The operations behind TensorArray, which does not know the shape of zero steps of a batch of
+    # unknown size.
     lists = [
         tf.raw_ops.TensorListReserve(
             element_shape=tf.shape(each), num_elements=time, element_dtype=each.dtype

@@ -1,9 +1,9 @@
-"""The decoder one token at a time: keys and values of earlier tokens are kept in a cache.
+"""The decoder one token at a time, with a cache of the keys and values of earlier tokens.
 
-KerasHub's layers can do this too, but append to their cache by `XlaDynamicUpdateSlice`. On a CPU or
-GPU TensorFlow compiles that operation for every new shape and keeps the program, and a server meets
-thousands of shapes. So the same mathematics is written here in ordinary TensorFlow operations over
-the same weights; see docs/decisions/0021-cached-attention.md.
+KerasHub's layers can do this too, but update their cache with `XlaDynamicUpdateSlice`. On a CPU or
+GPU TensorFlow compiles that operation for every new shape and keeps the program, and a server sees
+thousands of shapes. Therefore the same computation is written here with ordinary TensorFlow
+operations over the same weights; see docs/decisions/0021-cached-attention.md.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _MASKED = -1e9
 class CachedDecoder:
     """A `GptDecoder` for rows that each hold one document, which begins at position 0.
 
-    It reads the weights when it is made, so make it inside the function that uses it.
+    It reads the weights when it is created, so create it inside the function that uses it.
 
     Args:
         decoder: owns the weights.
-        capacity: positions that the cache has room for, a scalar.
+        capacity: positions of the cache, a scalar.
     """
 
     def __init__(self, decoder: GptDecoder, capacity: tf.Tensor) -> None:
@@ -53,7 +53,7 @@ class CachedDecoder:
         """Reads prompts in one pass.
 
         Args:
-            token_ids: int32 `[batch, time]`; what follows a row's length is padding.
+            token_ids: int32 `[batch, time]`, padded after each row's length.
             lengths: int32 `[batch]`, tokens of each row, at least 1.
 
         Returns:
@@ -85,11 +85,12 @@ class CachedDecoder:
 
         Args:
             token_ids: int32 `[batch]`.
-            positions: int32 `[batch]`, the token's own, which all positions before it precede.
-            cache: of the positions before.
+            positions: int32 `[batch]`, the position of the token; all positions before it are in
+                the cache.
+            cache: keys and values of earlier positions.
 
         Returns:
-            Logits float32 `[batch, vocabulary]` of the next token, and the cache with this one.
+            Logits float32 `[batch, vocabulary]` of the next token, and the cache with this token.
         """
         batch = tf.shape(token_ids)[0]
         x = self._embed(token_ids, positions)
@@ -133,7 +134,7 @@ class CachedDecoder:
         )
 
     def _layer(self, x: tf.Tensor, weights: _Weights, attend: _Attend) -> tf.Tensor:
-        """`[tokens, width]` → the same; `attend` sees queries, keys and values in that shape."""
+        """One layer, `[tokens, width]` → `[tokens, width]`; `attend` gets tensors of that shape."""
         normal = self._normalize(x, weights, "self_attention_layer_norm")
         attended = attend(
             *(self._product(normal, weights, name) for name in ("query", "key", "value"))
@@ -162,7 +163,7 @@ class CachedDecoder:
     def _attention(
         self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor
     ) -> tf.Tensor:
-        """`[batch, heads, new, depth]` of queries, and of keys and values at all positions."""
+        """Attention of queries `[batch, heads, new, depth]` to keys and values at all positions."""
         scores = tf.matmul(query * self.depth**-0.5, key, transpose_b=True)
         return tf.matmul(tf.nn.softmax(scores + mask), value)
 
@@ -171,5 +172,5 @@ class CachedDecoder:
 
     def _logits(self, x: tf.Tensor) -> tf.Tensor:
         states = self._normalize(x, self.last_norm, "layer_norm")
-        # With the table first: the other way several rows take up to twice as long on a processor.
+        # With the table as the first factor: the other order takes up to twice as long on a CPU.
         return tf.transpose(tf.matmul(self.table, tf.cast(states, tf.float32), transpose_b=True))

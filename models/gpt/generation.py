@@ -1,8 +1,8 @@
-"""Continuations of prompts, in graph: many prompts of different lengths in one batch, cached keys.
+"""Text generation, in graph: prompts of different lengths in one batch, with cached keys.
 
-KerasHub's samplers take one temperature and one seed for a whole model; here every prompt brings
-its own, so that a server may put requests of several callers into one batch and each gets what it
-would have got alone.
+KerasHub's samplers take one temperature and one seed for a whole model. Here every prompt has its
+own, so that a server can batch requests of several callers, and each caller gets the same answer as
+for a single request.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from models.gpt.cached_decoder import Cache, CachedDecoder
 from models.gpt.inputs import after_end_of_text
 from models.tokenizers.tokenizer import Tokenizer
 
-_NUCLEUS = 1_024  # likeliest tokens that top-p looks at before it sorts the whole vocabulary
-_TIME_STEP = 16  # sizes along time are multiples of it
-_HOTTEST = 1e30  # a temperature by which differences of logits can be divided and still differ
+_NUCLEUS = 1_024  # tokens that top-p sorts before it falls back to the whole vocabulary
+_TIME_STEP = 16  # lengths are rounded up to a multiple of it
+_HOTTEST = 1e30  # at higher temperatures, differences of logits would become 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn, for every prompt its own, all `[batch]`.
+    """How the next token of each prompt is drawn; each setting is `[batch]`.
 
-    The three settings apply in this order, as in gpt-2 and in transformers.
+    The three settings apply in this order, as in gpt-2 and transformers.
 
     Attributes:
         temperature: float32; logits are divided by it. 0, a negative number and NaN take the
-            likeliest token.
-        top_k: int32; only so many of the likeliest tokens, and those as likely as the last of them.
-            0, a negative number and one above the vocabulary's size keep all.
-        top_p: float32; only the fewest of the likeliest tokens that together have this probability
-            among those that `top_k` keeps (Holtzman et al., 2020), and those as likely as the last
-            of them. 1, a greater number and NaN keep all, 0 and less the likeliest.
+            most probable token.
+        top_k: int32; keeps this many most probable tokens, and tokens as probable as the last of
+            them. 0, a negative number and a number above the vocabulary's size keep all.
+        top_p: float32; keeps the fewest most probable tokens that together have this probability
+            among those that `top_k` keeps (Holtzman et al., 2020), and tokens as probable as the
+            last of them. 1, a greater number and NaN keep all; 0 and less keep the most probable.
     """
 
     temperature: tf.Tensor
@@ -43,7 +43,7 @@ class Sampling:
     top_p: tf.Tensor
 
     def draw(self, logits: tf.Tensor, chance: tf.Tensor) -> tf.Tensor:
-        """Token ids int32 `[batch]`; what a row gets depends on no other row.
+        """Draws token ids int32 `[batch]`; each row is independent of the others.
 
         Args:
             logits: float32 `[batch, vocabulary]`.
@@ -58,7 +58,7 @@ class Sampling:
         )
 
     def _sample(self, logits: tf.Tensor, chance: tf.Tensor) -> tf.Tensor:
-        """Inverts the cumulative distribution, in the order of the vocabulary."""
+        """Draws by inverting the cumulative distribution, in the order of the vocabulary."""
         scale = tf.where(self.temperature > 0.0, tf.minimum(self.temperature, _HOTTEST), 1.0)
         highest = tf.reduce_max(logits, axis=-1, keepdims=True)
         scaled = (logits - highest) / scale[:, tf.newaxis]
@@ -72,9 +72,9 @@ class Sampling:
         return tf.reduce_sum(below, axis=-1)
 
     def _lowest(self, scaled: tf.Tensor) -> tf.Tensor:
-        """The least of the scaled logits `[batch, vocabulary]` that is kept, `[batch]`.
+        """The lowest scaled logit of each row that is kept, `[batch]`, of `[batch, vocabulary]`.
 
-        Only as many of them are sorted as the settings of the batch need.
+        Sorts only as many logits as the settings of the batch require.
         """
         size = tf.shape(scaled)[1]
         some = (self.top_k > 0) & (self.top_k < size) & (self.temperature > 0.0)
@@ -84,7 +84,7 @@ class Sampling:
         whole = tf.reduce_sum(tf.exp(scaled), axis=-1)
 
         def among(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            """The lowest of the `count` likeliest that is kept, and whether these decide it."""
+            """The lowest kept logit among the `count` largest, and whether these determine it."""
             ordered = tf.math.top_k(scaled, count).values
             rank = tf.range(count)[tf.newaxis]
             inside = rank < most[:, tf.newaxis]
@@ -118,34 +118,34 @@ def generate(
 ) -> Mapping[str, tf.Tensor]:
     """Continues every prompt until end-of-text, its stop, its length or the last position.
 
-    As in training each prompt begins after an end-of-text token. A prompt keeps its tokens, and its
-    continuation ends where the positions do. Only a prompt that has more tokens than there are
-    positions loses its first ones.
+    As in training, an end-of-text token precedes each prompt. The continuation ends at the last
+    position; a prompt with more tokens than positions loses its first tokens.
 
     Args:
         prompts: int32 `[batch, (tokens)]`.
-        lengths: int32 `[batch]`, tokens to generate at most; one below 1 generates none.
+        lengths: int32 `[batch]`, tokens to generate, at most; below 1, none.
         seeds: int64 `[batch]`; the same seed and prompt give the same text.
-        stops: string `[batch]`; the continuation ends before the first occurrence, "" for none.
+        stops: string `[batch]`; the continuation ends before the first occurrence; "" stops
+            nowhere.
         max_length: positions that training has seen.
 
     Returns:
         All `[batch]`: `text`, string, valid UTF-8; `token_count`, int32, the stop's tokens and
-        end-of-text included; `finish_reason`, "length" after as many tokens as were asked for,
-        "stop", "end_of_text", or "context_full" if no position is left to predict another token
-        from; `prompt_tokens_cut`, int32, tokens of the prompt that were left out at its beginning.
+        end-of-text included; `finish_reason`: "length" after the requested number of tokens,
+        "stop", "end_of_text", or "context_full" if no position is left for another token;
+        `prompt_tokens_cut`, int32, tokens cut off at the beginning of the prompt.
     """
     end_of_text = tokenizer.special_ids["end_of_text"]
     sizes = tf.cast(prompts.row_lengths(), tf.int32)
     prompts = _last_tokens(after_end_of_text(prompts, tokenizer.special_ids), max_length)
     first = tf.cast(prompts.row_lengths(), tf.int32)
-    # The last token needs no position: nothing is predicted from it.
+    # The last token needs no position, because no token is predicted from it.
     counts_at_most = tf.clip_by_value(lengths, 0, max_length - first + 1)
     time = tf.minimum(_rounded(tf.reduce_max(first)), max_length)
     tokens = prompts.to_tensor(end_of_text)
     room = [[0, 0], [0, time - tf.shape(tokens)[1]]]
     tokens = tf.pad(tokens, room, constant_values=end_of_text)
-    # The continuation's last token is not read.
+    # The continuation's last token is not fed back.
     last = tf.reduce_max(first + counts_at_most - 1)
     cached = CachedDecoder(decoder, tf.maximum(time, _rounded(last)))
     chances = tf.map_fn(
@@ -178,12 +178,12 @@ def generate(
         counts: tf.Tensor,
         cache: Cache,
     ) -> tuple:
-        # A row that has ended is computed at its last position, and its tokens are not used.
+        # A row that has ended is still computed, at its last position; its tokens are discarded.
         positions = tf.minimum(first + index - 1, last - 1)
         logits, cache = cached.step(token, positions, cache)
         return index + 1, *extend(index, logits, texts, reasons, counts), cache
 
-    def goes_on(
+    def unfinished(
         index: tf.Tensor, token: tf.Tensor, texts: tf.Tensor, reasons: tf.Tensor, *_: object
     ) -> tf.Tensor:
         return tf.reduce_any((index < counts_at_most) & (reasons == ""))
@@ -192,7 +192,7 @@ def generate(
     nothing = tf.fill([tf.size(first)], "")
     begun = extend(tf.constant(0), logits, nothing, nothing, tf.zeros_like(first))
     _, _, texts, reasons, counts, _ = tf.while_loop(
-        goes_on, step, (tf.constant(1), *begun, cache), parallel_iterations=1
+        unfinished, step, (tf.constant(1), *begun, cache), parallel_iterations=1
     )
     limit = tf.where(counts_at_most < lengths, "context_full", "length")
     return {
@@ -204,24 +204,27 @@ def generate(
 
 
 def _rounded(size: tf.Tensor) -> tf.Tensor:
-    """A size along time, at least 0, rounded up, so that few different ones are computed with.
+    """A length, at least 0, rounded up to a multiple of `_TIME_STEP`.
 
-    oneDNN keeps what it has prepared for each shape.
+    oneDNN caches what it prepares for each shape, so few different shapes should occur.
     """
     return -(-tf.maximum(size, 0) // _TIME_STEP) * _TIME_STEP
 
 
 def _last_tokens(ids: tf.RaggedTensor, most: int) -> tf.RaggedTensor:
-    """The last tokens of each row, `most` of them at most."""
+    """The last tokens of each row, at most `most`."""
     limits = tf.cast(ids.row_limits(), tf.int32)
     kept = tf.minimum(tf.cast(ids.row_lengths(), tf.int32), most)
     return tf.gather(ids.flat_values, tf.ragged.range(limits - kept, limits))
 
 
 def _append(texts: tf.Tensor, more: tf.Tensor, stops: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Texts with more at the end, cut before their stop, and whether it was found, all `[batch]`.
+    """Appends to texts, and cuts them before their stop; all `[batch]`.
 
-    Only where the new end takes part can a stop be that was not there before.
+    A stop that was not in the text before must overlap the appended part.
+
+    Returns:
+        The texts, and whether the stop was found.
     """
     joined = tf.strings.join([texts, more])
     size, length = tf.strings.length(stops)[:, tf.newaxis], tf.strings.length(joined)

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from models.gpt import generation
+from models.gpt.backbone import GptDecoder
 from models.gpt.inputs import after_end_of_text, frame, row_features
 from models.gpt.pretraining import GptPretraining
 from models.text_vectors import vector_requests, vector_signatures
@@ -28,16 +29,16 @@ def make_signatures(
     Args:
         max_length: positions that training has seen.
     """
-    backbone = model.backbone
-    special_ids = tokenizer.special_ids
+    framed = functools.partial(frame, special_ids=tokenizer.special_ids, max_length=max_length)
+    return {
+        **vector_signatures(model.backbone, tokenizer, framed),
+        "score": _score(model.backbone, tokenizer, max_length),
+        "generate": _generate(model.backbone, tokenizer, max_length),
+    }
 
-    def log_probabilities(ids: tf.RaggedTensor, labels: tf.RaggedTensor) -> tf.Tensor:
-        """Log-probabilities float32 `[tokens]` of labels, given ids, both `[windows, (tokens)]`."""
-        logits = backbone.logits(
-            backbone(row_features(ids, special_ids), training=False)["sequence_output"]
-        )
-        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels.to_tensor(), logits)
-        return -tf.RaggedTensor.from_tensor(nll, lengths=ids.row_lengths()).flat_values
+
+def _score(backbone: GptDecoder, tokenizer: Tokenizer, max_length: int) -> Callable:
+    special_ids = tokenizer.special_ids
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
     def score(texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -53,30 +54,14 @@ def make_signatures(
             `[batch]`.
         """
         ids = tokenizer.tokenize(texts)
-        before = after_end_of_text(ids, special_ids)[:, :-1]
         sizes = tf.cast(ids.row_lengths(), tf.int32)
-        each = -(-sizes // max_length)
-        place = tf.ragged.range(each)
-        window_sizes = tf.minimum(
-            tf.gather(sizes, place.value_rowids()) - place.flat_values * max_length, max_length
-        )
         windows, labels = (
-            tf.RaggedTensor.from_row_lengths(values.flat_values, window_sizes, validate=False)
-            for values in (before, ids)
+            _windows(values, sizes, max_length)
+            for values in (after_end_of_text(ids, special_ids)[:, :-1], ids)
         )
-        at_once = max(1, _TOKENS_AT_ONCE // max_length)
-        parts = -(-tf.cast(windows.nrows(), tf.int32) // at_once)
-        found = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
-
-        def compute(part: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-            rows = slice(part * at_once, (part + 1) * at_once)
-            return part + 1, found.write(part, log_probabilities(windows[rows], labels[rows]))
-
-        _, found = tf.while_loop(
-            lambda part, _: part < parts, compute, (0, found), parallel_iterations=1
+        by_text = ids.with_flat_values(
+            _log_probabilities(backbone, special_ids, windows, labels, max_length)
         )
-        values = tf.cond(parts > 0, found.concat, lambda: tf.zeros([0]))
-        by_text = ids.with_flat_values(values)
         total = tf.reduce_sum(by_text, axis=1)
         count = tf.cast(tf.maximum(sizes, 1), tf.float32)
         return {
@@ -87,6 +72,56 @@ def make_signatures(
             "token_count": sizes,
         }
 
+    return score
+
+
+def _windows(values: tf.RaggedTensor, sizes: tf.Tensor, max_length: int) -> tf.RaggedTensor:
+    """Cuts rows into windows of `max_length` tokens; the last window of a row may be shorter.
+
+    Args:
+        values: `[batch, (tokens)]`.
+        sizes: int32 `[batch]`, tokens of each row.
+    """
+    number = tf.ragged.range(-(-sizes // max_length))
+    rest = tf.gather(sizes, number.value_rowids()) - number.flat_values * max_length
+    return tf.RaggedTensor.from_row_lengths(
+        values.flat_values, tf.minimum(rest, max_length), validate=False
+    )
+
+
+def _log_probabilities(
+    backbone: GptDecoder,
+    special_ids: Mapping[str, int],
+    windows: tf.RaggedTensor,
+    labels: tf.RaggedTensor,
+    max_length: int,
+) -> tf.Tensor:
+    """Log-probabilities of labels, float32 `[tokens]`, some windows at a time.
+
+    Args:
+        windows: the tokens that are read, `[windows, (tokens)]`.
+        labels: the token that follows each, in the same shape.
+        max_length: tokens of a window, at most.
+    """
+    at_once = max(1, _TOKENS_AT_ONCE // max_length)
+    parts = -(-tf.cast(windows.nrows(), tf.int32) // at_once)
+    results = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
+
+    def compute(part: tf.Tensor, results: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        rows = slice(part * at_once, (part + 1) * at_once)
+        features = row_features(windows[rows], special_ids)
+        logits = backbone.logits(backbone(features, training=False)["sequence_output"])
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels[rows].to_tensor(), logits)
+        real = tf.RaggedTensor.from_tensor(nll, lengths=windows[rows].row_lengths())
+        return part + 1, results.write(part, -real.flat_values)
+
+    _, results = tf.while_loop(
+        lambda part, _: part < parts, compute, (0, results), parallel_iterations=1
+    )
+    return tf.cond(parts > 0, results.concat, lambda: tf.zeros([0]))
+
+
+def _generate(backbone: GptDecoder, tokenizer: Tokenizer, max_length: int) -> Callable:
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, "prompt"),
@@ -120,15 +155,7 @@ def make_signatures(
             max_length,
         )
 
-    return {
-        **vector_signatures(
-            backbone,
-            tokenizer,
-            functools.partial(frame, special_ids=special_ids, max_length=max_length),
-        ),
-        "score": score,
-        "generate": generate,
-    }
+    return generate
 
 
 def warmup_requests() -> Mapping[str, Sequence[Mapping[str, Any]]]:
