@@ -22,6 +22,7 @@ import json
 import os
 import runpy
 import selectors
+import signal
 import socket
 import sys
 from typing import Any, Literal
@@ -57,6 +58,8 @@ def become(request: dict[str, Any], descriptors: list[int], imported: dict[bytes
         os.close(descriptor)
     if request["new_session"]:
         os.setsid()
+    # A shell that starts the tests in the background has SIGINT ignored, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["directory"])
     os.environ.clear()
     os.environb.update(imported)
