@@ -91,7 +91,7 @@ def beam_ids(house: House, texts: list[str]) -> list[list[int]]:
     target = house.folder / "beam.jsonl"
 
     def tokenize(texts: list[str]) -> str:
-        _, graph = example_generation.load("bert", objective, tokenizer)
+        _, graph = example_generation.load_objective("bert", objective, tokenizer)
         values, splits = graph.ids(tf.constant(texts))
         return json.dumps(tf.RaggedTensor.from_row_splits(values, splits).to_list())
 
@@ -179,7 +179,7 @@ def parts(features: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, np.nda
 @example(texts=["한\u1112\u1161\u11ab", "a" * 300, "\u0345\u0300\U0001f468\u200d\U0001f469"])
 def test_beam_and_the_saved_model_agree_on_any_unicode(house: House, texts: list[str]) -> None:
     tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
-    _, graph = example_generation.load(
+    _, graph = example_generation.load_objective(
         "bert", json.dumps(dataclasses.asdict(CONFIG.objective)), tokenizer
     )
     values, splits = graph.ids(tf.constant(texts))
