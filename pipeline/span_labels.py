@@ -25,7 +25,7 @@ _MARK = "\0"  # a character that no path contains
 
 
 class Label(NamedTuple):
-    """A label: what stands for `{SPAN}` in a path.
+    """The text that `{SPAN}` matches in a path, and the number that it means.
 
     Attributes:
         kind: `DAY`, `MONTH` or `NUMBER`.

@@ -34,8 +34,8 @@ class Span:
 
     Attributes:
         number: determines the order of spans.
-        label: what stands for `{SPAN}`; dates are written as 2024-05-01 or 2024-05, in whatever
-            form the file names have them; "0" without `{SPAN}`.
+        label: the text that `{SPAN}` matches in the file names. A date is normalized to 2024-05-01
+            or 2024-05. An input without `{SPAN}` has the label "0".
         pattern: the input, absolute, with `{SPAN}`.
         files: the span's files, absolute and sorted; at least one.
         skipped: the other files that the pattern matches, and why they are not read, in words.
