@@ -229,7 +229,7 @@ def test_no_word_to_learn_from_is_refused(tmp_path: pathlib.Path, text: str) -> 
     assert str(caught.value) == (
         "the vocabulary has no word to learn from\n"
         "  where: vocabulary trainer\n"
-        "  to do: give more text or lower vocabulary.min_count"
+        "  to do: provide more text or lower vocabulary.min_count"
     )
     assert contents(tmp_path / "vocabulary") == {}
 
@@ -257,7 +257,7 @@ def test_a_given_file_without_a_special_token_is_refused(tmp_path: pathlib.Path)
     assert str(caught.value) == (
         "the vocabulary lacks [MASK]\n"
         f"  where: {file} (5 lines)\n"
-        "  to do: add a line for each; which line decides its id"
+        "  to do: add a line for each; the number of the line is its id"
     )
 
 
