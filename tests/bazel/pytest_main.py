@@ -1,7 +1,7 @@
-"""Runs pytest on the files that Bazel names, with nothing of the repository but what they declare.
+"""Runs pytest on the files that Bazel names, with only the declared modules of the repository.
 
-Set-up installs the repository into the environment in editable form, so that every module of it
-could be imported whether declared or not; here that way in is closed.
+setup.sh installs the repository in editable form, so every module could be imported, whether it is
+declared or not. This program removes that installation from the import path.
 """
 
 import os

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs Bazel on this repository with the environment in .venv and without any download:
 #   bash tests/bazel/run.sh test //:fast
-# Debian's bazel-bootstrap cannot fetch the rules that Bazel's own files load, so tiny local
-# repositories stand for them; the interpreter and the packages are .venv's. A Bazel that reads
+# Debian's bazel-bootstrap cannot fetch the rules that Bazel's own files load, so this script writes
+# small local repositories in their place. The interpreter and the packages are those of .venv. A Bazel that reads
 # MODULE.bazel and reaches the Bazel registry needs none of this (docs/decisions/0005).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -12,14 +12,14 @@ if ! type -P bazel >/dev/null; then
   exit 1
 fi
 
-readonly stands=$PWD/build/bazel
-rm -rf "$stands"
+readonly repositories=$PWD/build/bazel
+rm -rf "$repositories"
 
-# repository NAME FOLDER/FILE: one stand-in repository whose file is read from standard input.
+# repository NAME FOLDER/FILE: writes a local repository with one file, read from standard input.
 repository() {
-  mkdir -p "$stands/$1/$(dirname "$2")"
-  touch "$stands/$1/WORKSPACE" "$stands/$1/BUILD" "$stands/$1/$(dirname "$2")/BUILD"
-  cat >"$stands/$1/$2"
+  mkdir -p "$repositories/$1/$(dirname "$2")"
+  touch "$repositories/$1/WORKSPACE" "$repositories/$1/BUILD" "$repositories/$1/$(dirname "$2")/BUILD"
+  cat >"$repositories/$1/$2"
 }
 
 # natives NAME…: rules that Bazel 4 has built in.
@@ -35,7 +35,7 @@ echo 'filegroup(name = "coverage_report_generator", visibility = ["//visibility:
 { natives py_library py_test
   printf 'def py_runtime_pair(name, **kwargs):\n    native.filegroup(name = name)\n'
 } | repository rules_python python/defs.bzl
-# Every package of the lock is a name only: the code comes from .venv.
+# Every locked package is an empty library: the code comes from .venv.
 sed -nE 's|^([a-z0-9._-]+)==.*|py_library(name = "\1", visibility = ["//visibility:public"])|p' requirements.lock |
   sort -u | repository pypi BUILD
 printf 'def requirement(name):\n    return "@pypi//:" + name\n' | repository pypi requirements.bzl
@@ -56,7 +56,7 @@ printf 'def requirement(name):\n    return "@pypi//:" + name\n' | repository pyp
 command=$1
 shift
 exec bazel --batch "$command" \
-  $(for name in "$stands"/*; do echo "--override_repository=${name##*/}=$name"; done) \
+  $(for name in "$repositories"/*; do echo "--override_repository=${name##*/}=$name"; done) \
   --noincompatible_use_python_toolchains --python_path="$PWD/.venv/bin/python" \
   --jobs=2 --local_test_jobs=2 --test_output=errors --noshow_progress \
   --test_env=POLYSEME_DATA --test_env=HOME=/tmp --test_env=TF_CPP_MIN_LOG_LEVEL=2 "$@"

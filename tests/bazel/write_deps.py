@@ -40,7 +40,7 @@ def deps_list(labels: set[str], folder: str) -> str:
 
 
 def without_repeated_tests(text: str, folder: str) -> str:
-    """The BUILD file with one entry for each name, the first: merges may leave more."""
+    """The BUILD file with only the first target of each name: a merge may leave several."""
     lines = text.splitlines(keepends=True)
     seen: set[str] = set()
     repeated: list[ast.Call] = []
@@ -61,7 +61,7 @@ def without_repeated_tests(text: str, folder: str) -> str:
 
 
 def with_loads(text: str, folder: str) -> str:
-    """The BUILD file that loads the rules it calls, before all else but comments."""
+    """The BUILD file with a `load` for each rule that it calls, after the leading comments."""
     missing = [
         load for rule, load in LOADS.items() if f"{rule}(" in text and f'"{rule}")' not in text
     ]
@@ -100,13 +100,25 @@ def with_deps(text: str, folder: str) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    for write in (without_repeated_tests, with_missing_tests, with_deps, with_loads):
+def write_all() -> None:
+    """Rewrites all BUILD files, step by step, since each step reads what the step before wrote."""
+    for rewrite in (without_repeated_tests, with_missing_tests, with_deps, with_loads):
         build_test.targets.cache_clear()
         build_test.owners.cache_clear()
         for folder in build_test.FOLDERS:
             build: pathlib.Path = build_test.ROOT / folder / "BUILD"
-            build.write_text(write(build.read_text(), folder))
+            build.write_text(rewrite(build.read_text(), folder))
+
+
+def main() -> None:
+    builds = [build_test.ROOT / folder / "BUILD" for folder in build_test.FOLDERS]
+    before = {build: build.read_text() for build in builds}
+    try:
+        write_all()
+    except BaseException:
+        for build, text in before.items():  # no half-written state is left
+            build.write_text(text)
+        raise
 
 
 if __name__ == "__main__":
