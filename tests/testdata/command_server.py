@@ -1,4 +1,4 @@
-"""A process that has imported the heavy libraries and forks a child for each command of a test.
+"""A server that has imported the heavy libraries and forks a child for each command of a test.
 
     python -m tests.testdata.command_server FOLDER PURPOSE MODULE...
 
@@ -6,11 +6,11 @@ Importing TFX takes 8 seconds of CPU time, which every `python -m pipeline run` 
 This process imports the modules once, starts no thread and does not initialize TensorFlow's
 runtime. For each request on the UNIX socket FOLDER/socket it forks a child, which runs
 `python -m MODULE` as a new interpreter would: with the request's arguments, working directory,
-environment, standard streams and session, and with the normal end of an interpreter. The server
+environment, standard streams and session, and with an interpreter's normal exit. The server
 ends when its standard input is closed. Tests use it through tests/testdata/commands.py.
 
-What a child shares with its siblings, unlike new interpreters: the hash seed of strings, and the
-environment variables that Python and libraries read at their start (`commands.READ_AT_START`).
+Unlike new interpreters, all children have the same hash seed of strings, and the server's values of
+the environment variables that Python and libraries read at their start (`commands.READ_AT_START`).
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def become(request: dict[str, Any], descriptors: list[int], imported: dict[bytes, bytes]) -> None:
-    """Makes this process, a forked child, what a new interpreter of the request would be.
+    """Gives this process, a forked child, the state of a new interpreter for the request.
 
     Args:
         request: `module`, `arguments`, `directory`, `environment` and `new_session`.
         descriptors: standard input, output and error.
-        imported: environment variables that Python's start and the imports have set.
+        imported: the environment variables that Python's start and the imports have set.
     """
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)
     if request["new_session"]:
         os.setsid()
-    # A shell that starts the tests in the background has SIGINT ignored, which children inherit.
+    # If a shell started the tests in the background, SIGINT is ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["directory"])
     os.environ.clear()
@@ -71,22 +71,22 @@ def become(request: dict[str, Any], descriptors: list[int], imported: dict[bytes
 
 
 def serve(folder: str, purpose: Purpose, modules: list[str]) -> dict[str, Any]:
-    """Imports the modules, after what commands do before their imports, and forks children.
+    """Prepares the process as commands do, imports the modules, and forks children on request.
 
     Args:
-        folder: where the socket is made, and the file `log` for what the imports write.
-        purpose: "training" or "serving" where the commands call `choose_onednn`, which works before
-            TensorFlow is imported only; "any" where they do not.
-        modules: what to import.
+        folder: the folder for the socket, and for the file `log` with the output of the imports.
+        purpose: what the commands call `choose_onednn` for, "training" or "serving", which must
+            happen before TensorFlow is imported; "any" if they do not call it.
+        modules: the modules to import.
 
     Returns:
-        The request, in the child that is to carry it out; the server itself never returns.
+        The request. Only a child returns; the server never does.
     """
-    # The streams of `sys` were made for pipes, which nobody reads. A child's may be pipes or files.
+    # Nobody reads the pipes that the server's streams were opened on.
     log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    with open("/proc/self/environ", "rb") as stream:  # as it was before Python's own start
+    with open("/proc/self/environ", "rb") as stream:  # the environment before Python changed it
         before = dict(item.split(b"=", 1) for item in stream.read().split(b"\0") if item)
     if purpose in ("training", "serving"):
         choose_onednn(purpose)
@@ -113,7 +113,7 @@ def serve(folder: str, purpose: Purpose, modules: list[str]) -> dict[str, Any]:
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                with contextlib.suppress(BrokenPipeError):  # nobody may wait for it any more
+                with contextlib.suppress(BrokenPipeError):  # the client may have stopped waiting
                     connection.sendall(f"{code}\n".encode())
                 connection.close()
                 continue

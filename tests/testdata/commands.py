@@ -1,17 +1,17 @@
-"""Starts commands for tests, forked from a process that has imported TensorFlow already.
+"""Starts commands for tests as forks of a server that has imported TensorFlow already.
 
 Importing TFX takes longer than most tests, so a command is forked from a server that has imported
-what the command imports in any case (tests/testdata/command_server.py). The first command of a kind
-starts the server, which serves this process (pytest, or one of pytest-xdist's workers) to its end.
-Commands of no kind, such as `python -m pipeline recipes`, are started as they are.
+what every such command imports (tests/testdata/command_server.py). The first command of a kind
+starts the server, which ends with this process (pytest, or one of pytest-xdist's workers).
+Commands of no kind, such as `python -m pipeline recipes`, are started as new interpreters.
 
     process = commands.start("pipeline", ["run", "bert_tiny", ...])   # like subprocess.Popen
     done = commands.run("pipeline", ["predict", "embed", "hello"])    # like subprocess.run
-    printed = commands.shell("python -m pipeline run ...", folder)    # as a reader would type it
+    printed = commands.shell("python -m pipeline run ...", folder)    # as a user would type it
 
-A forked command has the process id, session, signals, streams and exit code of a program of its
-own. `fresh=True` starts a new interpreter instead, for tests of the start itself: what is imported
-when, which environment variables are read then, and whether results depend on the hash seed.
+A forked command has its own process id, session, signals, streams and exit code. `fresh=True`
+starts a new interpreter instead, for tests of the start itself: what is imported when, which
+environment variables are read, and whether results depend on the hash seed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.testdata.forked_command import SOCKETS, Command, request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "OMP_", "TF_CPP_", "TF_ENABLE_", "XLA_")
-"""How the names of variables begin that Python and libraries read when they start."""
+"""Prefixes of the environment variables that Python and libraries read when they start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Kind:
     """Commands that are forked from one server.
 
     Attributes:
-        module: what `python -m` runs.
-        commands: the first arguments that belong to this kind; all if empty.
+        module: the module that `python -m` runs.
+        commands: the first arguments of this kind's commands; every command of the module if empty.
         purpose: what the commands call `models.processor.choose_onednn` for, or "any" if they do
             not call it.
-        imports: modules that each of the commands imports: no more, or a missing import in the
-            command would not be noticed.
+        imports: modules that each of the commands imports, and no others, so that a missing import
+            in a command is noticed.
     """
 
     module: str
@@ -102,7 +102,7 @@ AnyCommand = Command | subprocess.Popen[str]
 
 
 class _Server:
-    """A server, which ends with this object or this process."""
+    """A server process; it ends when this object is deleted or this process ends."""
 
     def __init__(self, kind: Kind, environment: Mapping[str, str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="commands-")
@@ -135,11 +135,11 @@ _servers: dict[tuple[str, frozenset[tuple[str, str]]], _Server] = {}
 
 
 def _socket(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """The path of the socket of the server for a command, which is started if need be.
+    """The path of the socket of a command's server; the server is started if it is not running.
 
     Returns:
-        None for commands of no kind, and for a third environment of a kind, which is not worth a
-        server.
+        None for commands of no kind, and for a third environment of a kind, for which no server is
+        started.
     """
     name = next((name for name, kind in KINDS.items() if kind.has(module, arguments)), None)
     if name is None:
@@ -165,11 +165,11 @@ def start(
 
     Args:
         module: a module that is run as a program.
-        arguments: the program's.
+        arguments: the arguments of the program.
         cwd: its working directory.
         env: its whole environment; this process's if None.
-        new_session: whether it leads a new session, so that all its processes can be killed.
-        fresh: whether it is a new interpreter rather than a fork.
+        new_session: start a new session, so that all processes of the command can be killed.
+        fresh: start a new interpreter instead of a fork.
     """
     environment = os.environ if env is None else env
     path = None if fresh else _socket(module, arguments, environment)
@@ -201,7 +201,7 @@ def run(
     timeout: float = 900.0,
     fresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m module` to its end; gives exit code, standard output and standard error."""
+    """Runs `python -m module`; returns its exit code, standard output and standard error."""
     environment = os.environ if env is None else env
     path = None if fresh else _socket(module, arguments, environment)
     if path is None:
@@ -210,10 +210,10 @@ def run(
             input=input, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
     with contextlib.ExitStack() as files:
-        given, out, err = (files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
-        given.write(input)
-        given.seek(0)
-        streams = [file.fileno() for file in (given, out, err)]
+        stdin, out, err = (files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
+        stdin.write(input)
+        stdin.seek(0)
+        streams = [file.fileno() for file in (stdin, out, err)]
         command = Command(
             request(path, module, arguments, cwd, environment, streams, False), stdout=None
         )
@@ -230,15 +230,15 @@ def run(
 def shell(
     script: str, folder: pathlib.Path, *, code: int = 0, env: Mapping[str, str] | None = None
 ) -> str:
-    """Runs a script in a shell as a reader would type it, and gives what it printed.
+    """Runs a script in a shell as a user would type it; returns its output.
 
-    `python` is this environment's, and `python -m pipeline` is forked. The script ends at its first
-    command that fails.
+    `python` is that of this environment, and `python -m pipeline` is forked. The script ends when a
+    command fails.
 
     Args:
         script: lines of bash.
-        folder: where the shell starts.
-        code: the exit code that the shell must have.
+        folder: the working directory.
+        code: the exit code that is asserted.
         env: environment variables to add.
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
@@ -264,7 +264,7 @@ def shell(
 
 @contextlib.contextmanager
 def _relay() -> Iterator[str]:
-    """A folder with a program `python` that has `python -m pipeline` forked."""
+    """A folder with a program `python` that passes `python -m pipeline` to the servers."""
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder, "python")
         program.write_text(

@@ -1,4 +1,4 @@
-"""The index of files of examples that a test wrote, as ExampleBuilder leaves it."""
+"""Writes the index of files of examples, as ExampleBuilder does, for files that a test wrote."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from models.training.example_index import write_index
 
 
 def index_files(files: Sequence[str]) -> list[str]:
-    """Writes the index of all files of a folder; gives them back."""
+    """Writes the index of all files of a folder; returns the files."""
     lengths = {}
     for path in files:
         records = tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator()

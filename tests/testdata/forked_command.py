@@ -1,9 +1,10 @@
-"""The client of the command server: a forked command, and the program `python` of a shell.
+"""The client of the command server: forked commands, and the program `python` for a shell.
 
     python -IS tests/testdata/forked_command.py -m MODULE ARGUMENT...
 
-does what `python -m MODULE ARGUMENT...` does, by the server of that command where
-`POLYSEME_COMMAND_SERVERS` names one. It starts in 30 ms, as it imports the standard library only.
+does the same as `python -m MODULE ARGUMENT...`: as a fork of the server that
+`POLYSEME_COMMAND_SERVERS` names for the command, or as a new interpreter if it names none. It
+starts in 30 ms, because it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ SOCKETS = "POLYSEME_COMMAND_SERVERS"
 
 
 class Command:
-    """A forked command, with what tests need of `subprocess.Popen`.
+    """A forked command, with the part of the interface of `subprocess.Popen` that tests need.
 
     Attributes:
         pid: the process's id.
-        returncode: its exit code, a negative signal number, or None while it is not known to have
-            ended.
-        stdout: what it writes to its standard output, if that is a pipe.
+        returncode: its exit code, a negative signal number, or None if its end is not known yet.
+        stdout: its standard output, if that is a pipe.
     """
 
     def __init__(self, connection: socket.socket, stdout: io.TextIOWrapper | None) -> None:
@@ -45,16 +45,16 @@ class Command:
         self.pid = int(self._line(None))
 
     def poll(self) -> int | None:
-        """The exit code, or None if the command is at work."""
+        """The exit code, or None if the command is still running."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0.0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for the end; gives the exit code.
+        """Waits for the end; returns the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: it did not come in this many seconds.
+            subprocess.TimeoutExpired: the command has not ended after this many seconds.
         """
         if self.returncode is None:
             self.returncode = int(self._line(timeout))
@@ -62,7 +62,7 @@ class Command:
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
-        """Waits for the end; gives what was written and not yet read."""
+        """Waits for the end; returns the output that was not read yet."""
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()
@@ -78,7 +78,7 @@ class Command:
             self._output = self.stdout.read()
 
     def send_signal(self, number: int) -> None:
-        """Sends a signal, if the command is at work."""
+        """Sends a signal, if the command is still running."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -110,7 +110,7 @@ def request(
     path: str, module: str, arguments: Sequence[str], directory: str | pathlib.Path,
     environment: Mapping[str, str], streams: Sequence[int], new_session: bool,
 ) -> socket.socket:  # fmt: skip
-    """Asks the server at `path` for a command; gives the connection on which it answers."""
+    """Requests a command from the server at `path`; returns the connection for its answers."""
     message = {
         "module": module,
         "arguments": [*arguments],
@@ -127,19 +127,19 @@ def request(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """What `python` does in `shell`: passes a command on to its server, or runs it itself."""
+    """The program `python` of `shell`: passes a command to its server, or runs it itself."""
     sockets = json.loads(os.environ[SOCKETS])
     path = None
     if arguments[:1] == ["-m"]:
-        _, module, *given = arguments
-        path = sockets.get(" ".join([module, *given[:1]]), sockets.get(module))
+        _, module, *rest = arguments
+        path = sockets.get(" ".join([module, *rest[:1]]), sockets.get(module))
     if path is None:
         os.execv(sys.executable, [sys.executable, *arguments])
     command = Command(
-        request(path, module, given, os.getcwd(), os.environ, [0, 1, 2], False), stdout=None
+        request(path, module, rest, os.getcwd(), os.environ, [0, 1, 2], False), stdout=None
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Not `send_signal`: it makes the connection non-blocking, from which `wait` is reading.
+        # Not `send_signal`, which makes the connection non-blocking while `wait` reads from it.
         signal.signal(number, lambda number, _: os.kill(command.pid, number))
     code = command.wait()
     sys.exit(code if code >= 0 else 128 - code)

@@ -1,8 +1,8 @@
-"""The smallest family there can be, whose every figure is known beforehand.
+"""A minimal family whose metrics can be computed by hand.
 
-A text's tokens are its words; a word's id is its place in the vocabulary. The model's
-`nll_sum` of an example is the sum of its ids' weights, `token_count` the number of ids that are
-not 0, `correct_count` how many of them are 1.
+A text's tokens are its words, and a word's id is its index in the vocabulary. For an example, the
+model returns `nll_sum`, the sum of its ids' weights, `token_count`, the number of ids that are not
+0, and `correct_count`, the number of ids that are 1.
 """
 
 import pathlib
@@ -82,7 +82,7 @@ class LetterObjective:
         return model
 
     def logits_per_example(self):
-        return 4 * 4  # letters of four kinds
+        return 4 * 4  # four tokens, four words
 
     def losses(self):
         return [Loss("nll_sum", "token_count")]

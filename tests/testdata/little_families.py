@@ -1,4 +1,4 @@
-"""The little models of every family, for tests that hold all families to the same rules."""
+"""The little models of every family, for tests that check the same rules for all families."""
 
 import collections
 import dataclasses
@@ -20,7 +20,7 @@ from models.registry import FAMILIES
 LITTLE: Mapping[str, ModuleType] = {
     name: importlib.import_module(f"tests.testdata.little_{name}") for name in FAMILIES
 }
-"""By family: CONFIG, so small that a test is fast; tokenizer(); text(number)."""
+"""Family → a module with a small configuration CONFIG, tokenizer(), and text(number)."""
 
 Batch = dict[str, np.ndarray]
 
@@ -45,7 +45,7 @@ class LittleModel:
 
 
 def little_model(name: str) -> LittleModel:
-    """The little model of a family, with weights so large that every input changes the outputs."""
+    """The little model of a family, with weights so large that every input affects the outputs."""
     family, little = FAMILIES[name], LITTLE[name]
     config, tokenizer = little.CONFIG, little.tokenizer()
     objective = family.build_objective(config.objective, tokenizer)
@@ -93,7 +93,7 @@ def inputs(little: LittleModel) -> Batch:
 
 
 def with_junk(little: LittleModel) -> Batch:
-    """The backbone's inputs with the first position's values at padding, but for the mask."""
+    """The backbone's inputs; at padding, all but the mask has the values of the first position."""
     junk = {name: value.copy() for name, value in inputs(little).items()}
     rows, columns = np.nonzero(junk["padding_mask"] == 0)
     for name in junk.keys() - {"padding_mask"}:

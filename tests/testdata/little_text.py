@@ -14,6 +14,6 @@ SENTENCES = (
 
 
 def text(number: int) -> str:
-    """A text of three to nine sentences, another one for every number."""
+    """A text of three to nine sentences, which depends on the number."""
     rng = np.random.default_rng(number)
     return " ".join(rng.choice(SENTENCES, size=rng.integers(3, 10)))

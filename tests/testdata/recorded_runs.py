@@ -1,4 +1,4 @@
-"""A pipeline's metadata as TFX writes them, without running TFX."""
+"""Writes a pipeline's metadata as TFX does, without running TFX."""
 
 import pathlib
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ class Recorder:
         self._store = ml_metadata.MetadataStore(connection)
 
     def artifact(self, kind: str, uri: pathlib.Path | str = "", **properties: Any) -> int:
+        """Records an artifact with these custom properties; returns its id."""
         artifact = mlmd.Artifact(
             type_id=self._store.put_artifact_type(mlmd.ArtifactType(name=kind)),
             state=mlmd.Artifact.LIVE,
@@ -40,6 +41,10 @@ class Recorder:
         inputs: Mapping[str, int] | None = None,
         outputs: Mapping[str, int] | None = None,
     ) -> int:
+        """Records an execution of a component in a run; returns its id.
+
+        `inputs` and `outputs` are ids of artifacts by name.
+        """
         execution = mlmd.Execution(
             type_id=self._store.put_execution_type(mlmd.ExecutionType(name=f"x.{component}")),
             last_known_state=state,

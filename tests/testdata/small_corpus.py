@@ -1,7 +1,7 @@
-"""A corpus that a tiny model learns something of in seconds, and the command line run on it.
+"""A corpus from which a tiny model learns in seconds, and runs of the command line on it.
 
-Documents keep to one subject, so that a sentence of another one does not follow; words repeat, so
-that masked ones can be guessed.
+Each document has one subject, so that next sentences can be predicted. Words repeat, so that masked
+words can be predicted.
 """
 
 import json
@@ -48,11 +48,11 @@ SETTINGS = {
     "training.optimizer.learning_rate": 0.003,
     "training.checkpoint_seconds": 0.5,
 }
-"""What the tests change in a tiny recipe: it learns, and it leaves a checkpoint to resume from."""
+"""Settings with which a tiny recipe learns, and writes a checkpoint to resume from."""
 
 
 def text(number: int, lang: str = "en") -> str:
-    """Six to twelve sentences on one subject, another text for every number."""
+    """Six to twelve sentences on one subject; the text depends on the number."""
     rng = np.random.default_rng(number)
     subjects, sentences, space = {
         "en": (SUBJECTS, SENTENCES, " "),
@@ -82,20 +82,20 @@ def arguments(
     recipe: str = "bert_tiny",
     **settings: object,
 ) -> list[str]:
-    """`run` of a recipe on a corpus; in settings' names `__` stands for the point."""
+    """`run` of a recipe on a corpus; in the names of settings `__` stands for `.`."""
     chosen = SETTINGS | {name.replace("__", "."): value for name, value in settings.items()}
     sets = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     return ["run", recipe, "--input", str(source), "--runs", str(runs), *more, *sets]
 
 
 def start(command: Sequence[str], *, fresh: bool = False) -> commands.AnyCommand:
-    """Starts `python -m pipeline` in a session of its own, see `commands.start`."""
+    """Starts `python -m pipeline` in a new session, see `commands.start`."""
     environment = os.environ | {"COLUMNS": "200"}
     return commands.start("pipeline", command, env=environment, new_session=True, fresh=fresh)
 
 
 def finish(command: Sequence[str], code: int = 0, *, fresh: bool = False) -> str:
-    """Runs `python -m pipeline` to its end, which must have this exit code; returns its output."""
+    """Runs `python -m pipeline`, which must exit with `code`; returns its output."""
     process = start(command, fresh=fresh)
     output, _ = process.communicate(timeout=900)
     assert process.returncode == code, output[-6000:]
@@ -104,7 +104,7 @@ def finish(command: Sequence[str], code: int = 0, *, fresh: bool = False) -> str
 
 
 def states(output: str) -> dict[str, str]:
-    """Component → state, of the table that a run ends with."""
+    """Component → state, from the table that a run prints at its end."""
     rows = re.findall(r"^(\w+) +(done|cached|failed|interrupted|not run)\b", output, re.M)
     return dict(rows)
 

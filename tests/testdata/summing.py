@@ -1,4 +1,4 @@
-"""The least that the training loop needs: an objective over a few numbers, and its examples."""
+"""A minimal objective for tests of the training loop, and its examples."""
 
 import pathlib
 
@@ -13,7 +13,7 @@ TIME = 4
 
 
 class SummingObjective:
-    """A linear model with dropout over `TIME` numbers; the least that the loop needs."""
+    """A linear model with dropout that reads `TIME` numbers."""
 
     def feature_spec(self):
         return {
@@ -26,10 +26,10 @@ class SummingObjective:
         mask = keras.Input((None,), dtype="int32", name="padding_mask")
         label = keras.Input((1,), dtype="float32", name="label")
         real = keras.ops.cast(mask, "float32")
-        places = keras.ops.arange(TIME)[None, :]  # real ones come first
+        positions = keras.ops.arange(TIME)[None, :]  # real ones come first
         count = keras.ops.sum(real, axis=-1, keepdims=True)
-        there = keras.ops.less(places, keras.ops.cast(count, "int32"))
-        numbers = keras.ops.cast(there, "float32") * label
+        is_real = keras.ops.less(positions, keras.ops.cast(count, "int32"))
+        numbers = keras.ops.cast(is_real, "float32") * label
         hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(8, name="hidden")(numbers))
         error = keras.ops.square(keras.layers.Dense(1, name="out")(hidden) - label)
         weight = keras.ops.sum(keras.ops.cast(mask, "float32"), axis=-1)
@@ -50,7 +50,7 @@ class SummingObjective:
 
 
 def write_examples(path: pathlib.Path, examples: int, rng: np.random.Generator) -> None:
-    """A gzip TFRecord file of so many examples."""
+    """Writes a gzip TFRecord file with this number of examples."""
     rows = [
         {
             "padding_mask": (np.arange(TIME) < rng.integers(1, TIME + 1)).astype(np.int64),
@@ -65,6 +65,6 @@ def write_examples(path: pathlib.Path, examples: int, rng: np.random.Generator) 
 
 
 def fresh_model(**kwargs):
-    """A model with weights that are always the same."""
+    """A new model, whose initial weights are always the same."""
     keras.utils.set_random_seed(1)
     return SummingObjective().build_model(**kwargs)

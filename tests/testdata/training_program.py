@@ -1,10 +1,10 @@
-"""A training run of a little model as a program, to be run on any devices, and to be killed.
+"""A program that trains a little model, for tests on several devices and tests that kill it.
 
     python -m tests.testdata.training_program FAMILY FOLDER '{"steps": 50, …}' [CPUS]
 
 Trains on the examples of `FOLDER/examples/Split-train` (`write_examples`) and writes the weights
-to `FOLDER/weights-<worker>.npz`. The last argument is the number of
-devices that the processor is to be parted into.
+to `FOLDER/weights-<worker>.npz`. CPUS is the number of logical
+devices that TensorFlow splits the processor into.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def start(
     dropout: float = 0.0,
 ) -> list[commands.AnyCommand]:
     """Starts the program, as one process or several that train together; stderr is in stdout."""
-    given = {"training": training, "devices": devices or {}, "dropout": dropout}
-    arguments = [family, str(folder), json.dumps(given), str(cpus)]
+    settings = {"training": training, "devices": devices or {}, "dropout": dropout}
+    arguments = [family, str(folder), json.dumps(settings), str(cpus)]
     addresses = [f"localhost:{port}" for port in free_ports(processes)]
     started = []
     for index in range(processes):
@@ -57,7 +57,7 @@ def start(
 
 
 def finish(processes: Sequence[commands.AnyCommand], code: int = 0) -> str:
-    """Waits for all of them, which must end with this code; gives what the first one printed."""
+    """Waits for all processes, which must exit with `code`; returns the output of the first."""
     printed = [process.communicate(timeout=600)[0] for process in processes]
     for process, text in zip(processes, printed, strict=True):
         assert process.returncode == code, f"{process.returncode}: {text[-5000:]}"
@@ -77,7 +77,7 @@ def weights(folder: pathlib.Path, worker: int = 0) -> dict[str, np.ndarray]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens to."""
+    """Ports of this machine that no process listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -91,11 +91,11 @@ def free_ports(count: int) -> list[int]:
 def run(
     family_name: str,
     folder: pathlib.Path,
-    given_training: Mapping[str, Any],
-    given_devices: Mapping[str, Any] | None = None,
+    training_fields: Mapping[str, Any],
+    devices_fields: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> None:
-    """What the program does, in this process."""
+    """Trains in this process, as the program does."""
     import tensorflow as tf
 
     from models.registry import FAMILIES
@@ -106,8 +106,8 @@ def run(
     from models.training.loop import train
     from tests.testdata.little_families import LITTLE, build_model
 
-    training = from_json(TrainingConfig, json.dumps(given_training))
-    devices = Devices(from_json(DevicesConfig, json.dumps(given_devices or {})))
+    training = from_json(TrainingConfig, json.dumps(training_fields))
+    devices = Devices(from_json(DevicesConfig, json.dumps(devices_fields or {})))
     family, little = FAMILIES[family_name], LITTLE[family_name]
     config = dataclasses.replace(
         little.CONFIG, backbone=dataclasses.replace(little.CONFIG.backbone, dropout=dropout)
@@ -133,7 +133,7 @@ def run(
 
 
 def main() -> None:
-    given = json.loads(sys.argv[3])
+    settings = json.loads(sys.argv[3])
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
@@ -144,9 +144,9 @@ def main() -> None:
         run(
             sys.argv[1],
             pathlib.Path(sys.argv[2]),
-            given["training"],
-            given["devices"],
-            given["dropout"],
+            settings["training"],
+            settings["devices"],
+            settings["dropout"],
         )
     except Preempted as error:
         print(error)
@@ -154,7 +154,7 @@ def main() -> None:
 
 
 def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None:
-    """Two files of examples of some hundred little texts, for a batch of as many streams."""
+    """Writes two files of examples of 400 little texts, for batches of `streams` streams."""
     import tensorflow as tf
 
     from models.examples import Serializer
@@ -189,10 +189,10 @@ def write_examples(family_name: str, folder: pathlib.Path, streams: int) -> None
     index_files([str(path) for path in sorted((folder / "examples/Split-train").glob("*.gz"))])
 
 
-def kill(processes: Sequence[commands.AnyCommand], how: signal.Signals) -> list[int]:
-    """Sends a signal to all of them and waits; gives their exit codes."""
+def kill(processes: Sequence[commands.AnyCommand], number: signal.Signals) -> list[int]:
+    """Sends a signal to all processes and waits; returns their exit codes."""
     for process in processes:
-        process.send_signal(how)
+        process.send_signal(number)
     for process in processes:
         process.communicate(timeout=120)
     return [process.returncode for process in processes]
