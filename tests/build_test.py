@@ -1,4 +1,4 @@
-"""BUILD files say what the sources say: each file in one library, each import in `deps`."""
+"""BUILD files agree with the sources: each file is in one library, each import is in `deps`."""
 
 import ast
 import fnmatch
@@ -20,7 +20,7 @@ FOLDERS = sorted(
 
 LAZY_IMPORT = re.compile(r"(?:models|components)(?:\.\w+)+:\w+")  # see models/registry.py
 
-# Distributions whose import name is another.
+# Import names that differ from the names of their distributions.
 DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
     "google": "protobuf",
@@ -38,7 +38,7 @@ DISTRIBUTIONS = {
 
 
 def evaluate(node: ast.expr, folder: str) -> list[str]:
-    """The strings that a Starlark expression of our BUILD files stands for."""
+    """The strings that a Starlark expression of our BUILD files evaluates to."""
     if isinstance(node, ast.List):
         return [item for element in node.elts for item in evaluate(element, folder)]
     if isinstance(node, ast.BinOp):
@@ -87,7 +87,7 @@ def targets(folder: str) -> dict[str, tuple[list[str], list[str]]]:
 
 @functools.cache
 def visibility(folder: str) -> dict[str, list[str]]:
-    """Label → who may depend on it, of the targets of one BUILD file."""
+    """Label → the visibility of the targets of one BUILD file."""
     found, default = {}, ["//visibility:private"]
     for statement in ast.parse((ROOT / folder / "BUILD").read_text(encoding="utf-8")).body:
         call = getattr(statement, "value", None)
@@ -102,7 +102,7 @@ def visibility(folder: str) -> dict[str, list[str]]:
     return found
 
 
-def may_see(folder: str, label: str) -> bool:
+def is_visible_to(folder: str, label: str) -> bool:
     """Whether targets of a folder may depend on a target."""
     home = label.removeprefix("//").split(":")[0]
     above = ["", *itertools.accumulate(folder.split("/"), "{}/{}".format)]
@@ -124,7 +124,7 @@ def owners() -> dict[str, str]:
 
 
 def needed(file: str) -> set[str]:
-    """Labels of what a file imports, wherever in it."""
+    """Labels of everything that a file imports, at its top or inside of functions."""
     labels = set()
     for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -137,7 +137,7 @@ def needed(file: str) -> set[str]:
 
 
 def label_of(imported: str) -> str:
-    """The label that holds a dotted name; empty for the standard library."""
+    """The label whose sources contain a dotted name; empty for the standard library."""
     parts = imported.split(".")
     if parts[0] in sys.stdlib_module_names:
         return ""
@@ -147,7 +147,7 @@ def label_of(imported: str) -> str:
         for file in ("/".join(parts[:length]) + ".py", "/".join(parts[:length]) + "/__init__.py"):
             if file in owners():
                 return owners()[file]
-    raise LookupError(f"no BUILD target holds {imported}")
+    raise LookupError(f"no BUILD target contains {imported}")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -157,8 +157,8 @@ def test_deps_are_the_imports(folder: str) -> None:
         # pytest itself comes with the rule.
         wanted = set().union(*map(needed, files)) - {label, "@pypi//pytest"}
         if wanted != set(deps):
-            missing, idle = sorted(wanted - set(deps)), sorted(set(deps) - wanted)
-            wrong.append(f"{label}: missing {missing}, not imported {idle}")
+            missing, unused = sorted(wanted - set(deps)), sorted(set(deps) - wanted)
+            wrong.append(f"{label}: missing {missing}, not imported {unused}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -183,7 +183,7 @@ def test_deps_are_visible(folder: str) -> None:
         f"{label} may not depend on {dep}"
         for label, (_, deps) in targets(folder).items()
         for dep in deps
-        if dep.startswith("//") and not may_see(folder, dep)
+        if dep.startswith("//") and not is_visible_to(folder, dep)
     ]
     assert not hidden, "\n".join(hidden)
 

@@ -1,4 +1,4 @@
-"""Which changes .ci/run takes for documentation alone; whenever it is unsure it runs everything."""
+"""Which changes .ci/run treats as documentation only; if it is not sure, it runs all tests."""
 
 import pathlib
 import subprocess
@@ -15,6 +15,7 @@ def git(folder: pathlib.Path, *arguments: str) -> None:
 
 
 def documentation_only(folder: pathlib.Path) -> bool:
+    """The result of the function of .ci/run in a clone."""
     script = f"set -euo pipefail\ndocumentation_only() {{{FUNCTION}\n}}\ndocumentation_only"
     code = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True).returncode
     assert code in (0, 1)
@@ -33,7 +34,7 @@ def _clone(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    ("files", "alone"),
+    ("files", "expected"),
     [
         (["README.md", "docs/a/b.svg", "benchmarks/README.md"], True),
         (["README.md", "models/a.py"], False),
@@ -43,17 +44,17 @@ def _clone(tmp_path: pathlib.Path) -> pathlib.Path:
         ([], False),
     ],
 )
-def test_files_that_differ_from_main(clone: pathlib.Path, files: list[str], alone: bool) -> None:
+def test_changed_files_decide(clone: pathlib.Path, files: list[str], expected: bool) -> None:
     for name in files:
         path = clone / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("a")
     git(clone, "add", ".")
     git(clone, "commit", "--allow-empty", "--message=second")
-    assert documentation_only(clone) == alone
+    assert documentation_only(clone) == expected
 
 
-def test_without_a_main_to_compare_with(clone: pathlib.Path) -> None:
+def test_without_a_remote_everything_is_run(clone: pathlib.Path) -> None:
     (clone / "README.md").write_text("a")
     git(clone, "add", ".")
     git(clone, "commit", "--message=second")

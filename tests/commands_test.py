@@ -1,4 +1,4 @@
-"""A forked command behaves as a program of its own: arguments, streams, session, signals, end."""
+"""A forked command behaves like a new process: arguments, streams, session, signals, exit."""
 
 import atexit
 import json
@@ -17,43 +17,43 @@ THIS = "tests.commands_test"
 
 @pytest.fixture(autouse=True, name="kind")
 def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes this file, run as a program, a kind of command: its servers import json alone."""
+    """Makes this file a kind of command, whose servers import only json."""
     monkeypatch.setitem(commands.KINDS, "this", commands.Kind(THIS, (), "any", ("json",)))
     monkeypatch.setattr(commands, "_servers", {})  # each test has servers of its own
 
 
-def seen(*arguments: str, **named: object) -> dict[str, object]:
-    """What the program below says of itself."""
+def run_main(*arguments: str, **named: object) -> dict[str, object]:
+    """Runs `main` as a command; returns what it printed about its process."""
     done = commands.run(THIS, arguments, **named)  # type: ignore[arg-type]
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
-def test_it_sees_what_a_new_interpreter_sees(tmp_path: pathlib.Path) -> None:
+def test_a_forked_command_has_the_environment_of_a_new_interpreter(tmp_path: pathlib.Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(commands.ROOT), "WORD": "a"}
-    given = {"cwd": tmp_path, "env": environment, "input": "told"}
-    forked = seen("x y", "--z", **given)
-    assert forked == seen("x y", "--z", fresh=True, **given) | {"forked": True}
+    options = {"cwd": tmp_path, "env": environment, "input": "some text"}
+    forked = run_main("x y", "--z", **options)
+    assert forked == run_main("x y", "--z", fresh=True, **options) | {"forked": True}
     assert forked["directory"] == str(tmp_path)
     assert forked["environment"] == environment
 
 
-def test_a_variable_that_python_reads_at_its_start_costs_a_server_or_an_interpreter() -> None:
+def test_a_variable_that_python_reads_at_its_start_needs_another_server() -> None:
     for number in (1, 2, 3):
-        found = seen(env=os.environ | {"PYTHONPATH": f"{commands.ROOT}:/{number}"})
+        found = run_main(env=os.environ | {"PYTHONPATH": f"{commands.ROOT}:/{number}"})
         assert f"/{number}" in found["path"]  # type: ignore[operator]
-    assert not found["forked"]  # a third environment is not worth a server
+    assert not found["forked"]  # a third environment gets a new interpreter
 
 
-def test_it_ends_as_a_program_ends() -> None:
+def test_a_forked_command_exits_like_a_program() -> None:
     done = commands.run(THIS, ["sys.exit(3);"])
-    assert (done.returncode, done.stdout, done.stderr) == (3, "at the end\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "at exit\n", "")
     done = commands.run(THIS, ["1 / 0;"])
-    assert (done.returncode, done.stdout) == (1, "at the end\n")
+    assert (done.returncode, done.stdout) == (1, "at exit\n")
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_outputs_are_one_pipe_and_its_session_can_be_killed() -> None:
+def test_both_outputs_are_one_pipe_and_the_session_can_be_killed() -> None:
     process = commands.start(
         THIS, ["print(1, flush=True); os.system('sleep 60 & echo 2 >&2; sleep 60');"],
         new_session=True,
@@ -68,7 +68,7 @@ def test_outputs_are_one_pipe_and_its_session_can_be_killed() -> None:
     assert process.poll() == -signal.SIGKILL
 
 
-def test_signals_reach_it() -> None:
+def test_a_forked_command_receives_signals() -> None:
     for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)):
         process = commands.start(THIS, ["print('ready', flush=True); signal.pause();"])
         assert process.stdout is not None
@@ -79,25 +79,25 @@ def test_signals_reach_it() -> None:
         assert ("KeyboardInterrupt" in printed) == (number == signal.SIGINT)
 
 
-def test_a_shell_has_them_forked(tmp_path: pathlib.Path) -> None:
+def test_commands_of_a_shell_are_forked(tmp_path: pathlib.Path) -> None:
     script = f"""
-        echo told | python -m {THIS} | python -c 'import json; print(json.load(open(0))["forked"])'
+        echo text | python -m {THIS} | python -c 'import json; print(json.load(open(0))["forked"])'
         python -m {THIS} 'print(os.getcwd());'
         python -m {THIS} 'sys.exit(3);' || echo "code $?"
     """
     assert commands.shell(script, tmp_path).split("\n") == [
-        "True", str(tmp_path), "at the end", "at the end", "code 3", "",
+        "True", str(tmp_path), "at exit", "at exit", "code 3", "",
     ]  # fmt: skip
     assert commands.shell(f"python -m {THIS} 'os.kill(os.getpid(), 9);'", tmp_path, code=137) == ""
 
 
 def main(code: str = "", *_: str) -> None:
-    """Runs some code, or prints what this process sees."""
+    """Runs some code, or prints what this process has as JSON."""
     if code.endswith(";"):
-        atexit.register(print, "at the end")
+        atexit.register(print, "at exit")
         exec(code)
     else:
-        here = {
+        process = {
             "arguments": sys.argv[1:],
             "directory": os.getcwd(),
             "environment": dict(os.environ),
@@ -105,7 +105,7 @@ def main(code: str = "", *_: str) -> None:
             "path": sys.path,
             "forked": "tests.testdata.command_server" in sys.orig_argv,
         }
-        print(json.dumps(here))
+        print(json.dumps(process))
 
 
 if __name__ == "__main__":

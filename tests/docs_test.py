@@ -44,7 +44,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", *DECISIONS], ids=named)
-def test_links_lead_somewhere(page: pathlib.Path) -> None:
+def test_links_lead_to_files(page: pathlib.Path) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)", read(page))
     assert not [link for link in links if not (page.parent / link).exists()]
 
@@ -68,10 +68,10 @@ def test_files_that_are_named_exist(page: pathlib.Path) -> None:
 @pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=named)
 def test_names_are_in_the_files_that_pages_say(page: pathlib.Path) -> None:
     """Where a page says "`name` in `folder/file.py`"."""
-    said = re.findall(
+    claims = re.findall(
         r"`(\w+)`\s+(?:in|of)\s+`((?:models|components|pipeline|tests)/[\w/]+\.py)`", read(page)
     )
-    assert not [f"{name} in {file}" for name, file in said if name not in read(ROOT / file)]
+    assert not [f"{name} in {file}" for name, file in claims if name not in read(ROOT / file)]
 
 
 def test_pages_that_sources_name_exist() -> None:

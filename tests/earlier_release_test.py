@@ -1,6 +1,6 @@
 """Pipelines of an earlier release: commands read a config.json whose settings had other names.
 
-The file in tests/testdata/earlier_release is what a run of `bert_tiny` with two trials left.
+A run of `bert_tiny` with two trials wrote the file in tests/testdata/earlier_release.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def custom_config() -> str:
 
 
 def test_the_file_has_the_earlier_names_of_bert_and_of_training() -> None:
-    of_other_families = {
+    fields_of_other_families = {
         "model.backbone.character_width",
         "model.backbone.highways",
         "model.backbone.projection",
@@ -104,10 +104,10 @@ def test_the_file_has_the_earlier_names_of_bert_and_of_training() -> None:
         "model.objective.streams",
         "model.objective.unroll",
     }
-    assert set(RENAMED) - of_other_families <= fields_of(json.loads(CONFIG.read_bytes()))
+    assert set(RENAMED) - fields_of_other_families <= fields_of(json.loads(CONFIG.read_bytes()))
 
 
-def test_settings_are_read_under_the_names_of_today(folder: pathlib.Path) -> None:
+def test_settings_are_read_under_their_current_names(folder: pathlib.Path) -> None:
     assert pipeline_folder("runs", "mine") == folder
     config = PipelineConfig.read(folder)
     model = config.model
@@ -150,7 +150,7 @@ def test_commands_read_the_pipeline(
     assert printed in capsys.readouterr().out
 
 
-def test_a_comparison_reads_it_too(
+def test_the_comparison_shows_the_run(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "mine", "mine", "--runs", "runs"]) == 0
@@ -169,6 +169,6 @@ def test_the_report_shows_the_run(folder: pathlib.Path) -> None:
 def test_a_setting_of_an_earlier_name_is_refused_with_its_new_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = ["run", "bert_tiny", "--input", "x.jsonl", "--set", "training.accumulation=2"]
-    assert main(given) == 2
+    command = ["run", "bert_tiny", "--input", "x.jsonl", "--set", "training.accumulation=2"]
+    assert main(command) == 2
     assert "write --set training.gradient_accumulation_steps=2" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Whoever imports TensorFlow has decided on oneDNN before: TensorFlow reads the variable once."""
+"""Programs set the variable for oneDNN before they import TensorFlow, which reads it once."""
 
 import json
 import os
@@ -12,43 +12,44 @@ from models.processor import ONEDNN
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# A processor whose two choices differ; the process ends where it first asks for TensorFlow.
+# A processor for which training and serving need different values. The process exits when it first
+# imports TensorFlow, and writes the variable's value into the file.
 PROGRAM = f"""
 import os, pathlib, sys
 from models.processor import Processor
 
 Processor.here = classmethod(lambda cls: cls("old", ("avx", "avx2", "fma")))
 
-class Watch:
+class ExitOnImport:
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":
-            pathlib.Path(sys.argv[1]).write_text(os.environ.get("{ONEDNN}", "nobody decided"))
+            pathlib.Path(sys.argv[1]).write_text(os.environ.get("{ONEDNN}", "not set"))
             os._exit(0)
 
-sys.meta_path.insert(0, Watch())
+sys.meta_path.insert(0, ExitOnImport())
 """
 
 
-def decided(folder: pathlib.Path, entry: str, **environment: str) -> str:
-    """The variable when a process that does what `entry` says first imports TensorFlow."""
-    found = folder / "found"
-    given = {name: value for name, value in os.environ.items() if name != ONEDNN}
+def onednn_at_import(folder: pathlib.Path, code: str, **environment: str) -> str:
+    """The variable's value when a process that runs `code` imports TensorFlow."""
+    value_file = folder / "value"
+    inherited = {name: value for name, value in os.environ.items() if name != ONEDNN}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM + entry, str(found)],
+        [sys.executable, "-c", PROGRAM + code, str(value_file)],
         cwd=ROOT,
-        env=given | environment,
+        env=inherited | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.exists(), f"it never imported TensorFlow: {done.stdout}{done.stderr}"
-    return found.read_text()
+    assert value_file.exists(), f"TensorFlow was never imported: {done.stdout}{done.stderr}"
+    return value_file.read_text()
 
 
 @pytest.fixture
 def runs(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A folder of runs with a pipeline in it; beside it a text."""
+    """A folder of runs with one pipeline, and next to it a text and an empty model."""
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "config.json").write_text("{}")
     (tmp_path / "saved_model.pb").touch()
@@ -66,16 +67,18 @@ def runs(tmp_path: pathlib.Path) -> pathlib.Path:
         ("compare mine mine --runs {1}", "0"),
     ],
 )
-def test_a_command_decides_first(runs: pathlib.Path, command: str, value: str) -> None:
+def test_a_command_sets_the_variable_before_the_import(
+    runs: pathlib.Path, command: str, value: str
+) -> None:
     arguments = command.format(runs.parent, runs).split()
-    entry = f"from pipeline.cli.main import main; main({arguments!r})"
-    assert decided(runs.parent, entry, TF_CONFIG="{}") == value
+    code = f"from pipeline.cli.main import main; main({arguments!r})"
+    assert onednn_at_import(runs.parent, code, TF_CONFIG="{}") == value
 
 
-def test_a_benchmark_decides_first(runs: pathlib.Path) -> None:
-    assert decided(runs.parent, "import benchmarks.training_ours") == "1"
+def test_a_benchmark_sets_the_variable_before_the_import(runs: pathlib.Path) -> None:
+    assert onednn_at_import(runs.parent, "import benchmarks.training_ours") == "1"
 
 
-def test_who_has_decided_is_not_overruled(runs: pathlib.Path) -> None:
-    entry = f"from pipeline.worker import work; import pathlib; work(pathlib.Path({str(runs)!r}))"
-    assert decided(runs.parent, entry, TF_CONFIG="{}", **{ONEDNN: "0"}) == "0"
+def test_a_variable_that_the_user_set_is_not_changed(runs: pathlib.Path) -> None:
+    code = f"from pipeline.worker import work; import pathlib; work(pathlib.Path({str(runs)!r}))"
+    assert onednn_at_import(runs.parent, code, TF_CONFIG="{}", **{ONEDNN: "0"}) == "0"

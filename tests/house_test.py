@@ -1,4 +1,4 @@
-"""The house's laws, read from the source itself."""
+"""The laws of docs/architecture.md and the rules for files, checked on the sources."""
 
 import ast
 import fnmatch
@@ -21,15 +21,15 @@ LAZY_IMPORT = re.compile(r"(?:models|components)(?:\.\w+)+:\w+")  # see models/r
 MAX_LINES = 350
 NO_TEST_OF_THEIR_OWN = {
     "components/artifacts.py": "declares types only",
-    **{f"models/{name}/family.py": "registry_test.py holds every family" for name in FAMILIES},
+    **{f"models/{name}/family.py": "registry_test.py tests every family" for name in FAMILIES},
     "models/metric.py": "declares a dataclass only",
     "models/objective.py": "declares the protocol only",
-    "models/training/layout.py": "is names only",
-    "models/tokenizers/tokenizer.py": "declares the interface; wordpiece_test.py holds it",
+    "models/training/layout.py": "contains names only",
+    "models/tokenizers/tokenizer.py": "declares the interface; wordpiece_test.py tests it",
     "pipeline/__main__.py": "calls cli.main; readme_test.py runs it",
 }
 
-# Libraries that only some files of a floor may import, and those that a floor may not at all.
+# Libraries that only some files may import, and libraries that no file of a floor may import.
 ONLY_IN = {
     "keras_tuner": {"components/tuning/oracles.py", "components/tuning/component.py"},
     "matplotlib": {
@@ -50,7 +50,7 @@ NEVER_IN = {
     "pipeline": {"tensorflow_transform"},
 }  # fmt: skip
 
-# Where what libraries keep to themselves is used, and what of it: a new version may lack it.
+# Private names of libraries, by the files that use them: a new version may lack them.
 PRIVATE_MODULES = ("tensorflow.python", "keras.src", "keras_hub.src", "tensorflow_text.python")
 MAY_USE_PRIVATE = {
     "models/private_api.py": {
@@ -58,16 +58,16 @@ MAY_USE_PRIVATE = {
         "_resource", "_use_weight_decay", "_var_key", "_velocities",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext",
     },
-    # A program that is run without our modules, as TF Serving has none of them.
+    # This program is run without Polyseme's modules, because TF Serving has none of them.
     "components/serving/probe.py": {"tensorflow.python.framework.op_def_registry"},
     "components/tuning/component.py": {"_get_tmp_dir"}, # TFX's executors; its own Tuner does so too
 }  # fmt: skip
-PUBLIC = {"os._exit", "_asdict", "_replace"}  # by their documentation, underscore or not
+PUBLIC = {"os._exit", "_asdict", "_replace"}  # documented, although they begin with an underscore
 
 
 @functools.cache
 def files() -> tuple[str, ...]:
-    """What git tracks or would track, relative to the repository's root."""
+    """The files that git tracks or would track, relative to the repository's root."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -89,20 +89,20 @@ def tree(name: str) -> ast.Module:
 
 
 def imports(module: ast.Module) -> set[str]:
-    """Dotted names that a module imports, wherever it does; `from a import b` gives a.b."""
+    """Dotted names that a module imports, also in functions; `from a import b` gives a.b."""
     names = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide where an arrow points"
+            assert node.level == 0, "relative imports hide which module is imported"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Constant) and LAZY_IMPORT.fullmatch(str(node.value)):
             names.add(str(node.value).replace(":", "."))
     return names
 
 
-def broken_arrow(file: str, imported: str) -> str | None:
+def forbidden(file: str, imported: str) -> str | None:
     """Why `file` may not import the dotted name, or None if it may."""
     floor, library = file.split("/", 1)[0], imported.split(".", 1)[0]
     if library in FLOORS:
@@ -112,34 +112,34 @@ def broken_arrow(file: str, imported: str) -> str | None:
             return None
         room, target = file.split("/")[1], imported.split(".")[1]
         if target == "registry":
-            return "only what stands above the families knows the registry"
+            return "only modules above the families may import the registry"
         if room in FAMILIES and (target in FAMILIES or target == "tasks") and target != room:
-            return "a family knows no other family and no task"
+            return "a family may not import another family or a task"
         if room == "tasks" and target in FAMILIES:
-            return "a task knows no family"
+            return "a task may not import a family"
         if room == "tokenizers" and target not in (
             "tokenizers", "config", "errors", "settings",
         ):  # fmt: skip
-            return "tokenizers know configuration and errors only"
+            return "tokenizers may import configuration and errors only"
         return None
     if library in NEVER_IN[floor]:
-        return f"{floor} does without {library}"
+        return f"{floor} may not import {library}"
     if file not in ONLY_IN.get(library, {file}):
-        return f"{library} is for {', '.join(ONLY_IN[library])} only"
+        return f"{library} may be imported by {', '.join(ONLY_IN[library])} only"
     return None
 
 
-def test_arrows_point_down() -> None:
+def test_imports_point_downwards() -> None:
     broken = [
         f"{file}: {imported}: {reason}"
         for file in sources()
         for imported in sorted(imports(tree(file)))
-        if (reason := broken_arrow(file, imported))
+        if (reason := forbidden(file, imported))
     ]
     assert not broken, "\n".join(broken)
 
 
-def test_below_the_families_nothing_knows_them() -> None:
+def test_only_the_registry_imports_families() -> None:
     broken = [
         f"{file}: {imported}"
         for file in sources()
@@ -172,8 +172,8 @@ def test_below_the_families_nothing_knows_them() -> None:
         ("pipeline/dag.py", "airflow", False),
     ],
 )
-def test_the_rule_itself(file: str, imported: str, allowed: bool) -> None:
-    assert (broken_arrow(file, imported) is None) == allowed
+def test_the_rule_for_imports(file: str, imported: str, allowed: bool) -> None:
+    assert (forbidden(file, imported) is None) == allowed
 
 
 def test_configuration_needs_no_tensorflow() -> None:
@@ -186,8 +186,8 @@ def test_configuration_needs_no_tensorflow() -> None:
     assert loaded.stdout.split() == []
 
 
-def test_what_workers_import_needs_no_tensorflow_before_it_reads() -> None:
-    """Each of Beam's worker processes pays for what a step's module imports."""
+def test_modules_of_beam_workers_import_no_tensorflow() -> None:
+    """Each of Beam's worker processes imports them before it reads."""
     steps = "components.ingestion.transforms, components.examples.transforms"
     script = f"import sys, {steps}; print(*{{'tensorflow', 'keras', 'tfx'}} & sys.modules.keys())"
     loaded = subprocess.run(
@@ -197,8 +197,7 @@ def test_what_workers_import_needs_no_tensorflow_before_it_reads() -> None:
 
 
 def private_uses(file: str) -> set[str]:
-    """What a file uses that a library keeps to itself: modules, and attributes that we define
-    nowhere."""
+    """Private modules that a file imports, and private attributes that no source defines."""
     known = PUBLIC | own_private_names()
     return {name for name in imports(tree(file)) if name.startswith(PRIVATE_MODULES)} | {
         node.attr
@@ -224,7 +223,7 @@ def own_private_names() -> set[str]:
     return {name for name in names if name.startswith("_")}
 
 
-def test_what_libraries_keep_to_themselves_is_used_in_few_places() -> None:
+def test_private_names_of_libraries_are_used_in_few_places() -> None:
     used = {file: found for file in sources() if (found := private_uses(file))}
     assert used == MAY_USE_PRIVATE
 
@@ -284,13 +283,13 @@ def test_tests_mirror_sources() -> None:
     assert not nested - mirrored - optional, f"no source: {sorted(nested - mirrored - optional)}"
 
 
-def test_exceptions_are_of_files_that_exist() -> None:
+def test_files_without_a_test_exist() -> None:
     assert not set(NO_TEST_OF_THEIR_OWN) - set(sources())
 
 
-def test_no_file_is_a_drawer() -> None:
-    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "scripts", "configs"}
-    found = [n for n in files() if drawers & {pathlib.Path(part).stem for part in n.split("/")}]
+def test_no_file_has_a_meaningless_name() -> None:
+    meaningless = {"utils", "util", "helpers", "helper", "common", "misc", "scripts", "configs"}
+    found = [n for n in files() if meaningless & {pathlib.Path(part).stem for part in n.split("/")}]
     assert not found, found
 
 
@@ -321,20 +320,20 @@ def test_files_are_short() -> None:
     assert not long, f"over {MAX_LINES} lines: {long}"
 
 
-def test_tests_are_no_packages() -> None:
+def test_tests_have_no_init_files() -> None:
     assert not [name for name in files() if name.startswith("tests/") and "__init__.py" in name]
 
 
-# What names one machine or one place on the network. Brackets keep the patterns from matching here.
+# Names of one machine or of one host on the network. Brackets keep this file from matching.
 PLACES = re.compile(
     r"(?<![\w.])/(root|work|home/\w+)/"
     r"|[.][.]/share[d]|/share[d]/data"
     r"|pypi[.]org|pythonhosted[.]org|debian[.]org|npmjs[.]|crates[.]io|golang[.]org|maven[.]org"
 )
-MAY_NAME_PLACES = {".ci/run": "finds the test data that may lie beside the repository"}
+MAY_NAME_PLACES = {".ci/run": "finds the test data that may be next to the repository"}
 
 
-def test_no_machine_is_named() -> None:
+def test_no_machine_or_host_is_named() -> None:
     named = []
     for name in files():
         if name in MAY_NAME_PLACES:

@@ -1,4 +1,4 @@
-"""The README's commands run as they stand there."""
+"""The README's commands run as they are written."""
 
 import pathlib
 import re
@@ -30,7 +30,7 @@ def make_targets() -> list[str]:
 
 
 def demo_commands() -> list[str]:
-    """What `make demo` would run, set-up apart."""
+    """The commands of `make demo`, without the set-up."""
     printed = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "demo"],
         cwd=ROOT, check=True, capture_output=True, text=True,

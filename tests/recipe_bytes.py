@@ -1,13 +1,13 @@
 """Prints the example bytes and the final weights of the three tiny recipes, as hashes.
 
-A change that must not change behavior is run on both sides, on one machine:
+For a change that must not change behavior, run it before and after the change, on one machine:
 
     python -m tests.recipe_bytes --checkout ../before > before.json
     python -m tests.recipe_bytes > after.json
     diff before.json after.json
 
 The text is fixed (tests/testdata/small_corpus.py). The weights are hashed by their values alone, so
-a variable may get another name. Floating-point sums depend on the processor: compare on one
+a variable may be renamed. Floating-point sums depend on the processor, so both runs need the same
 machine.
 """
 

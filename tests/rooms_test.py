@@ -63,16 +63,16 @@ def is_sentence(line: str) -> bool:
     return bool(re.match(r"[A-Z`\"].{15,}[.:…]$", line))
 
 
-def test_every_file_says_what_it_is() -> None:
-    silent = [name for name in files() if name.endswith(".py") and not introduction(name)]
-    assert not silent, "no docstring: " + ", ".join(silent)
+def test_every_file_has_a_docstring() -> None:
+    undocumented = [name for name in files() if name.endswith(".py") and not introduction(name)]
+    assert not undocumented, "no docstring: " + ", ".join(undocumented)
 
 
-def test_every_folder_says_what_lives_there() -> None:
+def test_every_folder_says_what_it_contains() -> None:
     folders = {str(pathlib.PurePath(name).parent) for name in files() if name.endswith(".py")}
-    silent = [
+    undocumented = [
         folder
         for folder in sorted(folders)
         if not is_sentence(introduction(f"{folder}/__init__.py") or introduction(f"{folder}/BUILD"))
     ]
-    assert not silent, f"no sentence about {silent}"
+    assert not undocumented, f"no sentence about {undocumented}"

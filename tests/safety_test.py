@@ -1,4 +1,4 @@
-"""What no source does: run what data, a configuration or a neighbour on a shared folder names."""
+"""No source runs code that data names, and nothing is installed without its hash."""
 
 import ast
 import pathlib
@@ -11,7 +11,7 @@ SOURCES = sorted(
     path for floor in ("models", "components", "pipeline") for path in (ROOT / floor).rglob("*.py")
 )
 
-# Formats whose reader runs code that the data names, and what runs a text.
+# Modules that run code which their data contains, and functions that run a text as code.
 MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy", "code"}
 CALLS = {
     "eval", "exec", "compile", "__import__", "importlib.import_module", "os.system", "os.popen",
@@ -21,7 +21,7 @@ FLAGS = {"allow_pickle": True, "shell": True, "safe_mode": False}
 
 
 def unsafe(source: str) -> list[str]:
-    """What a source does of it, a line each."""
+    """The unsafe imports and calls of a source."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -41,7 +41,7 @@ def unsafe(source: str) -> list[str]:
     return found
 
 
-def test_it_is_recognised() -> None:
+def test_unsafe_imports_and_calls_are_recognised() -> None:
     assert unsafe("import pickle\nfrom yaml import load") == ["pickle", "yaml"]
     assert unsafe("import importlib\nimportlib.import_module(name)") == ["importlib.import_module"]
     assert unsafe("np.load(path, allow_pickle=True)") == ["np.load(allow_pickle=…)"]
@@ -50,11 +50,11 @@ def test_it_is_recognised() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_runs_what_data_names(path: pathlib.Path) -> None:
+def test_no_source_has_unsafe_imports_or_calls(path: pathlib.Path) -> None:
     assert not unsafe(path.read_text(encoding="utf-8"))
 
 
-def test_the_tests_that_the_table_of_threats_names_are_there() -> None:
+def test_the_tests_in_the_table_of_threats_exist() -> None:
     table = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", table)
     assert len(named) > 10
@@ -63,7 +63,7 @@ def test_the_tests_that_the_table_of_threats_names_are_there() -> None:
 
 
 def test_nothing_is_installed_without_its_hash() -> None:
-    """The project itself apart, which is this checkout."""
+    """The only exception is the project itself, which is installed from this checkout."""
     text = "".join((ROOT / name).read_text() for name in ("setup.sh", "Makefile", ".ci/run"))
     commands = re.findall(
         r"(?:pip (?:install|sync) |pip install$)[^\n]*", text.replace("\\\n", " "), re.M
