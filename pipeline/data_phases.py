@@ -9,9 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel
 from tfx.types.standard_artifacts import (
     Examples,
@@ -66,50 +69,55 @@ class RunInputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ingestion:
+class Phase:
+    """A part of the graph; subclasses name the outputs that later phases read.
+
+    Attributes:
+        components: the components of the phase, in the order in which they run.
+    """
+
+    components: Sequence[BaseNode]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingestion(Phase):
     """Documents and their statistics.
 
     Attributes:
-        components: of this phase, in order.
         documents: the documents by split.
         statistics: TFDV's statistics of the documents.
         anomalies: where the statistics do not fit the schema.
     """
 
-    components: Sequence[BaseNode]
     documents: BaseChannel
     statistics: BaseChannel
     anomalies: BaseChannel
 
 
 @dataclasses.dataclass(frozen=True)
-class Cleaning:
+class Cleaning(Phase):
     """Documents that may be learned from.
 
     Attributes:
-        components: of this phase, in order.
         documents: the documents that cleaning kept.
         gate: fails where the text is not fit to train on; learning must wait for it.
     """
 
-    components: Sequence[BaseNode]
     documents: BaseChannel
     gate: BaseNode
 
 
 @dataclasses.dataclass(frozen=True)
-class EarlierModels:
-    """What earlier runs left to start from and to compare with; each may be absent.
+class EarlierModels(Phase):
+    """The models that earlier runs made, to start from and to compare with; each may be absent.
 
     Attributes:
-        components: of this phase, in order.
         blessed: the last blessed model.
         blessed_evaluation: that model's evaluation.
         base: the model that training starts from.
         older_documents: documents of earlier spans that are trained on again.
     """
 
-    components: Sequence[BaseNode]
     blessed: BaseChannel
     blessed_evaluation: BaseChannel
     base: BaseChannel
@@ -117,16 +125,14 @@ class EarlierModels:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingExamples:
+class TrainingExamples(Phase):
     """Examples for training and evaluation.
 
     Attributes:
-        components: of this phase, in order.
         examples: the examples by split.
         gate: fails where the examples are not fit to train on; training must wait for it.
     """
 
-    components: Sequence[BaseNode]
     examples: BaseChannel
     gate: BaseNode
 
@@ -163,18 +169,15 @@ def ingest(run: RunInputs) -> Ingestion:
 def clean(run: RunInputs, ingestion: Ingestion) -> Cleaning:
     """Drops documents that should not be learned from, then refuses text that is not fit."""
     config, span = run.config, run.provenance.span
-    last_statistics = tfx.dsl.Resolver(
-        strategy_class=LastApprovedStatistics,
-        config={"span": span},
-        statistics=tfx.dsl.Channel(type=ExampleStatistics),
-        approval=tfx.dsl.Channel(type=DataApproval),
-    ).with_id("LastApprovedStatistics")
-    trained_earlier = tfx.dsl.Resolver(
-        strategy_class=TrainedEarlier,
-        config={"span": span, "start": config.training.start},
-        trained=tfx.dsl.Channel(type=TrainedTexts),
-        model=tfx.dsl.Channel(type=Model),
-    ).with_id("TrainedEarlier")
+    last_statistics = _resolver(
+        LastApprovedStatistics, {"span": span}, statistics=ExampleStatistics, approval=DataApproval
+    )
+    trained_earlier = _resolver(
+        TrainedEarlier,
+        {"span": span, "start": config.training.start},
+        trained=TrainedTexts,
+        model=Model,
+    )
     cleaner = TextCleaner(
         documents=ingestion.documents,
         earlier=trained_earlier.outputs["trained"],
@@ -208,19 +211,16 @@ def clean(run: RunInputs, ingestion: Ingestion) -> Cleaning:
 def find_earlier_models(run: RunInputs) -> EarlierModels:
     """Looks up the model to start from and the model to compare with in ML Metadata."""
     training = run.config.training
-    models = {
-        "model": tfx.dsl.Channel(type=Model),
-        "model_blessing": tfx.dsl.Channel(type=ModelBlessing),
-    }
-    last_blessed = tfx.dsl.Resolver(
-        strategy_class=LastBlessedModel,
-        config={"fingerprint": run.provenance.fingerprint, "start": training.start},
-        evaluation=tfx.dsl.Channel(type=ModelEvaluation),
-        **models,
-    ).with_id("LastBlessedModel")
-    start = tfx.dsl.Resolver(
-        strategy_class=TrainingStart,
-        config={
+    last_blessed = _resolver(
+        LastBlessedModel,
+        {"fingerprint": run.provenance.fingerprint, "start": training.start},
+        evaluation=ModelEvaluation,
+        model=Model,
+        model_blessing=ModelBlessing,
+    )
+    start = _resolver(
+        TrainingStart,
+        {
             "span": run.provenance.span,
             "fingerprint": run.provenance.fingerprint,
             "start": training.start,
@@ -228,10 +228,11 @@ def find_earlier_models(run: RunInputs) -> EarlierModels:
             "window": training.window,
             "evaluation": run.provenance.evaluation,
         },
-        approval=tfx.dsl.Channel(type=DataApproval),
-        documents=tfx.dsl.Channel(type=Examples),
-        **models,
-    ).with_id("TrainingStart")
+        approval=DataApproval,
+        documents=Examples,
+        model=Model,
+        model_blessing=ModelBlessing,
+    )
     return EarlierModels(
         components=[last_blessed, start],
         blessed=last_blessed.outputs["model"],
@@ -271,11 +272,9 @@ def make_examples(run: RunInputs, cleaning: Cleaning, earlier: EarlierModels) ->
     )
     for component in (vocabulary_trainer, example_builder):
         component.add_upstream_node(cleaning.gate)
-    last_examples = tfx.dsl.Resolver(
-        strategy_class=LastApprovedExamples,
-        config={"span": run.provenance.span},
-        approval=tfx.dsl.Channel(type=ExamplesApproval),
-    ).with_id("LastApprovedExamples")
+    last_examples = _resolver(
+        LastApprovedExamples, {"span": run.provenance.span}, approval=ExamplesApproval
+    )
     gate = ExampleGate(
         examples=example_builder.outputs["examples"],
         previous=last_examples.outputs["approval"],
@@ -291,6 +290,21 @@ def make_examples(run: RunInputs, cleaning: Cleaning, earlier: EarlierModels) ->
         examples=example_builder.outputs["examples"],
         gate=gate,
     )
+
+
+def _resolver(
+    strategy: type[ResolverStrategy], config: Mapping[str, Any], **inputs: type[Artifact]
+) -> BaseNode:
+    """A resolver with the name of its strategy.
+
+    Args:
+        strategy: how the resolver chooses artifacts.
+        config: the settings of the strategy.
+        inputs: the types of the artifacts that it chooses from, by the names of its outputs.
+    """
+    channels = {name: tfx.dsl.Channel(type=kind) for name, kind in inputs.items()}
+    resolver = tfx.dsl.Resolver(strategy_class=strategy, config=dict(config), **channels)
+    return resolver.with_id(strategy.__name__)
 
 
 def settings_json(settings: Settings, *kinds: Affects) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from tfx import v1 as tfx
@@ -19,7 +18,7 @@ from components.training.component import Trainer
 from components.tuning.component import Tuner
 from models.settings import Affects
 from pipeline.code_versions import TRAINING
-from pipeline.data_phases import EarlierModels, RunInputs, TrainingExamples, settings_json
+from pipeline.data_phases import EarlierModels, Phase, RunInputs, TrainingExamples, settings_json
 from pipeline.layout import CHECKPOINTS, TRIALS, versions_folder
 
 RUN_FN = "components.training.component.run_fn"
@@ -27,15 +26,13 @@ TUNER_FN = "components.tuning.component.tuner_fn"
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class Training(Phase):
     """A trained and exported model.
 
     Attributes:
-        components: of this phase, in order.
         model: the exported model.
     """
 
-    components: Sequence[BaseNode]
     model: BaseChannel
 
 

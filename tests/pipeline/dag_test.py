@@ -1,4 +1,4 @@
-"""The graph as a whole: its components, what waits for what, and its cache keys."""
+"""The whole graph: its components, their order, their Beam flags and their cache keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES
 from pipeline.steps import COMPONENTS, LAST_STEPS, steps_until
 from tests.pipeline.every_setting import OTHERS, another, leaves
-from tests.pipeline.graphs import CODE, PROVENANCE, graph, tuning
+from tests.pipeline.graphs import CODE, graph, tuning
+from tests.pipeline.provenance import PROVENANCE
 
 
 def test_the_summary_lists_the_graphs_components() -> None:
@@ -38,7 +39,7 @@ def test_every_recipe_compiles(recipe: str) -> None:
 
 
 def upstream(component: str) -> set[str]:
-    """Everything that must end well before a component starts."""
+    """Every component that must succeed before a component starts."""
     nodes = {node.id: node for node in graph().components}
     found: set[str] = set()
     queue = [component]
@@ -50,23 +51,23 @@ def upstream(component: str) -> set[str]:
     return found
 
 
-def test_nothing_is_learned_from_text_before_the_gate_let_it_pass() -> None:
+def test_steps_that_learn_wait_for_the_data_gate() -> None:
     for component in ("VocabularyTrainer", "ExampleBuilder", "Trainer", "Evaluator", "Pusher"):
         assert {"DataGate", "TextCleaner"} <= set(upstream(component))
 
 
-def test_nothing_is_trained_on_before_the_gate_of_examples_let_it_pass() -> None:
+def test_training_and_tuning_wait_for_the_example_gate() -> None:
     assert "ExampleGate" in upstream("Trainer")
     (tuner,) = [node for node in graph(config=tuning()).components if node.id == "Tuner"]
     assert "ExampleGate" in {node.id for node in tuner.upstream_nodes}
 
 
-def test_a_partial_run_takes_what_its_last_step_needs() -> None:
+def test_a_partial_run_has_the_steps_that_its_last_step_needs() -> None:
     for until, last in LAST_STEPS.items():
         assert {last, *upstream(last)} == set(steps_until(until))
 
 
-def test_nothing_is_pushed_before_both_gates() -> None:
+def test_pusher_waits_for_the_evaluation_and_the_serving_check() -> None:
     assert {"Evaluator", "ServingCheck"} <= upstream("Pusher")
     (pusher,) = [node for node in graph(docker=True).components if node.id == "Pusher"]
     assert pusher.inputs["infra_blessing"].producer_component_id == "InfraValidator"
@@ -86,14 +87,14 @@ def keys(*overrides: str) -> dict[str, str]:
     }
 
 
-def changed(*overrides: str, given: Sequence[str] = ()) -> set[str]:
-    """The nodes that have another cache key when settings are changed."""
-    before, after = keys(*given), keys(*given, *overrides)
+def changed(*overrides: str, base: Sequence[str] = ()) -> set[str]:
+    """The nodes whose cache keys `overrides` change in a configuration with the settings `base`."""
+    before, after = keys(*base), keys(*base, *overrides)
     return {node for node in before if before[node] != after[node]}
 
 
 TRAINED = {"Tuner", "Trainer"}
-LOOKS = ("training.eval_steps", "training.seeds", "tuning.trials")
+NEED_EVAL = ("training.eval_steps", "training.seeds", "tuning.trials")
 """With one of these, DataGate requires documents for evaluation during training."""
 
 
@@ -109,8 +110,8 @@ LOOKS = ("training.eval_steps", "training.seeds", "tuning.trials")
         ("model.backbone.dropout=0.2", TRAINED),
         ("training.seed=1", TRAINED),
         ("training.checkpoint_seconds=7", set()),
-        ("training.start=scratch", set()),  # the base is an input
-        ("training.window=3", set()),  # the older text is one too
+        ("training.start=scratch", set()),  # the base model is an input
+        ("training.window=3", set()),  # the older text is an input
         ("training.replay_share=0.5", {"ExampleBuilder", *TRAINED}),
         ("training.warm_start.max_epochs=5", TRAINED),
         ("devices.strategy=mirrored", set()),
@@ -132,11 +133,11 @@ def test_a_setting_is_in_the_keys_of_the_steps_whose_output_depends_on_it(
     override: str, expected: set[str]
 ) -> None:
     resolvers = {"LastBlessedModel", "TrainingStart", "TrainedEarlier"}  # they are never cached
-    given = ["training.window=2"] if "replay" in override else []
-    assert changed(override, given=given) - resolvers == expected
+    base = ["training.window=2"] if "replay" in override else []
+    assert changed(override, base=base) - resolvers == expected
 
 
-def test_every_settings_effect_is_seen_in_the_keys() -> None:
+def test_every_setting_is_in_the_keys_of_the_steps_that_it_affects() -> None:
     """Every field: one that affects nothing is in no key, others are in the keys they affect."""
     config = tuning()
     skipped: set[str] = set()
@@ -145,9 +146,9 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
             continue  # another family is another pipeline; the name is the folder's
         pair = f"{path}={OTHERS.get(path) or another(config, path)}"
         try:
-            found = changed(pair, given=() if path == "cleaning.quality" else STRICT)
+            found = changed(pair, base=() if path == "cleaning.quality" else STRICT)
         except ConfigError:
-            skipped.add(path)  # the value does not go with the others
+            skipped.add(path)  # the value contradicts other settings
             continue
         found -= {"LastBlessedModel", "TrainingStart", "TrainedEarlier"}
         if affects is Affects.NOTHING:
@@ -155,26 +156,26 @@ def test_every_settings_effect_is_seen_in_the_keys() -> None:
         elif affects is Affects.JUDGEMENT:
             assert found <= {"DataGate", "ExampleGate", "Evaluator", "Pusher"}, pair
         elif affects is Affects.WEIGHTS:
-            found -= {"DataGate"} if path in LOOKS else set()
+            found -= {"DataGate"} if path in NEED_EVAL else set()
             assert found == (TRAINED if not path.startswith("tuning.") else found), pair
             assert "Trainer" in found, pair
         else:
             assert "Trainer" in found, pair
             assert found - TRAINED, pair
     assert skipped == {
-        "devices.devices",  # of another strategy
+        "devices.devices",  # needs another strategy
         "devices.processes",
         "devices.tpu",
-        "ingestion.input",  # an option of its own
-        "model.objective.segmenter",  # of whole words
-        "training.optimizer.initial_accumulator_value",  # of Adagrad
-        "training.optimizer.exclude_from_weight_decay",  # of weight decay
-        "training.patience",  # of looks at held-out examples
-        "training.replay_share",  # of a window of several spans
+        "ingestion.input",  # has an option of its own
+        "model.objective.segmenter",  # needs masking of whole words
+        "training.optimizer.initial_accumulator_value",  # needs Adagrad
+        "training.optimizer.exclude_from_weight_decay",  # needs weight decay
+        "training.patience",  # needs evaluation during training
+        "training.replay_share",  # needs a window of several spans
     }
 
 
-def test_places_and_the_commit_are_in_no_key() -> None:
+def test_paths_and_the_commit_are_in_no_key() -> None:
     config = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
     elsewhere = dataclasses.replace(config, runs="/elsewhere")
     other = dataclasses.replace(
@@ -233,7 +234,7 @@ def flags_of(graph: tfx.dsl.Pipeline) -> dict[str, list[str]]:
     }
 
 
-def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_of_a_step_follow_the_flags_of_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORD", "hush")
     tiny = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
     plain = flags_of(graph())
@@ -242,11 +243,11 @@ def test_flags_of_single_steps_come_behind_those_of_all(monkeypatch: pytest.Monk
         "beam.args=--all,--both=<${WORD}>${WORD}",
         "beam.step_args=Evaluator:--num_workers=4,TextCleaner:--x=${WORD},Evaluator:--y",
     ]
-    given = flags_of(graph(config=apply_overrides(tiny, changes)))
-    each = [*plain["TextExampleGen"], "--all", "--both=<hush>hush"]
+    flags = flags_of(graph(config=apply_overrides(tiny, changes)))
+    common = [*plain["TextExampleGen"], "--all", "--both=<hush>hush"]
     own = {"Evaluator": ["--num_workers=4", "--y"], "TextCleaner": ["--x=hush"]}
-    assert given == {step: [*each, *own.get(step, [])] for step in plain}
-    assert flags_of(graph()) == plain  # of the next pipeline in this process
+    assert flags == {step: [*common, *own.get(step, [])] for step in plain}
+    assert flags_of(graph()) == plain  # the flags of another pipeline in this process are unchanged
 
 
 def test_tfx_packs_no_copy_of_itself_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:

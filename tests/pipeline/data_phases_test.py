@@ -1,4 +1,4 @@
-"""The components that prepare data: what each is configured from, and what it waits for."""
+"""The components that prepare data: their order, their parameters, and what they wait for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pipeline.data_phases import (
     settings_json,
 )
 from pipeline.recipes import RECIPES
-from tests.pipeline.graphs import CODE, PROVENANCE, parameters
+from tests.pipeline.graphs import CODE, parameters
+from tests.pipeline.provenance import PROVENANCE
 
 CONFIG = dataclasses.replace(RECIPES["bert_tiny"](), name="mine", runs="/runs")
 RUN = RunInputs(CONFIG, PROVENANCE, ["/texts/03.jsonl"], CODE, docker=False)
@@ -47,7 +48,7 @@ def test_each_phase_has_its_components_in_order() -> None:
     ]
 
 
-def test_learning_waits_for_the_gate_and_examples_are_made_of_cleaned_documents() -> None:
+def test_steps_that_learn_wait_for_the_gate_and_read_cleaned_documents() -> None:
     cleaning = clean(RUN, ingest(RUN))
     made = make_examples(RUN, cleaning, find_earlier_models(RUN))
     vocabulary_trainer, example_builder, *_ = made.components
@@ -56,15 +57,15 @@ def test_learning_waits_for_the_gate_and_examples_are_made_of_cleaned_documents(
     assert example_builder.inputs["documents"].producer_component_id == "TextCleaner"
 
 
-def test_settings_are_written_by_what_they_affect() -> None:
+def test_settings_json_has_the_settings_that_affect_the_given_kinds() -> None:
     assert "checkpoint_seconds" in json.loads(settings_json(CONFIG.training))
     assert "checkpoint_seconds" not in json.loads(settings_json(CONFIG.training, Affects.WEIGHTS))
 
 
-def test_ingestion_is_given_the_spans_files_and_label() -> None:
-    given = json.loads(str(parameters("TextExampleGen")["unkeyed"]))
-    assert (given["pattern"], given["label"]) == ("/texts/{SPAN}.jsonl", "03")
-    assert given["files"] == ["/texts/03.jsonl"]
+def test_ingestion_has_the_files_and_the_label_of_the_span() -> None:
+    unkeyed = json.loads(str(parameters("TextExampleGen")["unkeyed"]))
+    assert (unkeyed["pattern"], unkeyed["label"]) == ("/texts/{SPAN}.jsonl", "03")
+    assert unkeyed["files"] == ["/texts/03.jsonl"]
 
 
 def test_fingerprints_are_parameters_of_the_steps_that_read_the_text() -> None:

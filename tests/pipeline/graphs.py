@@ -11,24 +11,9 @@ from pipeline.code_versions import STEPS, TRAINING
 from pipeline.config import PipelineConfig
 from pipeline.dag import create_pretraining_pipeline
 from pipeline.overrides import apply_overrides
-from pipeline.provenance import Provenance
 from pipeline.recipes import RECIPES
+from tests.pipeline.provenance import PROVENANCE
 
-PROVENANCE = Provenance(
-    name="mine",
-    recipe="bert_tiny",
-    span=3,
-    label="03",
-    pattern="/texts/{SPAN}.jsonl",
-    corpus="c0ffee",
-    config="feed",
-    evaluation="e7a1",
-    vocabulary="",
-    code="c0de",
-    start="auto",
-    window=1,
-    commit="1a2b3c4",
-)
 IMAGE = f"tensorflow/serving@sha256:{'0a' * 32}"
 CODE = {step: f"code of {step}" for step in (*STEPS, TRAINING)}
 

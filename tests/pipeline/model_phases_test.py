@@ -1,4 +1,4 @@
-"""The components that make a model: what training is configured from, and what is pushed where."""
+"""The components that make a model: the configuration of training, and where models are pushed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from tfx.dsl.compiler import compiler
 from components.tuning_config import TuningConfig
 from pipeline.code_versions import TRAINING
 from pipeline.model_phases import RUN_FN, TUNER_FN
-from tests.pipeline.graphs import PROVENANCE, graph, parameters, tuning
+from tests.pipeline.graphs import graph, parameters, tuning
+from tests.pipeline.provenance import PROVENANCE
 
 
-def test_the_trainer_is_told_where_the_model_comes_from() -> None:
+def test_the_trainer_gets_the_provenance_and_the_folder_of_checkpoints() -> None:
     custom = json.loads(str(parameters("Trainer")["custom_config"]))
     assert custom["code"] == f"code of {TRAINING}"
     unkeyed = custom["unkeyed"]
@@ -22,7 +23,7 @@ def test_the_trainer_is_told_where_the_model_comes_from() -> None:
     assert unkeyed["folder"] == "/runs/mine/checkpoints"
 
 
-def test_the_trainer_is_given_what_the_tuner_found() -> None:
+def test_the_trainer_gets_the_hyperparameters_of_the_tuner() -> None:
     nodes = {node.id: node for node in graph(config=tuning()).components}
     tuner, trainer = nodes["Tuner"], nodes["Trainer"]
     found = trainer.inputs["hyperparameters"]
@@ -30,31 +31,31 @@ def test_the_trainer_is_given_what_the_tuner_found() -> None:
     for name in ("examples", "base_model"):
         assert tuner.inputs[name] == trainer.inputs[name]
     assert tuner.exec_properties["tuner_fn"] == TUNER_FN
-    given, trained = (
+    tuner_config, trainer_config = (
         json.loads(node.exec_properties["custom_config"]) for node in (tuner, trainer)
     )
-    assert json.loads(given.pop("tuning")) == dataclasses.asdict(TuningConfig(4, 10)) | {
+    assert json.loads(tuner_config.pop("tuning")) == dataclasses.asdict(TuningConfig(4, 10)) | {
         "space": []
     }
-    assert (given["unkeyed"].pop("folder"), trained["unkeyed"].pop("folder")) == (
+    assert (tuner_config["unkeyed"].pop("folder"), trainer_config["unkeyed"].pop("folder")) == (
         "/runs/mine/trials",
         "/runs/mine/checkpoints",
     )
-    assert given == trained
+    assert tuner_config == trainer_config
     compiler.Compiler().compile(graph(config=tuning()))
 
 
-def test_without_trials_the_trainer_is_given_nothing() -> None:
+def test_without_trials_the_trainer_gets_no_hyperparameters() -> None:
     (trainer,) = [node for node in graph().components if node.id == "Trainer"]
     assert "hyperparameters" not in trainer.inputs
 
 
-def test_models_are_pushed_by_name() -> None:
+def test_models_are_pushed_to_a_folder_named_after_the_pipeline() -> None:
     destination = str(parameters("Pusher")["push_destination"])
     assert json.loads(destination)["filesystem"]["base_directory"] == "/runs/mine/serving/mine"
 
 
-def test_the_functions_that_steps_run_by_name_exist() -> None:
+def test_the_functions_that_steps_import_by_name_exist() -> None:
     for name in (RUN_FN, TUNER_FN):
         module, _, function = name.rpartition(".")
         assert callable(getattr(importlib.import_module(module), function))

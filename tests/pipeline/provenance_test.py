@@ -10,27 +10,12 @@ import pytest
 from models.errors import ConfigError
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from pipeline.code_versions import STEPS, TRAINING
-from pipeline.provenance import Provenance, code_of_weights, files_fingerprint
-
-GIVEN = Provenance(
-    name="mine",
-    recipe="bert_tiny",
-    span=3,
-    label="3",
-    pattern="a-{SPAN}.jsonl",
-    corpus="c0ffee",
-    config="c0f1",
-    evaluation="e7a1",
-    vocabulary="",
-    code="c0de",
-    start="auto",
-    window=1,
-    commit="1a2b3c4",
-)
+from pipeline.provenance import code_of_weights, files_fingerprint
+from tests.pipeline.provenance import PROVENANCE
 
 
-def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code() -> None:
-    assert len(GIVEN.fingerprint) == 64
+def test_the_fingerprint_depends_on_all_that_determines_the_weights() -> None:
+    assert len(PROVENANCE.fingerprint) == 64
     for field, value in [
         ("span", 4),
         ("corpus", "decaf"),
@@ -40,18 +25,20 @@ def test_the_fingerprint_depends_on_text_span_configuration_vocabulary_and_code(
         ("code", "c0df"),
         ("start", "scratch"),
     ]:
-        assert dataclasses.replace(GIVEN, **{field: value}).fingerprint != GIVEN.fingerprint
+        assert (
+            dataclasses.replace(PROVENANCE, **{field: value}).fingerprint != PROVENANCE.fingerprint
+        )
     for field in ("name", "recipe", "label", "pattern", "commit"):
-        assert dataclasses.replace(GIVEN, **{field: "x"}).fingerprint == GIVEN.fingerprint
+        assert dataclasses.replace(PROVENANCE, **{field: "x"}).fingerprint == PROVENANCE.fingerprint
 
 
-def test_json_holds_the_fingerprint_too() -> None:
-    fields = json.loads(GIVEN.to_json())
-    assert fields["fingerprint"] == GIVEN.fingerprint
+def test_json_contains_the_fingerprint() -> None:
+    fields = json.loads(PROVENANCE.to_json())
+    assert fields["fingerprint"] == PROVENANCE.fingerprint
     assert fields["span"] == 3
 
 
-def test_the_weights_code_is_that_of_the_steps_they_come_from() -> None:
+def test_code_of_weights_covers_the_steps_that_determine_the_weights() -> None:
     versions = {step: step for step in (*STEPS, TRAINING)}
     assert len(code_of_weights(versions)) == 64
     for step in versions:
@@ -62,7 +49,7 @@ def test_the_weights_code_is_that_of_the_steps_they_come_from() -> None:
         )
 
 
-def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:
+def test_the_fingerprint_of_a_vocabulary_is_of_its_bytes(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"[PAD]\n")
     (tmp_path / "b.txt").write_bytes(b"[PAD]\n")
     (tmp_path / "c.txt").write_bytes(b"[UNK]\n")
@@ -76,9 +63,9 @@ def test_a_vocabulary_file_is_its_bytes(tmp_path: pathlib.Path) -> None:
     assert error.value.where == str(d)
 
 
-def test_a_vocabulary_of_two_files_is_both(tmp_path: pathlib.Path) -> None:
+def test_a_byte_bpe_vocabulary_has_two_files(tmp_path: pathlib.Path) -> None:
     both = (tmp_path / "encoder.json", tmp_path / "vocab.bpe")
-    for given in (both[0], tmp_path):
-        assert ByteBpeConfig().vocabulary_files(given) == both
+    for path in (both[0], tmp_path):
+        assert ByteBpeConfig().vocabulary_files(path) == both
     assert WordPieceConfig().vocabulary_files(both[0]) == both[:1]
     assert CharacterConfig().vocabulary_files(both[0]) == both[:1]
