@@ -106,9 +106,8 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
 
     def _check_vocabulary_rows(self) -> None:
         """Refuses a token embedding with fewer rows than the vocabulary will have entries."""
-        rows = getattr(
-            self.model.backbone, "vocabulary_rows", 0
-        )  # not every family has the setting
+        # Not every family has this setting.
+        rows = getattr(self.model.backbone, "vocabulary_rows", 0)
         entries = self.model.tokenizer.vocabulary_size
         if rows and self.vocabulary.file is None and rows < entries:
             raise self.model.backbone.refused(

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.layout import EXAMPLES_FILE, OLDER, TOKENIZER_FOLDER, TRAIN, shard_files
 from models.errors import ConfigError
 from models.objective import RenderedToken
+from models.registry import FAMILIES
+from models.renamed_settings import with_new_names
+from models.settings import from_json
 from pipeline.metadata.queries import RunHistory
 
 if TYPE_CHECKING:
@@ -32,9 +36,9 @@ class Inspection:
         summary: the split's part of `examples.json`.
         shown: examples as text, each as rows; see `Objective.render_example`.
         facts: the scalars of each shown example, such as `source` and `next_sentence_label`.
-        counted: the number of examples that `figures` covers.
-        figures: one value for each of these examples, by name: the real positions as `length`, and
-            the number of predictions under the names of the objective's denominators.
+        counted: the number of examples that `values` covers.
+        values: by name, one value for each of these examples: the number of real positions as
+            `length`, and the number of predictions under the names of the objective's denominators.
     """
 
     folder: pathlib.Path
@@ -43,7 +47,7 @@ class Inspection:
     shown: Sequence[Sequence[Sequence[RenderedToken]]]
     facts: Sequence[Mapping[str, Any]]
     counted: int
-    figures: Mapping[str, np.ndarray]
+    values: Mapping[str, np.ndarray]
 
 
 def newest_examples(history: RunHistory) -> pathlib.Path:
@@ -90,27 +94,31 @@ def inspect(folder: pathlib.Path, split: str, *, show: int, limit: int) -> Inspe
     counts: dict[str, list[np.ndarray]] = {}
     for batch in tf.data.TFRecordDataset(files, "GZIP").take(max(limit, show)).batch(256):
         features = parse(batch, spec)
-        counts.setdefault("length", []).append(
-            tf.reduce_sum(features["padding_mask"], axis=-1).numpy()
-        )
-        for name, values in objective.denominators(features).items():
-            counts.setdefault(name, []).append(values.numpy())
+        for name, numbers in _counts(objective, features).items():
+            counts.setdefault(name, []).append(numbers)
         arrays = {name: value.numpy() for name, value in features.items()}
         for row in range(min(show - len(shown), len(batch))):
             example = {name: value[row] for name, value in arrays.items()}
             shown.append(objective.render_example(example, tokenizer))
             scalars = {name: value for name, value in example.items() if value.size == 1}
             facts.append({name: _plain(value) for name, value in scalars.items()})
-    figures = {name: np.concatenate(parts)[:limit] for name, parts in counts.items()}
+    values = {name: np.concatenate(parts)[:limit] for name, parts in counts.items()}
     return Inspection(
         folder=folder,
         split=split,
         summary=_summary(about, split),
         shown=shown,
         facts=facts,
-        counted=len(figures["length"]),
-        figures=figures,
+        counted=len(values["length"]),
+        values=values,
     )
+
+
+def _counts(objective: Objective, features: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The number of real positions, and of predictions, of each example of a batch."""
+    lengths = features["padding_mask"].numpy().sum(axis=-1)
+    predictions = objective.denominators(features).items()
+    return {"length": lengths} | {name: numbers.numpy() for name, numbers in predictions}
 
 
 def _check_numbers(show: int, limit: int) -> None:
@@ -120,7 +128,7 @@ def _check_numbers(show: int, limit: int) -> None:
         )
     if limit < 1:
         raise ConfigError(
-            f"{limit} examples have no figures", where="--limit", remedy="give 1 or more"
+            f"{limit} examples cannot be counted", where="--limit", remedy="give 1 or more"
         )
 
 
@@ -130,8 +138,6 @@ def _find(folder: pathlib.Path, split: str) -> tuple[Mapping[str, Any], Sequence
     Raises:
         ConfigError: the folder holds no examples, or not that split.
     """
-    from components.layout import EXAMPLES_FILE, shard_files
-
     try:
         about = json.loads((folder / EXAMPLES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -153,14 +159,10 @@ def _find(folder: pathlib.Path, split: str) -> tuple[Mapping[str, Any], Sequence
 
 def _load(folder: pathlib.Path, about: Mapping[str, Any]) -> tuple[Objective, Tokenizer]:
     """The objective and the tokenizer that made the examples."""
-    from components.layout import TOKENIZER_FOLDER
-    from models.registry import FAMILIES
-    from models.renamed_settings import with_new_names
-    from models.settings import from_json
-
     family = FAMILIES[about["family"]]
     tokenizer = family.tokenizer.load(folder / TOKENIZER_FOLDER)
-    settings = about["objective"] if "objective" in about else about["model"]["objective"]  # older
+    # Earlier releases stored the settings of the whole model.
+    settings = about["objective"] if "objective" in about else about["model"]["objective"]
     config = from_json(
         family.objective_config, json.dumps(with_new_names(settings, "model.objective"))
     )
@@ -169,8 +171,8 @@ def _load(folder: pathlib.Path, about: Mapping[str, Any]) -> tuple[Objective, To
 
 def _summary(about: Mapping[str, Any], split: str) -> Mapping[str, Any]:
     """The summary of a split in `examples.json`; "train" includes the examples of older spans."""
-    own, older = about["splits"][split], about.get("older")
-    if split != "train" or not older or not older["examples"]:
+    own, older = about["splits"][split], about.get(OLDER)
+    if split != TRAIN or not older or not older["examples"]:
         return own
     total = {name: own[name] + older[name] for name in _ADDED}
     tally = collections.Counter(own["tally"]) + collections.Counter(older["tally"])

@@ -4,7 +4,7 @@ This is a POSIX record lock (`fcntl.lockf`), for three properties that the `file
 not have, because it takes a BSD lock (`fcntl.flock`):
 
 - A worker process that was forked while the lock was held does not keep the folder locked.
-- `pipeline.at_work.process_at_work` learns which process holds the lock without taking it.
+- `pipeline.lock_holder.lock_holder` learns which process holds the lock without taking it.
 - On a file system without locks it fails, whereas `filelock` falls back to a file that a killed
   process leaves behind.
 """

@@ -1,4 +1,4 @@
-"""Asks a SavedModel the registry's questions; needs tensorflow and tensorflow_text, as a server."""
+"""Asks a SavedModel the registry's questions, with tensorflow and tensorflow_text only."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def model_folder(model: str | None, runs: str, name: str | None) -> pathlib.Path
     """
     if model is not None and name is not None:
         raise ConfigError(
-            "one model can answer, and two are named", where="--model and --name", remedy="give one"
+            "two models are named, and only one can answer",
+            where="--model and --name",
+            remedy="give one of the two options",
         )
     if model is None:
         return newest_version(versions_folder(pipeline_folder(runs, name)))
@@ -131,7 +133,9 @@ def predict(
     signatures = _load(folder)
     if asked.signature not in signatures:
         raise ConfigError(f"the model does not answer {question}", where=str(folder))
-    outputs = _call(signatures[asked.signature], asked.arguments(texts, _own(asked, options)))
+    outputs = _call(
+        signatures[asked.signature], asked.arguments(texts, _options_of(asked, options))
+    )
     size = asked.texts_per_answer
     try:
         return [
@@ -174,12 +178,12 @@ def check_options(question: QuestionName, options: Options) -> None:
                 where=f"--{field.replace('_', '-')}",
                 remedy=f"leave it out, or ask for {' or '.join(users)}",
             )
-    own = _own(QUESTIONS[question], options)
-    if own is not None:
-        own.check()
+    own_options = _options_of(QUESTIONS[question], options)
+    if own_options is not None:
+        own_options.check()
 
 
-def _own(question: Question, options: Options) -> Any:
+def _options_of(question: Question, options: Options) -> Any:
     """The question's own options; None if it has none."""
     if question.options is None:
         return None

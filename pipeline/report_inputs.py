@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def gather(
-    config: PipelineConfig, history: RunHistory, summary: Summary, *, at_work: bool = False
+    config: PipelineConfig, history: RunHistory, summary: Summary, *, is_running: bool = False
 ) -> ReportInputs:
     """Everything that the report of a run shows.
 
@@ -56,12 +56,12 @@ def gather(
         config: the pipeline's configuration.
         history: the pipeline's runs.
         summary: the run.
-        at_work: whether the run is still going.
+        is_running: whether the run is still running.
     """
     all_nodes = history.nodes(summary.run_id)
     nodes = _succeeded(all_nodes)
     read = _TolerantReader()
-    inputs = _identity(config, summary, nodes, at_work)
+    inputs = _identity(config, summary, nodes, is_running)
     inputs = dataclasses.replace(
         inputs,
         corpus=read("the statistics", lambda: _corpus(nodes), {}),
@@ -115,11 +115,12 @@ def _succeeded(nodes: Nodes) -> Nodes:
 
 
 def _identity(
-    config: PipelineConfig, summary: Summary, nodes: Nodes, at_work: bool
+    config: PipelineConfig, summary: Summary, nodes: Nodes, is_running: bool
 ) -> ReportInputs:
     """Which run it is, what it was made from, and how it ended."""
     ingestion = nodes.get("TextExampleGen")
     provenance = provenance_of(nodes["Trainer"]) if "Trainer" in nodes else {}
+    now = datetime.datetime.now().astimezone()
     return ReportInputs(
         name=config.name,
         recipe=config.recipe,
@@ -129,13 +130,13 @@ def _identity(
         code_version=provenance.get("commit") or provenance.get("code", ""),
         version=summary.version,
         run_id=summary.run_id,
-        running_at=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S}" if at_work else "",
+        running_at=f"{now:%Y-%m-%d %H:%M:%S}" if is_running else "",
         blessed=summary.blessed,
         reasons=summary.reasons,
         notes=summary.notes,
         steps=[
             StepState(step.component, "running", None)
-            if at_work and step.state == "interrupted"
+            if is_running and step.state == "interrupted"
             else StepState(step.component, step.state, step.seconds)
             for step in summary.steps
         ],

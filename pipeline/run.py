@@ -49,7 +49,7 @@ from pipeline.steps import Until, steps_until
 from pipeline.summary import Summary, summarize
 from pipeline.terminal.console import quiet_libraries
 from pipeline.terminal.failures import explain, one_line, unexpected_error, without_secrets
-from pipeline.terminal.output import Console
+from pipeline.terminal.output import Console, counted
 
 HASHES = "input_hashes.json"
 """File in a pipeline's folder: hashes of the input files that its runs have read."""
@@ -154,14 +154,15 @@ def _prepare_folder(config: PipelineConfig, attempt: Attempt) -> int:
 
 
 def _announce(console: Console, config: PipelineConfig, span: Span, moved: int) -> None:
-    """Prints what is about to run, and what a user may not expect about it."""
-    files = f"{len(span.files):,} file" + ("s" if len(span.files) > 1 else "")
+    """Prints what is about to run, and what is skipped, was moved or has no effect."""
+    files = counted(len(span.files), "file")
     what = f"  {config.recipe}, span {span.label} of {span.pattern}, {files}"
     console.print(Text.assemble((config.name, "bold"), what))
     if span.skipped:
         console.print(f"skipped files of other formats: {span.skipped}", style="yellow")
     if moved:
-        console.print(f"the folder was moved: corrected {moved} paths in the metadata", style="dim")
+        paths = counted(moved, "path")
+        console.print(f"the folder was moved: corrected {paths} in the metadata", style="dim")
     for line in config.without_effect():
         console.print(line, style="yellow")
 

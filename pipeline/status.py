@@ -1,4 +1,4 @@
-"""The status of a pipeline: what is running, how the last run ended, what is served and what next.
+"""The status of a pipeline: the current run, the last run, the served version, the next span.
 
 It takes no lock and imports no TensorFlow, so a person or a monitor may ask for it at any time.
 """
@@ -14,9 +14,9 @@ import re
 from components.layout import CONFIG_FILE
 from components.readers.files import PLACEHOLDER
 from models.errors import ConfigError, DataRefused
-from pipeline.at_work import process_at_work
 from pipeline.config import PipelineConfig, pipeline_folder
 from pipeline.layout import log_file, versions_folder
+from pipeline.lock_holder import lock_holder
 from pipeline.metadata.queries import RunHistory
 from pipeline.metadata.store import DATABASE
 from pipeline.predict import newest_version
@@ -115,20 +115,20 @@ def find_folder(runs: str, name: str | None) -> pathlib.Path:
         return pipeline_folder(runs, name)
     except ConfigError:
         folder = pathlib.Path(runs).expanduser().absolute() / (name or "")
-        if name and process_at_work(folder) is not None:
+        if name and lock_holder(folder) is not None:
             return folder
         raise
 
 
 def status_of(folder: pathlib.Path) -> Status:
     """The status of the pipeline in a folder; this takes no lock."""
-    process = process_at_work(folder)
+    process = lock_holder(folder)
     attempts = read_attempts(folder)
     current = None
     if process is not None and attempts and not attempts[-1].has_ended:
         current = attempts.pop()
     elif process is not None:  # another command, or a run that has ended since the first query
-        process = process_at_work(folder)
+        process = lock_holder(folder)
     left, following = _spans_left(folder, attempts, current)
     return Status(
         name=folder.name,

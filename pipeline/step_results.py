@@ -24,6 +24,7 @@ from components.training.seed_results import LOSS, SEEDS_FILE, SeedRuns
 from components.tuning.trials import Search
 from models.training.layout import TRAINING_LOG
 from pipeline.metadata.queries import ArtifactRecord, NodeRecord
+from pipeline.terminal.output import counted
 
 CONSUMED_BY: Mapping[str, tuple[str, str]] = {
     "LastApprovedStatistics": ("DataGate", "previous_statistics"),
@@ -79,7 +80,7 @@ def _ingestion(node: NodeRecord) -> str:
 
 
 def _data_gate(node: NodeRecord) -> str:
-    return f"{len(_load(node, 'approval', CHECKS_FILE))} checks passed"
+    return f"{counted(len(_load(node, 'approval', CHECKS_FILE)), 'check')} passed"
 
 
 def _cleaning(node: NodeRecord) -> str:
@@ -117,7 +118,7 @@ def _example_gate(node: NodeRecord) -> str:
 def _tuning(node: NodeRecord) -> str:
     search = Search.read(_artifact(node, "tuner_results").uri)
     failed = sum(trial.held_out_loss is None for trial in search.trials)
-    text = f"{len(search.trials)} trials" + _nonzero({"failed": failed})
+    text = counted(len(search.trials), "trial") + _nonzero({"failed": failed})
     if search.best is None:
         return text
     return f"{text}; best loss {search.best.loss:.3f} with {describe_values(search.best.values)}"
@@ -162,7 +163,8 @@ def _evaluation(node: NodeRecord) -> str:
 
 
 def _serving_check(node: NodeRecord) -> str:
-    return f"{len(_load(node, 'blessing', SERVING_CHECK_FILE)['seconds'])} signatures answered"
+    signatures = _load(node, "blessing", SERVING_CHECK_FILE)["seconds"]
+    return f"{counted(len(signatures), 'signature')} answered"
 
 
 def _push(node: NodeRecord) -> str:

@@ -31,7 +31,7 @@ COMPONENTS: Sequence[str] = (
 
 OPTIONAL_COMPONENTS = frozenset({"InfraValidator", "Tuner"})
 """Components that only some pipelines have: those with Docker, or with trials. If one fails, Pusher
-or Trainer does not start, so a run without them can be told from a run where they failed."""
+or Trainer does not start, so such a run is not mistaken for a run without them."""
 
 Until = Literal["validation", "examples"]
 """Where a partial run stops: after the text is checked, or after the examples are checked."""

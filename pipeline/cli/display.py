@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import PolysemeError
-from pipeline.terminal.output import Console
+from pipeline.terminal.output import Console, counted
 
 if TYPE_CHECKING:
     from pipeline.corpus import Corpus
@@ -63,7 +63,7 @@ def _one_screen(text: str) -> str:
 
 
 def print_still_running(run_id: str) -> None:
-    """Prints on standard error that a report is about a run that is still going."""
+    """Prints on standard error that a report is about a run that has not ended."""
     Console(stderr=True).print(
         Text(f"run {run_id} is still running; report.html is left as it is", "yellow"),
         soft_wrap=True,
@@ -110,8 +110,9 @@ def print_pruned(pruned: Pruned, *, dry_run: bool) -> None:
         console.print(str(path), soft_wrap=True)
     verb = "would be removed" if dry_run else "removed"
     console.print(
-        f"{len(pruned.versions)} versions, {len(pruned.artifacts)} artifacts and "
-        f"{len(pruned.logs)} logs {verb}, {pruned.bytes / 1e6:,.1f} MB; "
+        f"{counted(len(pruned.versions), 'version')}, "
+        f"{counted(len(pruned.artifacts), 'artifact')} and {counted(len(pruned.logs), 'log')} "
+        f"{verb}, {pruned.bytes / 1e6:,.1f} MB; "
         f"versions kept: {', '.join(pruned.kept) or 'none, as no version was pushed'}"
     )
 
@@ -131,7 +132,7 @@ def print_corpus(corpus: Corpus) -> None:
     console = Console()
     for span in corpus.spans:
         console.print(
-            f"span {span['span']}: {span['documents']:,} documents, "
+            f"span {span['span']}: {counted(span['documents'], 'document')}, "
             f"{span['characters'] / 1e6:.1f} million characters, {span['first']} to {span['last']}"
         )
     console.print(f"to train on it: --input '{corpus.pattern}'", soft_wrap=True)

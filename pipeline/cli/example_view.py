@@ -10,7 +10,7 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.terminal.output import Console
+from pipeline.terminal.output import Console, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,25 +35,26 @@ def print_examples(inspection: Inspection) -> None:
             console.print(_row(row))
     summary = inspection.summary
     console.print(
-        f"{summary['examples']:,} examples from {summary['documents']:,} documents in"
-        f" {summary['files']:,} files; {summary['padding_share']:.1%} of the positions are padding"
+        f"{counted(summary['examples'], 'example')} from"
+        f" {counted(summary['documents'], 'document')} in {counted(summary['files'], 'file')};"
+        f" {summary['padding_share']:.1%} of the positions are padding"
     )
     for reason, count in summary["tally"].items():
         if count:
             console.print(f"  {reason.replace('_', ' ')}: {count:,}")
-    for name, values in inspection.figures.items():
-        counted = f"{name.replace('_', ' ')} of {inspection.counted:,} examples"
-        console.print(Text(f"{counted}: mean {values.mean():.1f}", "bold"))
+    for name, values in inspection.values.items():
+        title = f"{name.replace('_', ' ')} of {counted(inspection.counted, 'example')}"
+        console.print(Text(f"{title}: mean {values.mean():.1f}", "bold"))
         console.print(_histogram(values))
 
 
 def _row(row: Sequence[RenderedToken]) -> Text:
     text = Text()
-    for position in row:
-        is_target = position.label is not None
-        text.append(position.text, "red" if is_target else _PART_STYLES[position.part])
+    for token in row:
+        is_target = token.label is not None
+        text.append(token.text, "red" if is_target else _PART_STYLES[token.part])
         if is_target:
-            text.append(f"→{position.label}", "bold green")
+            text.append(f"→{token.label}", "bold green")
     return text
 
 

@@ -114,8 +114,8 @@ def predict(
 
 
 def report(name: Name = None, runs: Runs = "runs") -> int:
-    """Write the report of the last run and print its path. While the run is still going, the report
-    is a separate file, report.running.html, and says so."""
+    """Write the report of the last run and print its path. While the run is still running, the
+    report is a separate file, report.running.html, and says so."""
     folder = pipeline_folder(runs, name)
     from pipeline.terminal.console import quiet_errors, quiet_imports
 
@@ -123,9 +123,9 @@ def report(name: Name = None, runs: Runs = "runs") -> int:
     from pipeline.reporting import last_run, report_run
 
     with quiet_errors():
-        config, history, summary, at_work = last_run(folder)
-        path = report_run(config, history, summary, at_work=at_work)
-    if at_work:
+        config, history, summary, is_running = last_run(folder)
+        path = report_run(config, history, summary, is_running=is_running)
+    if is_running:
         display.print_still_running(summary.run_id)
     say(path)
     return EXIT_OK
@@ -279,8 +279,8 @@ def _parse(arguments: Sequence[str]) -> Callable[[], int]:
             description=_DESCRIPTION,
             args=arguments,
         )
-    except SystemExit as left:
-        if left.code and _is_run_as_json(arguments):
+    except SystemExit as error:
+        if error.code and _is_run_as_json(arguments):
             _print_json(
                 ConfigError(
                     "the command line cannot be parsed",
@@ -303,7 +303,10 @@ def _print_json(error: PolysemeError) -> None:
 
 
 def _deferred(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """The function, to be called after parsing, so that its errors are not the parser's."""
+    """Wraps a command: the parser only binds its arguments, and the result calls it later.
+
+    So an error of the command is not reported as an error of its arguments.
+    """
 
     @functools.wraps(function)
     def bind(*positional: object, **named: object) -> Callable[[], int]:

@@ -20,7 +20,7 @@ from models.printable import printable
 from models.processor import choose_onednn
 from pipeline.terminal.output import Console, PrintableFormatter, hide
 from pipeline.terminal.progress import ProgressHandler
-from pipeline.terminal.streams import Forgiving, discard_unwritable_output
+from pipeline.terminal.streams import LossyWriter, discard_unwritable_output
 
 _LOG_FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
@@ -128,7 +128,7 @@ def _output_to(log_file: pathlib.Path) -> Iterator[tuple[TextIO, TextIO]]:
     sys.stderr.flush()
     originals = os.dup(1), os.dup(2)
     log = open(log_file, "a", encoding="utf-8", errors="replace")
-    stdout = Forgiving(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
+    stdout = LossyWriter(open(os.dup(1), "wb"), encoding="utf-8", errors="replace")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     try:

@@ -30,6 +30,11 @@ def say_json(value: Any) -> None:
     sys.stdout.write(f"{to_json(value, indent=2, ensure_ascii=not unicode)}\n")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural, as "1 file" or "1,200 files"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def hide(text: str, secrets: Mapping[str, str]) -> str:
     """The text with secrets replaced.
 

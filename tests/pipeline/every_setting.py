@@ -1,4 +1,4 @@
-"""Iterates over all settings of a configuration, with another valid value for each."""
+"""All settings of a configuration, and another valid value for each, for tests of cache keys."""
 
 from __future__ import annotations
 

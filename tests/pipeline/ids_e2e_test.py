@@ -47,7 +47,7 @@ BATCH = 500
 
 
 @dataclasses.dataclass(frozen=True)
-class House:
+class Setup:
     """A corpus, a tokenizer learned from it, and a model exported with that tokenizer inside."""
 
     folder: pathlib.Path
@@ -63,7 +63,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     folder = tmp_path_factory.mktemp("ids")
     documents = [
         Document(item["id"], item["text"], item["source"], item["lang"], 0)
@@ -81,14 +81,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     (folder / "examples").mkdir()
     tokenizer.save(folder / "examples" / example_generation.TOKENIZER_FOLDER)
     served = tf.saved_model.load(str(folder / "model"))
-    return House(folder, documents, tokenizer, objective, served)
+    return Setup(folder, documents, tokenizer, objective, served)
 
 
-def beam_ids(house: House, texts: list[str]) -> list[list[int]]:
+def beam_ids(setup: Setup, texts: list[str]) -> list[list[int]]:
     """Ids from the function that ExampleBuilder's workers call, in a Beam pipeline."""
-    tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
+    tokenizer = str(setup.folder / "examples" / example_generation.TOKENIZER_FOLDER)
     objective = json.dumps(dataclasses.asdict(CONFIG.objective))
-    target = house.folder / "beam.jsonl"
+    target = setup.folder / "beam.jsonl"
 
     def tokenize(texts: list[str]) -> str:
         _, graph = example_generation.load_objective("bert", objective, tokenizer)
@@ -109,17 +109,17 @@ def batches(texts: list[str]) -> list[list[str]]:
     return [texts[begin : begin + BATCH] for begin in range(0, len(texts), BATCH)]
 
 
-def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(house: House) -> None:
-    paragraphs = house.paragraphs
+def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(setup: Setup) -> None:
+    paragraphs = setup.paragraphs
     assert len(paragraphs) > 10_000
-    from_beam = beam_ids(house, paragraphs)
-    vocabulary = [entry.encode() for entry in house.tokenizer.vocabulary]
+    from_beam = beam_ids(setup, paragraphs)
+    vocabulary = [entry.encode() for entry in setup.tokenizer.vocabulary]
     start = 0
     for batch in batches(paragraphs):
         expected = from_beam[start : start + len(batch)]
         start += len(batch)
-        assert house.served.tokenizer.tokenize(tf.constant(batch)).to_list() == expected
-        answer = house.served.signatures["serving_default"](texts=tf.constant(batch))
+        assert setup.served.tokenizer.tokenize(tf.constant(batch)).to_list() == expected
+        answer = setup.served.signatures["serving_default"](texts=tf.constant(batch))
         tokens, mask = answer["tokens"].numpy(), answer["padding_mask"].numpy()
         for row, ids in enumerate(expected):
             served = tokens[row][: mask[row].sum()].tolist()
@@ -127,10 +127,10 @@ def test_beam_and_the_saved_model_agree_on_every_paragraph_of_the_corpus(house: 
     assert start == len(from_beam)
 
 
-def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
+def test_training_examples_contain_the_ids_of_the_saved_model(setup: Setup) -> None:
     """With masked tokens restored, A and B of an example are parts of a document as served."""
-    source, target = house.folder / "documents", house.folder / "examples"
-    chosen = {"train": house.documents[-30:], "test": house.documents[:5]}
+    source, target = setup.folder / "documents", setup.folder / "examples"
+    chosen = {"train": setup.documents[-30:], "test": setup.documents[:5]}
     for split, documents in chosen.items():
         (source / f"Split-{split}").mkdir(parents=True)
         path = str(source / f"Split-{split}" / "documents-00000-of-00001.tfrecord.gz")
@@ -142,14 +142,14 @@ def test_training_input_is_made_of_the_saved_models_ids(house: House) -> None:
             pipeline, document_shards(str(source), {}, None), str(target), family="bert",
             objective=json.dumps(dataclasses.asdict(CONFIG.objective)),
             config=ExamplesConfig(), span=1,
-            code="c0de", finished=str(house.folder / "finished"),
+            code="c0de", finished=str(setup.folder / "finished"),
         )  # fmt: skip
     for split, documents in chosen.items():
-        sentences = [s for d in documents for s in house.objective.split(d.text, d.lang)]
-        served = house.served.tokenizer.tokenize(tf.constant(sentences)).flat_values.numpy()
+        sentences = [s for d in documents for s in setup.objective.split(d.text, d.lang)]
+        served = setup.served.tokenizer.tokenize(tf.constant(sentences)).flat_values.numpy()
         whole = served.astype("<i4").tobytes()
         files = [str(path) for path in (target / f"Split-{split}").iterdir()]
-        spec = numeric_features(house.objective.feature_spec())
+        spec = numeric_features(setup.objective.feature_spec())
         seen = 0
         for batch in tf.data.TFRecordDataset(files, "GZIP").batch(BATCH):
             features = {name: value.numpy() for name, value in parse(batch, spec).items()}
@@ -177,25 +177,25 @@ def parts(features: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, np.nda
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4))
 @example(texts=["", "é\u0301 银行。“Ａ”\x00 \u200d\ufeff", "[MASK] [SEP]", ""])
 @example(texts=["한\u1112\u1161\u11ab", "a" * 300, "\u0345\u0300\U0001f468\u200d\U0001f469"])
-def test_beam_and_the_saved_model_agree_on_any_unicode(house: House, texts: list[str]) -> None:
-    tokenizer = str(house.folder / "examples" / example_generation.TOKENIZER_FOLDER)
+def test_beam_and_the_saved_model_agree_on_any_unicode(setup: Setup, texts: list[str]) -> None:
+    tokenizer = str(setup.folder / "examples" / example_generation.TOKENIZER_FOLDER)
     _, graph = example_generation.load_objective(
         "bert", json.dumps(dataclasses.asdict(CONFIG.objective)), tokenizer
     )
     values, splits = graph.ids(tf.constant(texts))
     expected = tf.RaggedTensor.from_row_splits(values, splits).to_list()
-    assert house.served.tokenizer.tokenize(tf.constant(texts)).to_list() == expected
-    answer = house.served.signatures["serving_default"](texts=tf.constant(texts))
-    vocabulary = house.tokenizer.vocabulary
+    assert setup.served.tokenizer.tokenize(tf.constant(texts)).to_list() == expected
+    answer = setup.served.signatures["serving_default"](texts=tf.constant(texts))
+    vocabulary = setup.tokenizer.vocabulary
     for row, ids in enumerate(expected):
         real = int(answer["padding_mask"][row].numpy().sum())
         served = [token.decode() for token in answer["tokens"][row].numpy()[:real]]
         assert served == ["[CLS]", *(vocabulary[i] for i in ids[: LENGTH - 2]), "[SEP]"]
 
 
-def test_the_corpus_says_something_of_the_tokenizer(house: House) -> None:
-    """Few words of the corpus are unknown; otherwise the tests above compare [UNK] with [UNK]."""
-    ids = house.tokenizer.tokenize(tf.constant(house.paragraphs[:2_000])).flat_values.numpy()
+def test_few_words_of_the_corpus_are_unknown(setup: Setup) -> None:
+    """Otherwise the tests above would compare [UNK] with [UNK]."""
+    ids = setup.tokenizer.tokenize(tf.constant(setup.paragraphs[:2_000])).flat_values.numpy()
     counts = Counter(ids.tolist())
-    assert counts[house.tokenizer.special_ids["unknown"]] < len(ids) / 10_000
+    assert counts[setup.tokenizer.special_ids["unknown"]] < len(ids) / 10_000
     assert len(counts) > 4_000

@@ -1,4 +1,4 @@
-"""A look into examples: what was masked is told, and the figures are those of the files."""
+"""Inspecting examples: masked tokens are shown with their targets, and all counts are right."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 def write(folder: pathlib.Path, family: str) -> list[dict[str, np.ndarray]]:
-    """An artifact as ExampleBuilder leaves it; returns its examples."""
+    """Writes an artifact as ExampleBuilder does; returns its examples."""
     little, row = LITTLE[family], FAMILIES[family]
     tokenizer = little.tokenizer()
     objective = row.build_objective(little.CONFIG.objective, tokenizer)
@@ -47,61 +47,65 @@ def write(folder: pathlib.Path, family: str) -> list[dict[str, np.ndarray]]:
         "padding_share": 0.125,
         "tally": {"truncated_tokens": 7, "documents_without_text": 0},
     }
-    told = {
+    about = {
         "family": family,
         "objective": dataclasses.asdict(little.CONFIG.objective),
         "splits": {"train": split, "eval": split},
     }
-    (folder / "examples.json").write_text(json.dumps(told))
+    (folder / "examples.json").write_text(json.dumps(about))
     return examples
 
 
-def test_the_figures_are_the_files(tmp_path: pathlib.Path, family: str) -> None:
+def test_counts_and_shown_examples_are_those_of_the_files(
+    tmp_path: pathlib.Path, family: str
+) -> None:
     examples = write(tmp_path, family)
     found = inspect(tmp_path, "train", show=2, limit=100_000)
     lengths = [int(example["padding_mask"].sum()) for example in examples]
     assert found.counted == len(examples)
-    assert found.figures["length"].tolist() == lengths
+    assert found.values["length"].tolist() == lengths
     predicted = {"bert": "masked_lm_token_count"}.get(family, "token_count")
     masks = [example.get("mask_weights", example["padding_mask"]).sum() for example in examples]
-    assert found.figures[predicted].tolist() == masks
+    assert found.values[predicted].tolist() == masks
     assert [len(row) for rows in found.shown for row in rows] == [
         length for length in lengths[:2] for _ in found.shown[0]
     ]
     assert [facts["source"] for facts in found.facts] == ["paper", "paper"]
     few = inspect(tmp_path, "train", show=0, limit=3)
     assert (few.counted, few.shown) == (3, [])
-    assert few.figures["length"].tolist() == lengths[:3]
+    assert few.values["length"].tolist() == lengths[:3]
 
 
-def test_what_is_of_older_spans_is_counted_among_the_examples_to_train_on(
+def test_examples_of_older_spans_are_counted_in_the_summary_of_train(
     tmp_path: pathlib.Path,
 ) -> None:
     write(tmp_path, "bert")
-    told = json.loads((tmp_path / "examples.json").read_text())
-    part = {"files": 1, "documents": 2, "pieces": 3, "examples": 4, "positions": 40}
-    own = {**part, "real_positions": 30, "tally": {"truncated_tokens": 7}, "padding_share": 0.25}
-    older = {**part, "real_positions": 20, "tally": {"truncated_tokens": 1}, "padding_share": 0.5}
-    told |= {"splits": {"train": own}, "older": older}
-    (tmp_path / "examples.json").write_text(json.dumps(told))
+    about = json.loads((tmp_path / "examples.json").read_text())
+    counts = {"files": 1, "documents": 2, "pieces": 3, "examples": 4, "positions": 40}
+    own = {**counts, "real_positions": 30, "tally": {"truncated_tokens": 7}, "padding_share": 0.25}
+    older = {**counts, "real_positions": 20, "tally": {"truncated_tokens": 1}, "padding_share": 0.5}
+    about |= {"splits": {"train": own}, "older": older}
+    (tmp_path / "examples.json").write_text(json.dumps(about))
     summary = inspect(tmp_path, "train", show=0, limit=1).summary
     assert (summary["files"], summary["documents"], summary["examples"]) == (2, 4, 8)
     assert summary["padding_share"] == 0.375
     assert summary["tally"] == {"truncated_tokens": 8}
 
 
-def test_masks_are_shown_with_what_was_there(tmp_path: pathlib.Path) -> None:
+def test_masked_tokens_are_shown_with_their_targets(tmp_path: pathlib.Path) -> None:
     (example, *_) = write(tmp_path, "bert")
     ((row,),) = inspect(tmp_path, "train", show=1, limit=1).shown
-    places = example["mask_positions"][example["mask_weights"] > 0].tolist()
-    assert [place for place, position in enumerate(row) if position.label] == places
+    masked = example["mask_positions"][example["mask_weights"] > 0].tolist()
+    assert [position for position, token in enumerate(row) if token.label] == masked
 
 
 @pytest.mark.parametrize(
     ("split", "message"),
     [("eval", "there are no examples of the split 'eval'"), (None, "holds no training examples")],
 )
-def test_what_is_not_there_is_said(tmp_path: pathlib.Path, split: str | None, message: str) -> None:
+def test_missing_examples_are_refused(
+    tmp_path: pathlib.Path, split: str | None, message: str
+) -> None:
     write(tmp_path, "gpt")
     folder = tmp_path if split else tmp_path / "tokenizer"
     with pytest.raises(ConfigError, match=message) as caught:
@@ -125,7 +129,9 @@ def test_the_newest_examples_are_those_of_the_last_run_that_made_some(
     assert str(made) == node.uri
 
 
-def test_what_is_printed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_and_the_histogram_of_examples_are_printed(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     row = [
         RenderedToken(" [CLS]", part="special"),
         RenderedToken(" [MASK]", "ship"),
@@ -158,7 +164,9 @@ def test_what_is_printed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[s
     assert sum(int(bar[3]) for bar in bars) == 5
 
 
-def test_the_command(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_examples_prints_examples(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path, "bert")
     assert cli.main(["examples", str(tmp_path), "--show", "1", "--limit", "10"]) == 0
     printed = capsys.readouterr().out

@@ -100,8 +100,8 @@ def kill_in(
         process: the run.
         component: the component in which to kill it.
         seconds: how long after its start.
-        ready: what has to be true before the seconds count.
-        how: the signal.
+        ready: the seconds count from the moment when this returns True.
+        how: the signal to send.
     """
     assert process.stdout is not None
     printed = ""
@@ -185,7 +185,7 @@ def test_killed_in_each_component_the_same_command_completes(
     assert_same_weights(pipeline, undisturbed)
 
 
-def test_asked_to_end_training_is_saved_and_goes_on(
+def test_training_that_receives_sigterm_is_saved_and_resumed(
     folder: pathlib.Path, undisturbed: pathlib.Path
 ) -> None:
     command = arguments(folder / "corpus.jsonl", folder / "asked", **STEPS)

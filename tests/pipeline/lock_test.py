@@ -45,7 +45,7 @@ def test_a_folder_in_use_is_refused_naming_the_process(holder, tmp_path) -> None
         pass
 
 
-def test_a_killed_holder_leaves_no_lock(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_lock_of_a_killed_process_is_released(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with locked(tmp_path):
@@ -71,13 +71,13 @@ def test_a_forked_worker_does_not_keep_the_lock(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: pathlib.Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigError, match="cannot be written"), locked(tmp_path / "mine"):
         pass
 
 
-def test_a_lock_that_is_a_folder_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_lock_file_that_is_a_folder_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(ConfigError, match="cannot be written") as caught, locked(tmp_path):
         pass
@@ -94,9 +94,9 @@ _COMMAND = """
 import builtins, sys
 from pipeline.cli.main import main
 opened, original = [], builtins.open
-def spy(file, *given, **named):
+def spy(file, *arguments, **named):
     opened.append(str(file))
-    return original(file, *given, **named)
+    return original(file, *arguments, **named)
 builtins.open = spy
 code = main(sys.argv[1:])
 read = [file for file in opened if file.endswith((".jsonl", "ingestion.py"))]
@@ -106,17 +106,18 @@ print(f"code {code}, read {read}, imported {sorted(heavy)}")
 
 
 @pytest.mark.parametrize("command", _OVERLAPPING.values(), ids=_OVERLAPPING)
-def test_an_overlapping_call_exits_75_before_any_work(
+def test_a_command_on_a_locked_folder_exits_75_before_any_work(
     tmp_path: pathlib.Path, command: list[str]
 ) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "Words."}\n')
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    given = [*(part.replace("{}", str(tmp_path)) for part in command), "--runs", f"{tmp_path}/runs"]
+    arguments = [part.replace("{}", str(tmp_path)) for part in command]
+    arguments += ["--runs", f"{tmp_path}/runs"]
     with locked(folder):
         done = subprocess.run(
-            [sys.executable, "-c", _COMMAND, *given], cwd=_ROOT, capture_output=True, text=True
+            [sys.executable, "-c", _COMMAND, *arguments], cwd=_ROOT, capture_output=True, text=True
         )
     assert done.stdout == "code 75, read [], imported []\n"
     assert f"error: the folder is already in use by process {os.getpid()}" in done.stderr

@@ -32,7 +32,7 @@ def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         ("ingestion.lang=zh", "zh"),
     ],
 )
-def test_one_field_is_set_with_its_own_type(pair: str, value: Any) -> None:
+def test_one_field_is_set_with_the_type_of_the_field(pair: str, value: Any) -> None:
     before = flat(dataclasses.asdict(bert_tiny()))
     after = flat(dataclasses.asdict(apply_overrides(bert_tiny(), [pair])))
     key = pair.partition("=")[0]
@@ -65,7 +65,7 @@ def test_a_field_can_be_emptied(pair: str, value: Any) -> None:
     assert flat(dataclasses.asdict(apply_overrides(filled, [pair])))[key] == value
 
 
-def test_pairs_that_only_go_together_are_set_at_once() -> None:
+def test_pairs_are_checked_together_in_any_order() -> None:
     longer = ["model.objective.sequence_length=128", "model.objective.max_predictions_per_seq=20"]
     pairs = [*longer, "model.backbone.max_length=128", "training.batch_size=6"]
     for order in (pairs, pairs[::-1]):
@@ -101,7 +101,7 @@ def test_later_pairs_win() -> None:
         ("tuning.algorithm=hyperband", "give one of random, bayesian, grid"),
     ],
 )
-def test_a_mistake_is_told_with_the_remedy(pair: str, message: str) -> None:
+def test_a_mistake_is_refused_with_a_remedy(pair: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         apply_overrides(bert_tiny(), [pair])
     assert message in str(error.value)

@@ -19,15 +19,15 @@ _RESOLVERS = {
 }
 
 
-def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_from_the_cache(
+def test_a_complete_run_takes_the_steps_of_partial_runs_from_the_cache(
     tmp_path: pathlib.Path,
 ) -> None:
     write_corpus(tmp_path / "news-1.jsonl", range(60))
     runs = tmp_path / "runs"
     source = f"{tmp_path}/news-{{SPAN}}.jsonl"
-    given = arguments(source, runs, **_ONE_STEP)
+    command = arguments(source, runs, **_ONE_STEP)
 
-    printed = finish([*given, "--until", "validation"])
+    printed = finish([*command, "--until", "validation"])
     assert "stopped after validation, as requested: nothing was trained or pushed" in printed
     checked = states(printed)
     assert list(checked)[-1] == "DataGate"
@@ -38,7 +38,7 @@ def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_fr
     assert [span["state"] for span in found["spans"]] == ["prepared"]
     assert found["next"] == "1"
 
-    printed = finish([*given, "--until", "examples"])
+    printed = finish([*command, "--until", "examples"])
     made = states(printed)
     assert list(made)[-1] == "ExampleGate"
     assert {made[step] for step in checked.keys() - _RESOLVERS} == {"cached"}
@@ -46,7 +46,7 @@ def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_fr
     assert json.loads(finish(spans))["next"] == "1"
     assert "examples from" in finish(["examples", "--runs", str(runs), "--name", "bert_tiny"])
 
-    whole = states(finish(given))
+    whole = states(finish(command))
     assert {whole[step] for step in made.keys() - _RESOLVERS} == {"cached"}
     assert whole["Trainer"] == "done"
     found = json.loads(finish(spans))
@@ -54,7 +54,7 @@ def test_text_is_checked_then_examples_are_made_then_the_whole_run_takes_them_fr
     assert found["next"] is None
 
 
-def test_text_that_validation_refuses_is_exit_code_3(tmp_path: pathlib.Path) -> None:
+def test_a_partial_run_on_refused_text_exits_3(tmp_path: pathlib.Path) -> None:
     source = write_corpus(tmp_path / "a.jsonl", range(1))
     printed = finish([*arguments(source, tmp_path / "runs"), "--until", "validation"], code=3)
     assert "Too few documents" in printed

@@ -22,8 +22,8 @@ from pipeline.predict import (
 )
 
 
-class Parrot(tf.Module):
-    """Answers every signature with shapes as the real ones have."""
+class StubModel(tf.Module):
+    """Has every signature of real models, with outputs of the same shapes and constant values."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
     def fill_mask(self, texts):  # type: ignore[no-untyped-def]
@@ -95,15 +95,13 @@ class Parrot(tf.Module):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("serving") / "17"
-    parrot = Parrot()
+    stub = StubModel()
     names = ("fill_mask", "next_sentence", "hidden_states", "score", "generate")
-    tf.saved_model.save(
-        parrot, str(folder), signatures={name: getattr(parrot, name) for name in names}
-    )
+    tf.saved_model.save(stub, str(folder), signatures={name: getattr(stub, name) for name in names})
     return folder
 
 
-def test_masks_are_filled_and_padded_rows_left_out(model: pathlib.Path) -> None:
+def test_masks_are_filled_and_padding_is_left_out(model: pathlib.Path) -> None:
     answers = predict(model, "fill-mask", ["[MASK] [MASK]"] * 3)
     assert [len(answer["masks"]) for answer in answers] == [0, 1, 2]
     assert answers[1]["masks"][0] == [
@@ -113,13 +111,13 @@ def test_masks_are_filled_and_padded_rows_left_out(model: pathlib.Path) -> None:
     json.dumps(answers)
 
 
-def test_masks_that_were_not_read_are_numbered(model: pathlib.Path) -> None:
+def test_masks_beyond_the_token_limit_are_numbered(model: pathlib.Path) -> None:
     answers = predict(model, "fill-mask", ["[MASK] [MASK]"] * 3)
     assert [answer["cut_masks"] for answer in answers] == [[1, 2], [2], []]
     assert {answer["token_limit"] for answer in answers} == {64}
 
 
-def test_a_text_without_any_mask_that_was_read_is_refused(model: pathlib.Path) -> None:
+def test_a_text_whose_masks_are_all_beyond_the_limit_is_refused(model: pathlib.Path) -> None:
     texts = ["[MASK] first", "[MASK] second"]
     answers = predict(model, "fill-mask", texts)
     check_answers("fill-mask", answers[1:])
@@ -128,18 +126,18 @@ def test_a_text_without_any_mask_that_was_read_is_refused(model: pathlib.Path) -
     assert refused.value.where == "[MASK] first"
 
 
-def test_pairs_are_two_texts_each(model: pathlib.Path) -> None:
+def test_next_sentence_answers_each_pair_of_texts(model: pathlib.Path) -> None:
     answers = predict(model, "next-sentence", ["a", "a", "a", "b"])
     assert [answer["probability"] for answer in answers] == [1.0, 0.25]
     assert (answers[1]["first"], answers[1]["second"]) == ("a", "b")
 
 
-def test_embed_gives_real_tokens_and_the_last_layer(model: pathlib.Path) -> None:
+def test_embed_returns_the_last_layer_of_real_tokens(model: pathlib.Path) -> None:
     (answer,) = predict(model, "embed", ["a"])
     assert answer == {"text": "a", "tokens": ["[CLS]"], "vectors": [[1.0]]}
 
 
-def test_scores_are_those_of_real_tokens(model: pathlib.Path) -> None:
+def test_score_leaves_out_padding(model: pathlib.Path) -> None:
     (answer,) = predict(model, "score", ["a b"])
     assert answer == {
         "text": "a b",
@@ -150,7 +148,7 @@ def test_scores_are_those_of_real_tokens(model: pathlib.Path) -> None:
     }
 
 
-def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
+def test_generate_uses_the_options_for_every_prompt(model: pathlib.Path) -> None:
     settings = Options(length=3, temperature=0.5, top_k=2, top_p=0.25, seed=7, stop=".")
     answers = predict(model, "generate", ["aaa", "b"], settings)
     assert [answer["prompt"] for answer in answers] == ["aaa", "b"]
@@ -159,16 +157,16 @@ def test_every_prompt_is_continued_in_the_same_way(model: pathlib.Path) -> None:
     assert (answers[1]["token_count"], answers[1]["finish_reason"]) == (3, "length")
 
 
-class OlderParrot(tf.Module):
-    """Answers as a model does that was exported before answers had a further output."""
+class OlderStubModel(tf.Module):
+    """A model of an earlier release, whose signature lacks outputs."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
     def score(self, texts):  # type: ignore[no-untyped-def]
         return {"total": tf.fill([tf.size(texts)], -2.0)}
 
 
-def test_an_answer_that_lacks_an_output_is_an_error_with_a_remedy(tmp_path: pathlib.Path) -> None:
-    older = OlderParrot()
+def test_a_missing_output_is_an_error_with_a_remedy(tmp_path: pathlib.Path) -> None:
+    older = OlderStubModel()
     tf.saved_model.save(older, str(tmp_path / "1"), signatures={"score": older.score})
     with pytest.raises(ConfigError, match=r"answer to score has no '\w+'"):
         predict(tmp_path / "1", "score", ["a b"])
@@ -184,7 +182,7 @@ def test_a_folder_without_a_model_is_refused_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
-def test_a_damaged_model_is_told_in_words(
+def test_a_damaged_model_is_refused(
     model: pathlib.Path, tmp_path: pathlib.Path, damaged: str
 ) -> None:
     folder = shutil.copytree(model, tmp_path / "copy")
@@ -194,7 +192,7 @@ def test_a_damaged_model_is_told_in_words(
     assert caught.value.where == str(folder)
 
 
-def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:
+def test_the_newest_complete_version_is_chosen(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="no model has been pushed"):
         newest_version(tmp_path)
     for name in ("9", "10", "11", "tmp"):
@@ -205,16 +203,16 @@ def test_the_newest_whole_version_is_asked(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "texts"),
+    ("question", "texts"),
     [("embed", []), ("fill-mask", ["[MASK]", "none"]), ("next-sentence", ["a", "b", "c"])],
 )
-def test_texts_that_cannot_be_answered(task, texts) -> None:  # type: ignore[no-untyped-def]
+def test_texts_that_do_not_suit_the_question_are_refused(question, texts) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError):
-        check_texts(task, texts)
+        check_texts(question, texts)
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("option", "value"),
     [
         ("length", 0),
         ("length", 2**31),
@@ -231,38 +229,38 @@ def test_texts_that_cannot_be_answered(task, texts) -> None:  # type: ignore[no-
         ("seed", 2**63),
     ],
 )
-def test_a_setting_out_of_its_range_is_refused(setting, value) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ConfigError, match=re.escape(f"{setting} is {value}")) as error:
-        check_options("generate", Options(**{setting: value}))
-    assert error.value.where == f"--{setting.replace('_', '-')}"
+def test_an_option_out_of_its_range_is_refused(option, value) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=re.escape(f"{option} is {value}")) as error:
+        check_options("generate", Options(**{option: value}))
+    assert error.value.where == f"--{option.replace('_', '-')}"
     check_options("generate", Options())
     check_options("generate", Options(length=1, temperature=0.0, top_k=0, top_p=1.0, seed=-1))
 
 
-@pytest.mark.parametrize("task", ["embed", "score", "fill-mask", "next-sentence"])
+@pytest.mark.parametrize("question", ["embed", "score", "fill-mask", "next-sentence"])
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("option", "value"),
     [("length", 5), ("temperature", 0.0), ("top_k", 3), ("top_p", 0.5), ("seed", 1), ("stop", ".")],
 )
-def test_a_setting_that_the_task_does_not_look_at_is_refused(
-    task: str, setting: str, value: Any
+def test_an_option_that_the_question_does_not_use_is_refused(
+    question: str, option: str, value: Any
 ) -> None:
-    with pytest.raises(ConfigError, match=f"has no effect on {task}") as error:
-        check_options(task, Options(**{setting: value}))
-    assert error.value.where == f"--{setting.replace('_', '-')}"
-    check_options(task, Options())
+    with pytest.raises(ConfigError, match=f"has no effect on {question}") as error:
+        check_options(question, Options(**{option: value}))
+    assert error.value.where == f"--{option.replace('_', '-')}"
+    check_options(question, Options())
 
 
-def test_one_model_is_asked() -> None:
-    with pytest.raises(ConfigError, match="two are named"):
+def test_naming_two_models_is_refused() -> None:
+    with pytest.raises(ConfigError, match="two models are named"):
         model_folder("folder", "runs", "name")
 
 
-def test_a_path_that_no_file_can_have_holds_no_model() -> None:
+def test_a_path_that_is_too_long_is_refused() -> None:
     with pytest.raises(ConfigError, match="the folder holds no model"):
         model_folder("x" * 5_000, "runs", None)
 
 
-def test_numbers_that_json_does_not_have_are_none() -> None:
+def test_infinities_and_nan_become_none() -> None:
     answer = {"a": float("nan"), "b": [1.5, float("inf"), {"c": "x", "d": -float("inf")}], "e": 2}
     assert finite(answer) == {"a": None, "b": [1.5, None, {"c": "x", "d": None}], "e": 2}

@@ -18,11 +18,11 @@ from pipeline.prune import prune
 from tests.testdata.recorded_runs import Recorder
 
 
-class House:
+class PipelineFolder:
     """A pipeline's folder; each span's training starts from the last pushed model."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder / "house"
+        self.folder = folder / "mine"
         self.recorder = Recorder(self.folder)
         (self.folder / "config.json").write_text("{}")
         self.model: int | None = None
@@ -36,7 +36,7 @@ class House:
     def span(self, number: int, *, pushed: bool = True) -> None:
         run = f"run-{number}"
         (self.folder / "logs").mkdir(exist_ok=True)
-        (self.folder / "logs" / f"{run}.log").write_text("what was done")
+        (self.folder / "logs" / f"{run}.log").write_text("a log")
         documents = self.artifact("Examples", "TextExampleGen", number)
         self.recorder.execution(run, "TextExampleGen", outputs={"examples": documents})
         statistics = self.artifact("ExampleStatistics", "StatisticsGen", number)
@@ -49,7 +49,7 @@ class House:
         if not pushed:
             return
         self.model = model
-        version = self.folder / "serving" / "house" / str(number)
+        version = self.folder / "serving" / "mine" / str(number)
         version.mkdir(parents=True)
         source = self.folder / "artifacts/Trainer/Model" / str(number) / "file"
         os.link(source, version / "saved_model.pb")
@@ -69,15 +69,15 @@ class House:
         found: dict[str, set[int]] = {}
         for path in (self.folder / "artifacts").glob("*/*/*"):
             found.setdefault(path.parts[-3], set()).add(int(path.name))
-        for path in (self.folder / "serving" / "house").glob("[!.]*"):
+        for path in (self.folder / "serving" / "mine").glob("[!.]*"):
             found.setdefault("serving", set()).add(int(path.name))
         found["logs"] = {int(path.stem[-1]) for path in (self.folder / "logs").iterdir()}
         return found
 
 
 @pytest.fixture
-def house(tmp_path: pathlib.Path) -> House:
-    made = House(tmp_path)
+def pipeline(tmp_path: pathlib.Path) -> PipelineFolder:
+    made = PipelineFolder(tmp_path)
     for number in range(1, 6):
         made.span(number)
     made.span(6, pushed=False)
@@ -94,98 +94,100 @@ KEPT = {
 }
 
 
-def test_the_newest_versions_and_what_they_started_from_stay(house: House) -> None:
-    pruned = prune(house.folder, 2)
+def test_the_newest_versions_and_their_base_models_are_kept(pipeline: PipelineFolder) -> None:
+    pruned = prune(pipeline.folder, 2)
     assert list(pruned.kept) == ["4", "5"]
-    assert house.present() == KEPT
+    assert pipeline.present() == KEPT
     assert [path.name for path in pruned.versions] == ["1", "2", "3"]
-    history = RunHistory(house.folder)
+    history = RunHistory(pipeline.folder)
     assert len(history.pushed()) == 5  # the records stay: lineage is complete
     live = {artifact.id for artifact in history.present(("Model",))}
     assert len(live) == 4
 
 
-def test_a_version_that_the_record_does_not_know_stays(house: House) -> None:
-    (house.folder / "serving" / "house" / "99").mkdir()
-    assert [path.name for path in prune(house.folder, 2).versions] == ["1", "2", "3"]
-    assert house.present()["serving"] == {4, 5, 99}
+def test_a_version_that_the_metadata_does_not_record_is_kept(pipeline: PipelineFolder) -> None:
+    (pipeline.folder / "serving" / "mine" / "99").mkdir()
+    assert [path.name for path in prune(pipeline.folder, 2).versions] == ["1", "2", "3"]
+    assert pipeline.present()["serving"] == {4, 5, 99}
 
 
-def test_with_an_empty_record_nothing_is_removed(house: House) -> None:
-    (house.folder / "metadata.sqlite").write_bytes(b"")
-    before = house.present()
+def test_with_an_empty_database_nothing_is_removed(pipeline: PipelineFolder) -> None:
+    (pipeline.folder / "metadata.sqlite").write_bytes(b"")
+    before = pipeline.present()
     with pytest.raises(ConfigError, match="the metadata database is damaged: it is empty"):
-        prune(house.folder, 2)
-    assert house.present() == before
+        prune(pipeline.folder, 2)
+    assert pipeline.present() == before
 
 
-def test_a_dry_run_removes_nothing_and_says_the_same(house: House) -> None:
-    before = house.present()
-    expected = prune(house.folder, 2, dry_run=True)
-    assert house.present() == before
-    assert prune(house.folder, 2) == expected
-    # documents 1 to 3, models 1 and 2 with their versions, and copies 1 to 3: in blocks of 4,096.
+def test_a_dry_run_removes_nothing_and_returns_the_same(pipeline: PipelineFolder) -> None:
+    before = pipeline.present()
+    expected = prune(pipeline.folder, 2, dry_run=True)
+    assert pipeline.present() == before
+    assert prune(pipeline.folder, 2) == expected
+    # Documents 1 to 3, models 1 and 2 with their versions, and copies 1 to 3, in blocks of 4,096.
     # Model 3 stays, and so do the bytes of version 3, which has the same files.
     assert expected.bytes == (3 + 2 + 3) * 12_288 + 3 * 4_096
 
 
-def test_there_is_nothing_more_to_remove(house: House) -> None:
-    prune(house.folder, 2)
-    again = prune(house.folder, 2)
+def test_a_second_prune_removes_nothing(pipeline: PipelineFolder) -> None:
+    prune(pipeline.folder, 2)
+    again = prune(pipeline.folder, 2)
     assert (again.versions, again.artifacts, again.bytes) == ([], [], 0)
 
 
 @pytest.mark.parametrize("step", range(8))
 def test_a_prune_that_was_killed_is_finished_by_the_next_one(
-    house: House, step: int, monkeypatch: pytest.MonkeyPatch
+    pipeline: PipelineFolder, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 0
     remove = shutil.rmtree
 
-    def die(path: pathlib.Path) -> None:
+    def remove_or_die(path: pathlib.Path) -> None:
         nonlocal count
         if count == step:
             raise KeyboardInterrupt
         count += 1
         remove(path)
 
-    monkeypatch.setattr(prune_module.shutil, "rmtree", die)
+    monkeypatch.setattr(prune_module.shutil, "rmtree", remove_or_die)
     with pytest.raises(KeyboardInterrupt):
-        prune(house.folder, 2)
+        prune(pipeline.folder, 2)
     monkeypatch.setattr(prune_module.shutil, "rmtree", remove)
-    # No artifact of which files are missing is recorded as live.
+    # No artifact that misses files is recorded as live.
     live = {
         artifact.id: pathlib.Path(artifact.uri)
-        for artifact in RunHistory(house.folder).present(("Model", "Examples", "PushedModel"))
+        for artifact in RunHistory(pipeline.folder).present(("Model", "Examples", "PushedModel"))
     }
     assert all(path.is_dir() for path in live.values() if path.name in ("4", "5", "6"))
-    prune(house.folder, 2)
-    assert house.present() == KEPT
+    prune(pipeline.folder, 2)
+    assert pipeline.present() == KEPT
 
 
-def test_with_few_versions_nothing_goes(tmp_path: pathlib.Path) -> None:
-    house = House(tmp_path)
-    house.span(1)
-    before = house.present()
-    assert prune(house.folder, 3).bytes == 0
-    assert house.present() == before
+def test_with_few_versions_nothing_is_removed(tmp_path: pathlib.Path) -> None:
+    pipeline = PipelineFolder(tmp_path)
+    pipeline.span(1)
+    before = pipeline.present()
+    assert prune(pipeline.folder, 3).bytes == 0
+    assert pipeline.present() == before
     with pytest.raises(ConfigError, match="nothing to serve"):
-        prune(house.folder, 0)
+        prune(pipeline.folder, 0)
 
 
-def test_removed_artifacts_are_recorded_so(house: House) -> None:
-    prune(house.folder, 2)
-    store = RunHistory(house.folder)._store
+def test_removed_artifacts_are_recorded_as_deleted(pipeline: PipelineFolder) -> None:
+    prune(pipeline.folder, 2)
+    store = RunHistory(pipeline.folder)._store
     states = {
         int(pathlib.Path(artifact.uri).name): artifact.state
         for artifact in store.get_artifacts_by_type("Model")
     }
-    gone, live = mlmd.Artifact.DELETED, mlmd.Artifact.LIVE
-    assert states == {1: gone, 2: gone, 3: live, 4: live, 5: live, 6: live}
+    deleted, live = mlmd.Artifact.DELETED, mlmd.Artifact.LIVE
+    assert states == {1: deleted, 2: deleted, 3: live, 4: live, 5: live, 6: live}
 
 
-def test_the_command(house: House, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = ["--runs", str(house.folder.parent), "--name", "house"]
+def test_the_command_prune_prints_what_it_removes(
+    pipeline: PipelineFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = ["--runs", str(pipeline.folder.parent), "--name", "mine"]
     assert main(["prune", "--keep", "2", "--dry-run", *runs]) == 0
     assert "would be removed, 0.1 MB; versions kept: 4, 5" in capsys.readouterr().out
     assert main(["prune", "--keep", "2", *runs]) == 0

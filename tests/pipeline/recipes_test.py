@@ -6,14 +6,14 @@ from pipeline.recipes import RECIPES
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_a_recipe_documents_its_command_and_its_result(name: str) -> None:
+def test_every_recipe_documents_its_command_and_its_result(name: str) -> None:
     text = RECIPES[name].__doc__ or ""
     assert f"python -m pipeline run {name} " in text
     assert "Expected:" in text
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_a_recipe_fits_itself(name: str) -> None:
+def test_the_settings_of_every_recipe_fit_together(name: str) -> None:
     config = RECIPES[name]()
     model = config.model
     if model.family == "elmo":

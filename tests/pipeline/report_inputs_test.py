@@ -1,4 +1,4 @@
-"""What a report is given: the parts that a run reached, and why a part cannot be read."""
+"""The inputs of a report: the parts that a run reached, and why a part cannot be read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def config(tmp_path: pathlib.Path) -> PipelineConfig:
     return dataclasses.replace(bert_tiny(), name="mine", recipe="bert_tiny", runs=str(tmp_path))
 
 
-def test_checks_of_a_gate_that_opened_and_of_one_that_refused(
+def test_checks_of_a_gate_that_approved_and_of_one_that_refused(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     record(recorder)
@@ -51,7 +51,7 @@ def test_checks_of_a_gate_that_opened_and_of_one_that_refused(
     assert found == [("DataGate", good), ("ExampleGate", bad)]
 
 
-def test_what_the_run_did(recorder: Recorder, config: PipelineConfig) -> None:
+def test_results_of_steps_that_succeeded(recorder: Recorder, config: PipelineConfig) -> None:
     history = record(recorder)
     found = gather(config, history, summarize(history, "a"))
     assert (found.name, found.recipe, found.span) == ("mine", "bert_tiny", "2024-05-01")
@@ -99,13 +99,15 @@ def test_the_seeds_of_a_training(recorder: Recorder, config: PipelineConfig) -> 
     history = record(recorder)
     artifact = history.nodes("a")["Trainer"].output("model_run")
     assert artifact is not None
-    assert gather(config, history, summarize(history, "a")).seeds is None  # there was one
+    assert gather(config, history, summarize(history, "a")).seeds is None  # there was only one
     seeds = SeedRuns((SeedRun(0, {"loss": 2.0}), SeedRun(1, {"loss": 1.0})))
     seeds.write(artifact.uri)
     assert gather(config, history, summarize(history, "a")).seeds == seeds
 
 
-def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig) -> None:
+def test_parts_that_the_run_did_not_reach_are_left_out(
+    recorder: Recorder, config: PipelineConfig
+) -> None:
     history = record(recorder)
     found = gather(config, history, summarize(history, "a"))
     assert found.evaluation == {}
@@ -117,7 +119,7 @@ def test_what_the_run_did_not_come_to(recorder: Recorder, config: PipelineConfig
     assert found.blessed is None
 
 
-def test_what_is_gone_or_damaged_is_told_and_the_rest_is_shown(
+def test_unreadable_parts_are_listed_and_the_rest_is_shown(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     history = record(recorder)

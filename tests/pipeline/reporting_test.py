@@ -1,4 +1,4 @@
-"""Where reports and comparisons are written, and reports about a run that is still going."""
+"""Where reports and comparisons are written, and reports about a run that is still running."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def config(tmp_path: pathlib.Path) -> PipelineConfig:
     return dataclasses.replace(bert_tiny(), name="mine", recipe="bert_tiny", runs=str(tmp_path))
 
 
-def test_the_report_lies_in_the_pipelines_folder(
+def test_the_report_is_written_to_the_pipelines_folder(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     history = record(recorder)
@@ -46,7 +46,7 @@ def test_the_report_lies_in_the_pipelines_folder(
     assert "<td>a</td>" in page  # the run's id
 
 
-def test_in_a_moved_folder_the_report_lies_where_the_folder_is(
+def test_the_report_of_a_moved_folder_is_written_there(
     recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
 ) -> None:
     record(recorder)
@@ -103,16 +103,16 @@ def begin(recorder: Recorder, config: PipelineConfig, run_id: str) -> None:
 
 
 @pytest.mark.usefixtures("holder")
-def test_the_report_of_a_run_at_work_says_so_and_replaces_nothing(
+def test_the_report_of_a_running_run_is_a_separate_file(
     recorder: Recorder, config: PipelineConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(recorder)
     recorder.execution("a", "Evaluator", mlmd.Execution.RUNNING)
     begin(recorder, config, "a")
     old = recorder.folder / REPORT
-    old.write_text("of the run before", encoding="utf-8")
-    given = ["--name", "mine", "--runs", str(recorder.folder.parent)]
-    assert cli.main(["report", *given]) == 0
+    old.write_text("of the previous run", encoding="utf-8")
+    options = ["--name", "mine", "--runs", str(recorder.folder.parent)]
+    assert cli.main(["report", *options]) == 0
     printed = capsys.readouterr()
     path = pathlib.Path(printed.out.strip())
     assert path == recorder.folder / "report.running.html"
@@ -121,48 +121,48 @@ def test_the_report_of_a_run_at_work_says_so_and_replaces_nothing(
     assert "Still running</span>" in page
     assert "<td>Evaluator</td><td>running</td>" in page
     assert "Interrupted" not in page
-    assert old.read_text(encoding="utf-8") == "of the run before"
-    assert cli.main(["compare", "mine", "mine", *given[2:]]) == 0
+    assert old.read_text(encoding="utf-8") == "of the previous run"
+    assert cli.main(["compare", "mine", "mine", *options[2:]]) == 0
     assert capsys.readouterr().out.strip().endswith("comparison.running.html")
     assert not (recorder.folder.parent / "comparison.html").exists()
 
 
 @pytest.mark.usefixtures("holder")
-def test_a_run_that_has_only_begun_is_at_work_too(
+def test_a_run_without_any_step_yet_is_running_too(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     record(recorder)
     begin(recorder, config, "b")
-    _, _, summary, at_work = last_run(recorder.folder)
-    assert (summary.run_id, at_work) == ("b", True)
+    _, _, summary, is_running = last_run(recorder.folder)
+    assert (summary.run_id, is_running) == ("b", True)
     assert {step.state for step in summary.steps} == {"not run"}
 
 
-def test_the_end_of_a_run_removes_the_page_of_the_run_at_work(
+def test_the_report_of_an_ended_run_replaces_the_one_while_it_ran(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     history = record(recorder)
     begin(recorder, config, "a")  # killed since: no process holds the lock
     assert last_run(recorder.folder)[3] is False
-    path = report_run(config, history, summarize(history, "a"), at_work=True)
+    path = report_run(config, history, summarize(history, "a"), is_running=True)
     report_run(config, history, summarize(history, "a"))
     assert not path.exists()
 
 
-def test_a_comparison_lies_beside_the_pipelines_folders(
+def test_a_comparison_is_written_next_to_the_pipelines_folders(
     recorder: Recorder, config: PipelineConfig, tmp_path: pathlib.Path
 ) -> None:
     record(recorder)
     folder = tmp_path / "mine"
     (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
-    found, _, summary, at_work = last_run(folder)
-    assert (found, summary.run_id, at_work) == (config, "a", False)
+    found, _, summary, is_running = last_run(folder)
+    assert (found, summary.run_id, is_running) == (config, "a", False)
     path = compare_runs([folder, folder])
     assert path == tmp_path / "comparison.html"
     assert path.read_text(encoding="utf-8").count("Metrics of mine, span 2024-05-01") == 2
 
 
-def test_a_pipeline_that_never_ran_is_named(tmp_path: pathlib.Path) -> None:
+def test_a_pipeline_that_never_ran_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "new").mkdir()
     with pytest.raises(ConfigError, match="the pipeline has no run yet") as error:
         last_run(tmp_path / "new")

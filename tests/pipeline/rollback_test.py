@@ -20,12 +20,12 @@ from pipeline.span_history import Attempt, read_attempts, write_attempt
 from tests.testdata.recorded_runs import Recorder
 
 
-class House:
+class PipelineFolder:
     """A pipeline's folder with pushed versions, one per span."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder / "house"
-        self.serving = self.folder / "serving" / "house"
+        self.folder = folder / "mine"
+        self.serving = self.folder / "serving" / "mine"
         self.recorder = Recorder(self.folder)
         (self.folder / "config.json").write_text("{}")
         self.models: dict[int, str] = {}
@@ -56,36 +56,36 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: pathlib.Path) -> House:
-    made = House(tmp_path)
+def pipeline(tmp_path: pathlib.Path) -> PipelineFolder:
+    made = PipelineFolder(tmp_path)
     for version in ("17", "18", "19"):
         made.push(version)
     return made
 
 
-def test_the_version_before_is_served_and_built_on(house: House) -> None:
-    assert house.bases() == {"17", "18", "19"}
-    assert roll_back(house.folder, None) == RolledBack("19", served="18")
-    assert house.served() == ["17", "18"]
-    assert house.bases() == {"17", "18"}
-    assert house.states() == {"17": "pushed", "18": "pushed", "19": "rolled back"}
-    # Without a name the next one is taken; a named one may be any.
-    assert roll_back(house.folder, "17") == RolledBack("17", served="18")
+def test_the_previous_version_is_served_and_models_start_from_it(pipeline: PipelineFolder) -> None:
+    assert pipeline.bases() == {"17", "18", "19"}
+    assert roll_back(pipeline.folder, None) == RolledBack("19", served="18")
+    assert pipeline.served() == ["17", "18"]
+    assert pipeline.bases() == {"17", "18"}
+    assert pipeline.states() == {"17": "pushed", "18": "pushed", "19": "rolled back"}
+    # Any pushed version can be named.
+    assert roll_back(pipeline.folder, "17") == RolledBack("17", served="18")
 
 
-def test_it_can_be_put_back(house: House) -> None:
-    roll_back(house.folder, "18")
-    roll_back(house.folder, None)
-    assert house.served() == ["17"]
-    assert roll_back(house.folder, None, undo=True) == RolledBack("19", served="19")
-    assert roll_back(house.folder, "18", undo=True) == RolledBack("18", served="19")
-    assert house.bases() == {"17", "18", "19"}
-    assert (house.serving / "18" / "saved_model.pb").read_text() == "18"
-    assert set(house.states().values()) == {"pushed"}
+def test_a_version_can_be_put_back_into_service(pipeline: PipelineFolder) -> None:
+    roll_back(pipeline.folder, "18")
+    roll_back(pipeline.folder, None)
+    assert pipeline.served() == ["17"]
+    assert roll_back(pipeline.folder, None, undo=True) == RolledBack("19", served="19")
+    assert roll_back(pipeline.folder, "18", undo=True) == RolledBack("18", served="19")
+    assert pipeline.bases() == {"17", "18", "19"}
+    assert (pipeline.serving / "18" / "saved_model.pb").read_text() == "18"
+    assert set(pipeline.states().values()) == {"pushed"}
 
 
 def test_a_killed_rollback_is_finished_by_the_same_command(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    pipeline: PipelineFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -93,17 +93,19 @@ def test_a_killed_rollback_is_finished_by_the_same_command(
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "rename", die)
         with pytest.raises(KeyboardInterrupt):
-            roll_back(house.folder, "19")
-    assert "19" not in house.bases()  # no later run starts from it
-    prune(house.folder, keep=1)
-    assert house.served() == ["18", "19"]  # it is not removed
-    assert roll_back(house.folder, None) == RolledBack("19", served="18")
-    assert roll_back(house.folder, "19") == RolledBack("19", served="18")  # nothing is left to do
+            roll_back(pipeline.folder, "19")
+    assert "19" not in pipeline.bases()  # no later run starts from it
+    prune(pipeline.folder, keep=1)
+    assert pipeline.served() == ["18", "19"]  # it is not removed
+    assert roll_back(pipeline.folder, None) == RolledBack("19", served="18")
+    assert roll_back(pipeline.folder, "19") == RolledBack(
+        "19", served="18"
+    )  # nothing is left to do
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "rename", die)
         with pytest.raises(KeyboardInterrupt):
-            roll_back(house.folder, None, undo=True)
-    assert roll_back(house.folder, None, undo=True) == RolledBack("19", served="19")
+            roll_back(pipeline.folder, None, undo=True)
+    assert roll_back(pipeline.folder, None, undo=True) == RolledBack("19", served="19")
 
 
 @pytest.mark.parametrize(
@@ -113,39 +115,43 @@ def test_a_killed_rollback_is_finished_by_the_same_command(
         ((None, True), "no version was rolled back"),
     ],
 )
-def test_what_cannot_be_rolled_back(house: House, arguments: tuple, message: str) -> None:
+def test_a_version_that_cannot_be_rolled_back_is_refused(
+    pipeline: PipelineFolder, arguments: tuple, message: str
+) -> None:
     version, *undo = arguments
     with pytest.raises(ConfigError, match=message):
-        roll_back(house.folder, version, undo=bool(undo))
-    assert house.served() == ["17", "18", "19"]
+        roll_back(pipeline.folder, version, undo=bool(undo))
+    assert pipeline.served() == ["17", "18", "19"]
 
 
-def test_something_stays_to_be_served(house: House) -> None:
+def test_the_last_version_in_service_is_not_rolled_back(pipeline: PipelineFolder) -> None:
     for version in ("19", "18"):
-        roll_back(house.folder, version)
-    serving = house.folder / "serving" / house.folder.name
+        roll_back(pipeline.folder, version)
+    serving = pipeline.folder / "serving" / pipeline.folder.name
     (serving / "9999999999").mkdir()  # no server can load it
     with pytest.raises(ConfigError, match="no version would be left to serve"):
-        roll_back(house.folder, None)
-    assert house.served() == ["17", "9999999999"]
-    assert house.bases() == {"17"}
+        roll_back(pipeline.folder, None)
+    assert pipeline.served() == ["17", "9999999999"]
+    assert pipeline.bases() == {"17"}
 
 
-def test_a_version_whose_files_are_gone_is_not_put_back(house: House) -> None:
-    roll_back(house.folder, "17")
-    roll_back(house.folder, "19")
-    prune(house.folder, keep=1)  # keeps 18, and what was rolled back after it
-    assert house.served() == ["18"]
+def test_a_version_whose_files_were_removed_is_not_put_back(pipeline: PipelineFolder) -> None:
+    roll_back(pipeline.folder, "17")
+    roll_back(pipeline.folder, "19")
+    prune(pipeline.folder, keep=1)  # keeps 18 and the newer version that was rolled back
+    assert pipeline.served() == ["18"]
     with pytest.raises(ConfigError, match="the files of version 17 were removed"):
-        roll_back(house.folder, "17", undo=True)
-    assert roll_back(house.folder, "19", undo=True).served == "19"
+        roll_back(pipeline.folder, "17", undo=True)
+    assert roll_back(pipeline.folder, "19", undo=True).served == "19"
 
 
-def test_the_command_and_lineage_say_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
-    place = ["--name", "house", "--runs", str(house.folder.parent)]
-    assert main(["rollback", *place]) == 0
+def test_the_command_rollback_prints_both_versions(
+    pipeline: PipelineFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--name", "mine", "--runs", str(pipeline.folder.parent)]
+    assert main(["rollback", *options]) == 0
     assert capsys.readouterr().out == "version 19 is rolled back\nserved now: version 18\n"
-    (record,) = [a for a in RunHistory(house.folder).pushed() if a.rolled_back]
+    (record,) = [a for a in RunHistory(pipeline.folder).pushed() if a.rolled_back]
     assert record.properties["pushed_version"] == "19"
-    assert main(["rollback", "--undo", *place]) == 0
+    assert main(["rollback", "--undo", *options]) == 0
     assert capsys.readouterr().out.startswith("version 19 is back in service\n")

@@ -18,7 +18,7 @@ from pipeline.runners import run_locally
 
 
 @component
-def Speak(model: OutputArtifact[standard_artifacts.Model], refuse: Parameter[int]) -> None:
+def WriteArguments(model: OutputArtifact[standard_artifacts.Model], refuse: Parameter[int]) -> None:
     if refuse:
         raise DataRefused("not this text", where="a.txt:3")
     (pathlib.Path(model.uri) / "arguments").write_text("\n".join(sys.argv))
@@ -26,9 +26,9 @@ def Speak(model: OutputArtifact[standard_artifacts.Model], refuse: Parameter[int
 
 def pipeline(folder: pathlib.Path, *, refuse: int) -> tfx.dsl.Pipeline:
     return tfx.dsl.Pipeline(
-        pipeline_name="spoken",
+        pipeline_name="mine",
         pipeline_root=str(folder / "artifacts"),
-        components=[Speak(refuse=refuse)],
+        components=[WriteArguments(refuse=refuse)],
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(folder / DATABASE)
         ),
@@ -38,13 +38,13 @@ def pipeline(folder: pathlib.Path, *, refuse: int) -> tfx.dsl.Pipeline:
 def test_a_run_has_its_id_and_its_components_do_not_see_the_command_line(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = ["python", "run", "bert_tiny", "--name", "spoken"]
-    monkeypatch.setattr(sys, "argv", given)
+    arguments = ["python", "run", "bert_tiny", "--name", "mine"]
+    monkeypatch.setattr(sys, "argv", arguments)
     run_locally(pipeline(tmp_path, refuse=0), "20261125-1")
-    assert sys.argv == given
+    assert sys.argv == arguments
     history = RunHistory(tmp_path)
     assert history.run_ids() == ["20261125-1"]
-    node = history.nodes("20261125-1")["Speak"]
+    node = history.nodes("20261125-1")["WriteArguments"]
     assert node.state == "done"
     model = node.output("model")
     assert model is not None
@@ -52,26 +52,26 @@ def test_a_run_has_its_id_and_its_components_do_not_see_the_command_line(
 
 
 @component
-def Listen(model: InputArtifact[standard_artifacts.Model]) -> None:
-    raise DataRefused(f"{model.uri} was heard")
+def Read(model: InputArtifact[standard_artifacts.Model]) -> None:
+    raise DataRefused(f"{model.uri} was read")
 
 
-def test_a_run_of_some_steps_starts_no_other(tmp_path: pathlib.Path) -> None:
-    spoken = pipeline(tmp_path, refuse=0)
-    (first,) = spoken.components
-    spoken.components = [first, Listen(model=first.outputs["model"])]
-    run_locally(spoken, "1", ["Speak"])
-    assert [*RunHistory(tmp_path).nodes("1")] == ["Speak"]
+def test_a_run_of_some_steps_starts_no_other_step(tmp_path: pathlib.Path) -> None:
+    two_steps = pipeline(tmp_path, refuse=0)
+    (first,) = two_steps.components
+    two_steps.components = [first, Read(model=first.outputs["model"])]
+    run_locally(two_steps, "1", ["WriteArguments"])
+    assert [*RunHistory(tmp_path).nodes("1")] == ["WriteArguments"]
 
 
-def test_what_a_component_raises_comes_out(
+def test_an_error_of_a_component_is_raised(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["python", "run"])
     with pytest.raises(Exception, match="not this text"):
         run_locally(pipeline(tmp_path, refuse=1), "1")
     assert sys.argv == ["python", "run"]
-    assert RunHistory(tmp_path).nodes("1")["Speak"].state == "failed"
+    assert RunHistory(tmp_path).nodes("1")["WriteArguments"].state == "failed"
 
 
 def test_files_are_on_the_disk_before_a_step_is_recorded_as_done(
@@ -79,12 +79,12 @@ def test_files_are_on_the_disk_before_a_step_is_recorded_as_done(
 ) -> None:
     states: list[str] = []
     monkeypatch.setattr(
-        os, "sync", lambda: states.append(RunHistory(tmp_path).nodes("1")["Speak"].state)
+        os, "sync", lambda: states.append(RunHistory(tmp_path).nodes("1")["WriteArguments"].state)
     )
     monkeypatch.setattr(sys, "argv", ["python", "run"])
     run_locally(pipeline(tmp_path, refuse=0), "1")
     assert states == ["interrupted"]  # started, and not recorded as complete
-    assert RunHistory(tmp_path).nodes("1")["Speak"].state == "done"
+    assert RunHistory(tmp_path).nodes("1")["WriteArguments"].state == "done"
 
 
 class Refusing(ResolverStrategy):
@@ -102,17 +102,17 @@ def Train(
     (pathlib.Path(model.uri) / "trained").touch()
 
 
-def test_what_a_resolver_raises_ends_the_run(
+def test_an_error_of_a_resolver_ends_the_run(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TFX itself would run Train without its optional input."""
     monkeypatch.setattr(sys, "argv", ["python", "run"])
     models = tfx.dsl.Channel(type=standard_artifacts.Model)
     base = tfx.dsl.Resolver(strategy_class=Refusing, model=models).with_id("Base")
-    given = pipeline(tmp_path, refuse=0)
-    given.components = [base, Train(base=base.outputs["model"])]
+    trained = pipeline(tmp_path, refuse=0)
+    trained.components = [base, Train(base=base.outputs["model"])]
     with pytest.raises(ConfigError, match="the base is gone") as caught:
-        run_locally(given, "1")
+        run_locally(trained, "1")
     assert caught.value.remedy == "put it back"
     nodes = RunHistory(tmp_path).nodes("1")
     assert nodes["Base"].state == "failed"

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 SECRET = "correct horse battery"
 
 
-def test_a_secret_is_in_neither_configuration_nor_metadata_nor_log(tmp_path: pathlib.Path) -> None:
+def test_a_secret_is_in_no_file_of_the_pipeline(tmp_path: pathlib.Path) -> None:
     """Beam logs unknown flags with their values."""
     (tmp_path / "one.jsonl").write_text('{"text": "A text alone is refused at once."}\n')
     runs = tmp_path / "runs"

@@ -47,7 +47,7 @@ def spans(config: PipelineConfig) -> list[Span]:
     return available_spans(config.ingestion.input)
 
 
-def attempt(
+def record_attempt(
     span: Span,
     config: PipelineConfig,
     run_id: str,
@@ -55,13 +55,14 @@ def attempt(
     version: str = "",
     until: str = "",
 ) -> None:
+    """Records the start of an attempt, and its end unless the state is `FAILED`."""
     config.folder.mkdir(parents=True, exist_ok=True)
-    begun = Attempt(
+    started = Attempt(
         run_id, span.number, span.label, files=1, inputs=inputs_of(span, config), until=until
     )
-    write_attempt(config.folder, begun)
+    write_attempt(config.folder, started)
     if state != FAILED:
-        write_attempt(config.folder, begun.ended(state, "a reason\nin lines", version))
+        write_attempt(config.folder, started.ended(state, "a reason\nin lines", version))
 
 
 def skipped(config: PipelineConfig, spans: list[Span]) -> list[str]:
@@ -69,12 +70,12 @@ def skipped(config: PipelineConfig, spans: list[Span]) -> list[str]:
     return [span.label for span in spans if span.number in numbers]
 
 
-def test_attempts_are_kept_with_the_pipelines_metadata(
+def test_attempts_are_stored_in_the_pipelines_metadata(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
     assert read_attempts(config.folder) == []
-    attempt(spans[1], config, "b", FAILED)
-    attempt(spans[0], config, "a", PUSHED, "17")
+    record_attempt(spans[1], config, "b", FAILED)
+    record_attempt(spans[0], config, "a", PUSHED, "17")
     found = read_attempts(config.folder)
     assert [each.run_id for each in found] == ["b", "a"]  # in the order of their starts
     assert found[0] == Attempt(
@@ -89,16 +90,16 @@ def test_attempts_are_kept_with_the_pipelines_metadata(
     assert (found[1].state, found[1].reason, found[1].version) == (PUSHED, "a reason", "17")
 
 
-def test_what_was_pushed_refused_or_not_blessed_is_passed_over_what_failed_is_not(
+def test_spans_pushed_refused_or_not_blessed_are_skipped_and_failed_ones_not(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
     assert skipped(config, spans) == []
     for span, state in zip(spans, (PUSHED, REFUSED, NOT_BLESSED, FAILED), strict=True):
-        attempt(span, config, state, state)
+        record_attempt(span, config, state, state)
     assert skipped(config, spans) == ["2024-05-01", "2024-05-02", "2024-05-03"]
 
 
-def test_a_rolled_back_version_of_an_older_release_is_passed_over(
+def test_a_span_that_an_earlier_release_rolled_back_is_skipped(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
     config.folder.mkdir(parents=True)
@@ -108,18 +109,18 @@ def test_a_rolled_back_version_of_an_older_release_is_passed_over(
 
 
 @pytest.mark.parametrize("state", [REFUSED, NOT_BLESSED, ROLLED_BACK])
-def test_it_is_tried_again_when_its_files_or_settings_changed(
+def test_a_judged_span_is_taken_again_if_its_files_or_settings_changed(
     config: PipelineConfig, spans: list[Span], state: str
 ) -> None:
-    attempt(spans[0], config, "a", state)
-    attempt(spans[1], config, "b", PUSHED)
+    record_attempt(spans[0], config, "a", state)
+    record_attempt(spans[1], config, "b", PUSHED)
     both = ["2024-05-01", "2024-05-02"]
     assert skipped(config, spans) == both
     stat = os.stat(spans[0].files[0])
     pathlib.Path(spans[0].files[0]).write_text("Text")  # of the same length
     os.utime(spans[0].files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     assert skipped(config, spans) == both[1:]
-    attempt(spans[0], config, "c", state)
+    record_attempt(spans[0], config, "c", state)
     assert skipped(config, spans) == both
     more = (*spans[0].files, spans[3].files[0])
     assert skipped(config, [dataclasses.replace(spans[0], files=more), *spans[1:]]) == both[1:]
@@ -127,7 +128,7 @@ def test_it_is_tried_again_when_its_files_or_settings_changed(
     assert skipped(dataclasses.replace(config, validation=looser), spans) == both[1:]
 
 
-def test_where_and_how_fast_things_are_computed_changes_nothing(
+def test_inputs_do_not_depend_on_folders_and_devices(
     config: PipelineConfig, spans: list[Span], tmp_path: pathlib.Path
 ) -> None:
     before = inputs_of(spans[0], config)
@@ -140,29 +141,29 @@ def test_where_and_how_fast_things_are_computed_changes_nothing(
     assert inputs_of(dataclasses.replace(spans[0], files=(str(moved),)), config) != before
 
 
-def test_a_span_that_was_pushed_stays_done_whatever_came_later(
+def test_a_pushed_span_stays_pushed_after_later_attempts(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
-    attempt(spans[0], config, "a", PUSHED, "17")
-    attempt(spans[0], config, "b", REFUSED)
+    record_attempt(spans[0], config, "a", PUSHED, "17")
+    record_attempt(spans[0], config, "b", REFUSED)
     assert skipped(config, spans) == ["2024-05-01"]
     states, following = span_states(config.folder, config)
     assert (states[0].state, states[0].version, following) == (PUSHED, "17", "2024-05-02")
 
 
-def test_the_last_attempt_counts_where_none_was_pushed(
+def test_the_last_attempt_counts_if_none_was_pushed(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
-    attempt(spans[0], config, "a", REFUSED)
-    attempt(spans[0], config, "b", FAILED)
+    record_attempt(spans[0], config, "a", REFUSED)
+    record_attempt(spans[0], config, "b", FAILED)
     assert skipped(config, spans) == []
 
 
-def test_states_of_all_spans_that_are_there_or_were(
+def test_states_of_spans_that_exist_or_existed(
     config: PipelineConfig, spans: list[Span], tmp_path: pathlib.Path
 ) -> None:
-    attempt(spans[0], config, "20240501-173059.000001", PUSHED, "17")
-    attempt(spans[1], config, "20240502-080000.000001", NOT_BLESSED)
+    record_attempt(spans[0], config, "20240501-173059.000001", PUSHED, "17")
+    record_attempt(spans[1], config, "20240502-080000.000001", NOT_BLESSED)
     pathlib.Path(spans[0].files[0]).unlink()
     states, following = span_states(config.folder, config)
     assert states == [
@@ -173,11 +174,11 @@ def test_states_of_all_spans_that_are_there_or_were(
     ]
     assert following == "2024-05-03"
     for span in spans[2:]:
-        attempt(span, config, span.label, REFUSED)
+        record_attempt(span, config, span.label, REFUSED)
     assert span_states(config.folder, config)[1] is None
 
 
-def test_runs_of_old_code_tell_what_they_can(tmp_path: pathlib.Path) -> None:
+def test_attempts_of_earlier_releases_are_derived_from_their_steps(tmp_path: pathlib.Path) -> None:
     recorder = Recorder(tmp_path / "mine")
     for run, span, component, state in [
         ("20260101-000000.1", 739007, "Pusher", Execution.CACHED),
@@ -199,12 +200,14 @@ def test_runs_of_old_code_tell_what_they_can(tmp_path: pathlib.Path) -> None:
         ("2024-05-05", FAILED, "", "stopped, or still running"),
     ]
     later = dataclasses.replace(found[1], state=PUSHED, version="18")
-    write_attempt(recorder.folder, later)  # once a run has written its end, that counts
+    write_attempt(recorder.folder, later)  # a recorded attempt replaces a derived one
     assert later in read_attempts(recorder.folder)
     assert len(read_attempts(recorder.folder)) == 5
 
 
-def test_an_attempt_that_an_earlier_release_left_open_has_not_ended(tmp_path: pathlib.Path) -> None:
+def test_an_attempt_that_an_earlier_release_did_not_end_has_not_ended(
+    tmp_path: pathlib.Path,
+) -> None:
     history = RunHistory(tmp_path, create=True)
     values = {"number": 1, "label": "1", "state": "failed", "reason": "stopped, or still at work"}
     history.note("polyseme_span_attempt", "a", values)
@@ -213,7 +216,7 @@ def test_an_attempt_that_an_earlier_release_left_open_has_not_ended(tmp_path: pa
     assert found == Attempt("a", 1, "1")
 
 
-def test_a_run_that_was_killed_after_its_push_has_pushed(config: PipelineConfig) -> None:
+def test_a_run_that_was_killed_after_its_push_counts_as_pushed(config: PipelineConfig) -> None:
     recorder = Recorder(config.folder)
     made = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
     recorder.execution("a", "Pusher", outputs={"pushed_model": made})
@@ -225,18 +228,18 @@ def test_a_run_that_was_killed_after_its_push_has_pushed(config: PipelineConfig)
     assert read_attempts(config.folder)[0].state == ROLLED_BACK
 
 
-def test_a_span_that_was_only_prepared_is_taken_and_one_that_was_trained_on_stays_as_it_was(
+def test_partial_runs_do_not_change_the_state_of_trained_spans(
     config: PipelineConfig, spans: list[Span]
 ) -> None:
-    attempt(spans[0], config, "a", PUSHED, "17")
-    attempt(spans[1], config, "b", NOT_BLESSED)
+    record_attempt(spans[0], config, "a", PUSHED, "17")
+    record_attempt(spans[1], config, "b", NOT_BLESSED)
     for number, span in enumerate(spans[:3]):
-        attempt(span, config, f"c{number}", PREPARED, until="validation")
-    attempt(spans[3], config, "d", REFUSED, until="validation")
+        record_attempt(span, config, f"c{number}", PREPARED, until="validation")
+    record_attempt(spans[3], config, "d", REFUSED, until="validation")
     states, following = span_states(config.folder, config)
     assert [state.state for state in states] == [PUSHED, NOT_BLESSED, PREPARED, REFUSED]
     assert states[0].version == "17"
     assert following == spans[2].label
     assert skipped(config, spans) == [spans[0].label, spans[1].label, spans[3].label]
-    attempt(spans[2], config, "e", FAILED, until="examples")
+    record_attempt(spans[2], config, "e", FAILED, until="examples")
     assert following == span_states(config.folder, config)[1]

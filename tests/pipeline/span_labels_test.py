@@ -46,7 +46,7 @@ def test_dates_are_written_with_hyphens_and_numbers_as_they_are() -> None:
         ("/a/[!b]{SPAN}", "/a/b7", set()),
     ],
 )
-def test_labels_are_where_the_pattern_has_its_placeholder(
+def test_labels_are_found_at_the_placeholder_of_the_pattern(
     pattern: str, path: str, texts: set[str]
 ) -> None:
     assert {label.text for label in labels_in(path, compile_pattern(pattern))} == texts

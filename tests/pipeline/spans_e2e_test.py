@@ -38,11 +38,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("spans")
     for span in (1, 2):
         write_corpus(folder / f"corpus-{span}.jsonl", range(400 * span, 400 * span + 400))
-    plant_what_the_first_span_trains_on(folder)
+    repeat_a_training_text_of_the_first_span(folder)
     return folder
 
 
-def plant_what_the_first_span_trains_on(folder: pathlib.Path) -> None:
+def repeat_a_training_text_of_the_first_span(folder: pathlib.Path) -> None:
     """Adds a text of the first span to the second one, under an id that is held out."""
 
     shards = {"train": 1, "test": 1}
@@ -98,14 +98,16 @@ def second(corpus: pathlib.Path, worse: str) -> str:
     return run(corpus, 0, "--span", "2", **SECOND)
 
 
-def test_the_first_span_starts_afresh_and_is_pushed(corpus: pathlib.Path, first: str) -> None:
+def test_the_first_span_starts_with_new_weights_and_is_pushed(
+    corpus: pathlib.Path, first: str
+) -> None:
     assert "span 1 of" in first
     assert re.search(r"LastBlessedModel +done +\S+ +none yet", first)
     assert re.search(r"TrainingStart +done +\S+ +new weights", first)
     assert "blessed and pushed as version" in first
 
 
-def test_a_run_made_worse_is_not_blessed_and_not_pushed_and_says_why(
+def test_a_worse_model_is_not_pushed_and_the_reason_is_printed(
     corpus: pathlib.Path, worse: str
 ) -> None:
     assert "span 2 of" in worse  # `next` is the first span that was not pushed
@@ -162,7 +164,7 @@ def test_older_text_is_replayed_and_the_best_seed_is_pushed(
     assert "masked_lm_loss of the served model, before training" in report
 
 
-def test_a_version_that_is_rolled_back_is_not_built_on(
+def test_no_run_starts_from_a_version_that_was_rolled_back(
     corpus: pathlib.Path, second: str, tmp_path: pathlib.Path
 ) -> None:
     moved = shutil.copytree(corpus, tmp_path / "moved")
@@ -211,7 +213,7 @@ def test_in_a_moved_folder_and_with_other_logging_nothing_is_computed(
     assert versions(moved) == versions(corpus)
 
 
-def test_when_every_span_is_pushed_there_is_nothing_new(corpus: pathlib.Path, second: str) -> None:
+def test_nothing_is_new_if_every_span_is_pushed(corpus: pathlib.Path, second: str) -> None:
     before = sorted((corpus / "runs").rglob("*"))
     assert "nothing new" in run(corpus, 5, **LEARNS)
     assert sorted((corpus / "runs").rglob("*")) == before
@@ -220,7 +222,7 @@ def test_when_every_span_is_pushed_there_is_nothing_new(corpus: pathlib.Path, se
         assert re.search(rf"^{span} +pushed .* 1 +{version}", shown, re.M)
 
 
-def test_changed_text_under_the_same_name_is_no_cache_hit(
+def test_changed_text_in_the_same_file_is_not_a_cache_hit(
     corpus: pathlib.Path, second: str
 ) -> None:
     with (corpus / "corpus-2.jsonl").open("a", encoding="utf-8") as stream:
@@ -230,7 +232,7 @@ def test_changed_text_under_the_same_name_is_no_cache_hit(
     assert states(again)["Trainer"] == "done"
 
 
-def test_short_examples_first_and_then_longer_ones(tmp_path: pathlib.Path) -> None:
+def test_training_on_short_examples_and_then_on_longer_ones(tmp_path: pathlib.Path) -> None:
     """BERT was trained on 128 tokens and then on 512; here these are two runs on the same span."""
     write_corpus(tmp_path / "corpus.jsonl", range(400))
 

@@ -38,7 +38,7 @@ def refusal(folder: pathlib.Path, pattern: str) -> str:
     return caught.value.what
 
 
-def test_spans_are_ordered_by_number_and_other_files_are_left_alone(tmp_path: pathlib.Path) -> None:
+def test_spans_are_ordered_by_number_and_other_files_are_ignored(tmp_path: pathlib.Path) -> None:
     pattern = f"{write(tmp_path, *NEWS)}/news-{{SPAN}}.jsonl"
     assert available_spans(pattern) == [
         Span(1, "1", pattern, (f"{tmp_path}/news-1.jsonl",)),
@@ -47,7 +47,7 @@ def test_spans_are_ordered_by_number_and_other_files_are_left_alone(tmp_path: pa
     ]
 
 
-def test_a_span_has_the_files_that_bear_its_label_and_no_other_ones(tmp_path: pathlib.Path) -> None:
+def test_a_span_has_the_files_with_its_label_and_no_others(tmp_path: pathlib.Path) -> None:
     names = [f"news-{name}.jsonl" for name in ("1-a", "1-b", "10-a", "11-a", "2-a", "1x")]
     write(tmp_path, *names)
     spans = {
@@ -62,7 +62,7 @@ def test_a_span_has_the_files_that_bear_its_label_and_no_other_ones(tmp_path: pa
     assert found(tmp_path, "news-{SPAN}?a.jsonl") == one_each  # `?` takes no digit of a number
 
 
-def test_dates_are_spans_by_their_ordinal(tmp_path: pathlib.Path) -> None:
+def test_the_number_of_a_date_is_its_ordinal(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "2024-05-01/a.txt", "2023-12-31/a.txt", "2024-13-45/a.txt")
     spans = {"2023-12-31": ["2023-12-31/a.txt"], "2024-05-01": ["2024-05-01/a.txt"]}
     assert found(tmp_path, "{SPAN}/*.txt") == spans
@@ -71,7 +71,7 @@ def test_dates_are_spans_by_their_ordinal(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("separator", ["-", "_", "."])
-def test_dates_win_over_the_numbers_in_them_and_beside_them(
+def test_a_date_is_preferred_to_other_numbers_in_the_name(
     tmp_path: pathlib.Path, separator: str
 ) -> None:
     days = [separator.join(day) for day in (("2024", "05", "01"), ("2024", "06", "01"))]
@@ -85,7 +85,7 @@ def test_dates_win_over_the_numbers_in_them_and_beside_them(
     assert found(tmp_path, "*{SPAN}.*") == spans
 
 
-def test_months_are_spans_by_their_first_day(tmp_path: pathlib.Path) -> None:
+def test_the_number_of_a_month_is_the_ordinal_of_its_first_day(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "wire-2024-05.txt", "wire-2023-12.txt", "blog-2024-05.txt")
     spans = {
         "2023-12": ["wire-2023-12.txt"],
@@ -109,7 +109,7 @@ def test_a_date_without_separators_is_a_number(tmp_path: pathlib.Path) -> None:
         ("wire-{SPAN}-05-01.jsonl", "2024"),
     ],
 )
-def test_a_part_of_a_date_is_a_span_where_it_alone_fits(
+def test_a_part_of_a_date_is_a_label_if_nothing_else_fits(
     tmp_path: pathlib.Path, pattern: str, label: str
 ) -> None:
     assert list(found(write(tmp_path, "wire-2024-05-01.jsonl"), pattern)) == [label]
@@ -123,17 +123,17 @@ def test_a_part_of_a_date_is_a_span_where_it_alone_fits(
         ("wire-2024-05-01.txt", "wire-{SPAN}-*.txt", "2024 or 2024-05"),
         ("2024-05-01_2024-05-31.txt", "*{SPAN}*", "2024-05-01 or 2024-05-31"),
         ("1/2/a.txt", "**/{SPAN}/**/*.txt", "1 or 2"),
-        ("1/2/a.txt", "**/{SPAN}", "1 or 2"),  # a folder of one span in another one's
+        ("1/2/a.txt", "**/{SPAN}", "1 or 2"),  # a folder inside of another span's folder
     ],
 )
-def test_what_can_be_read_as_two_spans_is_refused_with_the_name(
+def test_a_name_that_can_be_read_as_two_spans_is_refused(
     tmp_path: pathlib.Path, name: str, pattern: str, readings: str
 ) -> None:
     write(tmp_path, name)
     assert refusal(tmp_path, pattern) == f"the span of {name} can be read as {readings}"
 
 
-def test_what_stands_before_a_number_is_no_part_of_it(tmp_path: pathlib.Path) -> None:
+def test_characters_before_a_number_are_not_part_of_it(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "v2-10.txt", "v2-7.txt")
     spans = {"7": ["v2-7.txt"], "10": ["v2-10.txt"]}
     for pattern in ("v2-{SPAN}.txt", "v?-{SPAN}.txt", "*-{SPAN}.txt", "v[0-9]-{SPAN}*"):
@@ -162,13 +162,13 @@ def test_two_names_of_one_span_are_refused(tmp_path: pathlib.Path, names: tuple[
     )
 
 
-def test_a_number_that_metadata_cannot_keep_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_number_that_ml_metadata_cannot_store_is_refused(tmp_path: pathlib.Path) -> None:
     assert list(found(write(tmp_path, f"{'9' * 18}.txt"), "{SPAN}.txt")) == ["9" * 18]
     write(tmp_path, f"{'9' * 19}.txt")
     assert "more than 18 digits" in refusal(tmp_path, "{SPAN}.txt")
 
 
-def test_a_label_keeps_its_zeros(tmp_path: pathlib.Path) -> None:
+def test_a_label_keeps_its_leading_zeros(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "a-007.txt", "a-010.txt")
     pattern = f"{tmp_path}/a-{{SPAN}}.txt"
     spans = available_spans(pattern)
@@ -182,7 +182,7 @@ def test_a_second_placeholder_repeats_the_first(tmp_path: pathlib.Path) -> None:
     assert found(tmp_path, "{SPAN}/part-{SPAN}*.txt") == spans
 
 
-def test_a_folder_is_a_span_with_all_that_it_holds(tmp_path: pathlib.Path) -> None:
+def test_a_folder_is_a_span_with_all_its_files(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "in/1/a.txt", "in/1/b/c.jsonl", "in/1/.b/d.txt", "in/1/note.md", "in/2/a.txt")
     write(tmp_path, "in/.3/a.txt", "in/4/.a.txt", "in/5/note.md")
     spans = {"1": ["in/1/a.txt", "in/1/b/c.jsonl"], "2": ["in/2/a.txt"]}
@@ -192,7 +192,7 @@ def test_a_folder_is_a_span_with_all_that_it_holds(tmp_path: pathlib.Path) -> No
     assert found(tmp_path, "in/{SPAN}/b") == {"1": ["in/1/b/c.jsonl"]}
 
 
-def test_files_that_are_hidden_half_written_or_of_another_format_are_no_spans(
+def test_hidden_partial_and_unsupported_files_are_not_spans(
     tmp_path: pathlib.Path,
 ) -> None:
     write(tmp_path, "a-1.txt", ".a-2.txt", "a-3.txt.partial", "a-4.txt.tmp", ".a-5.txt.x", "a-6.md")
@@ -212,12 +212,12 @@ def test_files_that_are_hidden_half_written_or_of_another_format_are_no_spans(
         ("[]d]eep/[^x]*/{SPAN}.txt", ["8"]),
     ],
 )
-def test_wildcards_of_the_shell(tmp_path: pathlib.Path, pattern: str, labels: list[str]) -> None:
+def test_shell_wildcards(tmp_path: pathlib.Path, pattern: str, labels: list[str]) -> None:
     write(tmp_path, "7.txt", "deep/x/8.txt")
     assert list(found(tmp_path, pattern)) == labels
 
 
-def test_a_folder_whose_name_looks_like_a_glob(tmp_path: pathlib.Path) -> None:
+def test_a_folder_whose_name_has_brackets_is_found(tmp_path: pathlib.Path) -> None:
     write(tmp_path, "a[1]/news-3.txt", "a1/news-4.txt")
     assert list(found(tmp_path, "a[1]/news-{SPAN}.txt")) == ["3"]
 
@@ -230,7 +230,7 @@ def test_files_are_absolute(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
         assert span.files == (f"{tmp_path}/a-1.txt",)
 
 
-def test_without_a_placeholder_everything_is_span_0(tmp_path: pathlib.Path) -> None:
+def test_without_a_placeholder_the_input_is_span_0(tmp_path: pathlib.Path) -> None:
     pattern = f"{write(tmp_path, *NEWS[:2])}/*.jsonl"
     files = (f"{tmp_path}/news-10.jsonl", f"{tmp_path}/news-2.jsonl")
     spans = available_spans(pattern)
@@ -238,7 +238,7 @@ def test_without_a_placeholder_everything_is_span_0(tmp_path: pathlib.Path) -> N
     assert choose_span(spans, pattern, "next", to_skip=[0]) == spans[0]
 
 
-def test_next_is_the_first_span_that_is_not_passed_over(tmp_path: pathlib.Path) -> None:
+def test_next_is_the_first_span_that_is_not_skipped(tmp_path: pathlib.Path) -> None:
     pattern = f"{write(tmp_path, *NEWS)}/news-{{SPAN}}.jsonl"
     spans = available_spans(pattern)
 
@@ -253,7 +253,7 @@ def test_next_is_the_first_span_that_is_not_passed_over(tmp_path: pathlib.Path) 
         number("next", 1, 2, 10)
 
 
-def test_a_span_that_does_not_exist_is_refused_with_those_that_do(tmp_path: pathlib.Path) -> None:
+def test_a_span_that_does_not_exist_is_refused_with_a_list(tmp_path: pathlib.Path) -> None:
     pattern = f"{write(tmp_path, *NEWS)}/news-{{SPAN}}.jsonl"
     with pytest.raises(DataRefused, match="span 3 does not exist") as refused:
         choose_span(available_spans(pattern), pattern, "3", ())
@@ -263,7 +263,7 @@ def test_a_span_that_does_not_exist_is_refused_with_those_that_do(tmp_path: path
 @pytest.mark.parametrize(
     "label", ["tomorrow", "-1", "2024-02-30", "1.5", "", "２", "2024-05_01", "1" * 5000]
 )
-def test_what_is_no_span(label: str) -> None:
+def test_a_label_of_another_form_is_refused(label: str) -> None:
     with pytest.raises(ConfigError, match="is not a span"):
         span_number(label)
 
@@ -287,7 +287,7 @@ WORDS = st.text("ab-_.", max_size=3).filter(lambda text: not text.startswith("."
     heads=st.sampled_from(["{head}", "*"]),
     tails=st.sampled_from(["{tail}", "*"]),
 )
-def test_a_spans_files_are_those_whose_names_bear_its_label(
+def test_a_spans_files_are_those_whose_names_have_its_label(
     labels: list[str], before: list[str], after: list[str], heads: str, tails: str
 ) -> None:
     """Words without digits surround a label, so that each name can be read in one way."""
@@ -313,7 +313,7 @@ def test_a_spans_files_are_those_whose_names_bear_its_label(
         }
         spans = found(folder, pattern.replace("{head}", before[0]).replace("{tail}", after[0]))
     assert spans == expected
-    files = [file for held in spans.values() for file in held]
+    files = [file for files_of_span in spans.values() for file in files_of_span]
     assert len(files) == len(set(files))
 
 
@@ -323,10 +323,10 @@ def test_a_spans_files_are_those_whose_names_bear_its_label(
     head=st.text("a-*?", max_size=3).filter(lambda text: text != "**"),
     tail=st.text("a-*?", max_size=3),
 )
-def test_each_file_has_the_one_span_that_its_name_can_be_read_as(
+def test_a_file_has_the_one_span_that_its_name_can_be_read_as(
     names: list[str], head: str, tail: str
 ) -> None:
-    """For any pattern; `expected` tries every number in a name as the label."""
+    """`expected` tries every number in a name as the label."""
 
     def fits(name: str, start: int, end: int) -> bool:
         return fnmatch.fnmatchcase(name[:start], head) and fnmatch.fnmatchcase(

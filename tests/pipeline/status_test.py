@@ -63,21 +63,22 @@ def holder(config: PipelineConfig) -> Iterator[int]:
         process.communicate()
 
 
-def attempt(config: PipelineConfig, number: int, run_id: str) -> Attempt:
+def start_attempt(config: PipelineConfig, number: int, run_id: str) -> Attempt:
+    """Records that a run on a span has started."""
     span = available_spans(config.ingestion.input)[number - 1]
-    begun = Attempt(run_id, span.number, span.label, files=1, inputs=inputs_of(span, config))
-    write_attempt(config.folder, begun)
-    return begun
+    started = Attempt(run_id, span.number, span.label, files=1, inputs=inputs_of(span, config))
+    write_attempt(config.folder, started)
+    return started
 
 
-def test_a_pipeline_at_rest(config: PipelineConfig) -> None:
-    begun = attempt(config, 1, "20240430-100000.000000")
-    write_attempt(config.folder, begun.ended(PUSHED, version="17"))
+def test_a_pipeline_without_a_running_process(config: PipelineConfig) -> None:
+    started = start_attempt(config, 1, "20240430-100000.000000")
+    write_attempt(config.folder, started.ended(PUSHED, version="17"))
     version = config.folder / "serving" / "mine" / "17"
     version.mkdir(parents=True)
     (version / "saved_model.pb").touch()
-    begun = attempt(config, 2, RUN)
-    write_attempt(config.folder, begun.ended(NOT_BLESSED, "loss is 3"))
+    started = start_attempt(config, 2, RUN)
+    write_attempt(config.folder, started.ended(NOT_BLESSED, "loss is 3"))
     found = status_of(config.folder)
     since = found.last.since if found.last else ""
     assert since.startswith("2024-05-01T17:30:00")
@@ -99,10 +100,10 @@ def test_a_pipeline_at_rest(config: PipelineConfig) -> None:
     ]
 
 
-def test_a_run_at_work(config: PipelineConfig, holder: int) -> None:
-    begun = attempt(config, 1, "20240430-100000.000000")
-    write_attempt(config.folder, begun.ended(PUSHED, version="17"))
-    attempt(config, 2, RUN)
+def test_a_run_that_is_running(config: PipelineConfig, holder: int) -> None:
+    started = start_attempt(config, 1, "20240430-100000.000000")
+    write_attempt(config.folder, started.ended(PUSHED, version="17"))
+    start_attempt(config, 2, RUN)
     recorder = Recorder(config.folder)
     recorder.execution(RUN, "TextExampleGen")
     recorder.execution(RUN, "Trainer", mlmd.Execution.RUNNING)
@@ -111,7 +112,7 @@ def test_a_run_at_work(config: PipelineConfig, holder: int) -> None:
     log.write_bytes(
         b"2024-05-01 17:30:09,210 I polyseme.training: step 5/400  loss 6.583\n"
         b"2024-05-01 17:30:14,210 I polyseme.training: step 49/400  loss 5.723\n"
-        b"2024-05-01 17:30:15,210 I tensorflow: chatter \xff\n"
+        b"2024-05-01 17:30:15,210 I tensorflow: message \xff\n"
     )
     found = status_of(config.folder)
     since = found.running.since if found.running else None
@@ -137,7 +138,7 @@ def test_a_run_at_work(config: PipelineConfig, holder: int) -> None:
 
 
 def test_a_run_that_was_killed(config: PipelineConfig) -> None:
-    attempt(config, 1, RUN)
+    start_attempt(config, 1, RUN)
     found = status_of(config.folder)
     assert found.running is None
     assert found.last is not None
@@ -145,9 +146,9 @@ def test_a_run_that_was_killed(config: PipelineConfig) -> None:
     assert (found.spans_left, found.next) == (3, "1")
 
 
-def test_another_command_at_work(config: PipelineConfig, holder: int) -> None:
-    begun = attempt(config, 1, RUN)
-    write_attempt(config.folder, begun.ended(PUSHED, version="17"))
+def test_another_command_that_is_running(config: PipelineConfig, holder: int) -> None:
+    started = start_attempt(config, 1, RUN)
+    write_attempt(config.folder, started.ended(PUSHED, version="17"))
     found = status_of(config.folder)
     assert found.running == Running(holder)
     assert lines(found)[1].startswith(f"process {holder} holds the lock: ")
@@ -157,16 +158,16 @@ def test_a_first_run_that_reads_its_input(
     config: PipelineConfig, holder: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (config.folder / "config.json").unlink()
-    given = ["status", "--runs", config.runs, "--name", "mine"]
-    assert main([*given, "--json"]) == 0
+    command = ["status", "--runs", config.runs, "--name", "mine"]
+    assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["running"]["process"] == holder
     assert (found["last"], found["served"], found["spans_left"]) == (None, None, None)
-    assert main([*given[:-1], "other"]) == 2
+    assert main([*command[:-1], "other"]) == 2
     assert "no pipeline 'other'" in capsys.readouterr().err
 
 
-def test_an_input_without_spans_or_one_that_is_gone(config: PipelineConfig) -> None:
+def test_an_input_without_spans_or_without_files(config: PipelineConfig) -> None:
     for name in ("absent.txt", "absent-{SPAN}.txt"):
         ingestion = dataclasses.replace(config.ingestion, input=f"{config.runs}/{name}")
         changed = dataclasses.replace(config, ingestion=ingestion)
@@ -175,7 +176,7 @@ def test_an_input_without_spans_or_one_that_is_gone(config: PipelineConfig) -> N
         assert (found.spans_left, found.next) == (0 if "{" in name else None, None)
 
 
-def test_it_imports_no_tensorflow_and_leaves_the_lock_alone(
+def test_status_imports_no_tensorflow_and_does_not_take_the_lock(
     config: PipelineConfig, holder: int
 ) -> None:
     program = (
@@ -185,7 +186,7 @@ def test_it_imports_no_tensorflow_and_leaves_the_lock_alone(
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)\n"
     )
-    attempt(config, 1, RUN)
+    start_attempt(config, 1, RUN)
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", program, "status", "--runs", config.runs],

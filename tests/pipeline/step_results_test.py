@@ -31,7 +31,7 @@ def write(node: NodeRecord, output: str, name: str, content: Any) -> pathlib.Pat
     return path
 
 
-def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
+def test_results_of_training_and_examples(recorder: Recorder) -> None:
     model_run, examples = recorder.artifact("ModelRun"), recorder.artifact("Examples")
     recorder.execution("a", "ExampleBuilder", outputs={"examples": examples})
     recorder.execution("a", "Trainer", outputs={"model_run": model_run})
@@ -59,7 +59,7 @@ def test_key_figures_of_training_and_examples(recorder: Recorder) -> None:
     )
 
 
-def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
+def test_quarantined_empty_and_dropped_documents_are_counted_separately(recorder: Recorder) -> None:
     documents, cleaned = recorder.artifact("Examples"), recorder.artifact("Examples")
     approval = recorder.artifact(
         "PolysemeExamplesApproval", unknown_share=0.0125, tokens_per_word=1.4375
@@ -91,7 +91,7 @@ def test_what_was_set_aside_is_told_by_its_kind(recorder: Recorder) -> None:
     assert result_of(nodes["ExampleGate"]) == "1.2% unknown tokens, 1.44 tokens per word"
 
 
-def test_key_figures_of_tuning(recorder: Recorder) -> None:
+def test_results_of_tuning(recorder: Recorder) -> None:
     trials = (
         Trial(1, {"training.optimizer.learning_rate": 0.00123456}, 5.25),
         Trial(2, {"training.optimizer.learning_rate": 1.0}, None, "the loss is nan"),
@@ -99,7 +99,7 @@ def test_key_figures_of_tuning(recorder: Recorder) -> None:
     searches = {"good": trials, "bad": trials[1:], "old": None}
     expected = {
         "good": "2 trials, 1 failed; best loss 5.250 with learning_rate 0.001235",
-        "bad": "1 trials, 1 failed",
+        "bad": "1 trial, 1 failed",
         "old": "",
     }
     for run, found in searches.items():
@@ -119,7 +119,7 @@ def test_a_step_whose_files_are_gone_has_no_result(recorder: Recorder) -> None:
     assert [result_of(nodes[name]) for name in ("Trainer", "TextSchema")] == ["", ""]
 
 
-def test_what_resolvers_found_is_read_off_the_steps_that_got_it(recorder: Recorder) -> None:
+def test_what_a_resolver_found_is_read_from_the_step_that_consumed_it(recorder: Recorder) -> None:
     statistics = recorder.artifact("ExampleStatistics", span=739007)
     model = recorder.artifact("Model", spans="[1, 739007]")
     resolvers = ("LastApprovedStatistics", "LastBlessedModel", "TrainingStart")

@@ -15,5 +15,5 @@ def test_a_partial_run_ends_with_a_gate(until: Until, last: str, next_one: str) 
     assert steps == COMPONENTS[: len(steps)]
 
 
-def test_a_whole_run_takes_all_steps() -> None:
+def test_a_complete_run_has_all_steps() -> None:
     assert steps_until(None) == COMPONENTS

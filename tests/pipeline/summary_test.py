@@ -29,7 +29,7 @@ def write(folder: str, name: str, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
+def test_a_run_whose_gate_failed(recorder: Recorder) -> None:
     documents = recorder.artifact("Examples")
     recorder.execution("a", "TextExampleGen", outputs={"examples": documents})
     recorder.execution("a", "DataGate", Execution.FAILED)
@@ -58,7 +58,7 @@ def test_a_run_that_failed_in_the_middle(recorder: Recorder) -> None:
     assert summary.version is None
 
 
-def test_a_run_until_its_validation_has_the_steps_up_to_there(recorder: Recorder) -> None:
+def test_a_partial_run_has_the_steps_up_to_its_last_one(recorder: Recorder) -> None:
     for component in steps_until("validation"):
         recorder.execution("a", component)
     history = RunHistory(recorder.folder)
@@ -70,7 +70,8 @@ def test_a_run_until_its_validation_has_the_steps_up_to_there(recorder: Recorder
     assert not summarize(history, "a").complete
 
 
-def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> None:
+def record_all_steps(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> None:
+    """Records all steps of a run, with their state, and the verdict on its model."""
     blessing = recorder.artifact("ModelBlessing", blessed=blessed)
     properties: dict[str, Any] = {"pushed": blessed}
     if blessed:
@@ -85,12 +86,12 @@ def finish(recorder: Recorder, run: str, state: int, *, blessed: int = 1) -> Non
             "LastBlessedModel",
             "TrainingStart",
         )
-        of = Execution.CACHED if component in resolvers else state
-        recorder.execution(run, component, of, outputs=outputs.get(component))
+        recorded = Execution.CACHED if component in resolvers else state
+        recorder.execution(run, component, recorded, outputs=outputs.get(component))
 
 
 def test_a_run_that_pushed(recorder: Recorder) -> None:
-    finish(recorder, "a", Execution.COMPLETE)
+    record_all_steps(recorder, "a", Execution.COMPLETE)
     summary = summarize(RunHistory(recorder.folder), "a")
     assert summary.complete
     assert summary.blessed is True
@@ -102,7 +103,7 @@ def test_a_run_that_pushed(recorder: Recorder) -> None:
     assert results["TextExampleGen"] == ""  # its files are gone
 
 
-def test_a_blessed_model_that_was_not_pushed_says_why(recorder: Recorder) -> None:
+def test_the_reason_why_a_blessed_model_was_not_pushed(recorder: Recorder) -> None:
     blessing = recorder.artifact("ModelBlessing", blessed=1)
     pushed = recorder.artifact("PushedModel", pushed=0, reason="it has seen older text")
     recorder.execution("a", "Evaluator", outputs={"blessing": blessing})
@@ -112,8 +113,8 @@ def test_a_blessed_model_that_was_not_pushed_says_why(recorder: Recorder) -> Non
     assert summary.reasons == ["it has seen older text"]
 
 
-def test_a_run_that_computed_nothing(recorder: Recorder) -> None:
-    finish(recorder, "a", Execution.CACHED)
+def test_a_run_whose_steps_were_all_cached(recorder: Recorder) -> None:
+    record_all_steps(recorder, "a", Execution.CACHED)
     summary = summarize(RunHistory(recorder.folder), "a")
     assert summary.complete
     assert {step.state for step in summary.steps} == {
@@ -123,8 +124,8 @@ def test_a_run_that_computed_nothing(recorder: Recorder) -> None:
     assert summary.version == "17"
 
 
-def test_a_version_that_was_rolled_back_since(recorder: Recorder) -> None:
-    finish(recorder, "a", Execution.CACHED)
+def test_a_run_whose_version_was_rolled_back(recorder: Recorder) -> None:
+    record_all_steps(recorder, "a", Execution.CACHED)
     history = RunHistory(recorder.folder)
     (artifact,) = history.pushed()
     history.set_rolled_back(artifact, True)
@@ -135,7 +136,7 @@ def test_a_version_that_was_rolled_back_since(recorder: Recorder) -> None:
 
 
 def test_a_run_that_was_not_blessed(recorder: Recorder) -> None:
-    finish(recorder, "a", Execution.COMPLETE, blessed=0)
+    record_all_steps(recorder, "a", Execution.COMPLETE, blessed=0)
     summary = summarize(RunHistory(recorder.folder), "a")
     assert summary.complete
     assert summary.blessed is False
@@ -143,7 +144,7 @@ def test_a_run_that_was_not_blessed(recorder: Recorder) -> None:
     assert summary.steps[-1].result == "not pushed"
 
 
-def test_metrics_stand_with_their_intervals_and_reasons_with_what_was_left_out(
+def test_metrics_have_intervals_and_the_judgement_is_in_the_summary(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judgement = Judgement(

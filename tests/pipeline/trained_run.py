@@ -18,6 +18,7 @@ PLATFORMS = [
 
 
 def write(history: RunHistory, component: str, output: str, name: str, content: Any) -> None:
+    """Writes a file of JSON lines into the folder of an output of run "a"."""
     artifact = history.nodes("a")[component].output(output)
     assert artifact is not None
     path = pathlib.Path(artifact.uri) / name

@@ -37,13 +37,13 @@ def results(trials: pathlib.Path) -> dict[str, tuple[int, dict]]:
     }
 
 
-def at_work(trials: pathlib.Path) -> bool:
+def has_checkpoint(trials: pathlib.Path) -> bool:
     """Whether a trial that has not ended has written a complete checkpoint."""
     written = trials.glob("*/training/ckpt-*.index")
     return any(not (path.parents[1] / "result.json").exists() for path in written)
 
 
-def test_killed_in_a_trial_the_same_command_goes_on_and_trains_with_the_best(
+def test_a_search_that_was_killed_is_resumed_and_the_best_trial_is_trained(
     tmp_path: pathlib.Path,
 ) -> None:
     command = arguments(
@@ -52,7 +52,7 @@ def test_killed_in_a_trial_the_same_command_goes_on_and_trains_with_the_best(
     pipeline = tmp_path / "runs" / "bert_tiny"
     trials = pipeline / "trials"
     process = start(command)
-    while process.poll() is None and not (len(results(trials)) == 2 and at_work(trials)):
+    while process.poll() is None and not (len(results(trials)) == 2 and has_checkpoint(trials)):
         time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

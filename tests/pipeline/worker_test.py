@@ -1,4 +1,4 @@
-"""A worker: which trainings it joins, rejoins and leaves, and how it ends."""
+"""The command `worker`: which trainings it joins and rejoins, and how it ends."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ def _ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ran.append(job.read_text())
         if "cut short" in ran[-1]:
             job.unlink()
-            job.write_text("goes on")
+            job.write_text("is resumed")
             raise Preempted("another process is gone")
 
     monkeypatch.setenv("TF_CONFIG", "{}")
@@ -38,15 +38,13 @@ def write_job(folder: pathlib.Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_job_is_done_and_one_that_was_cut_short_again(
-    tmp_path: pathlib.Path, ran: list[str]
-) -> None:
+def test_a_preempted_job_is_joined_again(tmp_path: pathlib.Path, ran: list[str]) -> None:
     write_job(tmp_path, "is cut short")
     worker.work(tmp_path, once=True)
-    assert ran == ["is cut short", "goes on"]
+    assert ran == ["is cut short", "is resumed"]
 
 
-def test_a_job_whose_process_died_before_all_were_there_is_tried_again(
+def test_a_job_whose_process_died_is_joined_again(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, ran: list[str]
 ) -> None:
     faults = [Preempted("a training process ended with code -9"), Preempted("it is gone")]
@@ -62,7 +60,7 @@ def test_a_job_whose_process_died_before_all_were_there_is_tried_again(
     assert ran == ["the same"] * 3
 
 
-def test_a_job_that_is_done_is_not_done_again(tmp_path: pathlib.Path, ran: list[str]) -> None:
+def test_a_complete_job_is_not_joined_again(tmp_path: pathlib.Path, ran: list[str]) -> None:
     write_job(tmp_path, "first")
 
     def end() -> None:
@@ -77,7 +75,7 @@ def test_a_job_that_is_done_is_not_done_again(tmp_path: pathlib.Path, ran: list[
     assert ran == ["first", "second"]
 
 
-def test_without_tf_config_nobody_knows_whom_to_work_with(
+def test_without_tf_config_the_worker_is_refused(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)

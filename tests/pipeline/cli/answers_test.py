@@ -1,11 +1,11 @@
-"""How the answers of each task are printed for a reader."""
+"""How the answers to each question are printed for a reader."""
 
 import pytest
 
 from pipeline.cli.answers import print_answers
 
 
-def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_to_each_question_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     choices = [{"word": "bank", "probability": 0.75}, {"word": "[UNK]", "probability": 0.125}]
     filled = {"text": "A [MASK] here.", "masks": [choices], "cut_masks": [], "token_limit": 64}
     print_answers("fill-mask", [filled])
@@ -44,16 +44,16 @@ def test_answers_of_each_task(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cut", "said"),
+    ("cut", "line"),
     [
         ([2], "the 2nd [MASK] lies beyond the 64 tokens that the model reads"),
         ([11, 12], "the 11th to the 12th [MASK] lie beyond the 64 tokens that the model reads"),
         ([21, 22, 23], "the 21st to the 23rd [MASK] lie beyond the 64 tokens that the model reads"),
     ],
 )
-def test_a_mask_that_was_not_read_is_named(
-    cut: list[int], said: str, capsys: pytest.CaptureFixture[str]
+def test_masks_beyond_the_token_limit_are_named(
+    cut: list[int], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = {"text": "[MASK]", "masks": [], "cut_masks": cut, "token_limit": 64}
     print_answers("fill-mask", [answer])
-    assert capsys.readouterr().out.splitlines() == ["[MASK]", f"    {said}"]
+    assert capsys.readouterr().out.splitlines() == ["[MASK]", f"    {line}"]

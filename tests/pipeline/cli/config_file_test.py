@@ -10,7 +10,7 @@ from pipeline.recipes import RECIPES, resolve_recipe
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_what_recipes_prints_is_read_back(
+def test_the_output_of_recipes_can_be_read_back(
     name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["recipes", name]) == 0
@@ -49,20 +49,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("content", "parts"), WRONG.items(), ids=range(len(WRONG)))
-def test_a_file_that_cannot_be_used_is_one_screen(
+def test_an_invalid_file_is_refused_in_three_lines(
     content: bytes, parts: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(content)
     assert main(["run", "--config", str(file), "--input", "x.jsonl"]) == 2
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for part in [*parts, str(file), "to do: "]:
-        assert part in said
-    assert len(said.splitlines()) == 3
+        assert part in printed
+    assert len(printed.splitlines()) == 3
 
 
 @pytest.mark.parametrize("name", ["absent.json", "folder", "zero\0byte"])
-def test_a_file_that_is_not_there(
+def test_a_file_that_cannot_be_read_is_refused(
     name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "folder").mkdir()

@@ -1,4 +1,4 @@
-"""What commands print about runs: every fact appears, and markup in texts is not interpreted."""
+"""What commands print about runs; markup in texts is not interpreted."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ from pipeline.spans import NothingNew
 from pipeline.summary import Step, Summary
 
 
-def test_the_end_of_a_run_that_was_not_blessed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_a_run_that_was_not_blessed(capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary(
         run_id="a",
         steps=[
@@ -40,7 +40,7 @@ def test_the_end_of_a_run_that_was_not_blessed(capsys: pytest.CaptureFixture[str
         assert text in printed
 
 
-def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary("a", [Step("Pusher", "done", 1.0, "")], True, (), "17", "/s/17")
     display.print_outcome(Outcome(summary, None, pathlib.Path("a.log"), None))
     printed = capsys.readouterr().out
@@ -50,14 +50,14 @@ def test_the_end_of_a_run_that_pushed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "note" not in printed
 
 
-def test_the_end_of_a_run_says_what_was_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_a_run_includes_its_notes(capsys: pytest.CaptureFixture[str]) -> None:
     notes = ["loss is not compared [yet]"]
     summary = Summary("a", [Step("Pusher", "done", 1.0, "")], True, (), "17", "/s/17", notes)
     display.print_outcome(Outcome(summary, None, pathlib.Path("a.log"), None))
     assert "  note: loss is not compared [yet]" in capsys.readouterr().out
 
 
-def test_spans_have_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_span_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     states = [
         SpanState("2024-05-01", 739007, "pushed", "2024-05-01 17:30", 1200, "17", ""),
         SpanState("2024-05-02", 739008, "refused", "2024-05-02 08:00", 0, "", "[bad] text"),
@@ -76,7 +76,7 @@ def test_spans_have_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "next: nothing new"
 
 
-def test_nothing_new_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_new_is_printed_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     display.print_nothing_new(NothingNew("no span is left", where="a-{SPAN}[12].txt"))
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
@@ -86,9 +86,11 @@ def test_nothing_new_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == ""
 
 
-def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_printed_with_all_its_parts_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     display.print_error(
-        DataRefused("no [MASK]\n  second line", where="[a].txt:3", remedy="mend it")
+        DataRefused("no [MASK]\n  second line", where="[a].txt:3", remedy="correct it")
     )
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -96,18 +98,18 @@ def test_an_error_is_told_whole_on_standard_error(capsys: pytest.CaptureFixture[
         "error: no [MASK]",
         "  second line",
         "  where: [a].txt:3",
-        "  to do: mend it",
+        "  to do: correct it",
     ]
 
 
-def test_an_error_fits_on_one_screen_whatever_its_text(
+def test_a_long_error_is_shortened_to_one_screen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = "\n".join(f"  line {number} " + "x" * 100_000 for number in range(1_000))
-    display.print_error(DataRefused("bad\n" + lines, where="here", remedy="mend it"))
+    display.print_error(DataRefused("bad\n" + lines, where="here", remedy="correct it"))
     printed = capsys.readouterr().err.splitlines()
     assert printed[0] == "error: bad"
     assert "  … 980 more lines" in printed
-    assert printed[-2:] == ["  where: here", "  to do: mend it"]
+    assert printed[-2:] == ["  where: here", "  to do: correct it"]
     assert len(printed) == 24
     assert max(map(len, printed)) == 1_000

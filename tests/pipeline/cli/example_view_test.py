@@ -21,7 +21,7 @@ def printed(capsys: pytest.CaptureFixture[str], values: list[int]) -> list[str]:
         shown=[[[RenderedToken("a", "b")]]],
         facts=[{"source": "s"}],
         counted=len(values),
-        figures={"token_count": np.array(values)},
+        values={"token_count": np.array(values)},
     )
     print_examples(inspection)
     return capsys.readouterr().out.splitlines()
@@ -33,7 +33,7 @@ def test_a_target_follows_its_token_and_a_tally_of_zero_is_left_out(
     assert printed(capsys, [7, 7])[:4] == [
         "example 1  source s",
         "a→b",
-        "2 examples from 1 documents in 1 files; 0.0% of the positions are padding",
+        "2 examples from 1 document in 1 file; 0.0% of the positions are padding",
         "token count of 2 examples: mean 7.0",
     ]
 
@@ -57,7 +57,7 @@ def test_a_target_follows_its_token_and_a_tally_of_zero_is_left_out(
         ),
     ],
 )
-def test_bins_are_equally_wide_and_at_most_twelve(
+def test_at_most_twelve_bins_have_equal_width(
     values: list[int], bins: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [" ".join(line.strip(" █").split()) for line in printed(capsys, values)[4:]]

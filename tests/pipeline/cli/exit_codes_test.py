@@ -20,14 +20,14 @@ from pipeline.summary import Step, Summary
 from pipeline.terminal.failures import DiskFull
 
 
-def outcome(**given: object) -> Outcome:
-    state = "done" if given.get("complete", True) else "failed"
-    version = given.get("version")
+def outcome(**parts: object) -> Outcome:
+    state = "done" if parts.get("complete", True) else "failed"
+    version = parts.get("version")
     assert version is None or isinstance(version, str)
-    until: Until | None = "examples" if given.get("partial") else None
+    until: Until | None = "examples" if parts.get("partial") else None
     steps = [Step("Pusher", state, 1.0, "")]
     summary = Summary("a", steps, None, (), version, None, until=until)
-    error = given.get("error")
+    error = parts.get("error")
     assert error is None or isinstance(error, Exception)
     return Outcome(summary, error, pathlib.Path("log"), None)  # type: ignore[arg-type]
 
@@ -52,5 +52,5 @@ def outcome(**given: object) -> Outcome:
         (Outcome(None, DiskFull("x"), pathlib.Path("log"), None), 1),
     ],
 )
-def test_exit_codes(ended: Outcome, code: int) -> None:
+def test_each_outcome_has_its_exit_code(ended: Outcome, code: int) -> None:
     assert exit_code(ended) == code

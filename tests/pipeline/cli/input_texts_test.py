@@ -23,11 +23,11 @@ def test_lines_of_standard_input_are_texts(content: bytes, texts: tuple[str, ...
     assert input_texts((), io.BytesIO(content)) == texts
 
 
-def test_standard_input_that_is_closed_holds_no_text() -> None:
+def test_closed_standard_input_has_no_texts() -> None:
     assert input_texts((), None) == ()
 
 
-def test_arguments_are_texts_and_standard_input_is_left_alone() -> None:
+def test_with_arguments_standard_input_is_not_read() -> None:
     stdin = io.BytesIO(b"one\n")
     assert input_texts(("\ufeffa", "", "two\nlines"), stdin) == ("a", "", "two\nlines")
     assert stdin.tell() == 0

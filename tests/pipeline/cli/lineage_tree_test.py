@@ -6,10 +6,10 @@ from pipeline.cli.lineage_tree import print_lineage
 from pipeline.metadata.lineage import Lineage
 
 
-def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
+def test_the_tree_shows_the_text_and_the_base_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def made(version: str | None, span: int, base: Lineage | None) -> Lineage:
+    def lineage(version: str | None, span: int, base: Lineage | None) -> Lineage:
         return Lineage(
             version=version,
             destination=f"/s/{version}" if version else None,
@@ -31,7 +31,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
             base=base,
         )
 
-    print_lineage(made("18", 2, made(None, 1, None)))
+    print_lineage(lineage("18", 2, lineage(None, 1, None)))
     printed = capsys.readouterr().out
     order = [
         "version 18",
@@ -48,7 +48,7 @@ def test_a_lineage_goes_down_to_the_text_and_on_to_the_base(
     assert "never pushed" in printed
 
 
-def test_lineage_is_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_lines_of_a_lineage_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     pattern = "/corpora/" + "a" * 500
     empty = Lineage(
         "17", "/s", "m", "r", {}, "c", "", "f", "e", "v", 9, "c", "d", 1, "1", pattern, "p", None

@@ -16,7 +16,7 @@ from pipeline.recipes import RECIPES
 _ROOT = pathlib.Path(__file__).parents[3]
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_pipeline_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=_ROOT,
@@ -27,7 +27,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_lists_the_commands() -> None:
-    done = command("--help")
+    done = run_pipeline_command("--help")
     assert done.returncode == 0
     for name in cli._COMMANDS:
         assert name in done.stdout
@@ -36,9 +36,9 @@ def test_help_lists_the_commands() -> None:
 def test_help_names_values_and_joins_the_lines_of_a_docstring(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         cli.main(["examples", "--help"])
-    assert left.value.code == 0
+    assert exited.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "examples [-h] [EXAMPLES OPTIONS] [FOLDER]" in shown
     assert "--name NAME Name of the pipeline. (default: the one that ran last)" in shown
@@ -47,7 +47,7 @@ def test_help_names_values_and_joins_the_lines_of_a_docstring(
 
 def test_the_version_names_the_release_and_the_commit() -> None:
     started = time.monotonic()
-    done = command("--version")
+    done = run_pipeline_command("--version")
     assert re.fullmatch(
         r"polyseme \d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{12}.*)\)\n", done.stdout
     )
@@ -118,7 +118,9 @@ def test_impossible_settings_are_refused_before_tensorflow_is_imported() -> None
         ("run", "bert_tiny", "--input", "missing.jsonl"),
     ],
 )
-def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, ...]) -> None:
+def test_commands_without_a_model_import_neither_tensorflow_nor_tfx(
+    arguments: tuple[str, ...],
+) -> None:
     program = (
         "import sys\n"
         "from pipeline.cli.main import main\n"
@@ -164,7 +166,7 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_say_so(arguments: tuple[str, 
         (["lineage", "17", "--runs", "nowhere", "--name", "x"], 2, "no pipeline 'x'"),
     ],
 )
-def test_a_mistake_is_one_screen_and_its_exit_code(
+def test_a_mistake_is_refused_on_one_screen_with_its_exit_code(
     arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(arguments) == code
@@ -174,16 +176,16 @@ def test_a_mistake_is_one_screen_and_its_exit_code(
     assert len(error.splitlines()) <= 8
 
 
-def test_a_mistyped_option_is_answered_with_the_right_one(
+def test_a_mistyped_option_is_refused_with_the_nearest_option(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         cli.main(["run", "bert_tiny", "--inptu", "x"])
-    assert left.value.code == 2
+    assert exited.value.code == 2
     assert "--input" in capsys.readouterr().err
 
 
-def test_answers_are_printed_beside_a_text_that_has_none(
+def test_answers_are_printed_although_one_text_has_none(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "saved_model.pb").touch()
@@ -202,7 +204,7 @@ def test_answers_are_printed_beside_a_text_that_has_none(
     assert "So long a [MASK]." in printed.err
 
 
-def test_predict_says_which_model_answers(
+def test_predict_names_the_model_that_answered(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "17"
@@ -211,10 +213,10 @@ def test_predict_says_which_model_answers(
     (folder / "assets.extra/provenance.json").write_text('{"name": "news", "span": 3}')
     answers = [{"first": "a", "second": "b", "probability": float("nan")}]
     monkeypatch.setattr("pipeline.predict.predict", lambda *_: answers)
-    given = ["predict", "next-sentence", "a", "b", "--model", str(folder)]
-    assert cli.main(given) == 0
+    command = ["predict", "next-sentence", "a", "b", "--model", str(folder)]
+    assert cli.main(command) == 0
     assert capsys.readouterr().err == "answered by news, version 17, span 3\n"
-    assert cli.main([*given, "--json"]) == 0
+    assert cli.main([*command, "--json"]) == 0
     printed = capsys.readouterr()
     (answer,) = json.loads(printed.out, parse_constant=lambda name: pytest.fail(name))
     assert answer["probability"] is None
@@ -227,17 +229,17 @@ def test_predict_says_which_model_answers(
     assert printed.err == ""
 
 
-def test_spans_are_listed_and_when_none_is_left_a_run_does_nothing(
+def test_refused_spans_are_listed_and_a_run_without_a_span_exits_5(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pattern, runs = f"{tmp_path}/{{SPAN}}.txt", str(tmp_path / "runs")
     for day in ("2024-05-01", "2024_05_02"):
         (tmp_path / f"{day}.txt").touch()
-    given = ["run", "bert_tiny", "--input", pattern, "--runs", runs]
+    command = ["run", "bert_tiny", "--input", pattern, "--runs", runs]
     for day in ("2024-05-01", "2024_05_02"):
-        assert cli.main(given) == 3  # refused: the file is empty
+        assert cli.main(command) == 3  # refused: the file is empty
         assert f"{day}.txt" in capsys.readouterr().err
-    assert cli.main(given) == 5
+    assert cli.main(command) == 5
     printed = capsys.readouterr()
     assert printed.out.startswith("nothing new: ")
     assert printed.err == ""

@@ -21,7 +21,7 @@ from pipeline.summary import Step, Summary
 _ROOT = pathlib.Path(__file__).parents[3]
 
 
-def said(capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+def printed_json(capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
     """The JSON object that is all of standard output, and the text of standard error."""
     printed = capfd.readouterr()
     found = json.loads(printed.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
@@ -29,18 +29,18 @@ def said(capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
     return found, printed.err
 
 
-def end(
+def replace_run(
     monkeypatch: pytest.MonkeyPatch,
     *,
     version: str | None = None,
     error: PolysemeError | None = None,
     until: Until | None = None,
 ) -> None:
-    """Replaces runs by ones that print to standard output in every way and end as given."""
+    """Replaces runs by a stub that prints to standard output and has the given outcome."""
 
     def run(*_: object) -> Outcome:
-        print("python chatter")
-        os.write(1, b"C++ chatter\n")
+        print("python output")
+        os.write(1, b"C++ output\n")
         summary = Summary(
             "a",
             [Step("Trainer", "failed" if error else "done", 1.5, "")],
@@ -60,9 +60,9 @@ RUN = ["run", "bert_tiny", "--input", "x.jsonl", "--json"]
 
 
 def test_a_pushed_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    end(monkeypatch, version="17")
+    replace_run(monkeypatch, version="17")
     assert main(RUN) == 0
-    found, progress = said(capfd)
+    found, progress = printed_json(capfd)
     assert found == {
         "outcome": "pushed",
         "exit_code": 0,
@@ -83,35 +83,35 @@ def test_a_pushed_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
         "quarantine": None,
         "error": None,
     }
-    for line in ("python chatter", "C++ chatter", "blessed and pushed as version 17"):
+    for line in ("python output", "C++ output", "blessed and pushed as version 17"):
         assert line in progress
 
 
 @pytest.mark.parametrize(
-    ("given", "outcome", "code"),
+    ("ended", "outcome", "code"),
     [
         ({}, "not blessed", 4),
         ({"until": "examples"}, "prepared", 0),
         ({"error": TrainingDiverged("nan")}, "failed", 1),
-        ({"error": DataRefused("bad", where="a:1", remedy="mend it")}, "refused", 3),
+        ({"error": DataRefused("bad", where="a:1", remedy="correct it")}, "refused", 3),
     ],
 )
-def test_other_ends(
-    given: dict[str, Any],
+def test_a_run_that_pushed_nothing(
+    ended: dict[str, Any],
     outcome: str,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    end(monkeypatch, **given)
+    replace_run(monkeypatch, **ended)
     assert main(RUN) == code
-    found, progress = said(capfd)
+    found, progress = printed_json(capfd)
     assert (found["outcome"], found["exit_code"]) == (outcome, code)
     assert found["reasons"] == ["loss is 3 [2, 4]; the lower end may be at most 1"]
-    error = given.get("error")
+    error = ended.get("error")
     if error:
-        told = {"what": error.what, "where": error.where, "remedy": error.remedy}
-        assert found["error"] == told
+        expected = {"what": error.what, "where": error.where, "remedy": error.remedy}
+        assert found["error"] == expected
         assert f"error: {error.what}" in progress
 
 
@@ -119,8 +119,12 @@ def test_other_ends(
     ("raised", "outcome", "code"),
     [
         (NothingNew("all are done"), "nothing new", 5),
-        (ConfigError("bad", where="training.steps", remedy="mend it"), "usage or configuration", 2),
-        (ValueError("nobody foresaw this"), "failed", 1),
+        (
+            ConfigError("bad", where="training.steps", remedy="correct it"),
+            "usage or configuration",
+            2,
+        ),
+        (ValueError("an unexpected error"), "failed", 1),
     ],
 )
 def test_a_run_that_does_not_start(
@@ -135,7 +139,7 @@ def test_a_run_that_does_not_start(
 
     monkeypatch.setattr("pipeline.run.run_pipeline", run)
     assert main(RUN) == code
-    found, progress = said(capfd)
+    found, progress = printed_json(capfd)
     assert (found["outcome"], found["exit_code"], found["name"]) == (outcome, code, "bert_tiny")
     assert str(raised.args[0]) in found["error"]["what"]
     assert str(raised.args[0]) in progress
@@ -149,7 +153,7 @@ def test_an_interrupted_run(
 
     monkeypatch.setattr("pipeline.run.run_pipeline", run)
     assert main(RUN) == 130
-    assert said(capfd)[0]["outcome"] == "interrupted"
+    assert printed_json(capfd)[0]["outcome"] == "interrupted"
 
 
 @pytest.mark.parametrize(
@@ -161,26 +165,26 @@ def test_an_interrupted_run(
         (["--config", "x.json"], "RECIPE and --config"),
     ],
 )
-def test_a_configuration_that_is_refused(
+def test_an_invalid_configuration(
     more: list[str], where: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*RUN, *more]) == 2
-    found, _ = said(capfd)
+    found, _ = printed_json(capfd)
     assert (found["outcome"], found["exit_code"]) == ("usage or configuration", 2)
     assert found["error"]["where"] == where
     assert found["error"]["remedy"]
 
 
 def test_an_option_that_does_not_exist(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main([*RUN, "--sets", "training.steps=1"])
-    assert left.value.code == 2
-    found, shown = said(capfd)
+    assert exited.value.code == 2
+    found, shown = printed_json(capfd)
     assert found["error"]["what"] == "the command line cannot be parsed"
     assert "--sets" in shown
 
 
-def test_an_overlapping_run(tmp_path: pathlib.Path) -> None:
+def test_a_run_on_a_locked_folder(tmp_path: pathlib.Path) -> None:
     with locked(tmp_path / "bert_tiny"):
         done = subprocess.run(
             [sys.executable, "-m", "pipeline", *RUN, "--runs", str(tmp_path)],

@@ -25,7 +25,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[PipelineConfig]:
     return started
 
 
-def test_a_file_in_place_of_a_recipe_with_the_other_options(
+def test_options_take_precedence_over_a_configuration_file(
     tmp_path: pathlib.Path, ran: list[PipelineConfig]
 ) -> None:
     config = dataclasses.replace(
@@ -44,30 +44,30 @@ def test_a_file_in_place_of_a_recipe_with_the_other_options(
     assert (ran[2].name, ran[2].runs, ran[2].recipe) == ("other", "here", "bert_tiny")
 
 
-def test_a_recipe_is_named_and_placed_as_before(ran: list[PipelineConfig]) -> None:
+def test_a_recipe_has_its_name_and_the_default_folder(ran: list[PipelineConfig]) -> None:
     main(["run", "bert_tiny", "--input", "a.jsonl"])
     assert (ran[0].name, ran[0].recipe, ran[0].runs) == ("bert_tiny", "bert_tiny", "runs")
 
 
-@pytest.mark.parametrize("given", [["bert_tiny", "--config", "a.json"], []])
-def test_a_run_takes_one_configuration(
-    given: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("arguments", [["bert_tiny", "--config", "a.json"], []])
+def test_a_run_with_no_configuration_or_two_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", *given, "--input", "x.jsonl"]) == 2
+    assert main(["run", *arguments, "--input", "x.jsonl"]) == 2
     assert "a run takes a recipe or a configuration" in capsys.readouterr().err
 
 
-def test_processes_that_nothing_tells_of_are_refused_before_any_step(
+def test_several_machines_without_tf_config_are_refused_before_any_step(
     ran: list[PipelineConfig],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = ["run", "bert_tiny", "--input", "x.jsonl", "--set", "devices.strategy=multi_worker"]
+    command = ["run", "bert_tiny", "--input", "x.jsonl", "--set", "devices.strategy=multi_worker"]
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert main(given) == 2
+    assert main(command) == 2
     assert "  where: devices.strategy" in capsys.readouterr().err.splitlines()
     assert ran == []
-    main([*given, "--set", "devices.processes=2"])
+    main([*command, "--set", "devices.processes=2"])
     monkeypatch.setenv("TF_CONFIG", "{}")
-    main(given)
+    main(command)
     assert len(ran) == 2

@@ -14,17 +14,17 @@ from tests.testdata.recorded_runs import Recorder
 
 
 @pytest.mark.parametrize("command", ["lineage", "spans", "prune", "rollback"])
-def test_a_pipeline_that_is_not_there_is_told_in_a_message(
+def test_a_pipeline_that_does_not_exist_is_refused(
     command: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, "--name", "mine", "--runs", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert "there is no pipeline 'mine'" in told
-    assert str(tmp_path) in told.replace("\n", "")
+    error = capsys.readouterr().err
+    assert "there is no pipeline 'mine'" in error
+    assert str(tmp_path) in error.replace("\n", "")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def undamaged(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A pipeline's folder with two pushed versions."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
     recorder = Recorder(folder)
@@ -92,29 +92,29 @@ COMMANDS = {
 
 @pytest.mark.parametrize(
     ("damage", "command"),
-    [(damage, command) for damage, (_, told_by) in DAMAGES.items() for command in told_by],
+    [(damage, command) for damage, (_, commands) in DAMAGES.items() for command in commands],
 )
-def test_whatever_is_damaged_is_told_on_one_screen(
+def test_a_damaged_file_is_reported_on_one_screen(
     damage: str,
     command: str,
-    whole: pathlib.Path,
+    undamaged: pathlib.Path,
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    folder = shutil.copytree(whole, tmp_path / "runs" / "mine")
+    folder = shutil.copytree(undamaged, tmp_path / "runs" / "mine")
     config = PipelineConfig(name="mine", runs=str(folder.parent)).to_json()
     (folder / "config.json").write_text(config, encoding="utf-8")
     (tmp_path / "mine.txt").write_text("A text.\n")
     DAMAGES[damage][0](folder)
     served = sorted((folder / "serving").rglob("*"))
-    given = [part.replace("{}", str(tmp_path)) for part in COMMANDS.get(command, [])]
-    assert main([command, *given, "--runs", str(folder.parent)]) in (1, 2)
+    arguments = [part.replace("{}", str(tmp_path)) for part in COMMANDS.get(command, [])]
+    assert main([command, *arguments, "--runs", str(folder.parent)]) in (1, 2)
     printed = capfd.readouterr()
     lines = printed.err.splitlines()
     assert len(lines) <= 4, printed.err
     assert lines[0].startswith("error: ")
     assert lines[1].startswith(f"  where: {folder}")
     assert lines[2].startswith("  to do: ")
-    if command != "run":  # which says first what it is about to do
+    if command != "run":  # `run` prints first what it is about to do
         assert printed.out == ""
     assert sorted((folder / "serving").rglob("*")) == served

@@ -88,7 +88,7 @@ def train(
     return model
 
 
-def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
+def test_the_lineage_of_a_warm_started_version_includes_its_base(recorder: Recorder) -> None:
     first = train(recorder, "a", 1, None, "17")
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "18")
@@ -102,11 +102,11 @@ def test_the_chain_of_a_warm_started_version(recorder: Recorder) -> None:
     assert found.base is not None
     assert (found.base.version, found.base.span, found.base.corpus) == ("17", 1, "text-1")
     assert found.base.base is None
-    made = {found.model, found.examples, found.vocabulary, found.cleaned, found.documents}
-    assert len(made) == 5
+    folders = {found.model, found.examples, found.vocabulary, found.cleaned, found.documents}
+    assert len(folders) == 5
 
 
-def test_a_tuned_models_configuration_has_what_was_found(recorder: Recorder) -> None:
+def test_the_configuration_has_the_tuned_hyperparameters(recorder: Recorder) -> None:
     tuned = recorder.artifact("HyperParameters")
     train(recorder, "a", 1, None, "17", tuned)
     history = RunHistory(recorder.folder)
@@ -121,7 +121,7 @@ def test_a_tuned_models_configuration_has_what_was_found(recorder: Recorder) -> 
     assert config == {"training": {"steps": 7, "optimizer": {"learning_rate": 0.5}}}
 
 
-def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Recorder) -> None:
+def test_latest_is_the_version_pushed_last_and_a_base_may_be_unpushed(recorder: Recorder) -> None:
     first = train(recorder, "a", 1, None, None)
     train(recorder, "b", 2, first, "18")
     found = lineage_of(RunHistory(recorder.folder), "latest")
@@ -130,7 +130,7 @@ def test_latest_is_the_last_pushed_and_a_base_may_be_unpushed(recorder: Recorder
     assert found.base.version is None
 
 
-def test_a_version_that_was_not_pushed_is_told_with_those_that_were(recorder: Recorder) -> None:
+def test_an_unknown_version_is_refused_with_a_list_of_the_pushed_ones(recorder: Recorder) -> None:
     train(recorder, "a", 1, None, "17")
     with pytest.raises(ConfigError, match="version 16 was not pushed") as error:
         lineage_of(RunHistory(recorder.folder), "16")
@@ -142,7 +142,7 @@ def test_before_the_first_push_there_is_no_latest(recorder: Recorder) -> None:
         lineage_of(RunHistory(recorder.folder), "latest")
 
 
-def test_a_versions_folder_tells_its_pipeline(tmp_path: pathlib.Path) -> None:
+def test_the_pipeline_of_a_versions_folder_is_found(tmp_path: pathlib.Path) -> None:
     assert find_pipeline(tmp_path / "mine/serving/mine/17") == tmp_path / "mine"
     with pytest.raises(ConfigError, match="not a pushed version"):
         find_pipeline(tmp_path / "mine/17")

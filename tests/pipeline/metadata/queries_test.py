@@ -56,7 +56,7 @@ def test_nodes_of_a_run_with_states_parameters_and_artifacts(recorder: Recorder)
         ({"label": "2024-05"}, {}, "2024-05"),
     ],
 )
-def test_a_date_span_is_a_date_in_runs_old_and_new(
+def test_a_date_span_has_a_date_as_label_whichever_release_recorded_it(
     recorder: Recorder, parameters: dict[str, str], properties: dict[str, str], label: str
 ) -> None:
     documents = recorder.artifact("Examples", span="739007", **properties)
@@ -70,7 +70,7 @@ def test_a_date_span_is_a_date_in_runs_old_and_new(
     assert node.span_label == label
 
 
-def test_notes_are_kept_beside_the_runs_the_last_under_a_name(tmp_path: pathlib.Path) -> None:
+def test_the_last_note_under_a_name_is_kept_and_is_not_a_run(tmp_path: pathlib.Path) -> None:
     history = RunHistory(tmp_path, create=True)
     assert history.notes("thing") == {}
     history.note("thing", "b", {"text": "first", "number": 1})
@@ -78,13 +78,13 @@ def test_notes_are_kept_beside_the_runs_the_last_under_a_name(tmp_path: pathlib.
     history.note("thing", "b", {"text": "second"})
     history.note("other", "c", {})
     assert list(history.notes("thing")) == ["b", "a"]
-    again = RunHistory(tmp_path)
-    assert again.notes("thing") == {"b": {"text": "second"}, "a": {"text": ""}}
-    assert list(again.notes("thing")) == ["b", "a"]
-    assert again.run_ids() == []
+    reopened = RunHistory(tmp_path)
+    assert reopened.notes("thing") == {"b": {"text": "second"}, "a": {"text": ""}}
+    assert list(reopened.notes("thing")) == ["b", "a"]
+    assert reopened.run_ids() == []
 
 
-def test_pushed_are_those_that_pusher_pushed(recorder: Recorder) -> None:
+def test_pushed_lists_the_models_that_pusher_did_push(recorder: Recorder) -> None:
     history = RunHistory(recorder.folder)
     assert history.pushed() == []
     first = recorder.artifact("PushedModel", pushed=1, pushed_version="17")
@@ -93,7 +93,9 @@ def test_pushed_are_those_that_pusher_pushed(recorder: Recorder) -> None:
     assert [artifact.id for artifact in RunHistory(recorder.folder).pushed()] == [first, last]
 
 
-def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Recorder) -> None:
+def test_the_producer_is_the_step_that_made_an_artifact_and_not_a_cached_one(
+    recorder: Recorder,
+) -> None:
     model = recorder.artifact("Model")
     made = recorder.execution("a", "Trainer", outputs={"model": model})
     recorder.execution("b", "Trainer", Execution.CACHED, outputs={"model": model})
@@ -103,7 +105,7 @@ def test_the_producer_is_who_made_it_not_who_found_it_in_the_cache(recorder: Rec
     assert history.producer(record).id == made
 
 
-def test_a_folder_without_runs_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_folder_without_runs_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="the pipeline has no run yet"):
         RunHistory(tmp_path)
 

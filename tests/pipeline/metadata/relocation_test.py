@@ -26,8 +26,8 @@ def moved(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "new" / "p"
 
 
-def test_in_a_moved_folder_artifacts_are_where_they_are_now(moved: pathlib.Path) -> None:
-    for _ in range(2):  # as readers see it, and once it is written
+def test_artifacts_of_a_moved_folder_have_their_current_paths(moved: pathlib.Path) -> None:
+    for _ in range(2):  # before and after the paths are corrected in the database
         nodes = RunHistory(moved).nodes("a")
         model, pushed = nodes["Trainer"].output("model"), nodes["Pusher"].output("pushed_model")
         assert model is not None
@@ -37,13 +37,13 @@ def test_in_a_moved_folder_artifacts_are_where_they_are_now(moved: pathlib.Path)
         relocate(moved)
 
 
-def test_a_moved_folder_is_written_once(moved: pathlib.Path) -> None:
+def test_the_paths_of_a_moved_folder_are_corrected_once(moved: pathlib.Path) -> None:
     assert relocate(moved) == 2
     assert relocate(moved) == 0
     assert relocate(moved / "nowhere") == 0
 
 
-def test_what_lies_elsewhere_is_left_alone(tmp_path: pathlib.Path) -> None:
+def test_artifacts_outside_of_the_folder_keep_their_paths(tmp_path: pathlib.Path) -> None:
     recorder = Recorder(tmp_path / "p")
     recorder.artifact("Model", uri="/elsewhere/artifacts/Trainer/model/3")  # not here either
     recorder.artifact("Schema", uri="gs://bucket/schema")

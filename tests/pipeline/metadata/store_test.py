@@ -18,6 +18,7 @@ from tests.testdata.recorded_runs import Recorder
 
 @pytest.fixture
 def database(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The database of a pipeline with 30 runs and one pushed version."""
     recorder = Recorder(tmp_path)
     for run in range(30):
         recorder.execution(str(run), "Trainer", outputs={"model": recorder.artifact("Model")})
@@ -54,7 +55,7 @@ DAMAGES = (empty, garbage, truncate, overwrite, make_folder)
 @pytest.mark.parametrize(
     "read", [lambda folder: RunHistory(folder).run_ids(), read_attempts, has_database]
 )
-def test_a_damaged_database_is_told_and_left_as_it_is(
+def test_a_damaged_database_is_refused_and_not_changed(
     database: pathlib.Path,
     damage: Callable[[pathlib.Path], None],
     read: Callable[[pathlib.Path], object],
@@ -64,11 +65,11 @@ def test_a_damaged_database_is_told_and_left_as_it_is(
     if read is has_database and damage in (truncate, overwrite):
         assert has_database(database.parent)  # it reads only the header
         return
-    with pytest.raises(ConfigError, match="the metadata database") as told:
+    with pytest.raises(ConfigError, match="the metadata database") as refused:
         read(database.parent)
-    assert told.value.where == str(database)
-    assert told.value.remedy
-    assert len(str(told.value)) < 1_000
+    assert refused.value.where == str(database)
+    assert refused.value.remedy
+    assert len(str(refused.value)) < 1_000
     assert (database.read_bytes() if database.is_file() else b"") == before
 
 
@@ -82,19 +83,19 @@ class Broken:
         raise InvalidArgumentError("Type id is missing.")
 
 
-def test_damage_that_only_a_later_question_finds_is_told(
+def test_damage_that_a_later_query_finds_is_reported_too(
     database: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ml_metadata.MetadataStore", lambda _: Broken())
     store = open_store(database)
-    with pytest.raises(ConfigError, match="database disk image is malformed") as told:
+    with pytest.raises(ConfigError, match="database disk image is malformed") as refused:
         store.get_contexts()
-    assert told.value.where == str(database)
+    assert refused.value.where == str(database)
     with pytest.raises(InvalidArgumentError):  # the call is wrong, not the database
         store.put_contexts()
 
 
-def test_an_empty_file_that_a_killed_run_left_behind_is_none(tmp_path: pathlib.Path) -> None:
+def test_an_empty_file_that_a_killed_run_left_is_not_a_database(tmp_path: pathlib.Path) -> None:
     (tmp_path / DATABASE).touch()
     assert not has_database(tmp_path)
     write_attempt(tmp_path, Attempt("a", 1, "1"))
@@ -103,6 +104,7 @@ def test_an_empty_file_that_a_killed_run_left_behind_is_none(tmp_path: pathlib.P
 
 @pytest.fixture
 def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder on a disk of 1 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
@@ -114,7 +116,9 @@ def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @pytest.mark.hostile
-def test_a_full_disk_is_told(small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_an_error(
+    small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     write_attempt(small_disk, Attempt("a", 1, "1"))
     with pytest.raises(OSError, match="No space"):
         (small_disk / "filler").write_bytes(b"x" * 2_000_000)
@@ -125,11 +129,11 @@ def test_a_full_disk_is_told(small_disk: pathlib.Path, capfd: pytest.CaptureFixt
 
 
 @pytest.mark.hostile
-def test_a_read_only_disk_is_read_and_told(small_disk: pathlib.Path) -> None:
+def test_a_read_only_database_can_be_read_and_not_written(small_disk: pathlib.Path) -> None:
     write_attempt(small_disk, Attempt("a", 1, "1"))
     gc.collect()  # which closes the database
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert read_attempts(small_disk)[0].run_id == "a"
-    with pytest.raises(ConfigError, match="it is read-only") as told:
+    with pytest.raises(ConfigError, match="it is read-only") as refused:
         write_attempt(small_disk, Attempt("c", 1, "1"))
-    assert told.value.where == str(small_disk / DATABASE)
+    assert refused.value.where == str(small_disk / DATABASE)

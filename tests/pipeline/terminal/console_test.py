@@ -8,7 +8,7 @@ import textwrap
 _ROOT = pathlib.Path(__file__).parents[3]
 
 
-def speak(tmp_path: pathlib.Path, body: str) -> tuple[str, str, int]:
+def run_with_quiet_libraries(tmp_path: pathlib.Path, body: str) -> tuple[str, str, int]:
     """Runs `body` inside `quiet_libraries` in a new process; returns console, log, exit code."""
     program = (
         "import logging, os, subprocess, sys, pathlib\n"
@@ -24,22 +24,22 @@ def speak(tmp_path: pathlib.Path, body: str) -> tuple[str, str, int]:
     return done.stdout, (tmp_path / "run.log").read_text(), done.returncode
 
 
-def test_only_our_own_progress_is_seen(tmp_path: pathlib.Path) -> None:
-    seen, log, code = speak(
+def test_the_console_shows_progress_only_and_the_log_everything(tmp_path: pathlib.Path) -> None:
+    printed, log, code = run_with_quiet_libraries(
         tmp_path,
         """
-        print("python chatter")
-        os.write(2, b"C++ chatter\\n")
-        subprocess.run(["echo", "child chatter"])
-        absl.logging.info("library news")
+        print("python output")
+        os.write(2, b"C++ output\\n")
+        subprocess.run(["echo", "child output"])
+        absl.logging.info("library record")
         logging.getLogger("polyseme.trainer").info("step 1")
         logging.getLogger("pipeline.run").error("details")
         console.print("hello")
         """,
     )
     assert code == 0
-    assert seen.splitlines() == ["    step 1", "hello", "after"]
-    for text in ("python chatter", "C++ chatter", "child chatter", "library news", "step 1"):
+    assert printed.splitlines() == ["    step 1", "hello", "after"]
+    for text in ("python output", "C++ output", "child output", "library record", "step 1"):
         assert text in log
     assert "details" in log
 
@@ -47,7 +47,7 @@ def test_only_our_own_progress_is_seen(tmp_path: pathlib.Path) -> None:
 def test_control_characters_of_texts_reach_neither_the_console_nor_the_log(
     tmp_path: pathlib.Path,
 ) -> None:
-    seen, log, _ = speak(
+    printed, log, _ = run_with_quiet_libraries(
         tmp_path,
         r"""
         logging.getLogger("polyseme.text_cleaner").info("id \x1b[2J\u202e")
@@ -58,27 +58,27 @@ def test_control_characters_of_texts_reach_neither_the_console_nor_the_log(
         raise ValueError("\x1b[34m")
         """,
     )
-    assert seen.splitlines() == [r"    id \x1b[2J\u202e", r"id \x1b[31m"]
+    assert printed.splitlines() == [r"    id \x1b[2J\u202e", r"id \x1b[31m"]
     for text in (r"\x1b[2J\u202e", r"\x9b31m", r"\x1b[32m", r"C++ \x1b[33m\r", r"r: \x1b[34m"):
         assert text in log
     assert not {"\x1b", "\x9b", "\r", "\u202e"} & set(log)
 
 
-def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -> None:
-    seen, _, _ = speak(
+def test_the_start_and_the_end_of_each_component_are_printed(tmp_path: pathlib.Path) -> None:
+    printed, _, _ = run_with_quiet_libraries(
         tmp_path,
         """
-        say = absl.logging.info
-        say("Component %s is running.", "Trainer")
-        say("Component %s is finished.", "Trainer")
-        say("Component %s is running.", "Evaluator")
-        say("A cached execution %d is used.", 4)
-        say("Component %s is finished.", "Evaluator")
-        say("Component %s is running.", "Pusher")
+        info = absl.logging.info
+        info("Component %s is running.", "Trainer")
+        info("Component %s is finished.", "Trainer")
+        info("Component %s is running.", "Evaluator")
+        info("A cached execution %d is used.", 4)
+        info("Component %s is finished.", "Evaluator")
+        info("Component %s is running.", "Pusher")
         absl.logging.error("Execution %d failed.", 5)
         """,
     )
-    lines = seen.splitlines()
+    lines = printed.splitlines()
     assert lines[0] == "▸ Trainer "
     assert lines[1].startswith("✓ Trainer 0.")
     assert lines[1].endswith(" s")
@@ -87,14 +87,14 @@ def test_components_are_reported_as_they_start_and_end(tmp_path: pathlib.Path) -
     assert lines[5].startswith("✗ Pusher failed after")
 
 
-def test_an_error_passes_and_leaves_its_traceback_in_the_log(tmp_path: pathlib.Path) -> None:
-    seen, log, code = speak(tmp_path, "raise ValueError('broken')\n")
+def test_an_exception_is_raised_and_its_traceback_is_in_the_log(tmp_path: pathlib.Path) -> None:
+    printed, log, code = run_with_quiet_libraries(tmp_path, "raise ValueError('broken')\n")
     assert code == 1
-    assert seen == ""
+    assert printed == ""
     assert "ValueError: broken" in log
 
 
-def errors_of(body: str) -> subprocess.CompletedProcess[str]:
+def run_with_quiet_errors(body: str) -> subprocess.CompletedProcess[str]:
     """Runs `body` inside `quiet_errors` in a new process."""
     program = (
         "import os, sys\n"
@@ -109,39 +109,41 @@ def errors_of(body: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_libraries_write_to_standard_error_is_not_seen() -> None:
-    done = errors_of("os.write(2, b'chatter'); print('answer')\n")
+def test_standard_error_of_libraries_is_hidden() -> None:
+    done = run_with_quiet_errors("os.write(2, b'noise'); print('answer')\n")
     assert (done.stdout, done.stderr, done.returncode) == ("answer\n", "after\n", 0)
 
 
-def test_it_is_seen_when_something_fails_that_is_no_error_of_ours() -> None:
-    done = errors_of("os.write(2, b'the reason'); os.stat('/nowhere')\n")
+def test_standard_error_of_libraries_is_shown_after_an_unexpected_error() -> None:
+    done = run_with_quiet_errors("os.write(2, b'the reason'); os.stat('/nowhere')\n")
     assert "the reason" in done.stderr
     assert "No such file" in done.stderr
-    ours = errors_of("os.write(2, b'chat' + b'ter'); raise ConfigError('no such model')\n")
-    assert "no such model" in ours.stderr
-    assert "chatter" not in ours.stderr
+    expected = run_with_quiet_errors(
+        "os.write(2, b'noi' + b'se'); raise ConfigError('no such model')\n"
+    )
+    assert "no such model" in expected.stderr
+    assert "noise" not in expected.stderr
 
 
-def test_output_for_a_program_is_kept_apart_from_all_the_rest() -> None:
+def test_standard_output_has_only_what_is_printed_after_the_block() -> None:
     program = (
         "import os, subprocess\n"
         "from pipeline.terminal.console import output_on_stderr\n"
         "with output_on_stderr():\n"
-        "    print('python chatter')\n"
-        "    os.write(1, b'C++ chatter\\n')\n"
-        "    subprocess.run(['echo', 'child chatter'])\n"
+        "    print('python output')\n"
+        "    os.write(1, b'C++ output\\n')\n"
+        "    subprocess.run(['echo', 'child output'])\n"
         "print('the answer')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True
     )
     assert done.stdout == "the answer\n"
-    for line in ("python chatter", "C++ chatter", "child chatter"):
+    for line in ("python output", "C++ output", "child output"):
         assert line in done.stderr
 
 
-def test_what_a_library_complains_of_as_python_ends_is_not_seen() -> None:
+def test_exceptions_of_destructors_are_hidden_when_python_exits() -> None:
     program = textwrap.dedent(
         """
         from pipeline.terminal.console import quiet_imports
@@ -153,13 +155,13 @@ def test_what_a_library_complains_of_as_python_ends_is_not_seen() -> None:
                 raise TypeError(self.name)
 
         quiet_imports()
-        Function("while at work")
-        kept = Function("at the end")
+        Function("before the exit")
+        kept = Function("during the exit")
         """
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert "while at work" in done.stderr
-    assert "at the end" not in done.stderr
+    assert "before the exit" in done.stderr
+    assert "during the exit" not in done.stderr

@@ -1,8 +1,9 @@
-"""The errors that are shown for exceptions of Beam, TFX, worker processes and the system."""
+"""The errors that users see for exceptions of Beam, TFX, worker processes and the system."""
 
 import errno
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import pytest
 
@@ -17,20 +18,21 @@ from pipeline.terminal.failures import (
 )
 
 
-def raised(make: object) -> BaseException:
+def raised(function: Callable[[], object]) -> BaseException:
+    """The exception that a function raises."""
     try:
-        make()  # type: ignore[operator]
+        function()
     except BaseException as error:
         return error
     raise AssertionError("nothing was raised")
 
 
-def test_our_own_error_is_itself() -> None:
-    error = DataRefused("bad", where="a.jsonl:3", remedy="mend it")
+def test_a_polyseme_error_is_returned_unchanged() -> None:
+    error = DataRefused("bad", where="a.jsonl:3", remedy="correct it")
     assert explain(error) is error
 
 
-def test_an_error_behind_a_cause_and_a_context_is_found() -> None:
+def test_a_polyseme_error_is_found_among_causes_and_contexts() -> None:
     inner = ConfigError("no [MASK]", where="vocab.txt")
 
     def fail() -> None:
@@ -45,7 +47,7 @@ def test_an_error_behind_a_cause_and_a_context_is_found() -> None:
     assert explain(raised(fail)) is inner
 
 
-def test_an_error_of_a_worker_process_is_read_from_its_traceback() -> None:
+def test_an_error_of_a_worker_process_is_parsed_from_its_traceback() -> None:
     text = """Traceback (most recent call last):
   File "sdk_worker.py", line 307, in _execute
     response = task()
@@ -53,7 +55,7 @@ models.errors.DataRefused: the text is not fit: 2 checks failed
   split train, lang: xx; bound: one of en
   split eval, lang: yy; bound: one of en
   where: DataGate, span 3
-  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+  to do: correct the documents [while running 'Check/ParDo(Gate)-ptransform-31']
 
 During handling of the above exception, another exception occurred:
 
@@ -64,7 +66,7 @@ RuntimeError: models.errors.DataRefused: the text is not fit: 2 checks failed
   split train, lang: xx; bound: one of en
   split eval, lang: yy; bound: one of en
   where: DataGate, span 3
-  to do: mend the documents [while running 'Check/ParDo(Gate)-ptransform-31']
+  to do: correct the documents [while running 'Check/ParDo(Gate)-ptransform-31']
 """
     found = explain(RuntimeError(text))
     assert isinstance(found, DataRefused)
@@ -74,10 +76,10 @@ RuntimeError: models.errors.DataRefused: the text is not fit: 2 checks failed
         "  split eval, lang: yy; bound: one of en"
     )
     assert found.where == "DataGate, span 3"
-    assert found.remedy == "mend the documents"
+    assert found.remedy == "correct the documents"
 
 
-def test_an_error_without_place_and_remedy_is_read_too() -> None:
+def test_an_error_without_where_and_remedy_is_parsed_too() -> None:
     text = "models.errors.ServingCheckFailed: op Foo is unknown [while running 'x']"
     found = explain(RuntimeError(text))
     assert isinstance(found, ServingCheckFailed)
@@ -92,25 +94,25 @@ def test_an_error_without_place_and_remedy_is_read_too() -> None:
         RuntimeError("ResourceExhaustedError: variables.data: No space left on device [Op:Save]"),
     ],
 )
-def test_a_full_disk_is_told(error: Exception) -> None:
+def test_a_full_disk_is_recognised(error: Exception) -> None:
     found = explain(error)
     assert isinstance(found, DiskFull)
     assert "disk is full" in str(found)
     assert found.where == getattr(error, "filename", None)
 
 
-def test_what_nobody_foresaw_stays_unexplained() -> None:
+def test_an_unexpected_exception_is_not_explained() -> None:
     assert explain(KeyError("models.errors.NoSuchError: x")) is None
 
 
-def test_secrets_are_hidden_in_all_of_an_error() -> None:
+def test_secrets_are_hidden_in_every_text_of_an_error() -> None:
     error = without_secrets(DataRefused("a hush", where="b hush"), {"hush": "${WORD}"})
     assert isinstance(error, DataRefused)
     assert (error.what, error.where, error.remedy) == ("a ${WORD}", "b ${WORD}", None)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "line"),
     [
         (ValueError("\n\n  first\tline  \nsecond"), "ValueError: first line"),
         (KeyError(), "KeyError"),
@@ -120,17 +122,17 @@ def test_secrets_are_hidden_in_all_of_an_error() -> None:
         (DataRefused("bad\nand more", where="here"), "bad"),
     ],
 )
-def test_an_unforeseen_error_is_a_line_whatever_its_text(error: Exception, told: str) -> None:
-    assert one_line(error) == told
+def test_any_exception_is_shown_in_one_short_line(error: Exception, line: str) -> None:
+    assert one_line(error) == line
     shown = str(unexpected_error(error, pathlib.Path("a.log")))
     assert shown.splitlines() == [
-        told,
+        line,
         "  where: the traceback is in a.log",
         "  to do: run the same command again to resume after the last finished step",
     ]
 
 
-def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
+def test_an_exception_whose_text_cannot_be_read_is_shown_by_its_type() -> None:
     class Broken(Exception):
         def __str__(self) -> str:
             raise ZeroDivisionError
@@ -138,21 +140,21 @@ def test_an_error_that_cannot_say_what_it_is_is_named() -> None:
     assert one_line(Broken()) == "Broken: (no text: ZeroDivisionError)"
 
 
-def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path) -> None:
-    told = as_polyseme_error(raised(lambda: open(tmp_path)))
-    assert isinstance(told, ConfigError)
-    assert (told.what, told.where) == (
+def test_a_system_error_about_a_path_names_the_path(tmp_path: pathlib.Path) -> None:
+    error = as_polyseme_error(raised(lambda: open(tmp_path)))
+    assert isinstance(error, ConfigError)
+    assert (error.what, error.where) == (
         "a file or folder cannot be used: Is a directory",
         str(tmp_path),
     )
-    broken = as_polyseme_error(OSError(errno.EIO, "Input/output error", b"a\xff"))
-    assert not isinstance(broken, ConfigError)
-    assert broken.where == "a\\xff"
-    assert "Input/output error" in broken.what
+    disk_error = as_polyseme_error(OSError(errno.EIO, "Input/output error", b"a\xff"))
+    assert not isinstance(disk_error, ConfigError)
+    assert disk_error.where == "a\\xff"
+    assert "Input/output error" in disk_error.what
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("Error when executing query: database disk image is malformed query: CREATE", "damaged"),
         ("Error when executing query: file is not a database query: CREATE", "damaged"),
@@ -160,15 +162,15 @@ def test_what_is_wrong_with_a_path_is_told_with_the_path(tmp_path: pathlib.Path)
         ("Error: database is locked", "another process is using it"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_told_whoever_met_it(text: str, told: str) -> None:
+def test_database_errors_of_any_library_are_explained(text: str, problem: str) -> None:
     found = explain(RuntimeError(text))
     assert isinstance(found, ConfigError)
     assert found.what.startswith("the metadata database ")
-    assert told in found.what
+    assert problem in found.what
     assert found.remedy
 
 
-def test_of_what_nobody_foresaw_the_traceback_is_kept(
+def test_the_traceback_of_an_unexpected_exception_is_kept(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -176,15 +178,15 @@ def test_of_what_nobody_foresaw_the_traceback_is_kept(
     def fail() -> None:
         raise KeyError("k" * 10_000_000)
 
-    told = as_polyseme_error(raised(fail))
+    error = as_polyseme_error(raised(fail))
     (file,) = tmp_path.iterdir()
-    assert str(file) in (told.where or "")
+    assert str(file) in (error.where or "")
     assert "in fail" in file.read_text(encoding="utf-8")
-    assert len(str(told)) < 1_000
+    assert len(str(error)) < 1_000
 
     file.unlink()
-    tmp_path.rmdir()  # there is no place for it
-    told = as_polyseme_error(raised(fail))
-    assert "in fail" in told.what
-    assert len(str(told)) < 6_000
-    assert len(str(told).splitlines()) < 20
+    tmp_path.rmdir()  # no temporary file can be written now
+    error = as_polyseme_error(raised(fail))
+    assert "in fail" in error.what
+    assert len(str(error)) < 6_000
+    assert len(str(error).splitlines()) < 20

@@ -16,14 +16,16 @@ from models.printable import printable
 from pipeline.cli import display
 from pipeline.cli.answers import print_answers
 from pipeline.spans import NothingNew
-from pipeline.terminal.output import Console, hide, say, say_json
+from pipeline.terminal.output import Console, counted, hide, say, say_json
 from tests.testdata.small_corpus import ROOT
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\r\x9b31mb\x7f\u202ec\u2066d\u2028e\udcff"
 SHOWN = r"a\x1b]0;owned\x07\x1b[2J\r\x9b31mb\x7f\u202ec\u2066d\u2028e\udcff"
 
 
-def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_and_json_have_no_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     say(HOSTILE)
     say_json({HOSTILE: 1})
     out = capsys.readouterr().out
@@ -32,7 +34,7 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_whatever_is_rendered_shows_them(terminal: bool) -> None:
+def test_rendered_objects_have_no_control_characters(terminal: bool) -> None:
     table = Table()
     table.add_column(HOSTILE)
     table.add_row(HOSTILE)
@@ -45,7 +47,7 @@ def test_whatever_is_rendered_shows_them(terminal: bool) -> None:
         console.print(each)
     shown = output.getvalue()
     assert shown.count(r"a\x1b]0;owned") == 7
-    for sequence in ("\x1b[1m", "\x1b[31m", "\x1b[0m"):  # our own styles
+    for sequence in ("\x1b[1m", "\x1b[31m", "\x1b[0m"):  # the styles of the console
         assert (sequence in shown) is terminal
         shown = shown.replace(sequence, "")
     assert printable(shown) == shown
@@ -57,7 +59,7 @@ def test_texts_are_neither_markup_nor_emoji_codes() -> None:
     assert output.getvalue() == "[red]no[/] :bug: 1\n"
 
 
-def test_errors_answers_and_summaries_show_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_and_answers_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     display.print_error(DataRefused(HOSTILE, where=HOSTILE, remedy=HOSTILE))
     display.print_nothing_new(NothingNew(HOSTILE))
     print_answers(
@@ -69,14 +71,14 @@ def test_errors_answers_and_summaries_show_them(capsys: pytest.CaptureFixture[st
         "fill-mask",
         [{"text": HOSTILE, "masks": [[{"word": HOSTILE, "probability": 1.0}]], "cut_masks": []}],
     )
-    seen = capsys.readouterr()
-    assert seen.out.count("owned") == 7
-    assert seen.err.count("owned") == 3
-    for text in seen:
+    printed = capsys.readouterr()
+    assert printed.out.count("owned") == 7
+    assert printed.err.count("owned") == 3
+    for text in printed:
         assert printable(text) == text
 
 
-def test_a_traceback_and_a_record_without_a_handler_show_them() -> None:
+def test_tracebacks_and_records_without_a_handler_have_no_control_characters() -> None:
     program = (
         "import logging\nfrom pipeline.terminal.output import guard\nguard()\n"
         "logging.getLogger('a').warning('\\x1b[31m')\nraise ValueError('\\x1b[2J')\n"
@@ -89,6 +91,14 @@ def test_a_traceback_and_a_record_without_a_handler_show_them() -> None:
     assert done.stderr.endswith("ValueError: \\x1b[2J\n")
 
 
-def test_secrets_are_hidden_the_longest_first() -> None:
+def test_longer_secrets_are_hidden_first() -> None:
     assert hide("abcd ab", {"ab": "${A}", "abcd": "${B}"}) == "${B} ${A}"
     assert hide("abcd", {}) == "abcd"
+
+
+def test_a_noun_is_singular_for_one_only() -> None:
+    assert [counted(number, "file") for number in (0, 1, 1_200)] == [
+        "0 files",
+        "1 file",
+        "1,200 files",
+    ]

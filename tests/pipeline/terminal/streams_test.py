@@ -59,17 +59,17 @@ def shell(command: str, **environment: str) -> tuple[int, bytes, bytes]:
         "pipeline spans --runs {runs} <&- >&- 2>&-",
     ],
 )
-def test_who_does_not_read_the_output_hears_no_complaint(command: str, runs: pathlib.Path) -> None:
+def test_a_reader_that_stops_reading_causes_no_error(command: str, runs: pathlib.Path) -> None:
     assert shell(command.replace("{runs}", str(runs)))[::2] == (0, b"")
 
 
-def test_an_error_keeps_its_code_where_nobody_reads_it() -> None:
+def test_an_error_has_its_exit_code_even_if_nobody_can_read_its_message() -> None:
     for closed in ("2>&-", "<&- >&- 2>&-", "2>/dev/full"):
         code, _, _ = shell(f"pipeline spans --runs nowhere {closed}")
         assert code == 2, closed
 
 
-def test_output_that_has_no_room_is_told() -> None:
+def test_output_to_a_full_disk_is_an_error() -> None:
     code, _, error = shell("pipeline recipes > /dev/full")
     assert (code, error.splitlines()[0]) == (1, b"error: the disk is full")
     assert len(error.splitlines()) < 5
@@ -87,7 +87,7 @@ def test_output_that_has_no_room_is_told() -> None:
         "prune --name $'caf\\xe9'",
     ],
 )
-def test_bytes_that_are_no_text_are_refused(command: str) -> None:
+def test_arguments_that_are_not_utf_8_are_refused(command: str) -> None:
     code, output, error = shell(f"pipeline {command}")
     assert (code, output) == (2, b"")
     first, where, remedy = error.decode().splitlines()
@@ -96,7 +96,7 @@ def test_bytes_that_are_no_text_are_refused(command: str) -> None:
     assert remedy.startswith("  to do: ")
 
 
-def test_without_a_locale_everything_is_shown(runs: pathlib.Path) -> None:
+def test_output_in_the_ascii_locale_is_escaped(runs: pathlib.Path) -> None:
     code, output, error = shell(f"pipeline spans --runs {runs}", **_ASCII)
     assert (code, error) == (0, b"")
     assert b"\\u65b0" in output
@@ -111,7 +111,7 @@ def test_without_a_locale_everything_is_shown(runs: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("columns", ["0", "1", "7", "none"])
 @pytest.mark.parametrize("command", ["--help", "spans --runs {runs}", "run x --inptu y"])
-def test_a_narrow_terminal_shows_it_all_the_same(
+def test_commands_print_on_a_narrow_terminal(
     command: str, columns: str, runs: pathlib.Path
 ) -> None:
     command = f"pipeline {command.replace('{runs}', str(runs))}"
@@ -122,21 +122,21 @@ def test_a_narrow_terminal_shows_it_all_the_same(
 
 
 @pytest.mark.parametrize("command", ["spans", "report", "run bert_tiny --input x"])
-def test_a_home_that_nobody_knows_is_told(command: str) -> None:
+def test_an_unknown_home_folder_is_refused(command: str) -> None:
     code, _, error = shell(f"pipeline {command} --runs '~nobody-of-this-name/runs'")
     assert code == 2
     assert b"error: the home folder ~ is unknown" in error
     assert b"set HOME" in error
 
 
-def test_text_is_fine() -> None:
+def test_arguments_in_utf_8_are_accepted_and_others_are_shown_shortened() -> None:
     check_encoding(["run", "新闻", "--input", "a b\nc", ""])
-    with pytest.raises(ConfigError, match="not UTF-8") as told:
+    with pytest.raises(ConfigError, match="not UTF-8") as refused:
         check_encoding(["a" * 10_000 + "\udcff"])
-    assert len(told.value.where or "") <= 200
+    assert len(refused.value.where or "") <= 200
 
 
-def test_a_run_goes_on_when_nobody_sees_its_progress(tmp_path: pathlib.Path) -> None:
+def test_a_run_continues_if_its_progress_cannot_be_printed(tmp_path: pathlib.Path) -> None:
     program = (
         "import logging, pathlib, sys, time\n"
         "from pipeline.terminal.console import quiet_libraries\n"
@@ -150,12 +150,13 @@ def test_a_run_goes_on_when_nobody_sees_its_progress(tmp_path: pathlib.Path) -> 
         "    pathlib.Path(sys.argv[2]).touch()\n"
         "sys.exit(4)\n"
     )
-    for number, into in enumerate(("| true", "> /dev/full", ">&-")):
-        given = [sys.executable, "-c", program, str(tmp_path / "log"), str(tmp_path / f"{number}")]
+    for number, redirection in enumerate(("| true", "> /dev/full", ">&-")):
+        log, finished = tmp_path / "log", tmp_path / f"{number}"
+        command = [sys.executable, "-c", program, str(log), str(finished)]
         done = subprocess.run(
-            ["bash", "-c", f"{shlex.join(given)} {into}; exit ${{PIPESTATUS[0]}}"],
+            ["bash", "-c", f"{shlex.join(command)} {redirection}; exit ${{PIPESTATUS[0]}}"],
             cwd=_ROOT,
             capture_output=True,
         )
-        assert (done.returncode, done.stderr) == (4, b""), into
-        assert (tmp_path / f"{number}").exists()
+        assert (done.returncode, done.stderr) == (4, b""), redirection
+        assert finished.exists()

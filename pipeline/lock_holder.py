@@ -12,7 +12,7 @@ from pipeline.lock import LOCK
 _FLOCK = "hhqqi4x"  # struct flock of Linux: type, whence, start, length, process id
 
 
-def process_at_work(folder: pathlib.Path) -> int | None:
+def lock_holder(folder: pathlib.Path) -> int | None:
     """The id of the process that holds the lock of a folder, None if no process does.
 
     This only queries the lock (`F_GETLK`), so a run that starts at this moment still gets it. The

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-from pipeline.at_work import process_at_work
+from pipeline.lock_holder import lock_holder
 
 _HOLDER = textwrap.dedent(
     """
@@ -18,7 +18,9 @@ _HOLDER = textwrap.dedent(
 )
 
 
-def test_the_process_that_holds_the_lock_is_found_and_keeps_it(tmp_path: pathlib.Path) -> None:
+def test_the_holder_of_the_lock_is_found_and_keeps_it(
+    tmp_path: pathlib.Path,
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(tmp_path / "lock")],
         stdin=subprocess.PIPE,
@@ -27,15 +29,15 @@ def test_the_process_that_holds_the_lock_is_found_and_keeps_it(tmp_path: pathlib
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == b"locked\n"
-        assert process_at_work(tmp_path) == holder.pid
-        assert process_at_work(tmp_path) == holder.pid
+        assert lock_holder(tmp_path) == holder.pid
+        assert lock_holder(tmp_path) == holder.pid
         holder.stdin.close()
-    assert process_at_work(tmp_path) is None
+    assert lock_holder(tmp_path) is None
 
 
-def test_a_folder_without_a_lock_or_with_a_folder_for_one_has_nobody(
+def test_no_process_is_found_without_a_lock_file(
     tmp_path: pathlib.Path,
 ) -> None:
-    assert process_at_work(tmp_path) is None
+    assert lock_holder(tmp_path) is None
     (tmp_path / "lock").mkdir()
-    assert process_at_work(tmp_path) is None
+    assert lock_holder(tmp_path) is None
