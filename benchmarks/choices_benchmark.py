@@ -38,13 +38,13 @@ def main() -> None:
 def _compare(family: str, size: str, options: argparse.Namespace) -> None:
     small = size == "small"
     sides: list[Side] = []
-    with contextlib.ExitStack() as ending:
+    with contextlib.ExitStack() as stack:
         for onednn, xla in _COMBINATIONS:
             command = [sys.executable, "-m", "benchmarks.training_ours", family]
             command += ["--jit", str(int(xla)), *(["--small"] if small else [])]
             settings = {ONEDNN: str(int(onednn)), **(_ONE_THREAD if small else {})}
             side = start(family, command, settings)
-            ending.callback(side.end)
+            stack.callback(side.end)
             side.description = side.read()
             sides.append(side)
         for _ in range(options.rounds):

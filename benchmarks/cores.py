@@ -1,4 +1,4 @@
-"""Measures the time of work, and how much of the cores other processes used meanwhile."""
+"""Measures the time of a function, and the share of the cores that other processes used."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def answer(step: Callable[[], Any], multiply: Callable[[], Any]) -> None:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, float]:
-    """Runs some work and measures it.
+    """Runs a function and measures it.
 
     Returns:
-        Seconds of the work; the share of the cores that other processes used meanwhile; CPU seconds
-        of this process. Only Linux reports the second; elsewhere it is 0.
+        Seconds; the share of the cores that other processes used meanwhile, which is 0 except on
+        Linux; and CPU seconds of this process.
     """
     busy, own, start = _busy(), sum(os.times()[:2]), time.perf_counter()
     work()

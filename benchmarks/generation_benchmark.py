@@ -54,14 +54,14 @@ def main() -> None:
         for batch in options.batch:
             _race(batch, options.rounds, options.calls)
     if options.what != "race":
-        with contextlib.ExitStack() as ending:
-            side = _ours(ending, "shapes", 0)
+        with contextlib.ExitStack() as stack:
+            side = _ours(stack, "shapes", 0)
             _report_shapes(side.description["calls"])
 
 
 def _race(batch: int, rounds: int, calls: int) -> None:
-    with contextlib.ExitStack() as ending:
-        sides = [_ours(ending, "race", batch), _theirs(ending, batch)]
+    with contextlib.ExitStack() as stack:
+        sides = [_ours(stack, "race", batch), _theirs(stack, batch)]
         for _ in range(rounds):
             for side in sides:
                 side.steps += side.ask(f"steps {calls}")
@@ -101,21 +101,21 @@ def _print_slowest(what: str, seconds: list[float]) -> None:
         )
 
 
-def _ours(ending: contextlib.ExitStack, what: str, batch: int) -> Side:
+def _ours(stack: contextlib.ExitStack, what: str, batch: int) -> Side:
     command = [sys.executable, "-m", "benchmarks.generation_ours", what, str(batch)]
-    return _started(ending, "Polyseme", command)
+    return _started(stack, "Polyseme", command)
 
 
-def _theirs(ending: contextlib.ExitStack, batch: int) -> Side:
+def _theirs(stack: contextlib.ExitStack, batch: int) -> Side:
     packages = [part for package in PEER for part in ("--with", package)]
     script = str(pathlib.Path(__file__).with_name("generation_peer.py"))
     command = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable, *packages]
-    return _started(ending, "transformers", [*command, "python", script, str(batch)])
+    return _started(stack, "transformers", [*command, "python", script, str(batch)])
 
 
-def _started(ending: contextlib.ExitStack, name: str, command: list[str]) -> Side:
+def _started(stack: contextlib.ExitStack, name: str, command: list[str]) -> Side:
     side = start(name, command, {})
-    ending.callback(side.end)
+    stack.callback(side.end)
     side.description = side.read()
     return side
 

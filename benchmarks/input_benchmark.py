@@ -4,7 +4,7 @@
 
 The pipeline's own steps make examples of 128 tokens from raw text. Then one epoch is read in
 batches of 32 as in `models.training.loop`: shuffled, parsed, cut to the bucket. Reading must be
-faster than the training step, which processes some thousand tokens per second on two cores.
+faster than the training step, which processes a few thousand tokens per second on two cores.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _clean(documents: pathlib.Path, cleaned: pathlib.Path, folder: pathlib.Path)
 
     evaluation_texts = folder / "seen.txt"
     evaluation_texts.write_text(
-        "A text of more than thirteen words that is nowhere in the corpus, I hope, is it?"
+        "This text has more than thirteen words and does not occur in the corpus of the benchmark."
     )
     settings = CleaningConfig(
         near_duplicate_similarity=0.75,

@@ -4,8 +4,8 @@
 
 Both sides train the same architecture on the same batches (training_batches.py) in float32, each in
 its own process with one thread per core. They take turns of some steps. The fastest step counts, of
-those during which other processes did not use the cores. Printed are also the fewest CPU seconds of
-a step, which include the busy waiting of PyTorch's threads. The peers run in their own environment
+those during which other processes did not use the cores. It also prints the fewest CPU seconds of a
+step, which include the busy waiting of PyTorch's threads. The peers run in their own environment
 from PyPI, which `uv` caches, with everything that makes them faster: PyTorch's fused optimizers and
 fused GELU, and memory that is kept between steps as in Polyseme.
 
@@ -115,8 +115,8 @@ def main() -> None:
 
 
 def _race(family: str, options: argparse.Namespace) -> None:
-    with contextlib.ExitStack() as ending:
-        running = _start_sides(family, options, ending)
+    with contextlib.ExitStack() as stack:
+        running = _start_sides(family, options, stack)
         for number in range(options.max_rounds):
             undisturbed = min(
                 sum(others < _DISTURBED for _, others, _ in side.steps) for side in running
@@ -129,17 +129,17 @@ def _race(family: str, options: argparse.Namespace) -> None:
 
 
 def _start_sides(
-    family: str, options: argparse.Namespace, ending: contextlib.ExitStack
+    family: str, options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> list[Side]:
     """Starts all sides; returns Polyseme's and those of the peers that run."""
     keep_memory = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
     variants = [(*each, *more) for more in options.peer_modes for each in PEER_VARIANTS[family]]
     sides = [start("Polyseme", _ours(family), {})]
-    ending.callback(sides[0].end)
+    stack.callback(sides[0].end)
     for variant in variants:
         name = " ".join(["PyTorch", *variant])
         sides.append(start(name, _theirs(family, variant), keep_memory))
-        ending.callback(sides[-1].end)
+        stack.callback(sides[-1].end)
     running: list[Side] = []
     for side in sides:
         try:
