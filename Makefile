@@ -26,7 +26,7 @@ demo: setup  ## Trains, evaluates and pushes a small BERT, ELMo and GPT, and com
 	  'We must protect the health of our [MASK].'
 	python -m pipeline compare bert_demo elmo_demo gpt_demo
 
-# Of `demo`, which runs them side by side: one small model does not keep two processors busy.
+# Parts of `demo`, which runs them at the same time: one small model does not keep two cores busy.
 .PHONY: bert_demo elmo_demo gpt_demo
 bert_demo elmo_demo gpt_demo:
 	python -m pipeline run $@ --input 'corpora/sotu/sotu-{SPAN}.jsonl' --span 1 2>&1 \
@@ -68,7 +68,7 @@ lint: setup  ## Checks style and format, and looks for unsafe code
 	bandit --quiet --configfile pyproject.toml --recursive models components pipeline
 
 .PHONY: audit
-audit: setup  ## Looks for known faults of the locked packages; the package index has to have advisories
+audit: setup  ## Looks for known vulnerabilities of the locked packages; needs a package index with advisories
 	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 .PHONY: types
@@ -80,12 +80,12 @@ hooks: setup  ## Installs checks that git runs before each commit (.pre-commit-c
 	uvx pre-commit install
 
 .PHONY: bazel
-bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the arrows between folders
+bazel: setup  ## Builds and runs the fast tests with Bazel, which enforces the dependencies between folders
 	bash tests/bazel/run.sh test //:fast
 
 BENCH ?= *
 .PHONY: bench
-bench: setup  ## Runs the benchmarks, or those of them that BENCH= names: training, say
+bench: setup  ## Runs the benchmarks, or those that BENCH= names, for example BENCH=training
 	python -m pipeline corpus sotu
 	@failed=(); \
 	for file in benchmarks/$(BENCH)_benchmark.py; do \
@@ -96,6 +96,6 @@ bench: setup  ## Runs the benchmarks, or those of them that BENCH= names: traini
 	if (($${#failed[@]})); then echo "failed: $${failed[*]}"; exit 1; fi
 
 .PHONY: lock
-lock: setup  ## Resolves pyproject.toml's dependencies anew into requirements.lock
+lock: setup  ## Resolves the dependencies of pyproject.toml again into requirements.lock
 	uv pip compile --universal --python-version 3.10 --group dev --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Makes .venv from requirements.lock: finds a Python, says which it takes and why, checks what the
-# installation needs before it starts, and ends with one error and its remedy where something is
-# missing. Never downloads a Python. Does nothing when nothing changed since the last time.
+# Creates .venv from requirements.lock. It chooses an installed Python and prints why, and checks what
+# the installation needs before it starts. If something is missing, it stops with one error and its
+# remedy. It never downloads a Python, and does nothing if nothing has changed since the last time.
 #
-#   bash setup.sh                          what every make target runs first
-#   POLYSEME_PYTHON=/path/to/python3.10 bash setup.sh     decides the Python
+#   bash setup.sh                                         every make target runs this first
+#   POLYSEME_PYTHON=/path/to/python3.10 bash setup.sh     uses this Python
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly venv=.venv stamp=.venv/polyseme-stamp
 readonly modern="3.13 3.12 3.11" compatible="3.10"
-# The wheel for Linux on x86_64; `uv pip compile --generate-hashes` names the hashes of another version.
+# The wheel for Linux on x86_64; `uv pip compile --generate-hashes` prints the hashes of another version.
 readonly uv_pinned="uv==0.13.9 --hash=sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
-# fail WHAT REMEDY…: one error, each further argument a line of the remedy.
+# fail WHAT REMEDY…: prints an error, with a line for each REMEDY, and exits.
 fail() {
   printf '\nset-up failed: %s\n' "$1" >&2
   shift
@@ -27,7 +27,7 @@ fail() {
 
 on_debian() { grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release; }
 
-# install_hint DEBIAN-PACKAGES WORDS: how this system gets something.
+# install_hint DEBIAN-PACKAGES WORDS: prints how to install something on this system.
 install_hint() {
   if on_debian; then echo "apt-get install $1"; else echo "install $2 with your system's packages"; fi
 }
@@ -39,20 +39,20 @@ fingerprint() {
   } | sha256sum | cut -d' ' -f1
 }
 
-# probe PYTHON: "VERSION|PATH|INCLUDE" of a CPython that runs here, nothing of any other.
+# probe PYTHON: prints "VERSION|PATH|INCLUDE" of a CPython that runs here, nothing for other files.
 probe() {
   "$1" -I -c '
 import platform, sys, sysconfig
 if platform.python_implementation() == "CPython" and sys.maxsize > 2**32 and "t" not in sys.abiflags:
     path = sys.executable
-    if sys.prefix != sys.base_prefix:  # a virtual environment: what it was made from
+    if sys.prefix != sys.base_prefix:  # in a virtual environment: the Python that it was made from
         path = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     include = sysconfig.get_path("include", vars={"installed_base": sys.base_prefix})
     print(platform.python_version(), path, include, sep="|")
 ' 2>/dev/null || true
 }
 
-# candidates MINOR: the files that may be this Python, one a line, best known first.
+# candidates MINOR: prints the files that may be this Python, one a line, in order of preference.
 candidates() {
   local minor=$1 name
   for name in "python$minor" python3 python; do type -aP "$name" || true; done
@@ -68,14 +68,14 @@ find_uv() {
   done
 }
 
-# lacks PYTHON INCLUDE: what a Python lacks to make the environment from, nothing if it has all.
+# lacks PYTHON INCLUDE: prints what a Python lacks to create the environment, nothing if it has all.
 lacks() {
   if [[ ! -f $2/Python.h ]]; then echo headers
   elif [[ -z $(find_uv) ]] && ! "$1" -I -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null; then echo venv
   fi
 }
 
-# choose_python: sets python, version, include; fails where nothing fits.
+# choose_python: sets python, version and include; fails if no Python is suitable.
 choose_python() {
   local glibc minor file found missing first="" why wanted=$compatible
   glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
@@ -87,7 +87,7 @@ choose_python() {
   why="glibc $glibc is older than 2.39, which ML Metadata needs on newer Pythons"
   if printf '2.39\n%s\n' "$glibc" | sort -VC; then
     wanted="$modern $compatible"
-    why="the newest found that the stack supports; glibc $glibc is 2.39 or newer"
+    why="the newest installed version that the stack supports; glibc $glibc is 2.39 or newer"
   fi
   if [[ -n ${POLYSEME_PYTHON-} ]]; then
     found=$(probe "$POLYSEME_PYTHON")
@@ -97,7 +97,7 @@ choose_python() {
     [[ " $wanted " == *" $minor "* ]] || fail \
       "POLYSEME_PYTHON is Python $minor; with glibc $glibc the stack needs one of: ${wanted// /, }." \
       "give another, or unset POLYSEME_PYTHON"
-    wanted=$minor why="POLYSEME_PYTHON says so"
+    wanted=$minor why="chosen by POLYSEME_PYTHON"
   fi
 
   for minor in $wanted; do
@@ -130,7 +130,7 @@ choose_python() {
     "$(install_hint "python3 python3-dev python3-venv" "Python 3.13 with headers"), then run the same command again"
 }
 
-# check_compiler: compiles what pyfarmhash's build does, in small.
+# check_compiler: compiles a small Python extension, as pyfarmhash's build does.
 check_compiler() {
   local compiler=${CXX:-}
   [[ -n $compiler ]] || for compiler in c++ g++ clang++ ""; do type -P "$compiler" >/dev/null && break; done
@@ -142,12 +142,12 @@ check_compiler() {
     "$(install_hint "g++ libc6-dev" "a complete C++ compiler"), then run the same command again"
 }
 
-# attempt WHAT COMMAND…: runs it (the list of packages and single retries left out), and explains its failure.
+# attempt WHAT COMMAND…: runs a command without showing its list of packages and its retries; explains a failure.
 attempt() {
   local what=$1
   shift
   if "$@" 2> >(tee "$log" | grep -vE '^ [+~-] |WARNING: Retrying' >&2 || true); then return; fi
-  wait # for what is still being written
+  wait # until tee has written everything
   if grep -qiE 'dns error|name resolution|getaddrinfo|connect|connection|timed out|error sending request|network is unreachable|NewConnectionError' "$log"; then
     fail "$what: the package index could not be reached." \
       "check the network, and a proxy's or a mirror's settings (HTTPS_PROXY, UV_DEFAULT_INDEX, PIP_INDEX_URL, SSL_CERT_FILE)" \
@@ -155,12 +155,12 @@ attempt() {
   fi
   if grep -qiE 'no space left|disk quota' "$log"; then
     fail "$what: the disk is full." "free some space (the environment takes about 4 GB, downloads 1 GB)" \
-      "then run the same command again: it goes on from where it stopped"
+      "then run the same command again: it continues from where it stopped"
   fi
-  fail "$what did not work; its messages are above." "run the same command again; it goes on from where it stopped"
+  fail "$what failed; its messages are above." "run the same command again; it continues from where it stopped"
 }
 
-# make_venv: an environment of the chosen Python in .venv; leaves a sound one alone.
+# make_venv: creates .venv with the chosen Python; keeps one that works.
 make_venv() {
   local uv present
   present=$("$venv/bin/python" -I -c 'import platform; print(platform.python_version())' 2>/dev/null || true)
@@ -181,7 +181,7 @@ if [[ -f $stamp && $(<"$stamp") == "$(fingerprint)" ]] && "$venv/bin/python" -c 
   exit 0
 fi
 exec 9<setup.sh
-flock 9 # one set-up at a time; another that waited here finds the work done
+flock 9 # one set-up at a time; a second one waits here and then finds nothing left to do
 if [[ -f $stamp && $(<"$stamp") == "$(fingerprint)" ]]; then exit 0; fi
 
 log=$(mktemp)
