@@ -12,7 +12,7 @@ SPLITS = (TRAIN, TEST, EVAL)
 """All splits. A split's index in this tuple is part of the keys of random draws, so a new split
 must be appended. See docs/decisions/0034-three-splits.md."""
 SPLIT_PREFIX = "Split-"
-"""The name of a split's folder in an artifact is this and the split's name, as TFX has it."""
+"""TFX's prefix of the name of a split's folder in an artifact; the split's name follows it."""
 
 SHARDS = "*.tfrecord.gz"
 """Glob of the shards in a split's folder, see `shard_name`."""
@@ -25,6 +25,14 @@ QUARANTINE_FILE = "quarantine.jsonl"
 """TextExampleGen: the malformed records, one JSON object per line."""
 CLEANING_FILE = "cleaning.json"
 """TextCleaner: counts of kept and dropped documents by split and reason."""
+QUARANTINE_REASONS: Mapping[str, str] = {
+    "min_characters": "too short",
+    "max_non_letter_share": "non-letters",
+    "max_replacement_share": "replacement characters",
+    "languages": "language not allowed",
+}
+"""In `cleaning.json`: for each bound of `ValidationConfig` on single documents, the reason under
+which the documents that violate it are counted."""
 DROPPED_FOLDER = "Dropped"
 """TextCleaner: the dropped documents with their reasons, one file per shard."""
 
@@ -49,12 +57,12 @@ EXAMPLES_CONTENT = (MANIFEST_FILE, TOKENIZER_FOLDER)
 other files are derived from the same documents."""
 
 EXPORTED = "exported"
-"""Trainer: an empty file in the folder of a training's checkpoints, once its model is exported."""
+"""Trainer: an empty file in a folder of checkpoints; it exists once their model is exported."""
 SAVED_MODEL_FOLDER = "Format-Serving"
 """Trainer: the SavedModel in a Model artifact; the name is TFX's."""
 ASSETS_FOLDER = "assets.extra"
-"""Files that we add to a SavedModel: TensorFlow ignores the folder, and TF Serving reads its
-warm-up requests there."""
+"""Folder of the files that Polyseme adds to a SavedModel. TensorFlow ignores it, and TF Serving
+reads warm-up requests from it."""
 CONFIG_FILE = "config.json"
 """The resolved configuration, in a pipeline's folder and in a SavedModel's added files."""
 PROVENANCE_FILE = f"{ASSETS_FOLDER}/provenance.json"
@@ -92,8 +100,8 @@ def shard_name(kind: str, number: int, shards: int) -> str:
 
     Args:
         kind: "documents" or "examples".
-        number: of the shard, from 0.
-        shards: how many shards the split has.
+        number: number of the shard, from 0.
+        shards: number of shards of the split.
     """
     return f"{kind}-{number:05d}-of-{shards:05d}.tfrecord.gz"
 

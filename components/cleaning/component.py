@@ -21,13 +21,13 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import TrainedTexts
 from components.cleaning.evaluation_texts import EvaluationTexts, read_evaluation_texts
-from components.cleaning.text_quality import QUARANTINE_REASONS
 from components.cleaning.trained_texts import KEYS_FILE, merge_keys
 from components.cleaning.transforms import KEPT_KEYS_SUFFIX, clean
 from components.config import CleaningConfig, ValidationConfig
 from components.layout import (
     CLEANING_FILE,
     DROPPED_FOLDER,
+    QUARANTINE_REASONS,
     SCRATCH_FOLDER,
     SPLITS,
     TEST,

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from components.cleaning.word_grams import hash_ngrams, hash_words, split_words
+from components.cleaning.word_grams import hash_ngrams, hash_words
 from components.config import CleaningConfig
 from components.readers.files import find_files
 from components.readers.parts import split_file
 from components.readers.records import Malformed, Unreadable
 from components.readers.text_records import RecordReader
+from components.words import split_words
 from models.errors import DataRefused
 
 _REMEDY = "Repair it, or remove it from cleaning.evaluation_texts."

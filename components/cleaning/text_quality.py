@@ -6,7 +6,7 @@ of repeated words are counted in words instead of characters.
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +14,8 @@ import numpy as np
 from components.cleaning.word_grams import hash_ngrams
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, count_non_letters
+from components.layout import QUARANTINE_REASONS
 
-QUARANTINE_REASONS: Mapping[str, str] = {
-    "min_characters": "too short",
-    "max_non_letter_share": "non-letters",
-    "max_replacement_share": "replacement characters",
-    "languages": "language not allowed",
-}
-"""For each bound of `ValidationConfig` on single documents, the reason by which the documents that
-violate it are counted."""
 _LANGUAGE_CHARACTERS = 1_000  # at the beginning of a text, from which its language is detected
 _UNSPACED = ("zh", "ja")
 _STOP_WORDS = {"en": frozenset("the be to of and that have with".split())}
@@ -50,7 +43,7 @@ def broken_rule(
 
     Args:
         document: the document.
-        words: its words, see `components.cleaning.word_grams.split_words`.
+        words: its words, see `components.words.split_words`.
         hashes: hashes of the words, uint64 `[words]`.
         config: the rules and their bounds.
     """

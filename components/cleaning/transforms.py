@@ -22,19 +22,15 @@ import tensorflow as tf
 from components.cleaning import trained_texts
 from components.cleaning.evaluation_texts import EvaluationTexts, shared_ngram_share
 from components.cleaning.near_duplicates import band_hashes
-from components.cleaning.text_quality import (
-    QUARANTINE_REASONS,
-    DropReason,
-    broken_rule,
-    violated_bound,
-)
-from components.cleaning.word_grams import hash_words, split_words
+from components.cleaning.text_quality import DropReason, broken_rule, violated_bound
+from components.cleaning.word_grams import hash_words
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document, parse, read_documents, text_hash
 from components.layout import (
     CLEANING_FILE,
     DROPPED_FOLDER,
     EVAL,
+    QUARANTINE_REASONS,
     SCRATCH_FOLDER,
     SPLITS,
     TEST,
@@ -47,6 +43,7 @@ from components.layout import (
 from components.storage.exchange import GroupItems
 from components.storage.publish import link_whole, write_whole
 from components.storage.record_files import RecordWriter
+from components.words import split_words
 from models.printable import to_json
 from models.published import published
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.cleaning.word_grams import count_words
 from components.documents import Document
+from components.words import count_words
 from models.objective import Objective, TokenizedDocument
 from models.tokenizers.tokenizer import Tokenizer
 

@@ -46,7 +46,7 @@ def pushed_versions(store: MetadataStore) -> dict[int, str]:
 
 
 def newest_pushed(store: MetadataStore, inputs: Artifacts, models: Iterable[Artifact]) -> Artifacts:
-    """Of the pushed ones among `models`, the one that has seen the newest text, and its blessing.
+    """The pushed model among `models` that has seen the newest text, and its blessing.
 
     Args:
         store: the pipeline's metadata.
@@ -118,10 +118,10 @@ def first_run_limit(
     span: int,
     start: str,
 ) -> float:
-    """The id below which all artifacts are that the first run on a span could have found.
+    """A limit: the first run on a span could only have found artifacts with ids below it.
 
-    That is the id of the span's first artifact once a pushed model was trained on the span; before
-    that, and if `start` names a model that may have seen other spans since, it is infinity.
+    Once a pushed model was trained on the span, it is the id of the span's first artifact. It is
+    infinity before that, and if `start` names a model that may have seen other spans since.
 
     Args:
         store: the pipeline's metadata.

@@ -1,9 +1,9 @@
 """Resolvers of the artifacts of earlier runs that a run builds on; a rerun finds the same ones.
 
-TFX's own strategies take the artifact with the highest id. After a run's first pass, its own
-artifacts are the newest: its rerun would compare a span with itself and train on from its own
-model, and no step would be a cache hit. These resolvers look at spans and fingerprints instead,
-which they read from ML Metadata.
+TFX's own strategies take the artifact with the highest id. After a run, its own artifacts have the
+highest ids: a rerun would compare the span with itself and start from its own model, and no step
+would be a cache hit. These resolvers use spans and fingerprints instead, which they read from ML
+Metadata.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ class TrainedEarlier(ResolverStrategy):
 
     Inputs: `trained` (TrainedTexts, each with the texts before it) and `model` (Model). The result
     is the newest TrainedTexts of each other span, without those whose keys are contained in another
-    one; usually one is left. Once a pushed model was trained on this run's span, only those count
-    that are older than the span's first TrainedTexts, so that a rerun is evaluated on the same
-    text; but not if training starts from a model that may have seen more. Empty in a first run.
+    one; usually one is left. Once a pushed model was trained on this run's span, only texts that
+    are older than the span's first TrainedTexts count, so that a rerun is evaluated on the same
+    text. All texts count if training starts from a model that may have seen more spans. Empty in a
+    first run.
     """
 
     def __init__(self, span: int, start: str) -> None:
@@ -127,12 +128,12 @@ class LastBlessedModel(ResolverStrategy):
                 raise
             _log.warning("the new model is not compared with the last blessed one: %s", error.what)
             last = newest_pushed(store, input_dict, ())
-        outputs = _outputs_beside(store, last["model_blessing"])
+        outputs = _sibling_outputs(store, last["model_blessing"])
         evaluation = [each for each in input_dict["evaluation"] if each.id in outputs]
         return {**last, "evaluation": evaluation}
 
 
-def _outputs_beside(store: MetadataStore, artifacts: Sequence[Artifact]) -> set[int]:
+def _sibling_outputs(store: MetadataStore, artifacts: Sequence[Artifact]) -> set[int]:
     """The ids of all outputs of the executions that wrote some artifacts."""
     if not artifacts:
         return set()

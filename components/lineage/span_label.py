@@ -15,7 +15,7 @@ def span_label(number: int, label: str | None = None) -> str:
     """The label if there is one; else the date with that ordinal, or the number.
 
     Args:
-        number: the span's number. The ordinals of the years 1700 to 2200 are taken as dates.
+        number: the span's number. From the ordinal of the year 1700 to that of 2200 it is a date.
         label: the label that a run or an artifact has. Artifacts of earlier releases and of TFX's
             own components have none.
     """

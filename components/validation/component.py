@@ -3,8 +3,8 @@
 TFX's ExampleValidator compares StatisticsGen's statistics with a schema and records anomalies, but
 does not stop the pipeline. `DataGate` reads these anomalies and the counts of ingestion and
 cleaning, adds bounds on the whole span and on its drift from the last approved span, and raises.
-Single documents are quarantined before it, so that one odd document does not refuse a span
-(docs/decisions/0031-what-the-data-gate-judges.md).
+TextCleaner quarantines single documents before that, so that a span is not refused for one odd
+document (docs/decisions/0031-what-the-data-gate-judges.md).
 """
 
 import itertools
@@ -23,13 +23,13 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
 from components.artifacts import DataApproval
-from components.cleaning.text_quality import QUARANTINE_REASONS
 from components.config import ValidationConfig
 from components.layout import (
     CLEANING_FILE,
     EVAL,
     INGESTION_FILE,
     QUARANTINE_FILE,
+    QUARANTINE_REASONS,
     SPLIT_PREFIX,
     TEST,
     TRAIN,
@@ -128,7 +128,7 @@ def DataGate(
         max_dropped_share: `cleaning.max_dropped_share`.
         needs_eval_split: whether training evaluates on the split "eval", which must then have a
             document.
-        quarantine_dir: receives `span-<number>.DataGate.json` if a check fails.
+        quarantine_dir: receives `span-<label>.DataGate.json` if a check fails.
         previous_statistics: the last approved earlier span's; absent in a first run.
 
     Raises:

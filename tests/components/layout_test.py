@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
+from components.config import ValidationConfig
 from components.layout import (
     ASSETS_FOLDER,
     EVAL,
+    QUARANTINE_REASONS,
     SPLITS,
     TRAIN,
     shard_files,
@@ -17,6 +19,7 @@ from components.layout import (
     splits_in_words,
 )
 from components.serving.probe import ASSETS
+from models.settings import Affects
 
 
 def test_splits_in_words() -> None:
@@ -46,5 +49,10 @@ def test_shards_by_split(tmp_path: pathlib.Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_probe_which_runs_without_our_modules_agrees() -> None:
+def test_the_probe_names_the_same_assets_folder() -> None:
+    """The probe cannot import the name from layout.py: its process has no module of ours."""
     assert ASSETS == ASSETS_FOLDER
+
+
+def test_every_bound_on_a_document_has_its_reason() -> None:
+    assert set(QUARANTINE_REASONS) == set(ValidationConfig().that_affect(Affects.EXAMPLES))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from components.cleaning.evaluation_texts import read_evaluation_texts, shared_ngram_share
-from components.cleaning.word_grams import hash_words, split_words
+from components.cleaning.word_grams import hash_words
 from components.config import CleaningConfig
+from components.words import split_words
 from models.errors import DataRefused
 
 
@@ -17,7 +18,7 @@ def share(text: str, path: str, n: int) -> float:
     return shared_ngram_share(hash_words(split_words(text)), path, n)
 
 
-def test_a_documents_share_of_known_runs(tmp_path: pathlib.Path) -> None:
+def test_the_share_of_a_documents_ngrams_in_evaluation_texts(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "One two three four."}) + "\n")
     with gzip.open(tmp_path / "b.jsonl.gz", "wt") as stream:
         stream.write('{"text": "Five six seven."}\n{"text": "Eight nine"}\n')
@@ -34,7 +35,7 @@ def test_a_documents_share_of_known_runs(tmp_path: pathlib.Path) -> None:
     assert share("", found.path, 3) == 0.0
 
 
-def test_no_text_is_long_enough(tmp_path: pathlib.Path) -> None:
+def test_texts_shorter_than_an_ngram_are_counted_and_ignored(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.txt").write_text("One two.\n\nThree.")
     config = CleaningConfig(evaluation_texts=(str(tmp_path),))
     found = read_evaluation_texts(config, str(tmp_path / "ngrams.npy"))
@@ -42,7 +43,7 @@ def test_no_text_is_long_enough(tmp_path: pathlib.Path) -> None:
     assert share("one two " * 20, found.path, 13) == 0.0
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: pathlib.Path) -> None:
+def test_malformed_evaluation_texts_are_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "One two."}\n{"sentence": "Three"}\n')
     config = CleaningConfig(evaluation_texts=(str(tmp_path / "a.jsonl"),))
     with pytest.raises(DataRefused, match="malformed: no text") as refused:

@@ -5,16 +5,15 @@ import dataclasses
 import pytest
 
 from components.cleaning.text_quality import (
-    QUARANTINE_REASONS,
     DropReason,
     broken_rule,
     detect_language,
     violated_bound,
 )
-from components.cleaning.word_grams import hash_words, split_words
+from components.cleaning.word_grams import hash_words
 from components.config import CleaningConfig, ValidationConfig
 from components.documents import Document
-from models.settings import Affects
+from components.words import split_words
 
 GOOD = (
     "The river rose that night and the men of the village went down to the bank with lamps.\n"
@@ -72,16 +71,16 @@ def test_a_rule_that_is_broken(text: str, expected: tuple[str, str]) -> None:
         GOOD + "old bridge " * 4,
     ],
 )
-def test_a_rule_that_is_just_kept(text: str) -> None:
+def test_a_text_that_just_passes(text: str) -> None:
     assert reason(text) is None
 
 
-def test_a_long_run_without_letters_takes_no_time() -> None:
+def test_a_long_text_without_letters_is_checked_fast() -> None:
     # A regular expression that backtracked from each character would take 15 minutes.
     assert reason(GOOD + "=" * 200_000) is None
 
 
-def test_hindi_has_its_vowels() -> None:
+def test_hindi_vowel_signs_count_as_letters() -> None:
     text = (
         "उस रात नदी चढ़ी और गाँव के लोग दीपक लेकर किनारे तक गए।"
         " उन्हें जल्दी करनी थी, क्योंकि पानी खेत तक आ गया था।"
@@ -89,7 +88,7 @@ def test_hindi_has_its_vowels() -> None:
     assert reason(text, dataclasses.replace(QUALITY, min_words=10), lang="hi") is None
 
 
-def test_english_has_stop_words() -> None:
+def test_stop_words_are_required_only_in_english() -> None:
     text = " ".join(word for word in GOOD.split() if word.lower() not in STOP_WORDS)
     config = dataclasses.replace(QUALITY, min_words=40)
     assert reason(text, config) == ("stop words", "1 of them")
@@ -97,7 +96,7 @@ def test_english_has_stop_words() -> None:
     assert reason(text, config, lang="de") is None
 
 
-def test_bounds_are_the_configurations() -> None:
+def test_bounds_come_from_the_configuration() -> None:
     config = dataclasses.replace(QUALITY, min_words=WORDS + 1)
     assert reason(GOOD, config) == ("few words", str(WORDS))
     config = dataclasses.replace(QUALITY, max_words=WORDS - 1)
@@ -122,7 +121,7 @@ def test_chinese_words_are_characters_and_stop_words_are_english() -> None:
         (GOOD, "zh", "en"),
     ],
 )
-def test_another_language(text: str, lang: str, expected: str) -> None:
+def test_documents_in_another_language_are_dropped(text: str, lang: str, expected: str) -> None:
     assert detect_language(text)[0] == expected
     found = reason(text, CleaningConfig(language_confidence=0.9), lang)
     assert found is not None
@@ -131,7 +130,7 @@ def test_another_language(text: str, lang: str, expected: str) -> None:
     assert reason(text, CleaningConfig(language_confidence=0.9), f"{expected}-Xxxx") is None
 
 
-def test_a_language_that_is_not_certain_stays() -> None:
+def test_documents_of_uncertain_language_are_kept() -> None:
     text = "12 34 5"
     language, probability = detect_language(text)
     assert probability < 0.9
@@ -158,11 +157,7 @@ BOUNDS = ValidationConfig(min_characters=4, languages=("en", "zh-Hans"))
         ("四个字好", "zh", ("language not allowed", "zh")),
     ],
 )
-def test_a_document_outside_of_the_bounds(
+def test_the_first_violated_bound_is_named(
     text: str, lang: str, expected: tuple[str, str] | None
 ) -> None:
     assert violated_bound(Document("d", text, "s", lang, 0), BOUNDS) == expected
-
-
-def test_every_bound_on_a_document_has_its_reason() -> None:
-    assert set(QUARANTINE_REASONS) == set(ValidationConfig().that_affect(Affects.EXAMPLES))

@@ -7,7 +7,7 @@ import pathlib
 from tfx.types.standard_artifacts import Examples, Model
 
 from components.lineage.model_origin import fingerprint_of, read_provenance, spans_of, write_origin
-from tests.components.given_artifacts import artifact
+from tests.components.resolver_artifacts import artifact
 
 
 def test_a_model_has_seen_the_spans_of_its_base_too():

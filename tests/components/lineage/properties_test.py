@@ -1,4 +1,4 @@
-"""Artifacts are known by the bytes of their files."""
+"""Tests of the fingerprints of artifacts' files."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ def write(folder: pathlib.Path, **files: str) -> pathlib.Path:
 
 
 def test_the_same_files_elsewhere_have_the_same_fingerprint(tmp_path: pathlib.Path) -> None:
-    one = write(tmp_path / "1", a="x", b__c="y", d="not looked at")
+    one = write(tmp_path / "1", a="x", b__c="y", d="not read")
     two = write(tmp_path / "2", d="another", b__c="y", a="x")
     assert fingerprint(one, ["a", "b"]) == fingerprint(two, ["a", "b"])
     assert len(fingerprint(one, ["a"])) == 64
 
 
 @pytest.mark.parametrize("files", [{"a": "y"}, {"b__c": "z"}, {"b__e": ""}])
-def test_other_bytes_or_names_have_another(tmp_path: pathlib.Path, files: dict[str, str]) -> None:
+def test_other_bytes_or_names_change_the_fingerprint(
+    tmp_path: pathlib.Path, files: dict[str, str]
+) -> None:
     folder = write(tmp_path, a="x", b__c="y")
     before = fingerprint(folder, ["a", "b"])
     assert fingerprint(write(folder, **files), ["a", "b"]) != before
 
 
-def test_a_file_that_is_not_there_is_no_empty_one(tmp_path: pathlib.Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OSError, match="gone"):
         fingerprint(tmp_path, ["gone"])
 
 
-def test_an_artifact_is_given_the_fingerprint(tmp_path: pathlib.Path) -> None:
+def test_set_content_records_the_fingerprint(tmp_path: pathlib.Path) -> None:
     artifact = Examples()
     artifact.uri = str(write(tmp_path, a="x"))
     set_content(artifact, ["a"])

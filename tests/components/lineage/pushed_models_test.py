@@ -1,4 +1,4 @@
-"""Pushed models: which a run may find, and what becomes of models that were removed."""
+"""Tests of queries for pushed models: which of them a run finds, and removed models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfx.types.standard_artifacts import Examples, Model
 from components.lineage import pushed_models
 from components.lineage.pushed_models import first_run_limit, models_before, newest_pushed
 from models.errors import ConfigError
-from tests.components.given_artifacts import artifact, pushed_model
+from tests.components.resolver_artifacts import artifact, pushed_model
 
 STORE: Any = None
 """The functions of ML Metadata are replaced."""
@@ -65,7 +65,7 @@ def test_a_rerun_sees_only_models_older_than_its_own() -> None:
         (2, "auto", math.inf),  # no pushed model was trained on it
     ],
 )
-def test_a_rerun_of_a_pushed_span_sees_what_came_before_it(
+def test_a_rerun_of_a_pushed_span_sees_only_older_artifacts(
     span: int, start: str, limit: float
 ) -> None:
     artifacts = [artifact(Examples, id, span=of) for id, of in {12: 1, 11: 1, 10: 2}.items()]

@@ -33,7 +33,7 @@ from components.lineage.resolvers import (
     TrainedEarlier,
 )
 from components.training.start_resolver import TrainingStart
-from tests.components.given_artifacts import artifact, pushed_model
+from tests.components.resolver_artifacts import artifact, pushed_model
 
 
 @component
@@ -43,7 +43,7 @@ def Train(
     fingerprint: Parameter[str],
     base_model: InputArtifact[Model] = None,
 ) -> None:
-    """Takes the Trainer's place: records the model's origin."""
+    """Replaces the Trainer: records the model's origin."""
     pathlib.Path(model.uri).mkdir(exist_ok=True)
     write_origin(model, span=span, fingerprint=fingerprint, test_share=0.1, base=base_model)
     base = base_model.get_string_custom_property("fingerprint") if base_model else "nothing"
@@ -59,7 +59,7 @@ def Evaluate(
     baseline: InputArtifact[Model] = None,
     judged_by: InputArtifact[ModelEvaluation] = None,
 ) -> None:
-    """Takes the place of TFX's Evaluator: sets the same properties."""
+    """Replaces TFX's Evaluator: sets the same properties."""
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", blessed)
     name = baseline.get_string_custom_property("fingerprint") if baseline else "nothing"
@@ -73,13 +73,13 @@ def Evaluate(
 def Push(
     model: InputArtifact[Model], pushed_model: OutputArtifact[PushedModel], version: Parameter[str]
 ) -> None:
-    """Takes the place of TFX's Pusher; an empty version means no push."""
+    """Replaces TFX's Pusher; an empty version means no push."""
     pushed_model.set_int_custom_property("pushed", int(bool(version)))
     pushed_model.set_string_custom_property("pushed_version", version)
 
 
 class Ran(NamedTuple):
-    """Fingerprints of the base model and of the baseline, and the Trainer's state."""
+    """Fingerprints of the base model and of the last blessed model, and the Trainer's state."""
 
     base: str
     baseline: str
@@ -179,7 +179,7 @@ def test_training_starts_from_the_newest_model_and_a_rerun_from_the_same(run):
         assert run(span, fingerprint) == (base, baseline, "CACHED")
 
 
-def test_a_model_that_was_not_pushed_is_nothing_to_build_on(run):
+def test_models_that_were_not_pushed_are_ignored(run):
     run(1, "first", pushed=False)  # it failed the serving check
     assert run(2, "second") == ("nothing", "nothing", "COMPLETE")
     run(3, "third", blessed=False)
@@ -259,11 +259,11 @@ def test_without_artifacts_nothing_is_resolved(tmp_path):
 def pushed(monkeypatch):
     """Makes a blessed and pushed model with the id 1 in a folder."""
     monkeypatch.setattr(pushed_models, "pushed_versions", lambda store: {1: "17"})
-    monkeypatch.setattr(resolvers, "_outputs_beside", lambda store, artifacts: set())
+    monkeypatch.setattr(resolvers, "_sibling_outputs", lambda store, artifacts: set())
     return pushed_model
 
 
-def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed):
+def test_a_model_of_an_older_release_is_identified_by_its_provenance(tmp_path, pushed):
     inputs = pushed(tmp_path)
     strategy = LastBlessedModel(fingerprint="a")
     assert strategy.resolve_artifacts(None, inputs)["model"] == []
@@ -286,9 +286,7 @@ def test_a_model_of_an_older_release_is_known_by_its_provenance(tmp_path, pushed
         (4, "[1, 2, 3]", "auto", [11, 12, 14]),  # the newest texts of each span
     ],
 )
-def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
-    pushed, span, seen, start, expected
-):
+def test_the_newest_trained_texts_of_other_spans_are_found(pushed, span, seen, start, expected):
     texts = [
         artifact(TrainedTexts, identity, span=of_span)
         for identity, of_span in {14: 3, 11: 1, 12: 2, 13: 3}.items()
@@ -299,7 +297,7 @@ def test_held_out_text_is_looked_up_in_what_other_spans_trained_on(
     assert [each.id for each in resolved["trained"]] == expected
 
 
-def test_texts_that_others_hold_are_left_out(pushed):
+def test_texts_that_others_contain_are_left_out(pushed):
     """Span 1 was cleaned again after span 2, so its new texts contain no others."""
     texts = [
         artifact(TrainedTexts, identity, span=of_span)
@@ -309,11 +307,9 @@ def test_texts_that_others_hold_are_left_out(pushed):
     model = pushed("/a", spans="[1, 2, 3]")["model"]
 
     def resolved(span):
-        given = {"trained": texts, "model": model}
-        return [
-            each.id
-            for each in TrainedEarlier(span, "auto").resolve_artifacts(None, given)["trained"]
-        ]
+        inputs = {"trained": texts, "model": model}
+        found = TrainedEarlier(span, "auto").resolve_artifacts(None, inputs)
+        return [each.id for each in found["trained"]]
 
     assert resolved(4) == [13, 12, 14]
     texts[3].set_string_custom_property("covers", "[11, 12, 13]")

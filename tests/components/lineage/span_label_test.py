@@ -1,4 +1,4 @@
-"""How a span is named where only its number is known."""
+"""Tests of the labels of spans."""
 
 import datetime
 
@@ -24,7 +24,5 @@ from components.lineage.span_label import span_label
         (10**30, None, "1" + "0" * 30),
     ],
 )
-def test_the_label_or_what_the_number_stands_for(
-    number: int, label: str | None, shown: str
-) -> None:
+def test_the_label_or_the_date_or_the_number(number: int, label: str | None, shown: str) -> None:
     assert span_label(number, label) == shown

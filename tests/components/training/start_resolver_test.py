@@ -11,7 +11,7 @@ from components.lineage.resolvers import LastBlessedModel
 from components.training import start_resolver
 from components.training.start_resolver import TrainingStart
 from models.errors import ConfigError
-from tests.components.given_artifacts import artifact, pushed_model
+from tests.components.resolver_artifacts import artifact, pushed_model
 
 
 @pytest.fixture
@@ -30,21 +30,21 @@ def test_a_version_that_was_not_pushed_is_refused(tmp_path):
     assert caught.value.remedy == "give one of: none yet"
 
 
-def test_a_base_whose_folder_is_gone_is_refused_and_no_fresh_start(tmp_path, pushed):
+def test_a_removed_base_model_is_refused_unless_training_starts_from_scratch(tmp_path, pushed):
     inputs = pushed(tmp_path / "gone", spans="[1]", fingerprint="b")
     with pytest.raises(ConfigError, match="was removed") as caught:
         TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)
     assert caught.value.where == str(tmp_path / "gone")
     with pytest.raises(ConfigError, match="was removed"):
         LastBlessedModel("a").resolve_artifacts(None, inputs)
-    # As the message says, training can start from new weights.
+    # Training can start from new weights, as the message says.
     scratch = TrainingStart(2, "a", "scratch", 0.1, 1).resolve_artifacts(None, inputs)
     assert scratch["model"] == []
     assert LastBlessedModel("a", "scratch").resolve_artifacts(None, inputs)["model"] == []
 
 
 @pytest.mark.parametrize("name", ["test_share", "eval_share"])  # its name in earlier releases
-def test_another_share_of_documents_to_test_on_than_the_bases_is_refused(tmp_path, pushed, name):
+def test_another_test_share_than_the_base_models_is_refused(tmp_path, pushed, name):
     inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
     inputs["model"][0].set_float_custom_property(name, 0.1)
     assert TrainingStart(2, "a", "auto", 0.1, 1).resolve_artifacts(None, inputs)["model"]
@@ -122,7 +122,7 @@ def test_a_rerun_finds_the_window_of_the_first_run(tmp_path, pushed):
         ("texts", "cleaning.evaluation_texts", "were cleaned with other evaluation texts"),
     ],
 )
-def test_documents_that_may_hold_what_is_tested_on_are_refused(
+def test_older_documents_that_may_contain_test_text_are_refused(
     tmp_path, pushed, change, where, what
 ):
     inputs = pushed(tmp_path, spans="[1]", fingerprint="b")
