@@ -56,7 +56,7 @@ class Malformed(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Whether the record has no text, as redirects of an encyclopedia: it is not an error."""
+        """Whether the record has no text, like a redirect of an encyclopedia; this is no error."""
         return self.reason in (EMPTY_TEXT, EMPTY_FILE)
 
 
@@ -80,13 +80,13 @@ class Unreadable(NamedTuple):
     lost_records: int | None
 
     def __str__(self) -> str:
-        records = "unknown" if self.lost_records is None else f"{self.lost_records:,}"
+        number = "an unknown number of" if self.lost_records is None else f"{self.lost_records:,}"
         lost = (
             f"{self.lost_bytes:,} of {self.size:,} bytes"
             if self.lost_bytes
             else f"and everything after its {self.size:,} bytes"
         )
-        return f"{self.file}:{self.line} {self.reason}; lost: {records} documents, {lost}"
+        return f"{self.file}:{self.line} {self.reason}; lost: {number} documents, {lost}"
 
 
 class Fault(Exception):

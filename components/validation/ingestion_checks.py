@@ -23,11 +23,9 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
     files = {item.file for item in lost}
     names = sorted({os.path.basename(item.file) for item in refused})
     value = f"{len(files):,}" + (f", of which {len(names):,} not allowed" if refused else "")
-    if lost:
-        known = sum(item.lost_records or 0 for item in lost)
+    if amounts := _known_loss(lost):
         at_least = "at least " if any(item.lost_records is None for item in lost) else ""
-        lost_bytes = sum(item.lost_bytes for item in lost)
-        value += f"; lost: {at_least}{known:,} documents, {lost_bytes:,} bytes"
+        value += f"; lost: {at_least}{amounts}"
     listed = [*map(str, (refused or lost)[:_LISTED])]
     if len(refused or lost) > _LISTED:
         listed.append(f"and {len(refused or lost) - _LISTED:,} more places")
@@ -42,6 +40,14 @@ def unreadable_check(ingested: Mapping[str, Any], allowed: Sequence[str]) -> Che
         remedy="write the files again, or use the part that can be read: --set"
         f" ingestion.allow_unreadable={','.join(names)[:_LISTED_NAMES]}",
     )
+
+
+def _known_loss(lost: Sequence[Unreadable]) -> str:
+    """The documents and bytes that are known to be lost, in words; "" if nothing is known."""
+    documents = sum(item.lost_records or 0 for item in lost)
+    size = sum(item.lost_bytes for item in lost)
+    amounts = ((documents, "documents"), (size, "bytes"))
+    return ", ".join(f"{amount:,} {unit}" for amount, unit in amounts if amount)
 
 
 def malformed_check(ingested: Mapping[str, Any], quarantine: str, bound: float) -> Check:

@@ -47,8 +47,17 @@ def test_an_unreadable_file_is_refused_unless_it_is_allowed_by_name() -> None:
     assert many.examples[3:] == ["and 5 more places"]
 
 
+def test_a_loss_of_unknown_size_is_not_reported_as_zero() -> None:
+    check = unreadable_check(ingested(CUT), [])
+    assert check.value == "1, of which 1 not allowed"
+    assert check.examples == [str(CUT)]  # says that everything after the file's end is lost
+    without_records = CUT._replace(lost_bytes=200)
+    check = unreadable_check(ingested(without_records), ["a.jsonl.gz"])
+    assert check.value == "1; lost: at least 200 bytes"
+
+
 @pytest.mark.parametrize(("bound", "passed"), [(0.1, True), (0.09, False)])
-def test_of_malformed_records_the_share_counts(
+def test_the_share_of_malformed_records_is_bounded(
     tmp_path: pathlib.Path, bound: float, passed: bool
 ) -> None:
     path = tmp_path / "quarantine.jsonl"
