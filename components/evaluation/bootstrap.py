@@ -80,7 +80,8 @@ def interval(
 
     Args:
         value: the statistic over all units.
-        resampled: the statistic of each resample, `[resamples]`. NaN counts as any value.
+        resampled: the statistic of each resample, `[resamples]`. A NaN could be any value, so it
+            counts as the lowest value for the lower end, and as infinity for the upper end.
         units: number of units. Below `MIN_UNITS` the interval is unbounded.
         confidence: probability with which the interval holds the true value; the two tails share
             the rest equally.

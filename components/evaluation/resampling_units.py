@@ -21,10 +21,10 @@ MIN_UNITS = 5
 """With fewer units there is no interval. The extremes of four equal units miss the true value in
 one case of 16 on either side, so no resampling of them can promise 2.5 %."""
 PARTS = 16
-"""Parts of a block, to which its examples are dealt in turn. Texts of fewer than `MIN_UNITS` blocks
-resample the parts instead of the blocks."""
+"""Parts of a block; its examples are assigned to them in turn. If a text has fewer than `MIN_UNITS`
+blocks, the parts are resampled instead of the blocks."""
 MAX_BLOCKS = 1_024
-"""Blocks with numbers of their own; more blocks than that share numbers by a hash."""
+"""Number of different block numbers; a hash assigns them, so blocks of a long text share them."""
 _MIN_WINDOWS = 16  # per block, in a long text: at most 3 % of its windows are then padding
 _BLOCKS_PER_GROUP = 64  # in a shorter text
 
@@ -33,8 +33,8 @@ def blocks(tokens: Sequence[int], window: int) -> list[range]:
     """Cuts a group of documents into blocks of consecutive documents.
 
     A block holds at least two documents with text, so that each document has a partner, and at
-    least as many tokens as `_MIN_WINDOWS` examples, or as a 64th of the group if that is less. What
-    is left over at the end goes into the last block.
+    least as many tokens as `_MIN_WINDOWS` examples, or as a 64th of the group if that is less. The
+    documents that remain at the end are added to the last block.
 
     Args:
         tokens: number of tokens of each document of the group.
@@ -44,18 +44,18 @@ def blocks(tokens: Sequence[int], window: int) -> list[range]:
         The indices of each block's documents; no block if there is no document.
     """
     min_tokens = min(_MIN_WINDOWS * window, sum(tokens) // _BLOCKS_PER_GROUP)
-    cut: list[range] = []
+    ranges: list[range] = []
     first = with_text = total = 0
     for index, count in enumerate(tokens):
         with_text += count > 0
         total += count
         if with_text >= 2 and total >= min_tokens:
-            cut.append(range(first, index + 1))
+            ranges.append(range(first, index + 1))
             first, with_text, total = index + 1, 0, 0
     if first < len(tokens):
-        first = cut.pop().start if cut else 0
-        cut.append(range(first, len(tokens)))
-    return cut
+        first = ranges.pop().start if ranges else 0
+        ranges.append(range(first, len(tokens)))
+    return ranges
 
 
 def unit_names(group: int, block: int, first: int, count: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def unit_names(group: int, block: int, first: int, count: int) -> np.ndarray:
 
 
 def unit_number(name: bytes) -> int:
-    """A number for a unit, below `MAX_BLOCKS * PARTS`: block's number times `PARTS`, plus part."""
+    """A number for a unit, below `MAX_BLOCKS * PARTS`: its block's number · `PARTS` + its part."""
     block, _, part = name.rpartition(b"-")
     return zlib.crc32(block) % MAX_BLOCKS * PARTS + int(part)
 

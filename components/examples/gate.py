@@ -86,7 +86,7 @@ def ExampleGate(
         family: a name in the registry.
         objective: the objective's settings that the examples depend on, as JSON.
         config: a ValidationConfig as JSON.
-        quarantine_dir: receives `span-<number>.ExampleGate.json` if a check fails.
+        quarantine_dir: receives `span-<label>.ExampleGate.json` if a check fails.
         previous: approval of the last approved earlier span; absent in a first run.
         served_model: the last pushed model, whose loss on this text is measured.
         served_evaluation: the evaluation that the served model was blessed by.

@@ -1,9 +1,9 @@
 """Beam transforms of TextExampleGen: read files and write shards of documents.
 
-A hash of a document's id decides its split and shard, so all documents with the same id meet in one
-place. Each shard is written by one call: sorted by id, to a temporary name that is then renamed.
-The bytes therefore depend only on the text, and not on the runner, the number of workers or
-retries. As only the hash decides, a shard is a random sample of the span.
+A hash of a document's id decides its split and shard, so all documents with the same id are in one
+shard. One call writes a shard: sorted by id, to a temporary name that is then renamed. The bytes
+therefore depend only on the text, and not on the runner, the number of workers or retries. Because
+only the hash decides, a shard is a random sample of the span.
 
 This module does not import TFX, which every Beam worker process would have to load.
 """

@@ -1,4 +1,4 @@
-"""Finds the files that an input pattern means, and computes their fingerprint.
+"""Finds the files that an input pattern matches, and computes their fingerprint.
 
 Imports neither TensorFlow nor Beam, so that the command line can check an input immediately.
 """
@@ -51,11 +51,11 @@ class FoundFiles(NamedTuple):
 
 
 def source_name(path: str | os.PathLike[str]) -> str:
-    """The source of a file's documents that name none: the file's name without its numbers.
+    """The source of documents that name no source: their file's name without its numbers.
 
     Numbers are the date, span or part. Without them the next span has the same sources:
-    "news-2020.jsonl" and "2021-05-01-news.jsonl" both give "news". If only numbers are in the name,
-    the source is "text".
+    "news-2020.jsonl" and "2021-05-01-news.jsonl" both give "news". If the name consists of numbers
+    only, the source is "text".
     """
     name = printable_path(os.path.basename(path))
     if form := format_of(path):
@@ -64,12 +64,12 @@ def source_name(path: str | os.PathLike[str]) -> str:
 
 
 def find_files(pattern: str) -> FoundFiles:
-    """Finds the files that a pattern means, and checks that they can be opened.
+    """Finds the files that a pattern matches, and checks that they can be opened.
 
     Args:
         pattern: a file, a folder, or a glob in which `**` matches any number of folders. Folders
-            are searched recursively, without hidden files. Of a folder or a glob only files of
-            supported formats are taken. {SPAN} must be replaced already.
+            are searched recursively, without hidden files. Files of a folder or a glob whose format
+            is not supported are skipped. {SPAN} must be replaced already.
 
     Raises:
         DataRefused: there is no file, no file of a supported format, only empty files, or a file or
@@ -204,7 +204,7 @@ def input_fingerprint(
 ) -> str:
     """SHA-256 of the names and bytes of files, in hexadecimal.
 
-    Names are relative to the files' common folder, so a corpus may be moved. Files are streamed.
+    Names are relative to the files' common folder, so a corpus may be moved.
 
     Args:
         files: paths, at least one.

@@ -64,7 +64,7 @@ def _parse_object(line: Line) -> Mapping[str, Any]:
 
 
 class _DuplicateKeys(dict[str, Any]):
-    """Stands for a JSON object with a duplicate key; maps its keys to their number."""
+    """Replaces a JSON object with duplicate keys; maps each key to its number of occurrences."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from components.readers.formats import format_mismatch, format_of
 from models.errors import DataRefused
 
 BYTE_ORDER_MARK = codecs.BOM_UTF8
-"""UTF-8's byte order mark. It is not text, also where concatenated files have it in the middle."""
+"""UTF-8's byte order mark. It is never text, not even in the middle of concatenated files."""
 READ_ERRORS = (EOFError, OSError, zlib.error, UnicodeError, pa.ArrowException)
 """Errors that reading a damaged file may raise."""
 

@@ -23,7 +23,9 @@ class BadTimestamp(ValueError):
 
 
 def parse_timestamp(value: Any) -> int:
-    """Converts a timestamp to seconds since 1970 UTC; None and "" give 0, years before 1970 < 0.
+    """Converts a timestamp to seconds since 1970 UTC, which are negative for earlier years.
+
+    None and "" give 0.
 
     Args:
         value: a number of seconds, an ISO 8601 string, or a date or datetime. A date means its

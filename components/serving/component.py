@@ -52,7 +52,7 @@ class Executor(executor.Executor):
             return
         served = input_dict.get(_SERVED)
         if served and not json.loads(exec_properties["custom_config"])[_OLDER]:
-            reason = _older(input_dict["model"][0], served[0])
+            reason = _reason_against_push(input_dict["model"][0], served[0])
             if reason:
                 _log.warning("not pushed: %s", reason)
                 pushed.set_string_custom_property(REASON, reason)
@@ -140,7 +140,7 @@ class Pusher(base_component.BaseComponent):
         )
 
 
-def _older(model: types.Artifact, served: types.Artifact) -> str:
+def _reason_against_push(model: types.Artifact, served: types.Artifact) -> str:
     """Why a model must not replace the served model; empty if it may."""
     new, old = max(spans_of(model), default=0), max(spans_of(served), default=0)
     if new >= old:

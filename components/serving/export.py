@@ -29,7 +29,6 @@ _log = logging.getLogger("polyseme.exporter")
 
 WARMUP_LOG = "tf_serving_warmup_requests"
 """TF Serving's name for the file of requests that it runs when it loads a version."""
-"""Name of the signature that evaluates serialized examples; see `evaluate_signature`."""
 
 
 class _Servable(tf.Module):

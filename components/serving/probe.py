@@ -1,8 +1,8 @@
-"""Sends an exported model its warm-up requests, in a process that has no more than TF Serving.
+"""Sends an exported model its warm-up requests, in a process without modules of this project.
 
 A program: `python -I components/serving/probe.py SAVED_MODEL` imports tensorflow and
-tensorflow_text but no module of this project, prints one line of JSON (`problems`, `seconds`) and
-exits with 0. docs/decisions/0006-serving-ops.md says what counts as an op of TF Serving.
+tensorflow_text, whose ops TF Serving has, prints one line of JSON (`problems`, `seconds`) and exits
+with 0. docs/decisions/0006-serving-ops.md says what counts as an op of TF Serving.
 """
 
 import base64

@@ -20,8 +20,8 @@ _MAX_CACHED = 200_000  # files
 class FileHashes:
     """Computes SHA-256 hashes of files; caches them by path, size, inode and times of change.
 
-    As `make` and `rsync` do, it takes a file with the same size and times for unchanged. One of the
-    times is the inode's time of change, which copying programs cannot set back.
+    Like `make` and `rsync`, it assumes that a file with the same size and times is unchanged. One
+    of the times is the inode's time of change, which copying programs cannot set back.
 
     Args:
         cache: a JSON file; a damaged one is replaced. None computes every hash.

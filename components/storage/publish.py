@@ -1,4 +1,4 @@
-"""Atomic writers of text files, links and folders: readers see all of one or nothing."""
+"""Atomic writers of text files, links and folders: a reader never sees a part of one."""
 
 import contextlib
 import os

@@ -50,10 +50,10 @@ class TrainingJob:
 
     @functools.cached_property
     def key(self) -> str:
-        """A hash of all that the weights depend on, the bytes of examples and base model included.
+        """A hash of all that the weights depend on, such as the bytes of examples and base model.
 
-        No path and no device is part of it: a run that was moved, or moved to other devices, is
-        resumed.
+        No path and no device is part of it, so a run can be resumed in another place and on other
+        devices.
         """
         key = hashlib.sha256()
         training = json.loads(self.training)
@@ -91,8 +91,8 @@ class TrainingJob:
     def folder(self) -> pathlib.Path:
         """Folder of the job's checkpoints.
 
-        TFX gives a retried Trainer new folders, so checkpoints cannot be there: a run that was
-        killed must be found again, also on other devices.
+        TFX gives a retried Trainer new output folders. Checkpoints are therefore kept elsewhere,
+        where the retry finds them, also on other devices.
         """
         return pathlib.Path(self.checkpoints) / self.key
 

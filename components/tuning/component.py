@@ -1,9 +1,9 @@
 """TFX's Tuner: searches hyperparameters with KerasTuner, by the loss on held-out examples.
 
 A trial is a short training: the same initial weights, seed and order of the examples, fewer steps,
-and a schedule that shrinks in proportion. The outcome of a trial is kept in a folder keyed by all
-that it depends on. So a search that was killed is simply run again: KerasTuner, whose draws have a
-seed, asks for the same trials, those that are complete are read from their folders, and the
+and a schedule that shrinks in proportion. The outcome of a trial is kept in a folder keyed by
+everything it depends on. A killed search is therefore simply run again: KerasTuner, whose draws
+have a seed, asks for the same trials. Those that are complete are read from their folders, and the
 interrupted one resumes from its checkpoint. KerasTuner's own state is not used for that: it is not
 written atomically, and lacks the random state of the Bayesian search.
 """

@@ -1,4 +1,4 @@
-"""Checks of the gates: their form, their file, and the error that lists all that failed.
+"""Checks of the gates: their form, their file, and the error that lists the failed checks.
 
 TFX deletes the outputs of a component that raises. Before a gate raises, it therefore writes its
 checks and the numbers behind them to a file outside its artifact.

@@ -1,9 +1,9 @@
 """VocabularyTrainer: makes a tokenizer from the base model, a vocabulary file or the documents.
 
-The first of these that exists is used: the tokenizer of the model that training starts from, to
-whose ids the model's weights are tied; a vocabulary file; or the words of the training documents,
-which Beam counts as the tokenizer splits them, in batches of documents. Held-out documents are not
-read.
+It uses the first of these that exists: the tokenizer of the model that training starts from, since
+that model's weights are tied to its ids; a vocabulary file; the words of the training documents.
+Beam counts these words, in batches of documents, which the tokenizer splits into words. Held-out
+documents are not read.
 """
 
 import collections
