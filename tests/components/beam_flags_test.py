@@ -47,7 +47,7 @@ def test_flags_with_a_secret(flags: list[str], name: str) -> None:
         ["--use_token", "--parallelism=2"],
     ],
 )
-def test_flags_without_one(flags: list[str]) -> None:
+def test_flags_without_a_secret(flags: list[str]) -> None:
     assert find_secret(flags) is None
 
 

@@ -53,7 +53,7 @@ from models.errors import ConfigError
         (BeamConfig, {"step_args": ("Evaluator:--s3_session_token=hush",)}, "beam.step_args"),
     ],
 )
-def test_what_cannot_be_or_has_no_effect_is_refused(
+def test_invalid_settings_and_settings_without_effect_are_refused(
     kind: type, fields: dict[str, Any], where: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -61,7 +61,7 @@ def test_what_cannot_be_or_has_no_effect_is_refused(
     assert caught.value.where == where
 
 
-def test_bounds_of_quality_are_for_documents_that_are_judged() -> None:
+def test_dependent_settings_are_accepted_with_their_switch() -> None:
     assert CleaningConfig(quality=True, min_words=20).min_words == 20
     assert CleaningConfig(evaluation_texts=("a.txt",), evaluation_words=8).evaluation_words == 8
 

@@ -58,7 +58,7 @@ def test_features() -> None:
         timestamp=st.integers(-(2**63), 2**63 - 1),
     )
 )
-def test_a_document_comes_back_whole(document: Document) -> None:
+def test_a_document_survives_serialization(document: Document) -> None:
     (serialized,) = serialize([document])
     assert parse(serialized) == document
 
@@ -71,7 +71,7 @@ def test_non_letters(text: str, expected: int) -> None:
     assert count_non_letters(text) == expected
 
 
-def test_the_id_alone_places_a_document() -> None:
+def test_the_id_alone_decides_split_and_shard() -> None:
     def place(document_id: str, test_share: float, eval_share: float) -> Place:
         return place_of(
             document_id, test_share=test_share, eval_share=eval_share, shards=FOUR_SHARDS

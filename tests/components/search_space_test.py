@@ -52,12 +52,12 @@ def test_without_a_space_the_learning_rate_and_the_warmup_are_tuned() -> None:
     assert configured_values((rate, warmup), settings()) == {RATE: 1e-3, WARMUP: 50}
 
 
-def test_the_default_space_holds_the_configured_warmup() -> None:
+def test_the_default_space_contains_the_configured_warmup() -> None:
     training = dataclasses.replace(TRAINING, steps=60)
     assert space(training=training)[1].high == 50
 
 
-def test_a_grid_needs_points() -> None:
+def test_a_grid_search_needs_values() -> None:
     with pytest.raises(ConfigError, match="the default search space has ranges"):
         search_space(TuningConfig(2, algorithm="grid"), BertConfig(), TRAINING)
 
@@ -74,7 +74,7 @@ def test_a_grid_needs_points() -> None:
         "model.backbone.dropout:0..0.3",
     ],
 )
-def test_what_can_be_tuned(text: str) -> None:
+def test_fields_that_can_be_tuned(text: str) -> None:
     assert space(text) == (Hyperparameter.parse(text),)
 
 
@@ -103,14 +103,14 @@ def test_what_can_be_tuned(text: str) -> None:
         ("training.optimizer.bias_correction:0/1", "cannot be 0"),
     ],
 )
-def test_what_cannot_be_tuned(text: str, reason: str) -> None:
+def test_fields_and_values_that_cannot_be_tuned(text: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason) as caught:
         space(text)
     assert caught.value.where == f"tuning.space, {text.partition(':')[0]}"
     assert caught.value.remedy
 
 
-def test_a_range_of_whole_numbers_fits_a_field_that_is_not_set() -> None:
+def test_an_unset_integer_field_accepts_a_range() -> None:
     training = TrainingConfig(steps=1_000)
     assert training.optimizer.warmup_steps is None
     assert space(f"{WARMUP}:50..150", training=training) == (
@@ -118,7 +118,7 @@ def test_a_range_of_whole_numbers_fits_a_field_that_is_not_set() -> None:
     )
 
 
-def test_a_misspelled_field_is_told_its_neighbours() -> None:
+def test_a_misspelled_field_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError) as caught:
         space("training.optimizer.lerning_rate:1/2")
     assert (caught.value.remedy or "").startswith(f"did you mean {RATE}")
@@ -134,7 +134,7 @@ def test_no_size_of_any_family_can_be_tuned() -> None:
 
 
 @pytest.mark.parametrize("text", ["training.batch_size:8/9", "training.batch_size:8..16"])
-def test_a_batch_is_a_multiple_of_its_parts(text: str) -> None:
+def test_batch_sizes_must_be_divisible_into_micro_batches(text: str) -> None:
     training = dataclasses.replace(TRAINING, gradient_accumulation_steps=4)
     assert space("training.batch_size:8/12", training=training)
     with pytest.raises(ConfigError, match="divided into 4 micro-batches"):
@@ -142,23 +142,23 @@ def test_a_batch_is_a_multiple_of_its_parts(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "of", "expected"),
+    ("configured", "training_steps", "expected"),
     [(None, 4_200, 420), (None, 100, 20), (None, 15, 15), (7, 4_200, 7)],
 )
-def test_steps_of_a_trial(given: int | None, of: int, expected: int) -> None:
-    training = TrainingConfig(steps=of)
-    assert trial_steps(TuningConfig(1, given), training) == expected
+def test_steps_of_a_trial(configured: int | None, training_steps: int, expected: int) -> None:
+    training = TrainingConfig(steps=training_steps)
+    assert trial_steps(TuningConfig(1, configured), training) == expected
 
 
-def test_a_warmup_that_is_not_given_is_the_tenth_that_training_has() -> None:
+def test_an_unset_warmup_is_a_tenth_of_the_steps() -> None:
     training = dataclasses.replace(TRAINING, optimizer=OptimizerConfig(learning_rate=1e-3))
     assert space(training=training)[1].high == 200
     assert trial_training(training, 50).optimizer.warmup_steps == 5
-    own = settings() | {"training": json.dumps(dataclasses.asdict(training))}
-    assert configured_values(space(f"{WARMUP}:50..150"), own) == {WARMUP: 100}
+    unset = settings() | {"training": json.dumps(dataclasses.asdict(training))}
+    assert configured_values(space(f"{WARMUP}:50..150"), unset) == {WARMUP: 100}
 
 
-def test_a_trial_is_the_training_in_small() -> None:
+def test_a_trial_is_a_shorter_training() -> None:
     training = dataclasses.replace(TRAINING, eval_steps=10, patience=3)
     small = trial_training(training, 100)
     assert (small.steps, small.optimizer.warmup_steps) == (100, 5)
@@ -169,7 +169,7 @@ def test_a_trial_is_the_training_in_small() -> None:
     assert restored == training
 
 
-def test_values_outside_the_space_are_not_the_configurations_own() -> None:
+def test_no_values_are_returned_if_one_is_outside_the_space() -> None:
     assert configured_values(space("training.batch_size:8/16"), settings()) == {
         "training.batch_size": 8
     }
@@ -177,10 +177,10 @@ def test_values_outside_the_space_are_not_the_configurations_own() -> None:
     assert configured_values(space(f"{RATE}:1e-4..9e-4"), settings()) == {}
 
 
-def test_values_take_the_place_of_their_fields_in_what_is_trained_and_what_is_exported() -> None:
-    given = settings()
+def test_values_replace_fields_in_the_training_and_in_the_exported_configuration() -> None:
+    original = settings()
     values = {RATE: 0.5, "model.backbone.dropout": 0.25, "training.optimizer.bias_correction": 1}
-    found = with_values(given, values)
+    found = with_values(original, values)
     for part in (found, json.loads(found["config"])):
         training, model = part["training"], part["model"]
         if isinstance(training, str):
@@ -191,7 +191,7 @@ def test_values_take_the_place_of_their_fields_in_what_is_trained_and_what_is_ex
         assert training["batch_size"] == 8
     assert found["family"] == "bert"
     assert json.loads(found["config"])["examples"] == {"seed": 0}
-    assert given == settings()
+    assert original == settings()
 
 
 def test_without_values_nothing_changes() -> None:
@@ -199,11 +199,11 @@ def test_without_values_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize("field", ["training.optimizer.rate", "ingestion.shards"])
-def test_values_of_fields_that_there_are_not_are_refused(field: str) -> None:
+def test_values_of_missing_fields_are_refused(field: str) -> None:
     with pytest.raises(ConfigError, match=field):
         with_values(settings(), {field: 1})
 
 
-def test_a_line_of_values() -> None:
+def test_values_in_one_line() -> None:
     values = {RATE: 0.00123456, "training.batch_size": 16, "training.optimizer.kind": "lamb"}
     assert describe_values(values) == "learning_rate 0.001235, batch_size 16, kind lamb"

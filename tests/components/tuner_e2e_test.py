@@ -25,7 +25,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Makes the process "die" once the given number of checkpoints was written."""
+    """Raises an error, like a kill, after a number of checkpoints was written."""
     save, left = Checkpoints.save, [0]
 
     def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:

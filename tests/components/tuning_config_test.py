@@ -1,4 +1,4 @@
-"""Hyperparameters and searches as people write them, and settings that are refused."""
+"""Tests of the settings of a search: parsing hyperparameters, JSON, and what is refused."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_a_hyperparameter_in_a_command_line(text: str, expected: Hyperparameter)
     "text",
     ["a.b", "a.b:", ":1/2", "", "a.b:1..2:lin", "a.b:1..2:", "a.b:1/2:log", "a.b:x..2", "a.b:1.."],
 )
-def test_what_is_no_hyperparameter(text: str) -> None:
+def test_invalid_hyperparameters_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a hyperparameter") as caught:
         Hyperparameter.parse(text)
     assert caught.value.remedy == (
@@ -53,7 +53,7 @@ def test_what_is_no_hyperparameter(text: str) -> None:
         ({"values": (1, 2, 1)}, "has a value twice"),
     ],
 )
-def test_a_search_of_nothing_is_refused(fields: dict, message: str) -> None:
+def test_invalid_values_and_ranges_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Hyperparameter("training.batch_size", **fields)
     assert caught.value.where == "tuning.space, training.batch_size"
@@ -78,13 +78,13 @@ def test_a_search_of_nothing_is_refused(fields: dict, message: str) -> None:
         ),
     ],
 )
-def test_a_search_that_cannot_be_is_refused(fields: dict, where: str) -> None:
+def test_invalid_search_settings_are_refused(fields: dict, where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         TuningConfig(**fields)
     assert caught.value.where == where
 
 
-def test_a_search_survives_json() -> None:
+def test_a_configuration_survives_json() -> None:
     space = (
         Hyperparameter("a", (2, 0.5, "x", True)),
         Hyperparameter("b", low=1e-4, high=1, log=True),

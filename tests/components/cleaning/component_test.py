@@ -37,12 +37,12 @@ def clean(
     documents.set_string_custom_property("span_label", "2024-05")
     for name in ("span", "payload_format", "file_format"):
         documents.set_string_custom_property(name, f"its {name}")
-    for split, named in (("train", texts), ("test", {"h": "Held out."})):
+    for split, of_split in (("train", texts), ("test", {"h": "Held out."})):
         path = pathlib.Path(documents.uri) / f"Split-{split}"
         path.mkdir(parents=True)
         with RecordWriter(str(path / "documents-00000-of-00001.tfrecord.gz")) as writer:
-            texts = named.items()
-            writer.write(serialize([Document(name, text, "s", "en", 0) for name, text in texts]))
+            items = of_split.items()
+            writer.write(serialize([Document(name, text, "s", "en", 0) for name, text in items]))
     trained = TrainedTexts()
     trained.uri = str(folder / "trained")
     TextCleaner.test_call(
@@ -61,13 +61,13 @@ def clean(
     return cleaned
 
 
-def trained_by(
+def trained_texts(
     folder: pathlib.Path,
     texts: dict[str, str],
     earlier: TrainedTexts | None,
     config: CleaningConfig = CleaningConfig(),  # noqa: B008  frozen
 ) -> TrainedTexts:
-    """The TrainedTexts of a span that trains on these texts."""
+    """The TrainedTexts of a span with these training texts."""
     for name in ("documents", "cleaned", "trained"):
         shutil.rmtree(folder / name, ignore_errors=True)
     clean(folder, texts, config, earlier=earlier)
@@ -104,7 +104,7 @@ def test_fills_an_artifact_that_tfx_understands(
     ]
 
 
-def test_judges_no_share_but_quarantines_odd_documents_with_their_values(
+def test_odd_documents_are_quarantined_with_their_values_whatever_their_share(
     tmp_path: pathlib.Path,
 ) -> None:
     texts = {f"d{n}": "Same." for n in range(4)} | {"e": "Other.", "f": "???", "g": "Mo\ufffde."}
@@ -132,7 +132,9 @@ def test_judges_no_share_but_quarantines_odd_documents_with_their_values(
     ]
 
 
-def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Path) -> None:
+def test_refuses_to_leave_too_few_documents_and_names_the_quarantine(
+    tmp_path: pathlib.Path,
+) -> None:
     with pytest.raises(DataRefused) as refused:
         clean(
             tmp_path, {"a": "Same.", "b": "Same.", "c": "No."}, CleaningConfig(), min_characters=4
@@ -150,29 +152,29 @@ def test_refuses_to_leave_too_few_and_names_the_quarantine(tmp_path: pathlib.Pat
     assert json.loads(kept.read_text())["id"] == "c"
 
 
-def test_what_spans_train_on_is_added_up(tmp_path: pathlib.Path) -> None:
+def test_keys_of_trained_texts_accumulate_over_spans(tmp_path: pathlib.Path) -> None:
     keys = []
     earlier = None
     for span, texts in enumerate([{"a": "One.", "b": "Two."}, {"c": "Two.", "d": "Three."}]):
         folder = tmp_path / str(span)
         folder.mkdir()
-        earlier = trained_by(folder, texts, earlier)
+        earlier = trained_texts(folder, texts, earlier)
         keys.append(np.load(pathlib.Path(earlier.uri) / "keys.npy"))
     assert [len(each) for each in keys] == [2, 3]
     assert set(keys[0]) < set(keys[1])
     # A training document that duplicates a held-out one is dropped, so it is not trained on.
     repeated = {"e": "Held out.", "f": "More.", "g": "Most."}
-    earlier = trained_by(tmp_path / "0", repeated, earlier)
-    trained_by(tmp_path / "1", {"h": "New.", "i": "Newer."}, earlier)
+    earlier = trained_texts(tmp_path / "0", repeated, earlier)
+    trained_texts(tmp_path / "1", {"h": "New.", "i": "Newer."}, earlier)
     settings = CleaningConfig(duplicates=False)
-    earlier = trained_by(tmp_path / "0", repeated, earlier, settings)
+    earlier = trained_texts(tmp_path / "0", repeated, earlier, settings)
     with pytest.raises(DataRefused, match=r"0 to test on.*1 \(trained on before\)"):
-        trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier)
+        trained_texts(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier)
     settings = CleaningConfig(trained_before=False)
-    trained_by(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier, settings)
+    trained_texts(tmp_path / "1", {"g": "New.", "h": "Newer."}, earlier, settings)
 
 
-def test_texts_say_whose_keys_they_hold() -> None:
+def test_covered_by_lists_the_artifacts_whose_keys_are_contained() -> None:
     first, second, other = TrainedTexts(), TrainedTexts(), TrainedTexts()
     first.id, second.id, other.id = 11, 12, 13
     second.set_string_custom_property("covers", json.dumps(covered_by([first])))

@@ -21,16 +21,14 @@ from components.cleaning.trained_texts import (
 KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=30)
 
 
-def test_a_text_is_known_by_its_hash_and_its_bands() -> None:
+def test_the_keys_of_a_text_come_from_its_hash_and_its_bands() -> None:
     assert text_keys("One.", []) == [int(hashlib.sha256(b"One.").hexdigest()[:16], 16)]
     assert text_keys("One.", []) != text_keys("Two.", [])
     assert text_keys("One.", [b"\0" * 7 + b"\5" + b"\1" * 8])[1:] == [5]
 
 
 @given(KEYS, KEYS, KEYS)
-def test_keys_are_among_those_that_were_written(
-    one: list[int], two: list[int], looked_up: list[int]
-) -> None:
+def test_only_written_keys_are_found(one: list[int], two: list[int], looked_up: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(pathlib.Path(folder), one, two, looked_up)
 
@@ -46,12 +44,12 @@ def check(folder: pathlib.Path, one: list[int], two: list[int], looked_up: list[
     assert is_trained(looked_up, whole) == bool({*looked_up} & {*one, *two})
 
 
-def test_without_keys_nothing_is_among_them(tmp_path: pathlib.Path) -> None:
+def test_nothing_is_found_without_keys(tmp_path: pathlib.Path) -> None:
     merge_keys([], str(tmp_path / "keys.npy"))
     assert not is_trained([7], str(tmp_path / "keys.npy"))
 
 
-def test_a_part_has_the_keys_of_the_documents_that_stay(tmp_path: pathlib.Path) -> None:
+def test_kept_keys_are_those_of_the_kept_documents(tmp_path: pathlib.Path) -> None:
     table, part = str(tmp_path / "table"), str(tmp_path / "part")
     write_table([[5, 6, 7], [], [8], [9, 4]], table)
     assert np.load(table).tolist() == [[5, 6, 7], [0, 0, 0], [8, 8, 8], [9, 4, 9]]

@@ -1,4 +1,4 @@
-"""Intervals hold the true value as often as they say, with few units and skewed lengths too."""
+"""Intervals contain the true value at their nominal rate, also with few and unequal units."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_spread_of_resamples_is_that_of_a_mean() -> None:
     assert drawn.std() == pytest.approx(values.std() / 20, rel=0.05)
 
 
-def test_ratios_of_nothing() -> None:
+def test_ratios_with_zero_denominators() -> None:
     found = ratio(np.array([1.0, 0.0, 2.0]), np.array([0.0, 0.0, 1.0]), exponentiate=False)
     assert found[0] == math.inf
     assert math.isnan(found[1])
@@ -37,14 +37,14 @@ def test_ratios_of_nothing() -> None:
     assert ratio(np.array([1e6]), np.array([1.0]), exponentiate=True) == [math.inf]
 
 
-def test_fewer_than_five_units_say_nothing() -> None:
+def test_fewer_than_five_units_give_an_unbounded_interval() -> None:
     drawn = np.linspace(1.0, 2.0, 2_000)
     assert interval(1.5, drawn, 4, 0.95) == Interval(1.5, -math.inf, math.inf)
     assert interval(1.5, drawn, 4, 0.95, lowest=0.0) == Interval(1.5, 0.0, math.inf)
     assert math.isfinite(interval(1.5, drawn, 5, 0.95).high)
 
 
-def test_an_interval_of_few_units_is_wider_by_students_distribution() -> None:
+def test_few_units_widen_the_interval_by_students_distribution() -> None:
     drawn = np.random.default_rng(0).normal(size=200_000)
     many = interval(0.0, drawn, 100_000, 0.95)
     few = interval(0.0, drawn, 6, 0.95)
@@ -53,14 +53,14 @@ def test_an_interval_of_few_units_is_wider_by_students_distribution() -> None:
     assert (few.low, few.high) == pytest.approx((-2.816, 2.816), abs=0.1)
 
 
-def test_a_resample_without_a_value_may_have_any() -> None:
+def test_nan_resamples_widen_both_ends() -> None:
     drawn = np.full(2_000, 1.0)
     drawn[:200] = math.nan
     assert interval(1.0, drawn, 1_000, 0.95, lowest=0.0) == Interval(1.0, 0.0, math.inf)
 
 
 @pytest.mark.parametrize("units", [6, 12, 40])
-def test_the_truth_is_beyond_either_end_as_often_as_is_said(units: int) -> None:
+def test_the_true_value_is_outside_either_end_at_the_nominal_rate(units: int) -> None:
     """Documents of unequal length; two models differ by an effect per document and per token."""
     rng = np.random.default_rng(units)
     missed = np.zeros(2)

@@ -18,7 +18,7 @@ def write_tokenizer(folder: pathlib.Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("compared", [True, False])
-def test_the_evaluator_compares_only_where_both_read_the_same_ids(
+def test_the_evaluator_compares_only_models_with_the_same_vocabulary(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, compared: bool
 ) -> None:
     inputs_of_tfx: list[dict[str, Any]] = []

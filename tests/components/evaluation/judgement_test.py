@@ -1,4 +1,4 @@
-"""The rule for blessing a model: which end of which interval, and decisions by chance."""
+"""Tests of the rule for blessing a model: the deciding end of an interval, and chance."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def refused(
     return found / comparisons
 
 
-def test_luck_refuses_and_blesses_at_the_nominal_level() -> None:
+def test_chance_decides_at_the_nominal_rate() -> None:
     """At a bound, where point estimates alone would bless one half and reject the other."""
     lenient = dataclasses.replace(LOSS, max_regression=0.0, end="better")
     strict = dataclasses.replace(LOSS, max_regression=0.0, end="worse")
     assert refused(lenient, 30, 1_000, seed=1) == pytest.approx(0.025, abs=0.02)
     assert 1 - refused(strict, 30, 1_000, seed=2) == pytest.approx(0.025, abs=0.02)
-    # exactly as much worse as is allowed
+    # The candidate is worse by exactly the allowed amount.
     assert 1 - refused(LOSS, 30, 1_000, seed=3, nats=0.05) == pytest.approx(0.025, abs=0.02)
 
 
@@ -76,7 +76,7 @@ def judged(metric: Metric, units: int = 30, **sums: float) -> Judgement:
     return judge([metric], columns, None, SETTINGS)
 
 
-def test_the_value_decides_nothing() -> None:
+def test_the_point_estimate_decides_nothing() -> None:
     shown = judged(OVER, right=2.0, unigram_right=1.0)
     assert shown.blessed
     found = shown.metrics["accuracy_over_unigram"]
@@ -118,7 +118,7 @@ def test_a_regression_is_judged_in_the_direction_of_its_metric() -> None:
     )
 
 
-def test_too_little_text_is_said_and_how_much_would_do() -> None:
+def test_the_reason_says_if_the_text_is_too_short() -> None:
     candidate, served = models(np.random.default_rng(0), 3)
     found = judge([LOSS], candidate, served, SETTINGS, documents=False)
     (reason,) = found.reasons
@@ -129,8 +129,8 @@ def test_too_little_text_is_said_and_how_much_would_do() -> None:
     )
 
 
-def test_a_bound_of_0_refuses_nobody_however_little_text_there_is() -> None:
-    """Such as a baseline that is never right, and a model that is never right either."""
+def test_a_lower_bound_of_0_holds_for_any_amount_of_text() -> None:
+    """Even if the baseline is never right, and the model is never right either."""
     free = dataclasses.replace(OVER, lower_bound=0.0)
     for units in (1, 3, 30):
         assert judged(free, units, right=0.0, unigram_right=0.0).blessed
@@ -138,7 +138,7 @@ def test_a_bound_of_0_refuses_nobody_however_little_text_there_is() -> None:
         assert judged(free, units, right=2.0, unigram_right=1.0).blessed
 
 
-def test_a_baseline_that_is_right_nowhere_is_beaten_by_a_model_that_is_right_somewhere() -> None:
+def test_a_model_that_is_right_beats_a_baseline_that_never_is() -> None:
     found = judged(OVER, right=2.0, unigram_right=0.0)
     assert found.blessed
     assert found.notes == [
@@ -154,7 +154,7 @@ def test_a_baseline_that_is_right_nowhere_is_beaten_by_a_model_that_is_right_som
     assert reason.endswith("per unit, is not shown to be above 0")
 
 
-def test_a_text_without_anything_to_predict_shows_no_model_to_be_no_worse() -> None:
+def test_a_text_without_tokens_cannot_show_that_a_model_is_no_worse() -> None:
     nothing = {"nll": np.zeros(30), "tokens": np.zeros(30)}
     found = judge([LOSS], nothing, nothing, SETTINGS)
     assert found.reasons == [
@@ -167,23 +167,23 @@ def test_a_text_without_anything_to_predict_shows_no_model_to_be_no_worse() -> N
     assert len(found.notes) == 1
 
 
-def test_a_loss_over_a_baseline_of_none_is_not_blessed() -> None:
+def test_an_upper_bound_does_not_hold_if_only_the_denominator_is_0() -> None:
     metric = Metric("over", "nll", "bigram", higher_is_better=False, upper_bound=1.0)
     (reason,) = judged(metric, nll=1.0, bigram=0.0).reasons
     assert reason == "over cannot be computed: bigram is 0 on this text, but nll is not"
 
 
-def test_a_broken_model_is_not_blessed_by_bounds_that_nan_does_not_miss() -> None:
+def test_a_model_with_nan_sums_is_not_blessed() -> None:
     free = dataclasses.replace(LOSS, max_regression=None)
     (reason,) = judged(free, nll=math.nan, tokens=1.0).reasons
     assert reason == "loss is nan: the model's sums are not finite"
 
 
-def test_a_last_blessed_model_without_a_metric_is_not_compared_by_it() -> None:
+def test_metrics_that_the_last_blessed_model_lacks_are_not_compared() -> None:
     candidate, served = models(np.random.default_rng(0), 30)
     accuracy = dataclasses.replace(ACCURACY, max_regression=0.0)
-    given = {**candidate, "right": candidate["tokens"] * 0.25}
-    found = judge([LOSS, accuracy], given, served, SETTINGS)
+    with_accuracy = {**candidate, "right": candidate["tokens"] * 0.25}
+    found = judge([LOSS, accuracy], with_accuracy, served, SETTINGS)
     assert found.blessed
     assert found.changes.keys() == {"loss"}
     assert found.served is not None
@@ -194,7 +194,7 @@ def test_a_last_blessed_model_without_a_metric_is_not_compared_by_it() -> None:
     assert len(nothing.notes) == 1
 
 
-def test_a_last_blessed_model_that_is_not_finite_is_no_measure() -> None:
+def test_a_last_blessed_model_with_nan_is_not_compared() -> None:
     candidate, served = models(np.random.default_rng(0), 30)
     found = judge([LOSS], candidate, worse(served, math.nan), SETTINGS)
     assert found.blessed

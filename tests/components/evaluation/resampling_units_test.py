@@ -56,21 +56,21 @@ def test_each_document_is_in_one_block() -> None:
     assert [place for block in blocks(tokens, 20) for place in block] == list(range(1_000))
 
 
-def test_examples_are_dealt_to_the_parts_of_their_block_in_turn() -> None:
+def test_examples_are_assigned_to_the_parts_of_their_block_in_turn() -> None:
     names = unit_names(3, 12, 15, 3)
     assert names.shape == (3, 1)
     assert names[:, 0].tolist() == [b"00003-00012-15", b"00003-00012-00", b"00003-00012-01"]
     assert unit_names(0, 0, 0, 0).shape == (0, 1)
 
 
-def test_a_number_is_a_blocks_and_a_part() -> None:
+def test_a_unit_number_encodes_block_and_part() -> None:
     one, two = unit_number(b"00003-00012-00"), unit_number(b"00003-00012-15")
     assert (one % PARTS, two % PARTS) == (0, 15)
     assert one // PARTS == two // PARTS < 1_024
     assert unit_number(b"00003-00013-00") // PARTS != one // PARTS
 
 
-def test_blocks_are_resampled_and_parts_only_of_fewer_than_five_blocks() -> None:
+def test_parts_are_resampled_only_if_there_are_fewer_than_five_blocks() -> None:
     many = {block * PARTS + part: np.array([1.0]) for block in range(MIN_UNITS) for part in (0, 1)}
     units, documents = sums_to_resample(many)
     assert (units.tolist(), documents) == ([[2.0]] * 5, True)

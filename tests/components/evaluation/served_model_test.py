@@ -63,9 +63,7 @@ def other(examples: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def test_a_model_reads_the_ids_of_its_own_vocabulary(
-    model: pathlib.Path, examples: pathlib.Path, other: pathlib.Path
-) -> None:
+def test_same_vocabulary(model: pathlib.Path, examples: pathlib.Path, other: pathlib.Path) -> None:
     assert same_vocabulary(str(model), str(examples))
     assert not same_vocabulary(str(model), str(other))
 
@@ -83,7 +81,7 @@ def test_the_loss_is_a_ratio_of_sums_over_all_files(
     assert found.loss == pytest.approx(3.5 / 3)
 
 
-def test_it_is_compared_with_what_the_model_was_blessed_by(
+def test_the_loss_is_compared_with_the_evaluation_that_blessed_the_model(
     model: pathlib.Path, examples: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overall = SliceMetrics("overall", 6, {"loss": 1.2}, None)
@@ -101,8 +99,6 @@ def test_it_is_compared_with_what_the_model_was_blessed_by(
         assert math.isnan(found.relative_increase)
 
 
-def test_of_another_vocabularys_ids_it_has_no_loss(
-    model: pathlib.Path, other: pathlib.Path
-) -> None:
+def test_there_is_no_loss_with_another_vocabulary(model: pathlib.Path, other: pathlib.Path) -> None:
     assert served_loss(str(model), None, str(other), LOSS) is None
     assert math.isnan(ServedLoss("loss", 1.0, 0.0).relative_increase)

@@ -45,7 +45,7 @@ def test_tables_are_the_sums_of_all_shards(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("order", [(2, 1, 0), (1, 0, 2)])
-def test_the_order_of_shards_is_not_in_the_bytes(
+def test_the_bytes_do_not_depend_on_the_order_of_shards(
     tmp_path: pathlib.Path, order: tuple[int, ...]
 ) -> None:
     first, other = _write(tmp_path / "a", (0, 1, 2)), _write(tmp_path / "b", order)

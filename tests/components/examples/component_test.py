@@ -52,7 +52,7 @@ def test_fills_an_artifact_that_tfx_understands(
 
 
 @pytest.mark.parametrize(("share", "replayed"), [(0.0, 25), (0.3, 11)])
-def test_older_documents_are_trained_on_too_as_their_own_span_drew_them(
+def test_older_documents_give_the_examples_of_their_own_span(
     tmp_path: pathlib.Path, share: float, replayed: int
 ) -> None:
     older = write_documents(tmp_path / "older")
@@ -92,7 +92,7 @@ class Killed(BaseException):
     """Simulates the end of the process."""
 
 
-def test_a_run_that_was_killed_goes_on_where_it_was(
+def test_a_killed_run_resumes_where_it_stopped(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -104,15 +104,15 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     started: list[tuple[int, ...]] = []
     rng = np.random.default_rng
 
-    def die_at_the_third(key: tuple[int, ...]) -> np.random.Generator:
-        if len(key) == 6:  # a block of a shard that is counted already
+    def stop_at_the_third(key: tuple[int, ...]) -> np.random.Generator:
+        if len(key) == 6:  # a block of a shard that was counted before
             return rng(key)
         started.append(key)
         if len(started) == 3:
             raise Killed
         return rng(key)
 
-    monkeypatch.setattr(np.random, "default_rng", die_at_the_third)
+    monkeypatch.setattr(np.random, "default_rng", stop_at_the_third)
     with pytest.raises(BaseException, match="Killed"):
         make(tmp_path, documents)
     assert len(list((tmp_path / "finished").glob("*.json"))) == 2
@@ -149,16 +149,16 @@ def test_a_split_without_an_example_is_refused_with_the_tally(
     )
 
 
-def test_a_writer_that_dies_leaves_no_file(
+def test_a_failed_write_leaves_no_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = transforms._write
 
-    def die(path: str, *arguments: Any) -> None:
+    def fail(path: str, *arguments: Any) -> None:
         write(path, *arguments)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(transforms, "_write", die)
+    monkeypatch.setattr(transforms, "_write", fail)
     with pytest.raises(OSError, match="No space left on device"):
         make(tmp_path, write_documents(tmp_path / "documents"))
     assert not contents(tmp_path / "examples")

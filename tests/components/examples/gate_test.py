@@ -60,7 +60,7 @@ def documents(folder: pathlib.Path, texts: list[str]) -> pathlib.Path:
 ENGLISH = [little_bert.text(n) for n in range(12)]
 
 
-def test_examples_that_fit_pass_and_their_figures_are_properties(tmp_path: pathlib.Path) -> None:
+def test_examples_that_fit_pass_and_the_approval_records_the_fit(tmp_path: pathlib.Path) -> None:
     examples = make(tmp_path, documents(tmp_path, ENGLISH), span=7)
     approval = judge(tmp_path, examples)
     assert approval.span == 7
@@ -75,7 +75,7 @@ def test_examples_that_fit_pass_and_their_figures_are_properties(tmp_path: pathl
     ]
 
 
-def test_text_that_the_vocabulary_does_not_have_is_refused(tmp_path: pathlib.Path) -> None:
+def test_text_that_the_vocabulary_does_not_cover_is_refused(tmp_path: pathlib.Path) -> None:
     texts = [*ENGLISH, *[f"{CHINESE * 2}\n{CHINESE * 3}"] * 12]
     examples = make(tmp_path, documents(tmp_path, texts), span=7)
     with pytest.raises(DataRefused) as refused:
@@ -91,7 +91,9 @@ def test_text_that_the_vocabulary_does_not_have_is_refused(tmp_path: pathlib.Pat
     judge(tmp_path, examples, max_unknown_share=1.0, max_tokens_per_byte=2.0)
 
 
-def test_documents_of_one_sentence_teach_no_next_sentence(tmp_path: pathlib.Path) -> None:
+def test_documents_of_one_sentence_are_refused_for_next_sentence_prediction(
+    tmp_path: pathlib.Path,
+) -> None:
     texts = [text.split(". ")[0] + "." for text in ENGLISH]
     examples = make(tmp_path, documents(tmp_path, texts))
     with pytest.raises(DataRefused) as refused:
@@ -102,7 +104,7 @@ def test_documents_of_one_sentence_teach_no_next_sentence(tmp_path: pathlib.Path
 
 
 def earlier(examples: standard_artifacts.Examples, **fit: Any) -> ExamplesApproval:
-    """The approval of an earlier span under the same tokenizer."""
+    """The approval of an earlier span with the same tokenizer."""
     approval = ExamplesApproval()
     approval.span = 3
     approval.tokenizer = tokenizer_fingerprint(pathlib.Path(examples.uri) / "tokenizer")
@@ -112,7 +114,7 @@ def earlier(examples: standard_artifacts.Examples, **fit: Any) -> ExamplesApprov
     return approval
 
 
-def test_a_span_is_compared_with_the_last_one_under_the_same_tokenizer(
+def test_a_span_is_compared_with_the_last_one_of_the_same_tokenizer(
     tmp_path: pathlib.Path,
 ) -> None:
     examples = make(tmp_path, documents(tmp_path, ENGLISH))
@@ -167,7 +169,7 @@ def test_the_default_bounds(
 
 
 @pytest.mark.parametrize(("counts", "passed"), [([5, 95], True), ([97, 3], False), ([0, 0], None)])
-def test_the_rarest_label_counts(counts: list[int], passed: bool | None) -> None:
+def test_the_share_of_the_rarest_label_is_bounded(counts: list[int], passed: bool | None) -> None:
     labels = Labels(("yes", "no"), "ask better")
     spec = {"answer": Feature((1,), "int64", "", labels=labels)}
     summary = {"coverage": coverage(0), "worst": [], "labels": {"answer": counts}}
@@ -197,11 +199,11 @@ def test_the_served_models_loss_on_the_new_text_is_bounded(loss: float, passed: 
 
 
 @pytest.mark.parametrize("served", [None, ServedLoss("masked_lm_loss", 5.0, math.nan)])
-def test_what_the_served_model_does_not_say_is_not_bounded(served: ServedLoss | None) -> None:
+def test_an_unknown_loss_of_the_served_model_is_not_bounded(served: ServedLoss | None) -> None:
     assert _served_checks(served, ValidationConfig()) == []
 
 
-def test_the_gate_looks_at_the_served_model_and_keeps_what_it_saw(
+def test_the_gate_measures_the_served_model_and_records_the_loss(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []

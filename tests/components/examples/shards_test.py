@@ -37,7 +37,7 @@ def test_targets_are_named_after_the_split_and_the_older_span() -> None:
         (0.9, 1.0),  # 900 would be needed, and there are 400
     ],
 )
-def test_of_older_spans_the_text_to_train_on_is_replayed(
+def test_a_share_of_the_training_text_of_older_spans_is_replayed(
     tmp_path: pathlib.Path, replay_share: float | None, expected: float
 ) -> None:
     new = cleaned(tmp_path / "3", 100, "train/documents-0", "test/documents-0")

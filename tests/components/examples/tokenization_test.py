@@ -78,7 +78,9 @@ def test_batches_across_documents_change_nothing(
     assert sum(sizes) == sum(map(len, expected)) + 3
 
 
-def test_words_are_cut_where_the_objective_cuts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_that_begin_a_word_follow_the_objectives_segmenter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tokenizer = WordPieceTokenizer(
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "河", "岸", "上", "涨", "了", "ship", "##s"],
         WordPieceConfig(vocabulary_size=12),
@@ -122,7 +124,7 @@ def covered(tokenizer: Tokenizer, *texts: str) -> Coverage:
     return coverage
 
 
-def test_unknown_tokens_are_weighed_by_the_bytes_they_stand_for(
+def test_unknown_tokens_are_weighted_by_the_bytes_they_stand_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     texts = (
@@ -147,7 +149,7 @@ def test_unknown_tokens_are_weighed_by_the_bytes_they_stand_for(
     assert found.worst[1]["start"] == texts[2]
 
 
-def test_where_unknown_words_are_read_their_number_counts() -> None:
+def test_unknown_words_are_counted_if_the_model_reads_them() -> None:
     tokenizer = CharacterTokenizer(["<S>", "</S>", "<UNK>", "the", "river", "."], CharacterConfig())
     found = covered(tokenizer, "the river .", "the interminable river .")
     assert (found.counts["tokens"], found.counts["unknown_tokens"]) == (7, 1)
@@ -155,7 +157,7 @@ def test_where_unknown_words_are_read_their_number_counts() -> None:
     assert [(each["id"], each["unknown_share"]) for each in found.worst] == [("d1", 0.25)]
 
 
-def test_to_bytes_nothing_is_unknown() -> None:
+def test_nothing_is_unknown_to_a_byte_tokenizer() -> None:
     tokenizer = learn({"river": 3, "rose": 3}, ByteBpeConfig(vocabulary_size=260))
     found = covered(tokenizer, "\u8239 \u0e04")
     assert found.counts["tokens"] > 0

@@ -87,7 +87,7 @@ def test_fills_an_artifact_that_tfx_understands(
     ]
 
 
-def test_judges_no_share_but_counts_and_keeps_what_is_malformed_or_empty(
+def test_malformed_and_empty_records_are_counted_and_kept_whatever_their_share(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = ["{", '{"id": "x"}', "[]", '{"text": ""}', '{"text": " "}']
@@ -101,7 +101,7 @@ def test_judges_no_share_but_counts_and_keeps_what_is_malformed_or_empty(
     assert caplog.messages[-1].endswith(f"3 quarantined, 2 empty: see {kept}")
 
 
-def test_parts_without_a_record_are_harmless(tmp_path: pathlib.Path) -> None:
+def test_files_without_records_are_accepted(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "part-0.jsonl").write_text("\n".join(GOOD))
@@ -136,7 +136,7 @@ def test_refuses_an_input_without_any_document(tmp_path: pathlib.Path) -> None:
     )
 
 
-def test_refuses_before_beam_starts_what_cannot_be_read(tmp_path: pathlib.Path) -> None:
+def test_refuses_missing_files_before_beam_starts(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataRefused, match="not a regular file"):
         generate(tmp_path, tmp_path / "absent.jsonl")
 
@@ -149,10 +149,10 @@ def test_reads_the_files_of_the_span_and_no_others(
         files, (GOOD[:20], GOOD[20:29], ['{"text": "Of another day."}']), strict=True
     ):
         file.write_text("\n".join(lines))
-    mine = [str(file) for file in files[:2]]
+    files_of_span = [str(file) for file in files[:2]]
     pattern = tmp_path / "news-{SPAN}*.jsonl"
     with caplog.at_level(logging.INFO, "polyseme.text_example_gen"):
-        artifact = generate(tmp_path, pattern, files=mine, label="2024-05-01")
+        artifact = generate(tmp_path, pattern, files=files_of_span, label="2024-05-01")
     assert artifact.get_string_custom_property("span_label") == "2024-05-01"
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     assert sum(split["documents"] for split in summary["splits"].values()) == 29
@@ -163,7 +163,7 @@ def test_reads_the_files_of_the_span_and_no_others(
     assert caught.value.where == f"span 2024-05-02 of {pattern}"
 
 
-def test_a_text_file_without_blank_lines_is_told_what_separates_documents(
+def test_the_refusal_of_a_text_file_says_what_separates_documents(
     tmp_path: pathlib.Path,
 ) -> None:
     (tmp_path / "a.txt").write_text("\n".join(f"Text {n}." for n in range(30)))
@@ -186,7 +186,7 @@ def test_a_text_file_without_blank_lines_is_told_what_separates_documents(
     assert {source for split in splits for source in split["sources"]} == {"in"}
 
 
-def test_losses_are_counted_and_oddities_are_warned_of(
+def test_losses_are_counted_and_suspicious_text_gives_warnings(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = gzip.compress("\n".join(GOOD).encode())
@@ -198,9 +198,9 @@ def test_losses_are_counted_and_oddities_are_warned_of(
     config = IngestionConfig(max_sources=1)
     with caplog.at_level(logging.WARNING, "polyseme.text_example_gen"):
         artifact = generate(tmp_path, tmp_path, config, files)
-    many, odd = (record.message for record in caplog.records if record.levelname == "WARNING")
-    assert many.startswith("span 2: there are many sources: 31 documents of the rarest have")
-    assert odd.startswith("span 2: the lines of 2 documents in .txt files end in the middle of")
+    sources, lines = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert sources.startswith("span 2: there are many sources: 31 documents of the rarest have")
+    assert lines.startswith("span 2: the lines of 2 documents in .txt files end in the middle of")
     summary = json.loads((pathlib.Path(artifact.uri) / "ingestion.json").read_text())
     (lost,) = summary["unreadable"]
     assert (lost["file"], lost["line"]) == (files[0], 30)

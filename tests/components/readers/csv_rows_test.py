@@ -53,7 +53,7 @@ def test_columns_by_the_header(tmp_path: pathlib.Path) -> None:
     assert lines_and_texts(read(tmp_path / "a.tsv", "id\ttext\nb\tOne, two\n")) == [(2, "One, two")]
 
 
-def test_a_bad_row_costs_itself_alone(tmp_path: pathlib.Path) -> None:
+def test_a_malformed_row_affects_no_other_row(tmp_path: pathlib.Path) -> None:
     rows = [b"text,id", b"one,1", b"two", b"three,3,3", b'"four" x,4', b"f\xffve,5", b"six,6"]
     assert lines_and_texts(read(tmp_path / "a.csv", b"\n".join(rows))) == [
         (2, "one"),
@@ -65,7 +65,7 @@ def test_a_bad_row_costs_itself_alone(tmp_path: pathlib.Path) -> None:
     ]
 
 
-def test_a_quote_that_nobody_closes_costs_its_line_alone(tmp_path: pathlib.Path) -> None:
+def test_an_unclosed_quote_affects_only_its_line(tmp_path: pathlib.Path) -> None:
     lines = ["text,id", "one,1", '"two,2', "three,3", "four,4"]
     assert lines_and_texts(read(tmp_path / "a.csv", "\n".join(lines))) == [
         (2, "one"),
@@ -80,7 +80,7 @@ def test_a_quote_that_nobody_closes_costs_its_line_alone(tmp_path: pathlib.Path)
     ]
 
 
-def test_a_file_without_the_text_and_with_a_column_twice(tmp_path: pathlib.Path) -> None:
+def test_missing_and_duplicate_columns_are_malformed(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.csv"
     assert lines_and_texts(read(path, "body,id\none,1\n")) == [
         (2, "no text: no field 'text'; there are: body, id")
@@ -89,7 +89,7 @@ def test_a_file_without_the_text_and_with_a_column_twice(tmp_path: pathlib.Path)
     assert lines_and_texts(read(path, "text,text\none,two\n")) == [(2, "duplicate key: 'text'")]
 
 
-def test_a_header_that_comes_again_is_no_document(tmp_path: pathlib.Path) -> None:
+def test_a_repeated_header_is_not_a_document(tmp_path: pathlib.Path) -> None:
     found = read(tmp_path / "a.csv", "text,id\none,1\n\ufefftext,id\ntwo,2\n")
     assert lines_and_texts(found) == [(2, "one"), (4, "two")]
     found = read(tmp_path / "a.csv", "text,id\none,1\n id ,text\n2,two\n")
@@ -106,12 +106,12 @@ def test_seconds_in_a_cell(tmp_path: pathlib.Path, cell: str, seconds: int) -> N
 
 
 @pytest.mark.parametrize("cell", ["20240501", "2024", "1e9", "1700000000000"])
-def test_no_guess_is_made_of_a_cell_that_may_be_a_date(tmp_path: pathlib.Path, cell: str) -> None:
+def test_a_number_that_may_be_a_date_is_malformed(tmp_path: pathlib.Path, cell: str) -> None:
     (found,) = read(tmp_path / "a.csv", f"text,timestamp\nx,{cell}\n")
     assert found.kind == "bad timestamp"
 
 
-def test_long_fields_and_nothing(tmp_path: pathlib.Path) -> None:
+def test_long_fields_and_files_without_records(tmp_path: pathlib.Path) -> None:
     long = "x" * 200_000  # longer than the csv module's default limit
     found = read(tmp_path / "a.csv", f"text\n{long}\n", max_record_bytes=1_000_000)
     assert lines_and_texts(found) == [(2, long)]
@@ -130,7 +130,7 @@ def test_long_fields_and_nothing(tmp_path: pathlib.Path) -> None:
     kind=st.sampled_from(["csv", "tsv"]),
     ends=st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_python_writes_is_read(
+def test_files_of_pythons_csv_writer_are_read(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], kind: str, ends: str
 ) -> None:
     out = io.StringIO(newline="")

@@ -74,7 +74,7 @@ def test_refuses_a_folder_without_supported_files(tmp_path: pathlib.Path) -> Non
     assert refusal(tmp_path / "a.pdf").startswith("The input file's format is not supported.\n")
 
 
-def test_refuses_empty_files_unless_others_hold_something(tmp_path: pathlib.Path) -> None:
+def test_refuses_an_input_whose_files_are_all_empty(tmp_path: pathlib.Path) -> None:
     (tmp_path / "b.txt").touch()
     assert refusal(tmp_path / "b.txt") == (
         "The input file is empty.\n"
@@ -110,7 +110,7 @@ def test_refuses_a_broken_link(tmp_path: pathlib.Path) -> None:
     assert refusal(tmp_path).startswith("The input is not a regular file.\n")
 
 
-def test_what_is_skipped_is_counted_by_what_it_is(tmp_path: pathlib.Path) -> None:
+def test_skipped_files_are_counted_by_format(tmp_path: pathlib.Path) -> None:
     names = ["a.txt", "b.md", "c.MD", "_SUCCESS", ".hidden.md", *(f"d.{n}" for n in range(6))]
     for name in names:
         (tmp_path / name).write_text("words")
@@ -175,7 +175,7 @@ def test_names_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
     assert "caf\\xe9" in refusal(name)
 
 
-def test_chosen_leaves_folders_out(tmp_path: pathlib.Path) -> None:
+def test_select_files_leaves_folders_out(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.parquet").mkdir()  # Spark writes folders with such names
     assert select_files([str(tmp_path / "a.parquet")]).files == []
 
@@ -188,7 +188,7 @@ def _files(folder: pathlib.Path) -> list[str]:
     return select_files(files_below(folder)).files
 
 
-def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
+def test_the_fingerprint_depends_on_names_and_bytes(tmp_path: pathlib.Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("words")
@@ -203,7 +203,7 @@ def test_the_fingerprint_is_of_names_and_bytes(tmp_path: pathlib.Path) -> None:
     assert input_fingerprint(_files(tmp_path / "one")) != first
 
 
-def test_the_fingerprint_needs_no_second_reading(tmp_path: pathlib.Path) -> None:
+def test_the_fingerprint_uses_cached_hashes(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("words")
     os.utime(file, (1_600_000_000, 1_600_000_000))
@@ -214,7 +214,7 @@ def test_the_fingerprint_needs_no_second_reading(tmp_path: pathlib.Path) -> None
         input_fingerprint([str(tmp_path / "absent.txt")])
 
 
-def test_files_that_are_given_are_looked_at_as_those_of_a_pattern(tmp_path: pathlib.Path) -> None:
+def test_listed_files_are_checked_like_those_of_a_pattern(tmp_path: pathlib.Path) -> None:
     files = [str(tmp_path / name) for name in ("a.txt", "b.txt", "c.txt")]
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "b.txt").touch()
@@ -232,7 +232,7 @@ def test_imports_neither_tensorflow_nor_beam() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_the_fingerprint_of_several_patterns_is_of_their_bytes(tmp_path: pathlib.Path) -> None:
+def test_the_fingerprint_of_several_patterns_depends_on_their_bytes(tmp_path: pathlib.Path) -> None:
     one, two = tmp_path / "a.txt", tmp_path / "b.txt"
     one.write_text("One")
     two.write_text("Two")

@@ -37,7 +37,7 @@ def test_formats(name: str, expected: Format | None) -> None:
     assert format_of(name) == expected
 
 
-def test_refuses_what_is_not_its_format(tmp_path: pathlib.Path) -> None:
+def test_refuses_files_whose_content_contradicts_their_name(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.jsonl.gz").write_text('{"text": "plain"}')
     (tmp_path / "b.parquet").write_bytes(b"PAR1 cut")
     (tmp_path / "c.txt.zst").write_text("plain")

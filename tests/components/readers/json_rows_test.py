@@ -26,7 +26,7 @@ MARK = b"\xef\xbb\xbf"
 
 
 @pytest.mark.parametrize("between", [b"", b" ", b"\t \r", MARK, b" " + MARK])
-def test_several_objects_of_one_line(tmp_path: pathlib.Path, between: bytes) -> None:
+def test_several_objects_on_one_line(tmp_path: pathlib.Path, between: bytes) -> None:
     path = tmp_path / "a.jsonl"
     assert read(path, ONE + between + TWO + b"\n" + TWO) == [(1, "one"), (1, "two"), (2, "two")]
 
@@ -39,7 +39,9 @@ def test_a_line_whose_second_object_is_bad_is_malformed(tmp_path: pathlib.Path) 
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_marks_at_the_beginning_of_any_line_are_no_text(tmp_path: pathlib.Path, end: bytes) -> None:
+def test_byte_order_marks_at_the_beginning_of_any_line_are_not_text(
+    tmp_path: pathlib.Path, end: bytes
+) -> None:
     content = MARK + ONE + end + MARK + TWO + end + MARK + end + MARK + MARK[:2] + end
     assert read(tmp_path / "a.jsonl", content) == [
         (1, "one"),
@@ -67,6 +69,6 @@ def test_unusual_objects(tmp_path: pathlib.Path, line: bytes, expected: str | No
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\u3000", "\u00a0\t", "\u2003\u2028", "\ufeff"])
-def test_lines_of_white_space_are_no_records(tmp_path: pathlib.Path, blank: str) -> None:
+def test_lines_of_white_space_are_not_records(tmp_path: pathlib.Path, blank: str) -> None:
     content = ONE + b"\n" + blank.encode() + b"\n" + TWO + b"\n"
     assert read(tmp_path / "a.jsonl", content) == [(1, "one"), (3, "two")]

@@ -16,7 +16,7 @@ def lines(content: bytes, **part: Any) -> list[Line]:
     return [*Lines(io.BytesIO(content), FilePart("a.txt", **part), 5)]
 
 
-def test_ends_and_marks_are_taken_off() -> None:
+def test_line_ends_and_byte_order_marks_are_removed() -> None:
     mark = b"\xef\xbb\xbf"
     assert lines(mark + b"one\r\n\n" + mark + b"12345\r\r\nlast") == [
         Line(1, b"one", None, marked=True),
@@ -34,7 +34,7 @@ def test_a_line_that_is_too_long_keeps_its_beginning() -> None:
     assert found[2] == Line(3, b"last")
 
 
-def test_a_part_ends_before_its_end() -> None:
+def test_a_part_has_only_its_own_lines() -> None:
     assert lines(b"one\ntwo\nsix\n", end=8, line=7) == [Line(7, b"one"), Line(8, b"two")]
 
 
@@ -48,14 +48,14 @@ class Damaged(io.BytesIO):
         return line
 
 
-def test_damage_ends_the_lines_and_is_kept_for_the_reader() -> None:
-    reading = Lines(Damaged(b"one\npart"), FilePart("a.txt"), 5)
-    assert [*reading] == [Line(1, b"one")]
-    assert isinstance(reading.error, EOFError)
-    assert reading.number == 2
+def test_a_read_error_ends_the_lines_and_is_kept() -> None:
+    found = Lines(Damaged(b"one\npart"), FilePart("a.txt"), 5)
+    assert [*found] == [Line(1, b"one")]
+    assert isinstance(found.error, EOFError)
+    assert found.number == 2
 
 
-def test_a_line_is_decoded_where_it_is_used() -> None:
+def test_a_line_is_decoded_when_its_text_is_read() -> None:
     assert Line(1, b"one").text() == "one"
     with pytest.raises(Fault, match="not UTF-8: byte 0xff at 0"):
         Line(1, b"\xff").text()

@@ -72,10 +72,10 @@ def test_parquet_dates_and_dictionaries(tmp_path: pathlib.Path) -> None:
 
 def test_a_damaged_parquet_file_is_unreadable(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1 nothing behind it PAR1")
+    path.write_bytes(b"PAR1 not Parquet really PAR1")
     (item,) = READER.read(FilePart(str(path)))
     assert isinstance(item, Unreadable)
-    assert (item.line, item.size, item.lost_bytes) == (1, 27, 27)
+    assert (item.line, item.size, item.lost_bytes) == (1, 28, 28)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_strings_of_every_layout_are_bytes(kind: str) -> None:
         pa.array([0.0, 1e300]),
     ],
 )
-def test_a_time_beyond_the_calendar_costs_its_row_alone(
+def test_a_time_outside_the_calendar_affects_only_its_row(
     tmp_path: pathlib.Path, column: Any
 ) -> None:
     found = parquet(tmp_path / "a.parquet", {"text": ["one", "two"], "timestamp": column})
@@ -129,7 +129,7 @@ def test_a_time_beyond_the_calendar_costs_its_row_alone(
     assert [item.kind for item in found if isinstance(item, Malformed)] == ["bad timestamp"]
 
 
-def test_another_text_column_and_one_that_is_not_there(tmp_path: pathlib.Path) -> None:
+def test_another_text_column_and_a_missing_one(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
     assert faults(parquet(path, {"body": ["one", "two"], "id": [1, 2]})) == [
         (1, "no text: no field 'text'; there are: body, id"),
@@ -141,7 +141,7 @@ def test_another_text_column_and_one_that_is_not_there(tmp_path: pathlib.Path) -
     assert [item.document.id for item in found if isinstance(item, Record)] == ["1", "2"]
 
 
-def test_two_columns_of_one_name(tmp_path: pathlib.Path) -> None:
+def test_duplicate_column_names_are_malformed(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table([pa.array(["one"]), pa.array(["two"])], names=["text", "text"])
     pa.parquet.write_table(table, path)
@@ -162,7 +162,7 @@ def damaged(path: pathlib.Path) -> int:
     return int(column.total_compressed_size)
 
 
-def test_a_damaged_row_group_costs_its_rows_alone(tmp_path: pathlib.Path) -> None:
+def test_a_damaged_row_group_loses_only_its_rows(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
     lost = damaged(path)
     found = [*READER.read(FilePart(str(path)))]

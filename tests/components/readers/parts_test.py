@@ -23,7 +23,7 @@ def read(parts: list[FilePart]) -> list[Record | Malformed | Unreadable]:
     return [item for part in parts for item in READER.read(part)]
 
 
-def test_json_lines_are_parted_between_lines(tmp_path: pathlib.Path) -> None:
+def test_json_lines_are_split_between_lines(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "one"}\n' * 10)  # 16 bytes each
     assert list(split_file(str(path), 64)) == [
@@ -34,7 +34,7 @@ def test_json_lines_are_parted_between_lines(tmp_path: pathlib.Path) -> None:
     assert list(split_file(str(path), 160)) == [FilePart(str(path))]
 
 
-def test_text_is_parted_between_documents(tmp_path: pathlib.Path) -> None:
+def test_text_is_split_between_documents(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\nstill\n\ntwo\nstill\n \t\nthree")
     assert list(split_file(str(path), 2)) == [
@@ -45,9 +45,7 @@ def test_text_is_parted_between_documents(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
-def test_a_file_of_blank_lines_is_one_part_whose_reader_says_so(
-    tmp_path: pathlib.Path, name: str
-) -> None:
+def test_a_file_of_blank_lines_is_one_part(tmp_path: pathlib.Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b" \n" * 100)
     assert [*split_file(str(path), 50)] == [FilePart(str(path))]
@@ -61,7 +59,7 @@ def test_gzip_is_one_part(tmp_path: pathlib.Path) -> None:
     assert list(split_file(str(path), 10)) == [FilePart(str(path))]
 
 
-def test_parquet_is_parted_between_row_groups(tmp_path: pathlib.Path) -> None:
+def test_parquet_is_split_between_row_groups(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"text": [f"text {n}" for n in range(10)]})
     pa.parquet.write_table(table, path, row_group_size=4)
@@ -75,9 +73,9 @@ def test_parquet_is_parted_between_row_groups(tmp_path: pathlib.Path) -> None:
     assert read(parts) == read([FilePart(str(path))])
 
 
-def test_what_is_no_parquet_is_one_part(tmp_path: pathlib.Path) -> None:
+def test_invalid_or_empty_parquet_is_one_part(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1 is not all that it takes PAR1")
+    path.write_bytes(b"PAR1 not Parquet really PAR1")
     assert list(split_file(str(path), 1)) == [FilePart(str(path))]
     pa.parquet.write_table(pa.table({"text": pa.array([], pa.string())}), path)
     assert list(split_file(str(path), 1)) == [FilePart(str(path))]

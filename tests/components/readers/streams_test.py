@@ -36,7 +36,7 @@ def test_compressions(tmp_path: pathlib.Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_what_is_cut_off_or_damaged_raises_after_what_can_be_read(
+def test_truncated_streams_raise_after_the_readable_part(
     tmp_path: pathlib.Path, suffix: str
 ) -> None:
     text = "".join(f"{n} {hash((n, 'x'))}\n" for n in range(50_000)).encode()
@@ -64,7 +64,7 @@ def test_what_is_cut_off_or_damaged_raises_after_what_can_be_read(
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_a_mark_decides_the_encoding(
+def test_a_byte_order_mark_decides_the_encoding(
     tmp_path: pathlib.Path, encoding: str, mark: bytes, suffix: str
 ) -> None:
     content = COMPRESS[suffix](mark + "中文 😀\r\ntwo\n".encode(encoding))
@@ -73,7 +73,7 @@ def test_a_mark_decides_the_encoding(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "gb18030", "latin-1", "cp1252"])
-def test_without_a_mark_the_encoding_is_the_given_one(
+def test_without_a_mark_the_configured_encoding_is_used(
     tmp_path: pathlib.Path, encoding: str
 ) -> None:
     text = "é à.\rtwo\n"
@@ -82,19 +82,21 @@ def test_without_a_mark_the_encoding_is_the_given_one(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf_16_that_nobody_announced_is_refused(tmp_path: pathlib.Path, encoding: str) -> None:
+def test_utf_16_without_a_mark_is_refused(tmp_path: pathlib.Path, encoding: str) -> None:
     with pytest.raises(UnmarkedEncoding, match=f"set ingestion.encoding={encoding}"):
         read(tmp_path / "a.txt", "Plain English.\n".encode(encoding))
 
 
-def test_what_the_encoding_does_not_have_is_no_utf_8(tmp_path: pathlib.Path) -> None:
+def test_bytes_that_are_invalid_in_the_encoding_become_invalid_utf_8(
+    tmp_path: pathlib.Path,
+) -> None:
     path = tmp_path / "a.txt"
     half = "a\n".encode("utf-16-le") + b"\x00\xd8" + "\nb\n".encode("utf-16-le")
     assert read(path, half, "utf-16-le") == b"a\n\xed\xa0\x80\nb\n"
     assert read(path, b"a\n\xff\nb\n", "gb18030") == b"a\n\xff\nb\n"
 
 
-def test_a_character_cut_off_raises_after_the_others(tmp_path: pathlib.Path) -> None:
+def test_a_truncated_character_raises_after_the_others(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("one\ntwo\n".encode("utf-16") + b"x")
     stream, raw = open_lines(str(path), 0, "utf-8")
@@ -104,7 +106,7 @@ def test_a_character_cut_off_raises_after_the_others(tmp_path: pathlib.Path) -> 
             stream.readline()
 
 
-def test_returns_alone_end_lines_too(tmp_path: pathlib.Path) -> None:
+def test_carriage_returns_alone_end_lines(tmp_path: pathlib.Path) -> None:
     assert read(tmp_path / "a.txt", b"one\r\rtwo\xff\r") == b"one\n\ntwo\xff\n"
     assert (
         read(tmp_path / "a.txt", b"one\r\ntwo\r") == b"one\r\ntwo\r"
@@ -113,7 +115,7 @@ def test_returns_alone_end_lines_too(tmp_path: pathlib.Path) -> None:
 
 def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.txt"
-    for content, plain in (
+    for content, splittable in (
         (b"one\ntwo\n", True),
         (b"\xef\xbb\xbfone\n", True),
         (b"", True),
@@ -123,7 +125,7 @@ def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None
         (gzip.compress(b"one\n", mtime=0), False),
     ):
         path.write_bytes(content)
-        assert is_splittable(str(path), "utf-8") is plain, content
+        assert is_splittable(str(path), "utf-8") is splittable, content
     assert not is_splittable(str(path), "latin-1")
     assert not is_splittable(str(tmp_path / "absent.txt"), "utf-8")
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one\n"))
@@ -140,7 +142,7 @@ def test_plain_files_can_be_read_from_the_middle(tmp_path: pathlib.Path) -> None
     encoding=st.sampled_from(["utf-16", "utf-32", "utf-8-sig"]),
     suffix=st.sampled_from([*COMPRESS]),
 )
-def test_any_text_arrives(
+def test_any_text_is_decoded(
     tmp_path_factory: pytest.TempPathFactory, text: str, encoding: str, suffix: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / f"a.txt{suffix}"

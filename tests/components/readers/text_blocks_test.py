@@ -38,7 +38,7 @@ def test_blank_lines_of_any_script_separate_documents(
     assert texts(read(tmp_path / "a.txt", content)) == [(1, "one\nstill one"), (5, "\u3000two")]
 
 
-def test_a_mark_begins_a_document_where_files_were_joined(tmp_path: pathlib.Path) -> None:
+def test_a_byte_order_mark_begins_a_document(tmp_path: pathlib.Path) -> None:
     found = read(tmp_path / "a.txt", "\ufeffone\nstill one\n\ufefftwo\n\n\ufeff\nthree")
     assert texts(found) == [(1, "one\nstill one"), (3, "two"), (6, "three")]
 
@@ -58,7 +58,7 @@ def test_a_file_is_one_document(tmp_path: pathlib.Path) -> None:
     assert empty.empty
 
 
-def test_wrapped_lines_are_noticed_and_can_be_joined(tmp_path: pathlib.Path) -> None:
+def test_wrapped_lines_are_detected_and_can_be_joined(tmp_path: pathlib.Path) -> None:
     (found,) = read(tmp_path / "a.txt", WRAPPED)
     assert (found.hard_wrapped, found.document.text) == (True, WRAPPED)
     (found,) = read(tmp_path / "a.txt", WRAPPED, join_lines=True)
@@ -81,6 +81,6 @@ def test_wrapped_lines_are_noticed_and_can_be_joined(tmp_path: pathlib.Path) -> 
         "The librarian repaired the town clock during the flood, so\nthat the children could.",
     ],
 )
-def test_other_lines_are_not_taken_for_wrapped(tmp_path: pathlib.Path, text: str) -> None:
+def test_other_lines_are_not_detected_as_wrapped(tmp_path: pathlib.Path, text: str) -> None:
     (found,) = read(tmp_path / "a.txt", text)
     assert not found.hard_wrapped

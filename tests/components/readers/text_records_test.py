@@ -82,7 +82,7 @@ def test_json_lines(tmp_path: pathlib.Path) -> None:
         (b'{"text": "' + b"x" * 100 + b'"}', "too long: more than 100 bytes"),
     ],
 )
-def test_a_bad_line_is_told_and_the_others_kept(
+def test_a_malformed_line_is_reported_and_the_others_are_read(
     tmp_path: pathlib.Path, line: bytes, reason: str
 ) -> None:
     good = b'{"text": "good"}'
@@ -128,14 +128,16 @@ def test_a_line_of_50_megabytes_is_not_held_in_memory(tmp_path: pathlib.Path, su
     assert peak < 8_000_000
 
 
-def test_text_documents_are_parted_by_blank_lines(tmp_path: pathlib.Path) -> None:
+def test_text_documents_are_separated_by_blank_lines(tmp_path: pathlib.Path) -> None:
     content = "\n\none\nstill one\r\n \t\n\n\ntwo\n"
     found = read(tmp_path / "a.txt", content)
     assert texts(found) == [(3, "one\nstill one"), (8, "two")]
     assert all(isinstance(item, Record) and item.id_from_text for item in found)
 
 
-def test_a_bad_text_document_is_told_and_the_others_kept(tmp_path: pathlib.Path) -> None:
+def test_a_malformed_text_document_is_reported_and_the_others_are_read(
+    tmp_path: pathlib.Path,
+) -> None:
     long = b"\n".join([b"y" * 40] * 3)
     found = read(tmp_path / "a.txt", b"one\n\ntwo\n\xff\n\nthree\n\n" + long + b"\n\nfour")
     assert faults(found) == [(3, "not UTF-8: byte 0xff at 4"), (8, "too long: more than 100 bytes")]
@@ -149,7 +151,7 @@ def test_gzip(tmp_path: pathlib.Path) -> None:
     assert found[0].document.source == "part"
 
 
-def test_a_gzip_cut_short_keeps_the_lines_before(tmp_path: pathlib.Path) -> None:
+def test_a_truncated_gzip_keeps_the_lines_before_the_cut(tmp_path: pathlib.Path) -> None:
     lines = [json.dumps({"text": f"{n} {hash((n, 'x'))}"}) for n in range(5000)]
     whole = gzip.compress("\n".join(lines).encode())
     found = read(tmp_path / "a.jsonl.gz", whole[: len(whole) // 2])
@@ -182,7 +184,7 @@ def test_a_gzip_with_a_flipped_bit_is_unreadable(tmp_path: pathlib.Path) -> None
         ("a.tsv.gz", b"text\n", "named .gz, but is not gzip"),
     ],
 )
-def test_what_is_not_what_its_name_says_is_unreadable(
+def test_a_file_of_another_format_than_its_name_implies_is_unreadable(
     tmp_path: pathlib.Path, name: str, content: bytes, what: str
 ) -> None:
     (found,) = read(tmp_path / name, content)
@@ -191,7 +193,7 @@ def test_what_is_not_what_its_name_says_is_unreadable(
     assert found.lost_bytes == len(content)
 
 
-def test_what_is_empty_is_no_fault(tmp_path: pathlib.Path) -> None:
+def test_empty_records_are_not_errors(tmp_path: pathlib.Path) -> None:
     lines = '{"text": ""}\n{"text": null}\n{"text": "one"}\n'
     found = [item for item in read(tmp_path / "a.jsonl", lines) if isinstance(item, Malformed)]
     assert [(item.reason, item.empty) for item in found] == [
@@ -204,14 +206,14 @@ def test_what_is_empty_is_no_fault(tmp_path: pathlib.Path) -> None:
         assert (item.reason, item.empty) == ("no record in the file", True)
 
 
-def test_a_file_of_blank_lines_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_file_of_blank_lines_is_reported(tmp_path: pathlib.Path) -> None:
     assert faults(read(tmp_path / "a.jsonl", "\n \n")) == [(1, "no record in the file")]
     assert faults(read(tmp_path / "a.txt", "\n \n")) == [(1, "no record in the file")]
 
 
 @settings(deadline=None)
 @given(any_input.files(), st.sampled_from([1, 1 << 20]))
-def test_what_is_written_in_any_format_is_read(
+def test_files_of_any_format_are_read(
     tmp_path_factory: pytest.TempPathFactory, file: any_input.Written, size: int
 ) -> None:
     found = any_input.read(file, tmp_path_factory.mktemp("any"), size)
@@ -235,7 +237,7 @@ def test_any_damage_is_reported(
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])).filter(lambda t: t.strip()))
-def test_any_json_text_arrives(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_json_text_is_read(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("text") / "a.jsonl"
     path.write_text(json.dumps({"text": text}))
     (item,) = RecordReader(lang="en", max_record_bytes=100_000).read(FilePart(str(path)))

@@ -46,14 +46,14 @@ def test_bad_timestamps(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [1_700_000_000_000, 1_700_000_000_000_000, 32_503_680_000])
-def test_milliseconds_are_not_taken_for_seconds(value: int) -> None:
+def test_milliseconds_are_not_accepted_as_seconds(value: int) -> None:
     with pytest.raises(BadTimestamp, match="are these milliseconds"):
         parse_timestamp(value)
     assert parse_timestamp(32_503_679_999) == 32_503_679_999  # the last second of the year 2999
 
 
 @given(st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(2999, 12, 31)))  # noqa: DTZ001
-def test_any_time_arrives_in_each_form(moment: datetime.datetime) -> None:
+def test_any_time_is_parsed_in_each_form(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0)
     expected = int((moment - datetime.datetime(1970, 1, 1)).total_seconds())  # noqa: DTZ001
     assert [*map(parse_timestamp, (moment, moment.isoformat(), expected))] == [expected] * 3

@@ -41,7 +41,7 @@ def test_title(name, words):
     assert title(name) == words
 
 
-def test_an_interval_stands_behind_its_value():
+def test_an_interval_follows_its_value():
     assert with_interval(0.5, Interval(0.5, 0.4, 0.6)) == "0.500 [0.400, 0.600]"
     assert with_interval(0.5, None) == "0.500"
     assert with_interval(0.5, Interval(0.5, -math.inf, math.inf)) == "0.500"

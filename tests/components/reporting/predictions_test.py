@@ -40,7 +40,7 @@ def test_example_predictions():
     ]
 
 
-def test_a_model_that_reads_no_mask_of_any_text_answers_nothing():
+def test_a_model_that_reads_no_mask_gives_no_predictions():
     def fill_mask(texts):
         nothing = np.zeros((len(texts), 0, 5))
         return {"words": nothing.astype(object), "probabilities": nothing}
@@ -48,7 +48,7 @@ def test_a_model_that_reads_no_mask_of_any_text_answers_nothing():
     assert example_predictions(PROMPTS, fill_mask) == []
 
 
-def test_continuations_stand_behind_their_prompts():
+def test_continuations_follow_their_prompts():
     def generate(prompt, **settings):
         assert {len(values) for values in settings.values()} == {2}
         return {"text": np.array([f" {len(text)}".encode() for text in prompt], object)}
@@ -61,7 +61,7 @@ def test_continuations_stand_behind_their_prompts():
     assert all(np.isnan(p.answers[0][1]) for p in found)
 
 
-def test_without_signatures_or_without_prompts_nothing_is_asked():
+def test_nothing_is_predicted_without_signatures_or_prompts():
     def fail(**_):
         raise AssertionError
 

@@ -38,7 +38,7 @@ def test_the_same_documents_give_the_same_prompts_whatever_their_order() -> None
     assert prompts_of(ENGLISH) == prompts_of(ENGLISH[::-1])
 
 
-def test_chinese_text_is_asked_about_in_chinese() -> None:
+def test_chinese_text_gives_chinese_prompts() -> None:
     found = prompts_of([document("c", HARBOUR, "zh")])
     (masked,) = found.masked
     assert masked.texts[0].replace("[MASK]", masked.expected) in HARBOUR
@@ -49,7 +49,7 @@ def test_chinese_text_is_asked_about_in_chinese() -> None:
     assert found.beginnings == [Prompt(("货船第二天",), "才能出海去远方。")]
 
 
-def test_a_text_that_has_a_mask_of_its_own_or_no_fit_sentence_is_not_asked_about() -> None:
+def test_texts_with_a_mask_or_without_a_suitable_sentence_give_no_prompts() -> None:
     odd = [
         document("a", "What does the word [mask] stand for in this sentence?"),
         document("b", "Short. One. Two three."),

@@ -38,7 +38,7 @@ METRICS = [
 VALUES = {"masked_lm_accuracy": 0.1875, "loss": 5.125, "unigram": 0.0625}
 
 
-def test_figures_stand_beside_their_baselines_and_bounds():
+def test_metrics_are_shown_with_their_baselines_and_bounds():
     page = _page(
         "demo",
         "bert_demo",
@@ -72,7 +72,7 @@ def test_first_model_has_no_last_blessed():
     assert "no earlier blessed model" in page
 
 
-def test_figures_without_an_objective_are_still_listed():
+def test_metrics_without_an_objective_are_listed():
     assert "0.062" in _page("demo", "r", evaluation={"overall": {"unigram": 0.0625}})
 
 
@@ -104,7 +104,7 @@ def test_status(parts, words):
     assert page.split('class="status')[1].split(">")[1].split("<")[0] == words
 
 
-def test_what_was_computed_on_is_told():
+def test_the_platforms_of_a_training_are_named():
     page = _page(
         "demo", "r", training=[TrainingPoint(9, 1.5)], platforms=[(0, "a <CPU>"), (7, "a GPU")]
     )
@@ -162,7 +162,7 @@ def test_cosines_and_pieces():
         assert f">{cell}</td>" in row
 
 
-def test_history_says_who_was_blessed():
+def test_the_history_says_which_runs_were_blessed():
     runs = [Version("span 1", VALUES, True), Version("span 2", VALUES, False)]
     page = _page("demo", "r", history=runs)
     one, two = page.index("<td>span 1</td>"), page.index("<td>span 2</td>")
@@ -180,7 +180,7 @@ def _split(documents, sources, source_count=0):
     )
 
 
-def test_long_lists_show_the_largest_and_end_with_what_is_left():
+def test_long_lists_show_the_largest_and_count_the_others():
     many = {f"s{i:02}": 0.03 for i in range(30)}
     splits = [_split(1_000, many, source_count=1_500), _split(10, {"s03": 1.0})]
     rows = render._largest_shares(splits, "sources", "source_count")
@@ -196,7 +196,7 @@ def test_the_largest_are_those_of_most_documents():
     assert [name for name, _ in rows] == ["a", "b"]
 
 
-def test_whole_lists_have_no_rest():
+def test_short_lists_are_complete():
     split = _split(4, {"en": 0.75, "zh": 0.25})
     assert render._largest_shares([split], "sources", "source_count") == [
         ("en", [0.75]),
@@ -205,7 +205,7 @@ def test_whole_lists_have_no_rest():
     assert render._largest_shares([], "sources", "source_count") == []
 
 
-def test_a_run_at_work_says_so():
+def test_the_page_of_a_running_run_says_so():
     steps = [StepState("TextExampleGen", "done", 1.0), StepState("Trainer", "running", None)]
     page = _page("demo", "r", run_id="20260501-1", running_at="2026-05-01 17:30:00", steps=steps)
     assert "Still running</span>" in page
@@ -214,7 +214,7 @@ def test_a_run_at_work_says_so():
     assert "has not finished" not in _page("demo", "r", steps=steps[:1])
 
 
-def test_what_the_text_has_stands_beside_the_answer():
+def test_the_original_text_is_shown_next_to_the_answer():
     prediction = Prediction("fill_mask", ("The <b>[MASK]</b>.",), (("<i>", 0.5),), "<s>")
     page = _page("demo", "r", predictions=[prediction])
     row = page[page.index("The &lt;b&gt;[MASK]") :].split("</tr>")[0]
@@ -222,7 +222,7 @@ def test_what_the_text_has_stands_beside_the_answer():
     assert '<td class="text quiet">&lt;s&gt;</td>' in row
 
 
-def test_slices_that_are_not_shown_are_told():
+def test_slices_that_are_not_shown_are_counted():
     slices = {"overall": VALUES, "source=a": VALUES}
     page = _page("demo", "r", evaluation=slices, more_slices=["80 more values of <source>."])
     assert "80 more values of &lt;source&gt;." in page
@@ -241,7 +241,7 @@ SEARCH = Search(
 )
 
 
-def test_trials_stand_in_a_table_with_the_best_one_marked_and_why_others_failed():
+def test_the_table_of_trials_marks_the_best_and_says_why_others_failed():
     page = _page("mine", "bert_tiny", search=SEARCH)
     assert "3 trials of 1,200 steps (bayesian search)" in page
     rows = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*</tr>", page.partition("<h2>Tuning")[2], re.S)
@@ -255,11 +255,11 @@ def test_trials_stand_in_a_table_with_the_best_one_marked_and_why_others_failed(
     assert ['class="strong"' in row for row in rows[:4]] == [False, False, False, True]
 
 
-def test_without_trials_the_page_does_not_speak_of_tuning():
+def test_without_trials_the_page_has_no_section_on_tuning():
     assert "Tuning" not in _page("mine", "bert_tiny")
 
 
-def test_what_the_gates_checked_is_listed_with_examples_of_what_failed():
+def test_the_gates_checks_are_listed_with_examples_of_failed_ones():
     good = Check("train", "documents", "30", "at least 2", True, examples=("unseen",))
     bad = Check(
         "train", "unknown <tokens>", "91.0 %", "at most 10 %", False, examples=("d1: 图书",)

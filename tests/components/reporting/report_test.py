@@ -129,7 +129,7 @@ def page(tmp_path_factory):
     return path.read_text(encoding="utf-8")
 
 
-def test_page_is_well_formed_and_needs_nothing_else(page):
+def test_page_is_well_formed_and_self_contained(page):
     parsed = _Tags(page)
     assert parsed.open == []
     assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
@@ -142,7 +142,7 @@ def test_page_is_well_formed_and_needs_nothing_else(page):
     assert len(sources) == len(parsed.images())
 
 
-def test_every_picture_has_its_words(page):
+def test_every_image_has_a_description(page):
     texts = [image["alt"] for image in _Tags(page).images()]
     assert texts == [
         "Bar chart of masked-LM accuracy, with the baselines",
@@ -158,22 +158,22 @@ def test_every_picture_has_its_words(page):
     ]
 
 
-def _picture(page, words):
+def _svg(page, words):
     (source,) = [i["src"] for i in _Tags(page).images() if i["alt"].startswith(words)]
     return base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
 
 
-def test_pictures_show_the_figures(page):
-    bars = _picture(page, "Bar chart of masked-LM accuracy, with")
+def test_images_show_the_metrics(page):
+    bars = _svg(page, "Bar chart of masked-LM accuracy, with")
     for text in ("0.188", "0.163", "0.071", "this model", "last blessed", "baseline"):
         assert f">{text}</text>" in bars
-    assert ">source=中文</text>" in _picture(page, "Bar chart of masked-LM accuracy by slice")
-    assert ">span 2, worse</text>" in _picture(page, "masked-LM accuracy over")
-    assert ">next sentence loss</text>" in _picture(page, "Training loss")
-    assert ">In context: layer 2</text>" in _picture(page, "Map of the vectors")
+    assert ">source=中文</text>" in _svg(page, "Bar chart of masked-LM accuracy by slice")
+    assert ">span 2, worse</text>" in _svg(page, "masked-LM accuracy over")
+    assert ">next sentence loss</text>" in _svg(page, "Training loss")
+    assert ">In context: layer 2</text>" in _svg(page, "Map of the vectors")
 
 
-def test_figures_appear(page):
+def test_the_page_shows_its_inputs(page):
     text = _Tags(page).text
     for expected in (
         "demo, span 2",
@@ -202,7 +202,7 @@ def test_same_inputs_give_the_same_bytes(page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("missing", "pictures"),
+    ("missing", "num_images"),
     [
         ({"last_blessed": {}}, 10),
         ({"metrics": ()}, 6),
@@ -213,7 +213,7 @@ def test_same_inputs_give_the_same_bytes(page, tmp_path):
         ({"corpus": {}}, 9),
     ],
 )
-def test_parts_may_be_missing(tmp_path, missing, pictures, monkeypatch):
+def test_parts_may_be_missing(tmp_path, missing, num_images, monkeypatch):
     def draw_only(draw, alt, height=1.0):  # writing the SVG takes most of a report's time
         draw(Figure())
         return Markup('<img alt="{}">').format(alt)
@@ -222,7 +222,7 @@ def test_parts_may_be_missing(tmp_path, missing, pictures, monkeypatch):
     monkeypatch.setattr(word_charts, "svg_image", draw_only)
     write_report(_inputs(**missing), tmp_path / "report.html")
     parsed = _Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert len(parsed.images()) == pictures
+    assert len(parsed.images()) == num_images
     assert parsed.open == []
 
 
@@ -236,7 +236,7 @@ def test_failed_run(tmp_path):
     assert "<img" not in page
 
 
-def test_a_loss_that_is_not_finite_is_drawn_as_far_as_it_goes(tmp_path):
+def test_a_training_log_with_a_nan_loss_can_be_shown(tmp_path):
     points = [TrainingPoint(1, 3.0), TrainingPoint(2, float("nan"))]
     write_report(ReportInputs("demo", "r", training=points), tmp_path / "report.html")
     assert "loss –" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -282,7 +282,7 @@ def test_models_side_by_side(tmp_path):
     assert alts.count("Mean cosine within and between the senses, by layer") == 2
 
 
-def test_a_model_that_was_never_trained_has_its_place_in_a_comparison(tmp_path):
+def test_a_comparison_may_include_models_that_were_never_trained(tmp_path):
     empty = ReportInputs("elmo_demo", "elmo_tiny", family="elmo")
     write_comparison([empty, empty], tmp_path / "comparison.html")
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def test_training_log_that_is_being_written_lacks_its_last_line(tmp_path):
 
 
 @pytest.mark.parametrize("bad", ["{", "[1]", '{"step": 5}', "null"])
-def test_training_log_names_the_line_that_is_none(tmp_path, bad):
+def test_training_log_with_an_invalid_line_is_refused_by_its_number(tmp_path, bad):
     path = write_log(tmp_path, f'{{"step": 20, "loss": 3}}\n{bad}\n')
     with pytest.raises(ConfigError) as raised:
         read_training_log(path)

@@ -53,7 +53,7 @@ def test_a_word_inside_another_is_not_the_word():
     assert raised.value.where == "the embankment"
 
 
-def test_a_word_that_the_model_cut_off_is_refused():
+def test_a_word_that_the_model_did_not_read_is_refused():
     states = _states(np.zeros((1, 1, 2, 1)), [[b"[CLS]", b"the"]], [[0, 0]], [[0, 3]], [[1, 1]])
     with pytest.raises(ConfigError, match="no token of the word 'bank'") as raised:
         word_senses.word_vectors(states, 0, [("river", "the bank")])
@@ -95,7 +95,7 @@ def test_cosines_of_vectors_known_by_hand():
     assert row.p_value == pytest.approx(2 / 4)
 
 
-def test_a_model_that_knows_the_pair_alone_has_no_gap():
+def test_a_model_that_only_recognizes_the_pair_has_no_gap():
     # Both sentences of a pair have the same vector, as if only their structure mattered.
     vectors = np.repeat(np.random.default_rng(3).normal(size=(6, 1, 4)), 2, axis=0)
     (row,) = word_senses.similarities(_words(vectors, ["river", "money"] * 6))
@@ -158,5 +158,5 @@ def test_plane_does_not_depend_on_the_sign_the_solver_chose():
     assert (points.max(axis=0) >= -points.min(axis=0)).all()
 
 
-def test_plane_of_vectors_of_width_one():
+def test_plane_of_vectors_of_size_one():
     np.testing.assert_allclose(word_senses.principal_components(np.array([[2.0], [-3.0]]))[:, 1], 0)

@@ -119,7 +119,7 @@ def test_difference_of_floats(other, words):
     assert probe.difference(probe.digest(other), expected, "CPU") == words
 
 
-def test_difference_of_words_is_exact_where_the_export_was_on_a_cpu():
+def test_difference_of_words_is_exact_if_the_export_was_on_a_cpu():
     expected = probe.digest(np.array([b"river", b"bank"], object))
     other = probe.digest(np.array([b"river", b"bunk"], object))
     assert probe.difference(expected, expected, "CPU") is None
@@ -131,7 +131,7 @@ def test_difference_of_words_is_exact_where_the_export_was_on_a_cpu():
     ("image", "nodes"),
     [("", ["ServingCheck"]), (IMAGE, ["ServingCheck", "InfraValidator"])],
 )
-def test_the_gate_adds_tf_serving_itself_where_there_is_an_image(image, nodes):
+def test_the_gate_adds_infra_validator_if_there_is_an_image(image, nodes):
     model = channel_utils.as_channel([standard_artifacts.Model()])
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
     gate, blessing = check.serving_gate(model, examples, image=image)

@@ -78,7 +78,7 @@ def push(
         ((1,), None, True),
         ((1, 2), (1,), True),
         ((2,), (1, 2), True),  # the same span with other settings
-        ((1, 3, 2), (1, 3), True),  # late text, trained on from the newest model
+        ((1, 3, 2), (1, 3), True),  # late text; training started from the newest model
         ((2,), (1, 3), False),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_served_model_has_always_seen_the_newest_text(
     assert bool(made.get_string_custom_property("reason")) != pushed
 
 
-def test_it_says_why_and_how_to_push_all_the_same(tmp_path: pathlib.Path) -> None:
+def test_the_reason_says_how_to_push_anyway(tmp_path: pathlib.Path) -> None:
     new, old = model(tmp_path / "new", 1), model(tmp_path / "old", 739007)
     reason = push(tmp_path, new, old).get_string_custom_property("reason")
     assert reason == (
@@ -102,7 +102,9 @@ def test_it_says_why_and_how_to_push_all_the_same(tmp_path: pathlib.Path) -> Non
     assert push(tmp_path, new, old, older=True).get_int_custom_property("pushed") == 1
 
 
-def test_a_model_that_was_not_blessed_is_not_pushed_for_that_reason(tmp_path: pathlib.Path) -> None:
+def test_a_model_that_was_not_blessed_is_not_pushed_and_has_no_other_reason(
+    tmp_path: pathlib.Path,
+) -> None:
     made = push(tmp_path, model(tmp_path / "new", 1), model(tmp_path / "old", 2), blessed=0)
     assert made.get_int_custom_property("pushed") == 0
     assert not made.get_string_custom_property("reason")
@@ -129,7 +131,7 @@ def test_versions_grow_and_their_files_are_linked(
     assert pushed.get_string_custom_property("pushed_version") == "20"
 
 
-def test_where_files_cannot_be_linked_they_are_copied(
+def test_files_that_cannot_be_linked_are_copied(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:

@@ -79,12 +79,12 @@ def test_warm_start_restores_the_weights(exported):
     assert model.get_layer("table").get_weights()[0].ravel().tolist() == [0.0, 0.5, 1.0, 2.0]
 
 
-def test_an_export_that_dies_leaves_the_old_one_whole(exported, monkeypatch):
-    def die(*_):
+def test_an_interrupted_export_leaves_the_old_one_complete(exported, monkeypatch):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     before = sorted(path.relative_to(exported) for path in exported.rglob("*"))
-    monkeypatch.setattr(WordTokenizer, "save", die)
+    monkeypatch.setattr(WordTokenizer, "save", interrupt)
     objective = LetterObjective()
     with pytest.raises(KeyboardInterrupt):
         exporter.export(

@@ -61,8 +61,8 @@ LENGTH = {"length": np.array([5, 4], np.float32)}
 
 
 @pytest.fixture
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allows the imports of this test process, which a fresh process does not have."""
+def _any_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allows the modules that this test process has imported and a fresh process has not."""
     monkeypatch.setattr(serving_probe, "_NOT_IMPORTED", ())
 
 
@@ -82,7 +82,7 @@ def problems(folder: pathlib.Path) -> list[tuple[str, str]]:
         (np.zeros((0, 5)), {"shape": [0, 5], "mean": 0.0, "rms": 0.0, "ramp": 0.0}),
     ],
 )
-def test_floats_are_kept_as_three_figures(value: np.ndarray, expected: dict[str, Any]) -> None:
+def test_floats_are_digested_to_three_numbers(value: np.ndarray, expected: dict[str, Any]) -> None:
     found = digest(value)
     assert found.pop("shape") == expected.pop("shape")
     assert found == pytest.approx(expected)
@@ -99,9 +99,7 @@ def test_floats_are_kept_as_three_figures(value: np.ndarray, expected: dict[str,
         (np.zeros((0, 3), np.int32), [0, 3], "[]"),
     ],
 )
-def test_all_else_is_kept_as_a_hash_of_its_values(
-    value: Any, shape: list[int], hashed: str
-) -> None:
+def test_other_types_are_digested_to_a_hash(value: Any, shape: list[int], hashed: str) -> None:
     sha256 = hashlib.sha256(hashed.encode()).hexdigest()
     assert digest(value) == {"shape": shape, "sha256": sha256}
 
@@ -135,13 +133,13 @@ def test_floats_may_differ_by_a_share_of_their_size(
     assert difference(FLOATS | change, FLOATS, device) == words
 
 
-def test_zeros_at_export_must_stay_zeros_but_for_rounding() -> None:
+def test_zeros_at_export_must_stay_zeros_up_to_rounding() -> None:
     zeros = digest(np.zeros(3))
     assert difference(digest(np.full(3, 1e-7)), zeros, "CPU") is None
     assert difference(digest(np.full(3, 1e-5)), zeros, "CPU") == "has mean 1e-05, at export 0"
 
 
-def test_words_of_another_number_differ_on_every_device() -> None:
+def test_another_number_of_words_differs_on_every_device() -> None:
     expected = digest(np.array([b"river", b"bank"], object))
     found = digest(np.array([b"river"], object))
     assert difference(found, expected, "GPU") == "has shape [1], at export [2]"
@@ -181,7 +179,7 @@ def test_an_ordinary_model_needs_no_op_that_is_not_served(tmp_path: pathlib.Path
     assert unserved_ops(save(tmp_path / "m", {"serving_default": length})) == {}
 
 
-@pytest.mark.usefixtures("_alone")
+@pytest.mark.usefixtures("_any_imports")
 def test_a_model_that_answers_as_at_export_has_no_problem(tmp_path: pathlib.Path) -> None:
     result = probe(save(tmp_path / "m", {"serving_default": length}, {"serving_default": LENGTH}))
     assert result["problems"] == []
@@ -189,7 +187,7 @@ def test_a_model_that_answers_as_at_export_has_no_problem(tmp_path: pathlib.Path
     assert result["seconds"]["serving_default"] > 0
 
 
-@pytest.mark.usefixtures("_alone")
+@pytest.mark.usefixtures("_any_imports")
 def test_a_missing_signature_is_named(tmp_path: pathlib.Path) -> None:
     texts = {"texts": ["river", "bank"]}
     folder = save(
@@ -201,8 +199,8 @@ def test_a_missing_signature_is_named(tmp_path: pathlib.Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("_alone")
-def test_what_is_wrong_with_an_output_is_said(tmp_path: pathlib.Path) -> None:
+@pytest.mark.usefixtures("_any_imports")
+def test_each_problem_of_an_output_is_reported(tmp_path: pathlib.Path) -> None:
     def answer(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         sizes = tf.cast(tf.strings.length(texts), tf.float32)
         return {
@@ -234,8 +232,8 @@ def test_what_is_wrong_with_an_output_is_said(tmp_path: pathlib.Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("_alone")
-def test_a_signature_that_fails_is_named_and_the_others_still_asked(
+@pytest.mark.usefixtures("_any_imports")
+def test_a_signature_that_fails_is_named_and_the_others_are_called(
     tmp_path: pathlib.Path,
 ) -> None:
     def number(texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -250,7 +248,7 @@ def test_a_signature_that_fails_is_named_and_the_others_still_asked(
     assert other == ("serving_default", "output length has mean 4.5, at export 5.5")
 
 
-@pytest.mark.usefixtures("_alone")
+@pytest.mark.usefixtures("_any_imports")
 def test_bytes_of_a_request_come_as_base64(tmp_path: pathlib.Path) -> None:
     request = {"texts": [{"b64": base64.b64encode(b"\xff\x00\xfe").decode()}, "bank"]}
     folder = save(
@@ -262,14 +260,14 @@ def test_bytes_of_a_request_come_as_base64(tmp_path: pathlib.Path) -> None:
     assert problems(folder) == []
 
 
-def test_what_is_imported_beyond_tensorflow_is_a_problem(tmp_path: pathlib.Path) -> None:
+def test_imports_beyond_tensorflow_are_a_problem(tmp_path: pathlib.Path) -> None:
     folder = save(tmp_path / "m", {"serving_default": length}, {"serving_default": LENGTH})
     ((signature, problem),) = problems(folder)
     assert signature == ""
     assert problem.startswith("imports components")  # this test has imported it
 
 
-def test_as_a_script_it_prints_one_line_and_knows_nothing_of_the_house(
+def test_the_script_prints_one_line_and_imports_no_module_of_the_project(
     tmp_path: pathlib.Path,
 ) -> None:
     answers = {"serving_default": {"length": LENGTH["length"] + 1}}

@@ -68,7 +68,7 @@ def test_every_item_arrives_at_its_key(
         assert runs == len(ITEMS) if run_bytes == 1 else 0 < runs < len(ITEMS)
 
 
-def test_a_group_can_be_read_again_and_at_two_places_at_once(
+def test_a_group_can_be_iterated_again_and_twice_at_once(
     tmp_path: pathlib.Path, flags: PipelineOptions
 ) -> None:
     with beam.Pipeline(options=flags) as pipeline:
@@ -79,7 +79,7 @@ def test_a_group_can_be_read_again_and_at_two_places_at_once(
         assert_that(pairs, equal_to([(0, 34), (1, 34), (2, 32), (3, 0)]))
 
 
-def test_no_item_at_all_gives_empty_groups(tmp_path: pathlib.Path, flags: PipelineOptions) -> None:
+def test_no_items_give_empty_groups(tmp_path: pathlib.Path, flags: PipelineOptions) -> None:
     with beam.Pipeline(options=flags) as pipeline:
         groups = (
             pipeline
@@ -90,7 +90,7 @@ def test_no_item_at_all_gives_empty_groups(tmp_path: pathlib.Path, flags: Pipeli
         assert_that(groups, equal_to([(0, []), (1, [])]))
 
 
-def test_several_collections_meet_at_their_key(
+def test_several_collections_are_grouped_by_key(
     tmp_path: pathlib.Path, flags: PipelineOptions
 ) -> None:
     outer = Outer(Inner("ü", -1), b"\x00\xff", flag=True)
@@ -117,7 +117,7 @@ def _listed(key: int, groups: Any) -> Any:
     return key, sorted(groups["words"]), pairs
 
 
-def test_a_run_that_no_bundle_handed_on_is_not_read(tmp_path: pathlib.Path) -> None:
+def test_run_files_of_failed_bundles_are_not_read(tmp_path: pathlib.Path) -> None:
     with beam.Pipeline() as pipeline:
         _ = (
             pipeline
@@ -134,7 +134,7 @@ def test_a_run_that_no_bundle_handed_on_is_not_read(tmp_path: pathlib.Path) -> N
         assert_that(groups, equal_to([(0, ["new"])]))
 
 
-def test_only_direct_runners_go_through_files() -> None:
+def test_only_direct_runners_group_through_files() -> None:
     direct = (create_runner("DirectRunner"), BundleBasedDirectRunner(), FnApiRunner())
     assert all(map(groups_in_memory, direct))
     others = (FlinkRunner(), SparkRunner(), PortableRunner(), create_runner(ANOTHER))
@@ -149,19 +149,19 @@ class _Bomb:
         self.folder = folder
 
 
-@pytest.mark.parametrize("kept_length", [True, False])
-def test_a_pickle_that_a_neighbour_puts_into_a_run_is_refused_and_not_run(
-    tmp_path: pathlib.Path, kept_length: bool
+@pytest.mark.parametrize("keep_length", [True, False])
+def test_a_pickle_that_another_process_writes_into_a_run_file_is_not_run(
+    tmp_path: pathlib.Path, keep_length: bool
 ) -> None:
     """After the run files are written, their items are replaced by a pickle that would run code."""
-    scratch, proof = tmp_path / "scratch", tmp_path / "the neighbour's code ran"
+    scratch, proof = tmp_path / "scratch", tmp_path / "the pickle's code ran"
     scratch.mkdir()
 
     def poison(key: int, group: Any) -> list[Any]:
         for run in scratch.glob("run-*"):
             index = run.read_bytes()[:16]
             code = pickle.dumps(_Bomb(str(proof)))
-            length = len(code).to_bytes(4, "little") if kept_length else b""
+            length = len(code).to_bytes(4, "little") if keep_length else b""
             run.write_bytes(index + length + code)
         return list(group)
 

@@ -20,7 +20,7 @@ def sha(text: str) -> str:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that were read; new files count as settled."""
+    """Names of the files that were read. A file is cached even if it has just changed."""
     names: list[str] = []
     original = file_hashes.sha256
 
@@ -47,7 +47,7 @@ def test_a_file_that_did_not_change_is_read_once(tmp_path: pathlib.Path, reads: 
     assert reads == ["a.txt", "b.txt", "a.txt"]
 
 
-def test_a_change_is_seen_even_if_size_and_time_are_set_back(
+def test_a_change_is_detected_even_if_size_and_time_are_set_back(
     tmp_path: pathlib.Path, reads: list[str]
 ) -> None:
     a, cache = tmp_path / "a.txt", tmp_path / "cache.json"
@@ -55,11 +55,11 @@ def test_a_change_is_seen_even_if_size_and_time_are_set_back(
     os.utime(a, (OLD, OLD))
     assert FileHashes(cache).hash_files([str(a)]) == [sha("one")]
     a.write_text("two")
-    os.utime(a, (OLD, OLD))  # the inode's own time of change cannot be set
+    os.utime(a, (OLD, OLD))  # this cannot set the inode's time of change
     assert FileHashes(cache).hash_files([str(a)]) == [sha("two")]
 
 
-def test_a_file_that_has_just_changed_is_not_remembered(
+def test_a_file_that_has_just_changed_is_not_cached(
     tmp_path: pathlib.Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_hashes, "_SETTLED_NANOSECONDS", 3_600 * 10**9)
@@ -71,7 +71,7 @@ def test_a_file_that_has_just_changed_is_not_remembered(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 3}', '{"x": null}', "\xff"])
-def test_a_damaged_memory_is_written_anew(
+def test_a_damaged_cache_is_replaced(
     tmp_path: pathlib.Path, reads: list[str], content: str
 ) -> None:
     a, cache = tmp_path / "a.txt", tmp_path / "cache.json"
@@ -82,7 +82,7 @@ def test_a_damaged_memory_is_written_anew(
     assert reads == ["a.txt"]
 
 
-def test_of_many_files_the_last_ones_are_remembered(
+def test_the_cache_keeps_the_latest_files(
     tmp_path: pathlib.Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_hashes, "_MAX_CACHED", 2)

@@ -1,4 +1,4 @@
-"""Tests of finished work: it is reused if complete, and made again if anything is missing."""
+"""Tests of finished work: it is reused if complete, and made again if a part is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def finish_two(folder: pathlib.Path, fingerprint: str, make: Callable[..., Any])
     return finish(str(folder), fingerprint, targets, make, str(folder))
 
 
-def test_what_is_finished_is_not_made_again(tmp_path: pathlib.Path) -> None:
+def test_finished_files_are_not_made_again(tmp_path: pathlib.Path) -> None:
     make, target = Maker(), tmp_path / "target"
     assert finish_two(tmp_path, "c0ffee", make) == (SUMMARY, False)
     target.unlink()
@@ -51,7 +51,7 @@ def test_what_is_finished_is_not_made_again(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "what", ["damaged", "file lost", "other lost", "summary cut off", "summary lost"]
 )
-def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> None:
+def test_incomplete_or_damaged_files_are_made_again(tmp_path: pathlib.Path, what: str) -> None:
     make, target = Maker(), tmp_path / "target"
     finish_two(tmp_path, "c0ffee", make)
     finished, summary = tmp_path / "c0ffee.0", tmp_path / "c0ffee.json"
@@ -70,18 +70,14 @@ def test_what_is_not_whole_is_made_again(tmp_path: pathlib.Path, what: str) -> N
     assert (target.read_text(), make.times) == ("made", 2)
 
 
-def test_a_maker_that_dies_finishes_nothing(tmp_path: pathlib.Path) -> None:
-    def die(*paths: str) -> dict[str, Any]:
+def test_nothing_is_finished_if_making_fails(tmp_path: pathlib.Path) -> None:
+    def fail(*paths: str) -> dict[str, Any]:
         pathlib.Path(paths[0]).write_text("half")
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        finish_two(tmp_path, "c0ffee", die)
-    make = Maker()
-    assert finish_two(tmp_path, "c0ffee", make) == (
-        SUMMARY,
-        False,
-    )
+        finish_two(tmp_path, "c0ffee", fail)
+    assert finish_two(tmp_path, "c0ffee", Maker()) == (SUMMARY, False)
 
 
 def test_sha256(tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from components.storage.publish import link_whole, published_folder, write_whole
 
 
-def test_writing_replaces_what_was_there(tmp_path: pathlib.Path) -> None:
+def test_writing_replaces_an_older_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
     write_whole(path, ["né\n", "\udcff"])
@@ -21,7 +21,7 @@ def test_writing_replaces_what_was_there(tmp_path: pathlib.Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
 
@@ -36,7 +36,7 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_in_the_files_place_is_named(tmp_path: pathlib.Path) -> None:
+def test_the_error_names_the_path_if_it_is_a_folder(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.mkdir()
     with pytest.raises(IsADirectoryError) as error:
@@ -45,7 +45,7 @@ def test_a_folder_in_the_files_place_is_named(tmp_path: pathlib.Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_copy_that_dies_leaves_nothing_beside_the_target(
+def test_an_interrupted_copy_leaves_nothing_next_to_the_target(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def link(source: str, target: str) -> None:
@@ -66,7 +66,7 @@ def test_a_copy_that_dies_leaves_nothing_beside_the_target(
 
 
 @pytest.mark.parametrize("same_file_system", [True, False])
-def test_a_second_name(
+def test_linking_replaces_an_older_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, same_file_system: bool
 ) -> None:
     def link(source: str, target: str) -> None:
@@ -94,7 +94,7 @@ def test_a_folder_appears_at_the_end_of_the_block(tmp_path: pathlib.Path) -> Non
         assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_folder_is_kept_if_its_successor_fails(tmp_path: pathlib.Path) -> None:
+def test_a_folder_is_kept_if_its_replacement_fails(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "3"
     folder.mkdir()
     with pytest.raises(KeyboardInterrupt), published_folder(folder):
@@ -102,7 +102,7 @@ def test_a_folder_is_kept_if_its_successor_fails(tmp_path: pathlib.Path) -> None
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: pathlib.Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: pathlib.Path) -> None:
     leftover = tmp_path / ".3.partial"
     leftover.mkdir()
     (leftover / "old").write_text("half")

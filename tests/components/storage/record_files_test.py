@@ -27,7 +27,7 @@ def test_tensorflow_writes_the_same_records(tmp_path: pathlib.Path) -> None:
     assert read(ours) == records
 
 
-def test_a_file_of_several_members_is_read_whole(
+def test_a_file_of_several_gzip_members_is_read_completely(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_files, "_MEMBER_BYTES", 10)
@@ -46,7 +46,7 @@ def test_a_file_without_a_record_is_read(tmp_path: pathlib.Path) -> None:
     assert read(path) == []
 
 
-def test_bytes_are_the_contents_alone(tmp_path: pathlib.Path) -> None:
+def test_the_bytes_depend_only_on_the_records(tmp_path: pathlib.Path) -> None:
     """The file holds no time and no name. A literal, so that a change of libdeflate is noticed."""
     path = tmp_path / "records.gz"
     with RecordWriter(str(path)) as writer:

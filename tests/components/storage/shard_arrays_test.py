@@ -15,7 +15,9 @@ from components.storage.shard_arrays import read_arrays, write_arrays
     [{"a": [1, 2**62], "none": [], "b": [3]}, {"none": []}, {}],
     ids=["some", "empty", "none"],
 )
-def test_arrays_come_back(tmp_path: pathlib.Path, arrays: dict[str, list[int]]) -> None:
+def test_arrays_are_read_as_they_were_written(
+    tmp_path: pathlib.Path, arrays: dict[str, list[int]]
+) -> None:
     sizes = write_arrays(
         tmp_path / "file", {name: np.array(values, np.int64) for name, values in arrays.items()}
     )

@@ -114,7 +114,7 @@ class _Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Makes the process "die" once the checkpoint of a step is written; 0 for never."""
+    """Raises an error, like a kill, after the checkpoint of a step is written; 0 for never."""
     save, last = Checkpoints.save, [0]
 
     def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:

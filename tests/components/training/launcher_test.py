@@ -29,27 +29,27 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.mark.e2e
-def test_two_processes_train_what_one_does(
+def test_two_processes_compute_the_same_weights_as_one(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_dropout = json.loads(little_job(tmp_path, examples).model)
     no_dropout["backbone"]["dropout"] = 0.0
     model = json.dumps(no_dropout)
-    alone = train_job(dataclasses.replace(little_job(tmp_path / "one", examples), model=model))
+    one = train_job(dataclasses.replace(little_job(tmp_path / "one", examples), model=model))
     job = dataclasses.replace(little_job(tmp_path / "two", examples, devices=TWO), model=model)
     train_in_processes(job, 2)
     assert not (job.folder / JOB_FILE).exists()
     assert (job.folder / "logs" / "training.jsonl").exists()
     assert (job.folder / "logs" / "worker-1" / "training.jsonl").exists()
-    done = dataclasses.replace(job, devices=little_job(tmp_path, examples).devices)
-    together = train_job(done)
-    assert together.result.resumed_from == 6
-    for a, b in zip(alone.model.variables, together.model.variables, strict=True):
+    complete = dataclasses.replace(job, devices=little_job(tmp_path, examples).devices)
+    two = train_job(complete)  # loads the last checkpoint
+    assert two.result.resumed_from == 6
+    for a, b in zip(one.model.variables, two.model.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
 
 
 @pytest.mark.e2e
-def test_what_a_process_finds_wrong_is_told_as_its_own_error(
+def test_an_error_of_a_process_keeps_its_type(
     examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     training = dataclasses.replace(TRAINING, batch_size=7)
@@ -82,7 +82,7 @@ WRONG = ConfigError("a batch of 7")
         ([None, None], [3, 0], "failed with exit code 3; see its log"),
     ],
 )
-def test_what_ended_the_processes_is_told(raised, codes, message) -> None:  # type: ignore[no-untyped-def]
+def test_the_error_that_ended_the_processes_is_raised(raised, codes, message) -> None:  # type: ignore[no-untyped-def]
     if message is None:
         launcher._raise_failure(raised, codes)
         return
@@ -93,7 +93,7 @@ def test_what_ended_the_processes_is_told(raised, codes, message) -> None:  # ty
     assert isinstance(caught.value, Preempted) == preempted
 
 
-def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
+def test_an_unforeseen_error_becomes_a_runtime_error(
     examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     job = little_job(tmp_path, examples)
@@ -104,17 +104,17 @@ def test_a_fault_that_nobody_foresaw_is_no_reason_to_try_again(
         launcher.run_processes(path, [{}])
 
 
-def test_processes_that_were_asked_to_end_when_they_were_done_end_what_started_them(
+def test_sigterm_after_the_last_step_ends_the_launcher(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = launcher._wait
 
-    def ask_at_the_end(processes):  # type: ignore[no-untyped-def]
+    def send_sigterm_at_the_end(processes):  # type: ignore[no-untyped-def]
         codes = wait(processes)
         os.kill(os.getpid(), signal.SIGTERM)
         return [0 for _ in codes]
 
-    monkeypatch.setattr(launcher, "_wait", ask_at_the_end)
+    monkeypatch.setattr(launcher, "_wait", send_sigterm_at_the_end)
     monkeypatch.setattr(launcher.sys, "executable", "true")
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
@@ -131,11 +131,11 @@ HOSTILE = {
     "no line feed": "os.write(1, b'a' * 10_000_000)",
     "a child that is left behind": "os.fork() or (os.setsid(), time.sleep(20), os._exit(0))",
 }
-"""Python statements: what else a training process may write or do."""
+"""Python statements with output and actions that must not disturb a training."""
 
 
-def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
-    """Makes processes run a program instead of a training; `sender` sends its messages."""
+def replace_worker(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Makes the launcher start a program of these lines; its `sender` sends messages."""
     program = folder / "program"
     program.write_text(
         f"#!{sys.executable}\n"
@@ -149,11 +149,11 @@ def play(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> 
 
 
 @pytest.mark.parametrize("noise", HOSTILE.values(), ids=HOSTILE)
-def test_what_a_process_writes_neither_hangs_nor_fails_a_training(
+def test_output_of_a_process_neither_hangs_nor_fails_a_training(
     noise: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "_RECEIVE_SECONDS", 0.5)
-    play(tmp_path, monkeypatch, noise, "sender.done()")
+    replace_worker(tmp_path, monkeypatch, noise, "sender.done()")
     began = time.monotonic()
     launcher.run_processes(tmp_path / JOB_FILE, [{}, {}])
     assert time.monotonic() - began < 15
@@ -172,37 +172,37 @@ def test_what_a_process_writes_neither_hangs_nor_fails_a_training(
         ),
     ],
 )
-def test_a_process_that_ends_in_silence_is_told(  # type: ignore[no-untyped-def]
+def test_a_process_that_ends_without_a_message_is_reported(  # type: ignore[no-untyped-def]
     end: str, error: type[Exception], message: str, tmp_path: pathlib.Path, monkeypatch
 ) -> None:
-    play(tmp_path, monkeypatch, end)
+    replace_worker(tmp_path, monkeypatch, end)
     with pytest.raises(error, match=message):
         launcher.run_processes(tmp_path / JOB_FILE, [{}])
 
 
-def test_a_process_that_cannot_be_started_leaves_no_other_one(
+def test_a_process_that_cannot_be_started_leaves_no_other_process_running(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
     popen = launcher.subprocess.Popen
 
-    def start(*given, **named):  # type: ignore[no-untyped-def]
+    def start(*args, **kwargs):  # type: ignore[no-untyped-def]
         if started:
             raise OSError("no more processes")
-        started.append(popen(*given, **named))
+        started.append(popen(*args, **kwargs))
         return started[-1]
 
-    play(tmp_path, monkeypatch, "time.sleep(60)")
+    replace_worker(tmp_path, monkeypatch, "time.sleep(60)")
     monkeypatch.setattr(launcher.subprocess, "Popen", start)
     with pytest.raises(OSError, match="no more"):
         launcher.run_processes(tmp_path / JOB_FILE, [{}, {}])
     assert started[0].poll() is not None
 
 
-def test_the_log_of_the_first_process_is_ours(
+def test_log_records_of_the_first_process_are_forwarded(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    play(
+    replace_worker(
         tmp_path,
         monkeypatch,
         "import logging",
@@ -218,15 +218,15 @@ def test_the_log_of_the_first_process_is_ours(
 @pytest.mark.e2e
 @pytest.mark.hostile
 @pytest.mark.parametrize("victim", [0, 1])
-def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
+def test_after_a_process_is_killed_training_resumes_from_its_checkpoint(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, victim: int
 ) -> None:
     job = little_job(tmp_path, examples, training=SLOW, devices=TWO)
     started = []
     popen = launcher.subprocess.Popen
 
-    def start(*given, **named):  # type: ignore[no-untyped-def]
-        started.append(popen(*given, **named))
+    def start(*args, **kwargs):  # type: ignore[no-untyped-def]
+        started.append(popen(*args, **kwargs))
         return started[-1]
 
     def kill() -> None:
@@ -247,7 +247,7 @@ def test_when_a_process_is_killed_training_ends_and_goes_on_from_its_checkpoint(
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 151))
 
 
-def test_without_processes_and_tf_config_there_is_nobody_to_train_with(
+def test_several_workers_need_processes_or_tf_config(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)

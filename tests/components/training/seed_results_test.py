@@ -19,7 +19,7 @@ RUNS = SeedRuns(
 )
 
 
-def test_the_best_is_the_one_of_the_lowest_loss_that_is_a_number() -> None:
+def test_the_best_seed_has_the_lowest_finite_loss() -> None:
     assert RUNS.best.seed == 5
     assert SeedRuns((SeedRun(1, {"loss": math.nan}), RUNS.runs[3])).best.seed == 7
     assert SeedRuns((RUNS.runs[1], SeedRun(9, {"loss": 1.0}))).best.seed == 5
@@ -37,7 +37,7 @@ def test_the_spread_is_of_the_seeds_that_did_not_fail() -> None:
     assert math.isnan(deviation)
 
 
-def test_a_file_there_and_back(tmp_path: pathlib.Path) -> None:
+def test_the_file_is_read_as_it_was_written(tmp_path: pathlib.Path) -> None:
     RUNS.write(tmp_path)
     assert SeedRuns.read(tmp_path) == RUNS
     assert (tmp_path / "seeds.json").read_text().startswith('{\n  "runs": [')

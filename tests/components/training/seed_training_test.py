@@ -59,7 +59,7 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a Trainer with the seeds 3, 4 and 5 left in a folder, exported and logged."""
+    """What a Trainer with the seeds 3, 4 and 5 wrote into a folder, exported and logged."""
 
     folder: pathlib.Path
     exported: Exported
@@ -82,11 +82,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) ->
 
 @pytest.fixture
 def trained_folder(trained: Trained, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of what `trained` left, to go on in."""
+    """A copy of the folder of `trained`, in which a test can continue."""
     return shutil.copytree(trained.folder, tmp_path / "copy")
 
 
-def test_the_best_of_the_seeds_is_what_its_own_training_gives(
+def test_the_best_model_equals_that_of_a_training_with_its_seed_alone(
     examples: pathlib.Path, trained: Trained, tmp_path: pathlib.Path, exported: Exported
 ) -> None:
     runs = SeedRuns.read(trained.folder / "1" / "model_run")
@@ -111,14 +111,14 @@ def test_a_seed_that_is_trained_already_is_not_trained_again(
     exported: Exported,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    given = arguments(trained_folder, examples, attempt="2", training=with_seeds(5, 2))
+    fn_args = arguments(trained_folder, examples, attempt="2", training=with_seeds(5, 2))
     with caplog.at_level(logging.INFO, "polyseme.trainer"):
-        trainer.run_fn(given)
+        trainer.run_fn(fn_args)
     messages = [message for message in caplog.messages if message.startswith("trained")]
     assert [message[:15] for message in messages] == ["trained 0 steps", "trained 6 steps"]
 
 
-def test_a_seed_that_diverges_is_left_out_and_told(
+def test_a_seed_that_diverges_is_left_out_and_reported(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     exported: Exported,
@@ -126,11 +126,11 @@ def test_a_seed_that_diverges_is_left_out_and_told(
 ) -> None:
     failing = {0}
 
-    def diverge(*given: Any) -> Any:
-        config = given[3]
+    def diverge(*args: Any) -> Any:
+        config = args[3]
         if config.seed in failing:
             raise TrainingDiverged("the loss is nan", where="training step 2")
-        return train(*given)
+        return train(*args)
 
     monkeypatch.setattr(train_job, "train", diverge)
     trainer.run_fn(arguments(tmp_path, examples, training=with_seeds(0, 2)))
@@ -142,7 +142,7 @@ def test_a_seed_that_diverges_is_left_out_and_told(
         trainer.run_fn(arguments(tmp_path, examples, attempt="2", training=with_seeds(0, 2)))
 
 
-def test_a_loss_that_is_no_number_is_a_failure(
+def test_a_nan_loss_is_a_failure(
     examples: pathlib.Path,
     trained_folder: pathlib.Path,
     exported: Exported,
@@ -165,8 +165,8 @@ def test_a_loss_that_is_no_number_is_a_failure(
 def test_without_held_out_examples_nothing_is_trained(
     examples: pathlib.Path, tmp_path: pathlib.Path, exported: Exported
 ) -> None:
-    given = arguments(tmp_path, examples, training=with_seeds(0, 2))
-    given.eval_files = []
+    fn_args = arguments(tmp_path, examples, training=with_seeds(0, 2))
+    fn_args.eval_files = []
     with pytest.raises(ConfigError, match='the split "eval" has no examples'):
-        trainer.run_fn(given)
+        trainer.run_fn(fn_args)
     assert not (tmp_path / "checkpoints").exists()

@@ -35,7 +35,7 @@ def test_a_process_that_has_another_job_than_the_chief_ends(
     assert caught.value.where == str(other.folder)
 
 
-def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_computes_in_float32(
+def test_mixed_bfloat16_keeps_float32_weights_and_returns_a_float32_model(
     examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     training = dataclasses.replace(TRAINING, steps=3, eval_steps=0)
@@ -55,10 +55,10 @@ def test_in_bfloat16_weights_stay_float32_and_the_model_that_comes_of_it_compute
     assert all(changed)
 
 
-def test_a_warm_start_does_not_ask_for_as_many_pairs_in_the_baseline(
+def test_a_warm_start_accepts_another_number_of_bigram_pairs(
     tmp_path: pathlib.Path,
 ) -> None:
-    """Only the weights come from the base model; the baselines' tables are filled anew."""
+    """Only the weights come from the base model; the baselines' tables are filled again."""
     words = little_gpt.tokenizer()
 
     def build(seed: int, pairs: int) -> GptPretraining:

@@ -19,7 +19,7 @@ def receive(*lines: bytes) -> tuple[MessageReceiver, list[logging.LogRecord]]:
     return receiver, list(receiver.receive(io.BytesIO(b"".join(lines))))
 
 
-def test_records_progress_and_the_end_arrive() -> None:
+def test_log_records_progress_and_completion_arrive() -> None:
     reading_end, writing_end = os.pipe()
     sender = MessageSender(writing_end)
     log = logging.Logger("a")
@@ -39,7 +39,7 @@ def test_records_progress_and_the_end_arrive() -> None:
     "error",
     [ConfigError("a batch of 7", where="training.batch_size", remedy=ODD), Preempted("cut short")],
 )
-def test_our_own_errors_arrive_as_what_they_are(error: Exception) -> None:
+def test_errors_of_polyseme_keep_their_type(error: Exception) -> None:
     reading_end, writing_end = os.pipe()
     sender = MessageSender(writing_end)
     sender.failed(error)
@@ -67,7 +67,7 @@ def test_any_other_error_is_a_runtime_error_of_limited_length() -> None:
 @pytest.mark.parametrize(
     "line", [b"{", b"7\n", b"[]\n", b"\xff\xfe\n", b"{}\n", b'{"log": 1}\n', b'{"error": 5}\n']
 )
-def test_what_is_no_message_ends_nobody(line: bytes) -> None:
+def test_invalid_messages_are_ignored(line: bytes) -> None:
     whole = json.dumps({"log": "a", "level": 20, "progress": None}).encode() + b"\n"
     receiver, records = receive(whole, line if line.endswith(b"\n") else b"")
     assert [record.getMessage() for record in records] == ["a"]
@@ -76,13 +76,13 @@ def test_what_is_no_message_ends_nobody(line: bytes) -> None:
     assert (receiver.error, receiver.done) == (None, False)
 
 
-def test_an_error_of_a_kind_that_is_none_of_ours_is_a_runtime_error() -> None:
+def test_an_unknown_error_type_becomes_a_runtime_error() -> None:
     message = {"error": "annotations", "what": "bad", "where": None, "remedy": None}
     receiver, _ = receive(json.dumps(message).encode())
     assert isinstance(receiver.error, RuntimeError)
 
 
-def test_a_starter_that_is_gone_is_no_error() -> None:
+def test_sending_to_a_closed_pipe_is_not_an_error() -> None:
     reading_end, writing_end = os.pipe()
     sender = MessageSender(writing_end)
     os.close(reading_end)

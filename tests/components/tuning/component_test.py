@@ -47,7 +47,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
     ran: list[TrainingConfig] = []
     monkeypatch.setattr(tuner, "build_model", lambda *_: BuiltModel(None, _Streamless(), None))
     monkeypatch.setattr(tuner, "example_batches", lambda *_: None)
-    monkeypatch.setattr(tuner, "train", lambda *given, **_: ran.append(given[3]))
+    monkeypatch.setattr(tuner, "train", lambda *args, **_: ran.append(args[3]))
 
     def held_out(*_: Any) -> Callable[[], float]:
         return lambda: abs(float(np.log10(ran[-1].optimizer.learning_rate)) + 2)
@@ -61,7 +61,7 @@ class _Streamless:
     prepare = None
 
     def feature_spec(self) -> None:
-        """Nobody uses it."""
+        """Returns nothing: the replaced functions do not read the spec."""
 
 
 def test_all_trials_begin_with_the_same_weights(
@@ -103,7 +103,7 @@ def test_all_trials_are_judged_by_the_same_examples(
 ) -> None:
     evaluated: list[TrainingConfig] = []
     monkeypatch.setattr(
-        tuner, "HeldOutLoss", lambda *given: evaluated.append(given[3]) or (lambda: 1.0)
+        tuner, "HeldOutLoss", lambda *args: evaluated.append(args[3]) or (lambda: 1.0)
     )
     tuning = TuningConfig(3, 4, "grid", space=space(f"{SIZE}:8/4/16"))
     searched(arguments(tmp_path, examples, tuning))
@@ -111,7 +111,7 @@ def test_all_trials_are_judged_by_the_same_examples(
     assert [(each.batch_size, each.eval_batches) for each in evaluated] == [(8, 2)] * 3
 
 
-def test_more_trials_begin_with_those_there_were(
+def test_a_longer_search_begins_with_the_same_trials(
     examples: pathlib.Path, tmp_path: pathlib.Path, trained: list[TrainingConfig]
 ) -> None:
     two = searched(arguments(tmp_path, examples, dataclasses.replace(TUNING, trials=2)))
@@ -120,7 +120,7 @@ def test_more_trials_begin_with_those_there_were(
     assert len(trained) == 4
 
 
-def test_trials_are_kept_by_all_that_they_depend_on(
+def test_trials_are_keyed_by_everything_they_depend_on(
     examples: pathlib.Path, tmp_path: pathlib.Path, trained: list[TrainingConfig]
 ) -> None:
     one = TuningConfig(1, 4, space=space(f"{SIZE}:8/16"))
@@ -149,9 +149,10 @@ def test_trials_are_kept_by_all_that_they_depend_on(
 def fail(
     monkeypatch: pytest.MonkeyPatch, ran: list[TrainingConfig], error: Exception, above: float
 ) -> None:
-    def train(*given: Any, **_: Any) -> None:
-        ran.append(given[3])
-        if given[3].optimizer.learning_rate > above:
+    def train(*args: Any, **_: Any) -> None:
+        training = args[3]
+        ran.append(training)
+        if training.optimizer.learning_rate > above:
             raise error
 
     monkeypatch.setattr(tuner, "train", train)
@@ -160,7 +161,7 @@ def fail(
 DIVERGED = TrainingDiverged("the loss is nan", where="training step 3", remedy="lower the rate")
 
 
-def test_a_trial_that_diverges_fails_and_the_search_goes_on(
+def test_a_trial_that_diverges_fails_and_the_search_continues(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     trained: list[TrainingConfig],
@@ -179,7 +180,7 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(
     assert found.best == found.trials[0]
     assert f"trial 2 of 5 failed: {reason}" in caplog.messages
     assert searched(arguments(tmp_path, examples, tuning)) == found
-    assert len(trained) == 5  # failures are remembered
+    assert len(trained) == 5  # failed trials are not run again
 
 
 def test_a_loss_on_held_out_examples_that_is_not_finite_fails_a_trial(
@@ -199,7 +200,7 @@ def test_a_loss_on_held_out_examples_that_is_not_finite_fails_a_trial(
 @pytest.mark.parametrize(
     "error", [DIVERGED, ConfigError("too few streams", where="training.batch_size", remedy="more")]
 )
-def test_where_all_trials_fail_the_search_does(
+def test_the_search_fails_if_all_trials_fail(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     trained: list[TrainingConfig],
@@ -214,7 +215,7 @@ def test_where_all_trials_fail_the_search_does(
 
 
 @pytest.mark.parametrize("error", [Preempted("received SIGTERM"), OSError(28, "No space left")])
-def test_what_is_no_trials_fault_ends_the_search_until_it_is_begun_again(
+def test_other_errors_end_the_search_and_it_can_be_run_again(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     trained: list[TrainingConfig],
@@ -231,7 +232,7 @@ def test_what_is_no_trials_fault_ends_the_search_until_it_is_begun_again(
     assert len(searched(arguments(tmp_path, examples)).trials) == 3
 
 
-def test_too_little_memory_fails_a_trial_and_is_not_kept(
+def test_too_little_memory_fails_a_trial_and_the_failure_is_not_kept(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     trained: list[TrainingConfig],
@@ -254,13 +255,13 @@ def test_too_little_memory_fails_a_trial_and_is_not_kept(
 def test_without_held_out_examples_there_is_no_search(
     examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    given = arguments(tmp_path, examples)
-    given.eval_files = [str(tmp_path / "none" / "*")]
+    fn_args = arguments(tmp_path, examples)
+    fn_args.eval_files = [str(tmp_path / "none" / "*")]
     with pytest.raises(ConfigError, match="no example is held out"):
-        tuner.tuner_fn(given)
+        tuner.tuner_fn(fn_args)
 
 
-def test_tfx_finds_the_search_and_the_trainer_what_it_found(
+def test_tfx_runs_the_search_and_the_trainer_uses_its_result(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     trained: list[TrainingConfig],
@@ -268,7 +269,7 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
 ) -> None:
     training = dataclasses.replace(TRAINING, optimizer=OptimizerConfig(learning_rate=0.5))
     tuning = TuningConfig(4, 4, space=space(f"{RATE}:1e-4..0.5:log"))
-    given = arguments(tmp_path, examples, tuning, training=training)
+    fn_args = arguments(tmp_path, examples, tuning, training=training)
     inputs = standard_artifacts.Examples()
     inputs.uri, inputs.split_names = str(examples), '["train", "eval"]'
     outputs = {}
@@ -285,9 +286,9 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
     properties = {
         "train_args": '{"splits": ["train"]}',
         "eval_args": '{"splits": ["eval"]}',
-        "custom_config": json.dumps(given.custom_config),
+        "custom_config": json.dumps(fn_args.custom_config),
     }
-    # It would import the module again, without what the fixture has replaced.
+    # TFX would import the module again, without the fixture's replacements.
     monkeypatch.setattr(tfx_executor, "_get_tuner_fn", lambda _: tuner.tuner_fn)
     executor.Do({"examples": [inputs]}, outputs, properties)
     found = Search.read(tmp_path / "tuner_results")
@@ -298,24 +299,25 @@ def test_tfx_finds_the_search_and_the_trainer_what_it_found(
 
     learned: list[tuple[TrainingConfig, pathlib.Path]] = []
 
-    def train(*given: Any) -> Any:
-        learned.append((given[3], given[4]))
-        (given[4] / "logs").mkdir(parents=True, exist_ok=True)
+    def train(*args: Any) -> Any:
+        config, folder = args[3], args[4]
+        learned.append((config, folder))
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
         return TrainingResult(0, 0, 0.0, 0.0, {})
 
     exported: list[Any] = []
     monkeypatch.setattr(train_job, "train", train)
     monkeypatch.setattr(
-        trainer, "export", lambda *_, **named: exported.append(json.loads(named["config_json"]))
+        trainer, "export", lambda *_, config_json, **__: exported.append(json.loads(config_json))
     )
-    given.custom_config["unkeyed"]["folder"] = str(tmp_path / "checkpoints")
-    given.model_run_dir = str(tmp_path / "model_run")
-    given.serving_model_dir = str(tmp_path / "model")
-    trainer.run_fn(given)
-    given.hyperparameters = best
-    trainer.run_fn(given)
+    fn_args.custom_config["unkeyed"]["folder"] = str(tmp_path / "checkpoints")
+    fn_args.model_run_dir = str(tmp_path / "model_run")
+    fn_args.serving_model_dir = str(tmp_path / "model")
+    trainer.run_fn(fn_args)
+    fn_args.hyperparameters = best
+    trainer.run_fn(fn_args)
     rates = [training.optimizer.learning_rate for training, _ in learned]
     assert rates == [0.5, found.best.values[RATE]]
     assert [each["training"]["optimizer"]["learning_rate"] for each in exported] == rates
-    assert learned[0][1] != learned[1][1]  # they share no checkpoints
+    assert learned[0][1] != learned[1][1]  # the two trainings share no checkpoints
     assert learned[1][0].steps == training.steps

@@ -28,7 +28,7 @@ def distance(values: Values) -> float:
     return abs(math.log10(values[RATE]) + 2)
 
 
-def asked_for(
+def trial_values(
     folder: pathlib.Path,
     tuning: TuningConfig,
     configured: Values | None = None,
@@ -56,7 +56,7 @@ def test_a_search_is_decided_by_its_seed(tmp_path: pathlib.Path, algorithm: Any)
     configured = {RATE: 0.5, SIZE: 8}
     fields = space(f"{RATE}:1e-4..1:log", f"{SIZE}:4..16")
     first, again, other = (
-        asked_for(tmp_path, TuningConfig(8, 4, algorithm, seed, fields), configured)
+        trial_values(tmp_path, TuningConfig(8, 4, algorithm, seed, fields), configured)
         for seed in (0, 0, 1)
     )
     assert len(first) == 8
@@ -69,15 +69,15 @@ def test_a_search_is_decided_by_its_seed(tmp_path: pathlib.Path, algorithm: Any)
 
 
 def test_rates_are_drawn_by_their_logarithm(tmp_path: pathlib.Path) -> None:
-    drawn = asked_for(tmp_path, TuningConfig(60, space=space(f"{RATE}:1e-4..1:log")))
+    drawn = trial_values(tmp_path, TuningConfig(60, space=space(f"{RATE}:1e-4..1:log")))
     assert 0.3 < sum(values[RATE] < 1e-2 for values in drawn) / 60 < 0.7
-    drawn = asked_for(tmp_path, TuningConfig(60, space=space(f"{RATE}:1e-4..1")))
+    drawn = trial_values(tmp_path, TuningConfig(60, space=space(f"{RATE}:1e-4..1")))
     assert sum(values[RATE] < 1e-2 for values in drawn) / 60 < 0.1
 
 
-def test_a_bayesian_search_comes_near_the_lowest(tmp_path: pathlib.Path) -> None:
+def test_a_bayesian_search_approaches_the_minimum(tmp_path: pathlib.Path) -> None:
     tuning = TuningConfig(8, 4, "bayesian", space=space(f"{RATE}:1e-4..1:log"))
-    drawn = [distance(values) for values in asked_for(tmp_path, tuning, {RATE: 1.0})]
+    drawn = [distance(values) for values in trial_values(tmp_path, tuning, {RATE: 1.0})]
     assert drawn[0] == 2
     assert min(drawn) < 0.1
     assert min(drawn[3:]) < min(drawn[:3])  # the first three are random
@@ -86,17 +86,17 @@ def test_a_bayesian_search_comes_near_the_lowest(tmp_path: pathlib.Path) -> None
 def test_a_grid_has_each_point_once_and_then_ends(tmp_path: pathlib.Path) -> None:
     fields = space(f"{RATE}:1e-3/1e-2/1e-1", f"{SIZE}:8/16")
     configured = {RATE: 1e-2, SIZE: 16}
-    drawn = asked_for(tmp_path, TuningConfig(9, 4, "grid", space=fields), configured)
+    drawn = trial_values(tmp_path, TuningConfig(9, 4, "grid", space=fields), configured)
     assert drawn[0] == configured
     assert sorted((values[RATE], values[SIZE]) for values in drawn) == [
         (rate, size) for rate in (1e-3, 1e-2, 1e-1) for size in (8, 16)
     ]
-    assert len(asked_for(tmp_path, TuningConfig(4, 4, "grid", space=fields), configured)) == 4
+    assert len(trial_values(tmp_path, TuningConfig(4, 4, "grid", space=fields), configured)) == 4
 
 
 def test_a_space_that_is_exhausted_ends_the_search(tmp_path: pathlib.Path) -> None:
     tuning = TuningConfig(9, space=space(f"{SIZE}:8/16"))
-    drawn = asked_for(tmp_path, tuning, loss=lambda _: 1.0)
+    drawn = trial_values(tmp_path, tuning, loss=lambda _: 1.0)
     assert sorted(values[SIZE] for values in drawn) == [8, 16]
 
 
@@ -107,15 +107,15 @@ def test_values_have_their_fields_types(tmp_path: pathlib.Path) -> None:
         "training.optimizer.kind:adamw/lamb",
         "training.optimizer.bias_correction:True/False",
     )
-    for values in asked_for(tmp_path, TuningConfig(4, space=fields)):
+    for values in trial_values(tmp_path, TuningConfig(4, space=fields)):
         assert type(values[RATE]) is float
         assert type(values[SIZE]) is int
         assert values["training.optimizer.kind"] in ("adamw", "lamb")
         assert values["training.optimizer.bias_correction"] in (True, False)
 
 
-def test_whatever_fails_the_search_goes_on(tmp_path: pathlib.Path) -> None:
+def test_the_search_continues_after_failed_trials(tmp_path: pathlib.Path) -> None:
     def fail(_: Values) -> float:
         raise ValueError("no")
 
-    assert len(asked_for(tmp_path, TuningConfig(6, space=space(f"{RATE}:0..1")), loss=fail)) == 6
+    assert len(trial_values(tmp_path, TuningConfig(6, space=space(f"{RATE}:0..1")), loss=fail)) == 6

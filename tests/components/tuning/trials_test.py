@@ -1,4 +1,4 @@
-"""The file of a search's trials, and the best of them."""
+"""Tests of the file of a search's trials, and of the choice of the best trial."""
 
 import math
 import pathlib
@@ -36,7 +36,7 @@ def test_a_failed_trial_has_no_loss() -> None:
     assert TRIALS[0].loss == 2.5
 
 
-def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_file_without_trials_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / TRIALS_FILE).write_text('{"algorithm": "random", "steps": 1, "logarithmic": []}')
     with pytest.raises(ConfigError) as caught:
         Search.read(tmp_path)

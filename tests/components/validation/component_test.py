@@ -123,7 +123,7 @@ def test_texts_and_ids_are_not_in_the_statistics(written):
     }
 
 
-def test_the_schema_asks_for_every_feature_in_every_document(tmp_path):
+def test_the_schema_requires_every_feature_in_every_document(tmp_path):
     schema = artifact_in(Schema, tmp_path)
     TextSchema.test_call(schema=schema)
     written = text_format.Parse((tmp_path / SCHEMA_FILE).read_text(), schema_pb2.Schema())
@@ -131,7 +131,7 @@ def test_the_schema_asks_for_every_feature_in_every_document(tmp_path):
     assert all(feature.presence.min_fraction == 1 for feature in written.feature)
 
 
-def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path):
+def test_good_text_is_approved_with_all_checks(written, tmp_path):
     checks, approval = _gate(written, tmp_path, validation())
     assert (approval.span, approval.statistics_id, approval.cleaned_id) == (7, 42, 43)
     assert all(check.passed for check in checks)
@@ -189,7 +189,7 @@ def test_good_text_passes_and_the_approval_says_what_was_seen(written, tmp_path)
         ),
     ],
 )
-def test_a_broken_bound_is_named_with_what_was_seen_and_the_evidence_stays(
+def test_a_violated_bound_is_named_with_its_value_and_the_evidence_is_kept(
     written, tmp_path, bounds, setting, value, bound, example
 ):
     others = {k: bounds.pop(k) for k in ("max_malformed_share", "max_dropped_share") if k in bounds}
@@ -220,13 +220,13 @@ def _rewritten(written: pathlib.Path, folder: pathlib.Path, edit) -> pathlib.Pat
     return folder
 
 
-def test_what_training_looks_at_has_to_be_there(written, tmp_path):
+def test_the_split_eval_must_have_documents_if_training_needs_it(written, tmp_path):
     with pytest.raises(DataRefused, match="split eval, documents: 0 after cleaning") as refused:
         _gate(written, tmp_path, validation(), needs_eval_split=True)
     assert "raise ingestion.eval_share" in str(refused.value)
 
 
-def test_a_feature_that_is_missing_altogether_is_refused(written, tmp_path):
+def test_a_missing_feature_is_refused(written, tmp_path):
     def edit(features, feature):
         if feature.path.step[0] == "timestamp":
             features.remove(feature)
@@ -260,54 +260,54 @@ def test_drift_from_the_previous_span_is_measured_beyond_chance(written, tmp_pat
 
 
 @component
-def GivenStatistics(
+def CopyStatistics(
     statistics: OutputArtifact[ExampleStatistics], span: Parameter[int], folder: Parameter[str]
 ) -> None:
-    """Replaces StatisticsGen, whose Beam pipeline takes seconds to start."""
+    """Replaces StatisticsGen, whose Beam pipeline takes seconds, by a copy of its output."""
     shutil.copytree(folder, statistics.uri, dirs_exist_ok=True)
     statistics.span = span
     statistics.split_names = '["train", "test"]'
 
 
 @component
-def GivenCounts(
+def CopyCounts(
     documents: OutputArtifact[Examples], cleaned: OutputArtifact[Examples], folder: Parameter[str]
 ) -> None:
-    """Replaces TextExampleGen and TextCleaner."""
+    """Replaces TextExampleGen and TextCleaner by copies of their counts."""
     for name, artifact in (("documents", documents), ("cleaned", cleaned)):
         shutil.copytree(pathlib.Path(folder) / name, artifact.uri, dirs_exist_ok=True)
 
 
 @pytest.fixture
 def run(written, tmp_path):
-    """Runs the pipeline to the gate; gives the span it compared with, if any, and its state."""
+    """Runs the pipeline up to the gate; returns the span it compared with, and its state."""
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
-    write_counts(tmp_path / "counted")
+    write_counts(tmp_path / "counts")
 
     def run_once(span: int, **bounds) -> tuple[int | None, str]:
         config = validation(**bounds)
-        counted = GivenCounts(folder=str(tmp_path / "counted"))
+        counts = CopyCounts(folder=str(tmp_path / "counts"))
         last = Resolver(
             strategy_class=LastApprovedStatistics,
             config={"span": span},
             statistics=Channel(
                 type=ExampleStatistics,
-                producer_component_id="GivenStatistics",
+                producer_component_id="CopyStatistics",
                 output_key="statistics",
             ),
             approval=Channel(
                 type=DataApproval, producer_component_id="DataGate", output_key="approval"
             ),
         ).with_id("LastApprovedStatistics")
-        given = GivenStatistics(span=span, folder=str(written))
+        statistics = CopyStatistics(span=span, folder=str(written))
         schema = TextSchema()
         validator = ExampleValidator(
-            statistics=given.outputs["statistics"], schema=schema.outputs["schema"]
+            statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
         )
         gate = DataGate(
-            documents=counted.outputs["documents"],
-            cleaned=counted.outputs["cleaned"],
-            statistics=given.outputs["statistics"],
+            documents=counts.outputs["documents"],
+            cleaned=counts.outputs["cleaned"],
+            statistics=statistics.outputs["statistics"],
             anomalies=validator.outputs["anomalies"],
             previous_statistics=last.outputs["statistics"],
             config=config,
@@ -321,7 +321,7 @@ def run(written, tmp_path):
             Pipeline(
                 pipeline_name="validating",
                 pipeline_root=str(tmp_path / "artifacts"),
-                components=[counted, last, given, schema, validator, gate],
+                components=[counts, last, statistics, schema, validator, gate],
                 enable_cache=True,
                 metadata_connection_config=connection,
             )

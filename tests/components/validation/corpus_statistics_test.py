@@ -54,7 +54,7 @@ def _write(folder, **splits):
         file.write_bytes(statistics.SerializeToString())
 
 
-def test_every_figure_of_a_split(tmp_path):
+def test_all_statistics_of_a_split(tmp_path):
     _write(tmp_path, test=EVAL)
     assert corpus_statistics(str(tmp_path)) == CorpusStatistics(
         {
@@ -77,7 +77,7 @@ def test_every_figure_of_a_split(tmp_path):
     )
 
 
-def test_the_span_weighs_splits_by_their_documents(tmp_path):
+def test_the_span_weights_splits_by_their_documents(tmp_path):
     train = EVAL.replace("num_examples: 4", "num_examples: 12").replace("0.25", "0.5")
     _write(tmp_path, test=EVAL, train=train.replace("num_non_missing: 4", "num_non_missing: 12"))
     corpus = corpus_statistics(str(tmp_path))
@@ -86,7 +86,7 @@ def test_the_span_weighs_splits_by_their_documents(tmp_path):
     assert corpus.duplicate_share == pytest.approx((12 * 0.5 + 4 * 0.25) / 16)
 
 
-def test_no_documents_at_all(tmp_path):
+def test_a_split_without_documents(tmp_path):
     _write(tmp_path, train="datasets { num_examples: 0 }")
     corpus = corpus_statistics(str(tmp_path))
     assert corpus.duplicate_share == 0

@@ -51,7 +51,7 @@ def refused(now: statistics_pb2.DatasetFeatureStatisticsList) -> list[str]:
     return [feature for feature, check in checks(now).items() if not check.passed]
 
 
-def test_what_chance_explains_shrinks_with_the_documents() -> None:
+def test_the_chance_distance_shrinks_with_more_documents() -> None:
     assert chance_distance(227, 11) == pytest.approx(0.602, abs=1e-3)
     assert chance_distance(5000, 5000) == pytest.approx(0.039, abs=1e-3)
     assert chance_distance(0, 10) == 1
@@ -87,7 +87,7 @@ def test_the_default_bounds(
     assert refused(now) == expected
 
 
-def test_a_span_of_a_new_source_alone_is_refused_where_there_are_enough_documents() -> None:
+def test_a_span_with_only_a_new_source_is_refused_if_it_has_enough_documents() -> None:
     before = statistics(5_000, ENGLISH, {"wire": 1.0}, LENGTHS)
     config = ValidationConfig()
     for documents, passed in ((5_000, False), (15, True)):

@@ -46,7 +46,7 @@ def test_checks_that_passed_are_written_and_nothing_is_refused(tmp_path: pathlib
     assert read_checks(tmp_path / CHECKS_FILE) == [dataclasses.replace(GOOD, examples=[])]
 
 
-def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathlib.Path) -> None:
+def test_a_refusal_lists_the_failed_checks_and_keeps_the_evidence(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "quarantine"
     with pytest.raises(DataRefused) as refused:
         refuse_if_failed([GOOD, BAD], {"seen": 7}, gate="Gate", span=3, folder=str(folder))
@@ -65,7 +65,7 @@ def test_a_refusal_names_all_that_failed_and_keeps_what_was_seen(tmp_path: pathl
     assert [check.passed for check in read_checks(evidence)] == [True, False]
 
 
-def test_a_refusal_fits_a_screen(tmp_path: pathlib.Path) -> None:
+def test_a_refusal_fits_on_a_screen(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataRefused, match="and 34 more") as refused:
         refuse_if_failed([BAD] * 40, {}, gate="Gate", span=3, folder=str(tmp_path))
     assert len(str(refused.value).splitlines()) < 20

@@ -109,7 +109,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict
 
 @pytest.fixture
 def base_model(tmp_path: pathlib.Path) -> pathlib.Path:
-    """The folder of a Model artifact with a tokenizer of 30 entries."""
+    """The folder of a Model artifact whose tokenizer has 30 entries."""
     assets = tmp_path / "model" / "Format-Serving" / "assets.extra"
     little_bert.tokenizer().save(assets / "tokenizer")
     (assets / "provenance.json").write_text("{}")
@@ -136,7 +136,7 @@ def test_every_word_of_the_training_documents_is_counted(tmp_path: pathlib.Path)
         (VocabularyConfig(min_count=1, max_words=3), [("the", 3), ("river", 2), ("rose", 1)]),
     ],
 )
-def test_rare_words_are_left_out_and_still_in_the_figures(
+def test_rare_words_are_left_out_and_still_counted_in_the_totals(
     tmp_path: pathlib.Path, config: VocabularyConfig, kept: list[tuple[str, int]]
 ) -> None:
     totals = count_in_shards(tmp_path, LITTLE, config)
@@ -150,7 +150,7 @@ def test_rare_words_are_left_out_and_still_in_the_figures(
 
 
 @pytest.mark.parametrize(("batch", "max_words"), [(1, 100), (50, 3), (50, 100), (1_000_000, 100)])
-def test_counts_are_those_of_plain_python_whatever_the_batch(
+def test_counts_equal_those_of_plain_python_for_any_batch_size(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch: int, max_words: int
 ) -> None:
     monkeypatch.setattr(vocabulary_trainer, "_BATCH_CHARACTERS", batch)
@@ -190,7 +190,7 @@ def test_fills_an_artifact_that_a_tokenizer_loads(
     assert warning.startswith("the vocabulary is learned from 50% of the text: the other")
 
 
-def test_the_same_bytes_however_the_documents_are_spread(
+def test_the_same_bytes_for_any_division_into_shards(
     tmp_path: pathlib.Path, corpus: tuple[pathlib.Path, dict[str, bytes]]
 ) -> None:
     texts = [little_bert.text(number) for number in reversed(range(40))]
@@ -234,9 +234,9 @@ def test_no_word_to_learn_from_is_refused(tmp_path: pathlib.Path, text: str) -> 
     assert contents(tmp_path / "vocabulary") == {}
 
 
-def test_a_given_file_decides_every_id(tmp_path: pathlib.Path) -> None:
+def test_a_vocabulary_file_decides_every_id(tmp_path: pathlib.Path) -> None:
     entries = ["river", "[MASK]", "##s", "[PAD]", "[SEP]", "[UNK]", "[CLS]", "the"]
-    file = tmp_path / "given.txt"
+    file = tmp_path / "vocabulary.txt"
     file.write_text("\n".join(entries) + "\n")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     artifact = make(
@@ -249,8 +249,8 @@ def test_a_given_file_decides_every_id(tmp_path: pathlib.Path) -> None:
     assert words_of(tmp_path / "vocabulary") == {"origin": "file", "sha256": digest}
 
 
-def test_a_given_file_without_a_special_token_is_refused(tmp_path: pathlib.Path) -> None:
-    file = tmp_path / "given.txt"
+def test_a_vocabulary_file_without_a_special_token_is_refused(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "vocabulary.txt"
     file.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n")
     with pytest.raises(ConfigError) as caught:
         make(tmp_path / "vocabulary", tmp_path / "not read", file=str(file))
@@ -261,15 +261,15 @@ def test_a_given_file_without_a_special_token_is_refused(tmp_path: pathlib.Path)
     )
 
 
-def test_the_same_vocabulary_has_one_key_wherever_it_comes_from(
+def test_the_same_vocabulary_has_the_same_key_whatever_its_origin(
     tmp_path: pathlib.Path, base_model: pathlib.Path
 ) -> None:
-    wanted, file = little_bert.CONFIG.tokenizer, next(base_model.rglob("vocab.txt"))
-    of_model = make(tmp_path / "a", tmp_path / "none", base_model=base_model, tokenizer=wanted)
-    given = make(tmp_path / "b", tmp_path / "none", file=str(file), tokenizer=wanted)
+    config, file = little_bert.CONFIG.tokenizer, next(base_model.rglob("vocab.txt"))
+    of_model = make(tmp_path / "a", tmp_path / "none", base_model=base_model, tokenizer=config)
+    of_file = make(tmp_path / "b", tmp_path / "none", file=str(file), tokenizer=config)
     assert words_of(tmp_path / "a") != words_of(tmp_path / "b")
     key = of_model.get_string_custom_property("content")
-    assert key == given.get_string_custom_property("content") != ""
+    assert key == of_file.get_string_custom_property("content") != ""
 
 
 def test_words_of_older_spans_are_counted_too(tmp_path: pathlib.Path) -> None:
@@ -313,9 +313,9 @@ def test_the_base_models_tokenizer_is_taken_as_it_is(
 def test_another_tokenizer_than_the_base_models_is_refused_by_field(
     tmp_path: pathlib.Path, base_model: pathlib.Path, field: str, value: Any, message: str
 ) -> None:
-    wanted = dataclasses.replace(little_bert.CONFIG.tokenizer, **{field: value})
+    config = dataclasses.replace(little_bert.CONFIG.tokenizer, **{field: value})
     with pytest.raises(ConfigError) as caught:
-        make(tmp_path / "v", tmp_path / "not read", base_model=base_model, tokenizer=wanted)
+        make(tmp_path / "v", tmp_path / "not read", base_model=base_model, tokenizer=config)
     assert caught.value.what.startswith(message)
     assert caught.value.where == f"model.tokenizer.{field}"
     assert caught.value.remedy == (
@@ -323,22 +323,22 @@ def test_another_tokenizer_than_the_base_models_is_refused_by_field(
     )
 
 
-def test_a_given_file_must_be_the_base_models_vocabulary(
+def test_a_vocabulary_file_must_equal_the_base_models_vocabulary(
     tmp_path: pathlib.Path, base_model: pathlib.Path
 ) -> None:
-    file = tmp_path / "given.txt"
-    given = {
+    file = tmp_path / "vocabulary.txt"
+    options = {
         "base_model": base_model,
         "tokenizer": little_bert.CONFIG.tokenizer,
         "file": str(file),
     }
-    own = [*little_bert.SPECIAL, *little_bert.WORDS]
-    file.write_text("\n".join(own))
-    make(tmp_path / "v", tmp_path / "not read", **given)
+    entries = [*little_bert.SPECIAL, *little_bert.WORDS]
+    file.write_text("\n".join(entries))
+    make(tmp_path / "v", tmp_path / "not read", **options)
     assert words_of(tmp_path / "v")["origin"] == "base model"
-    file.write_text("\n".join([*own[:-2], own[-1], own[-2]]))  # two ids change places
+    file.write_text("\n".join([*entries[:-2], entries[-1], entries[-2]]))  # swaps two ids
     with pytest.raises(ConfigError) as caught:
-        make(tmp_path / "w", tmp_path / "not read", **given)
+        make(tmp_path / "w", tmp_path / "not read", **options)
     assert str(caught.value) == (
         "The vocabulary file differs from the vocabulary of the model that training starts from.\n"
         f"  where: vocabulary.file: {file}\n"
