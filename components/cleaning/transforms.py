@@ -92,10 +92,10 @@ def clean(
             file `<split>-<shard>.jsonl` for every shard that lost documents, and `cleaning.json`.
         config: which documents to drop.
         bounds: bounds on single documents; documents that violate them are quarantined.
-        evaluation: texts whose n-grams documents must not contain; None for none.
-        trained: file of the keys of the texts that earlier spans trained on, which held-out
-            documents must not have; None for none. See components/cleaning/trained_texts.py. The
-            keys of this span's documents are left in the scratch folder.
+        evaluation: texts whose n-grams documents must not contain, if there are any.
+        trained: file of the keys of the texts that earlier spans trained on, if there is one.
+            Held-out documents must have none of these keys. The keys of this span's documents are
+            left in the scratch folder. See components/cleaning/trained_texts.py.
     """
     scratch = os.path.join(folder, SCRATCH_FOLDER)
     for name in (SCRATCH_FOLDER, DROPPED_FOLDER):

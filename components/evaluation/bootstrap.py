@@ -73,10 +73,10 @@ def interval(
 ) -> Interval:
     """The percentile interval of a statistic, widened for a small number of units.
 
-    With few units, percentiles are too close together: they account neither for the spread being an
-    estimate nor for it coming from units - 1 differences. They are therefore taken further out, by
-    as much as Student's distribution is wider than the normal distribution (Hesterberg, 2015, "What
-    Teachers Should Know About the Bootstrap", section 5.3).
+    With few units, the usual percentiles are too close together: they ignore that the spread is
+    itself estimated, from only units - 1 differences. The ends are therefore percentiles further
+    out, by as much as Student's distribution is wider than the normal distribution (Hesterberg,
+    2015, "What Teachers Should Know About the Bootstrap", section 5.3).
 
     Args:
         value: the statistic over all units.

@@ -1,6 +1,6 @@
 """Measures the served model's loss on new text, before a new model is trained on that text.
 
-A model reads the ids of its own vocabulary. If training starts anew with another vocabulary, the
+A model reads the ids of its own vocabulary. If training starts from scratch with a new one, the
 served model's loss on the new examples means nothing, so it is not measured.
 """
 

@@ -40,7 +40,7 @@ class GraphTokenizer(tf.Module):
 
     @tf.function(input_signature=_TEXTS)
     def ids_and_lengths(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids of texts `[batch]`, and the number of bytes that each token stands for."""
+        """Ids of texts `[batch]`, and the number of bytes of text that each token covers."""
         ids, starts, limits = self._tokenizer.tokenize_with_offsets(texts)
         return ids.values, limits.values - starts.values
 

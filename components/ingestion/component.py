@@ -110,7 +110,7 @@ def _log_counts(summary: dict[str, Any], label: str, quarantine: str) -> None:
 
 
 def _warn(summary: dict[str, Any], label: str) -> None:
-    """Warns of text that is used as it is but looks wrong; DataGate reports what is lost."""
+    """Warns about text that looks wrong but is used unchanged; DataGate reports lost text."""
     for field, message in (
         (
             "of_rare_sources",

@@ -33,7 +33,7 @@ def set_content(artifact: Any, files: Iterable[str]) -> None:
 
     Args:
         artifact: a TFX artifact whose files are written.
-        files: names in the artifact's folder; a folder stands for all files in it.
+        files: names in the artifact's folder; the name of a folder means all files in it.
     """
     artifact.set_string_custom_property(CONTENT, fingerprint(artifact.uri, files))
 
@@ -48,7 +48,7 @@ def fingerprint(folder: str | pathlib.Path, files: Iterable[str]) -> str:
 
     Args:
         folder: the folder of the files.
-        files: names in that folder; a folder stands for all files in it.
+        files: names in that folder; the name of a folder means all files in it.
 
     Raises:
         OSError: a file does not exist or cannot be read.

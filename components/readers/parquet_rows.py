@@ -114,8 +114,8 @@ def _rows(table: Any, group: int, names: Sequence[str]) -> Iterator[dict[str, An
 def column_values(column: Any) -> list[Any]:
     """The values of a column.
 
-    Strings are given as bytes, because they may not be UTF-8; timestamps and dates as seconds since
-    1970. A value that cannot be represented is given as a `Fault`.
+    Strings are returned as bytes, because they may not be UTF-8; timestamps and dates as seconds
+    since 1970. A `Fault` replaces a value that cannot be represented.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):

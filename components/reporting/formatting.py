@@ -8,7 +8,7 @@ from components.evaluation.bootstrap import Interval
 from models.metric import Metric
 
 MISSING = "–"
-"""Stands for a value that does not exist."""
+"""The text shown for a value that does not exist."""
 
 
 def number(value: float | None) -> str:
