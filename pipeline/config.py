@@ -218,7 +218,7 @@ def _in_current_form(text: str | bytes) -> str | bytes:
             name = hyperparameter["field"]
             hyperparameter["field"] = RENAMED.get(name, name)
         fields.pop("serve_in_container", None)  # its image had no digest
-        ingestion = fields["ingestion"]
+        ingestion = fields.get("ingestion", {})  # a file for --config may have few settings
         if "eval_shards" not in ingestion:
             return json.dumps(fields)
         ingestion["held_out_shards"] = ingestion.pop("eval_shards")

@@ -65,6 +65,12 @@ def test_a_configuration_with_earlier_names_is_read(name: str) -> None:
     assert PipelineConfig.from_json(json.dumps(fields)) == config
 
 
+def test_a_partial_configuration_with_earlier_names_is_read() -> None:
+    fields = {"model": {"family": "bert"}, "training": {"accumulation": 2}}
+    config = PipelineConfig.from_json(json.dumps(fields))
+    assert config.training.gradient_accumulation_steps == 2
+
+
 def test_a_search_space_with_earlier_names_is_read() -> None:
     fields = json.loads(RECIPES["bert_tiny"]().to_json())
     fields["ingestion"]["eval_share"] = 0.1
