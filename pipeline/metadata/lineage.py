@@ -63,10 +63,6 @@ class Lineage:
     rolled_back: bool = False
     window: Sequence[str] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON."""
-        return dataclasses.asdict(self)
-
 
 def find_pipeline(version_folder: pathlib.Path) -> pathlib.Path:
     """The pipeline's folder that contains a pushed version's folder.
