@@ -6,48 +6,29 @@ import pathlib
 import signal
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
 from models.errors import ConfigError, InUse
 from pipeline.lock import locked
+from tests.pipeline.held_lock import held_lock
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_HOLDER = textwrap.dedent(
-    """
-    import pathlib, sys, time
-    from pipeline.lock import locked
-    with locked(pathlib.Path(sys.argv[1])):
-        print("locked", flush=True)
-        time.sleep(60)
-    """
-)
 
 
-@pytest.fixture
-def holder(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(tmp_path)], cwd=_ROOT, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"locked\n"
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_a_folder_in_use_is_refused_naming_the_process(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_in_use_is_refused_naming_the_process(tmp_path: pathlib.Path) -> None:
     with (
+        held_lock(tmp_path) as holder,
         pytest.raises(InUse, match=f"already in use by process {holder.pid}"),
         locked(tmp_path),
     ):
         pass
 
 
-def test_the_lock_of_a_killed_process_is_released(holder, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+def test_the_lock_of_a_killed_process_is_released(tmp_path: pathlib.Path) -> None:
+    with held_lock(tmp_path) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
     with locked(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 

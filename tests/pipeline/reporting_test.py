@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +18,7 @@ from pipeline.recipes import bert_tiny
 from pipeline.reporting import REPORT, compare_runs, last_run, report_run
 from pipeline.span_history import Attempt, write_attempt
 from pipeline.summary import summarize
+from tests.pipeline.held_lock import held_lock
 from tests.pipeline.trained_run import record
 from tests.testdata.recorded_runs import Recorder
 
@@ -79,22 +78,8 @@ def test_a_rerun_whose_steps_were_all_cached_has_its_own_report(
 @pytest.fixture
 def holder(recorder: Recorder) -> Iterator[None]:
     """Another process that holds the lock of the folder."""
-    program = (
-        "import fcntl, sys\n"
-        "file = open(sys.argv[1], 'a+')\n"
-        "fcntl.lockf(file, fcntl.LOCK_EX)\n"
-        "print(flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(recorder.folder / "lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with held_lock(recorder.folder):
         yield
-        process.kill()
 
 
 def begin(recorder: Recorder, config: PipelineConfig, run_id: str) -> None:

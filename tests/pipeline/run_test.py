@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import errno
 import pathlib
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.run import remove_checkpoints, remove_partial_versions, run_pipeli
 from pipeline.span_history import span_states
 from pipeline.spans import NothingNew
 from pipeline.summary import Step, Summary
+from tests.pipeline.small_disk import mounted
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -185,14 +185,8 @@ def test_a_run_does_not_fail_if_checkpoints_cannot_be_removed(
 @pytest.fixture
 def small_disk(runs: Runs) -> Iterator[pathlib.Path]:
     """A small disk that contains the folder of runs."""
-    disk = pathlib.Path(runs.config.runs)
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(pathlib.Path(runs.config.runs)) as disk:
+        yield disk
 
 
 def fill(disk: pathlib.Path) -> None:

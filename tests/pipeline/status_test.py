@@ -7,7 +7,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -19,19 +18,11 @@ from pipeline.recipes import bert_tiny
 from pipeline.span_history import NOT_BLESSED, PUSHED, Attempt, inputs_of, write_attempt
 from pipeline.spans import available_spans
 from pipeline.status import LastRun, Running, Status, lines, status_of
+from tests.pipeline.held_lock import held_lock
 from tests.testdata.recorded_runs import Recorder
 
 _ROOT = pathlib.Path(__file__).parents[2]
 RUN = "20240501-173000.000000"
-_HOLDER = textwrap.dedent(
-    """
-    import pathlib, sys
-    from pipeline.lock import locked
-    with locked(pathlib.Path(sys.argv[1])):
-        print("locked", flush=True)
-        sys.stdin.read()
-    """
-)
 
 
 @pytest.fixture
@@ -51,16 +42,8 @@ def config(tmp_path: pathlib.Path) -> PipelineConfig:
 @pytest.fixture
 def holder(config: PipelineConfig) -> Iterator[int]:
     """A process that holds the folder's lock; its id."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(config.folder)],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"locked\n"
+    with held_lock(config.folder) as process:
         yield process.pid
-        process.communicate()
 
 
 def start_attempt(config: PipelineConfig, number: int, run_id: str) -> Attempt:

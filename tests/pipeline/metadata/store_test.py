@@ -13,6 +13,7 @@ from pipeline.metadata.queries import RunHistory
 from pipeline.metadata.store import DATABASE, has_database, open_store
 from pipeline.span_history import Attempt, read_attempts, write_attempt
 from pipeline.terminal.failures import DiskFull
+from tests.pipeline.small_disk import mounted
 from tests.testdata.recorded_runs import Recorder
 
 
@@ -105,14 +106,8 @@ def test_an_empty_file_that_a_killed_run_left_is_not_a_database(tmp_path: pathli
 @pytest.fixture
 def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder on a disk of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.mark.hostile
