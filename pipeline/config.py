@@ -1,4 +1,4 @@
-"""The whole configuration of a pipeline, composed of its parts' settings. Imports no TensorFlow."""
+"""The whole configuration of a pipeline: the settings of all its parts. Imports no TensorFlow."""
 
 from __future__ import annotations
 

@@ -224,5 +224,5 @@ def _load(folder: pathlib.Path) -> Any:
         raise ConfigError(
             f"the model cannot be loaded: {str(error).strip().splitlines()[0]:.200}",
             where=str(folder),
-            remedy="its files are damaged or incomplete: push it again, or copy it anew",
+            remedy="its files are damaged or incomplete: push it again, or copy it again",
         ) from error

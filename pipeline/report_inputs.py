@@ -286,7 +286,7 @@ def _answers(
     )
     try:
         return predictions, word_vectors(_callable(signatures, "hidden_states"), layers)
-    except PolysemeError:  # the vocabulary cannot read the word, being of another language perhaps
+    except PolysemeError:  # the vocabulary lacks the word, perhaps of another language
         return predictions, None
 
 

@@ -1,7 +1,7 @@
 """The command `rollback`: takes a pushed version out of service, or puts it back.
 
 TF Serving loads the version with the highest number. The folder of a version that is rolled back is
-renamed to a hidden name that no server looks at, so the version before it is served again. ML
+renamed to a hidden name that no server reads, so the version before it is served again. ML
 Metadata records the rollback, and no later run starts from the model or is compared with it.
 
 The rollback is recorded before the folder is renamed. If a rollback is killed, the same command

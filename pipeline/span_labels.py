@@ -44,7 +44,7 @@ class Label(NamedTuple):
 
 
 def parse_label(text: str) -> Label | None:
-    """The label that a whole text is, None if it is not one."""
+    """Read a text as a label; None if it is not one."""
     if len(text) > MAX_DIGITS:
         return None
     for kind, token in _TOKENS.items():

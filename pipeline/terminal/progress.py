@@ -41,7 +41,7 @@ class ProgressHandler(logging.Handler):
         self._bar: Progress | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints a record if it is ours or about a step of the pipeline."""
+        """Prints a record if it is of Polyseme or about a step of the pipeline."""
         if record.name == PROGRESS or record.name.startswith(f"{PROGRESS}."):
             self._print_progress(record)
         elif record.msg == _STARTED and isinstance(record.args, tuple):

@@ -150,8 +150,8 @@ def test_mistakes_on_the_command_line_are_refused(
     (tmp_path / "empty.jsonl").touch()
     for span in (1, 2):
         write_corpus(tmp_path / f"a-{span}.jsonl", range(3))
-    given = [part.replace("{}", str(tmp_path)) for part in command]
-    printed = finish([*given, "--runs", str(tmp_path / "runs")], code)
+    filled = [part.replace("{}", str(tmp_path)) for part in command]
+    printed = finish([*filled, "--runs", str(tmp_path / "runs")], code)
     for part in parts:
         assert part in printed
     assert len(printed.splitlines()) < 24

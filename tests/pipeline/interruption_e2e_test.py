@@ -215,6 +215,8 @@ def test_with_two_beam_workers_the_examples_are_the_same_bytes(
     found, expected = examples(runs / "bert_tiny"), examples(undisturbed)
     assert found.keys() == expected.keys()
     # The file contains the configuration too, in which this run changed a bound.
-    told, wanted = (json.loads(made.pop("examples.json")) for made in (found, expected))
-    assert told["splits"] == wanted["splits"]
+    found_file, expected_file = (
+        json.loads(made.pop("examples.json")) for made in (found, expected)
+    )
+    assert found_file["splits"] == expected_file["splits"]
     assert found == expected

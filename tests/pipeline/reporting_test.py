@@ -82,7 +82,7 @@ def holder(recorder: Recorder) -> Iterator[None]:
         yield
 
 
-def begin(recorder: Recorder, config: PipelineConfig, run_id: str) -> None:
+def start_run(recorder: Recorder, config: PipelineConfig, run_id: str) -> None:
     (recorder.folder / "config.json").write_text(config.to_json(), encoding="utf-8")
     write_attempt(recorder.folder, Attempt(run_id, 1, "1"))
 
@@ -93,7 +93,7 @@ def test_the_report_of_a_running_run_is_a_separate_file(
 ) -> None:
     record(recorder)
     recorder.execution("a", "Evaluator", mlmd.Execution.RUNNING)
-    begin(recorder, config, "a")
+    start_run(recorder, config, "a")
     old = recorder.folder / REPORT
     old.write_text("of the previous run", encoding="utf-8")
     options = ["--name", "mine", "--runs", str(recorder.folder.parent)]
@@ -117,7 +117,7 @@ def test_a_run_without_any_step_yet_is_running_too(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     record(recorder)
-    begin(recorder, config, "b")
+    start_run(recorder, config, "b")
     _, _, summary, is_running = last_run(recorder.folder)
     assert (summary.run_id, is_running) == ("b", True)
     assert {step.state for step in summary.steps} == {"not run"}
@@ -127,7 +127,7 @@ def test_the_report_of_an_ended_run_replaces_the_one_while_it_ran(
     recorder: Recorder, config: PipelineConfig
 ) -> None:
     history = record(recorder)
-    begin(recorder, config, "a")  # killed since: no process holds the lock
+    start_run(recorder, config, "a")  # killed since: no process holds the lock
     assert last_run(recorder.folder)[3] is False
     path = report_run(config, history, summarize(history, "a"), is_running=True)
     report_run(config, history, summarize(history, "a"))

@@ -237,7 +237,7 @@ def test_training_on_short_examples_and_then_on_longer_ones(tmp_path: pathlib.Pa
     write_corpus(tmp_path / "corpus.jsonl", range(400))
 
     def phase(length: int, masks: int, steps: int) -> str:
-        given = {
+        changes = {
             "training__start": "last_blessed",
             "model__objective__sequence_length": length,
             "model__objective__max_predictions_per_seq": masks,
@@ -245,7 +245,7 @@ def test_training_on_short_examples_and_then_on_longer_ones(tmp_path: pathlib.Pa
             "training__length_buckets": 2,
         }
         return finish(
-            arguments(tmp_path / "corpus.jsonl", tmp_path / "runs", "--span", "latest", **given)
+            arguments(tmp_path / "corpus.jsonl", tmp_path / "runs", "--span", "latest", **changes)
         )
 
     assert "blessed and pushed" in phase(32, 5, 60)

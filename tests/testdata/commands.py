@@ -167,7 +167,7 @@ def start(
         module: a module that is run as a program.
         arguments: the arguments of the program.
         cwd: its working directory.
-        env: its whole environment; this process's if None.
+        env: its whole environment; None means the environment of this process.
         new_session: start a new session, so that all processes of the command can be killed.
         fresh: start a new interpreter instead of a fork.
     """
