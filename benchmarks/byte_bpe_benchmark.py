@@ -22,7 +22,6 @@ from benchmarks import tokenizer_race
 from benchmarks.corpus import arguments
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.byte_bpe_files import ENTRIES_FILE, MERGES_FILE
-from models.tokenizers.byte_bpe_vocabulary import import_vocabulary, learn
 from models.tokenizers.config import ByteBpeConfig
 
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -35,10 +34,10 @@ def main() -> None:
     batches, size = tokenizer_race.start(options)
     config = ByteBpeConfig(vocabulary_size=options.vocabulary_size)
     if options.vocabulary:
-        ours = import_vocabulary(options.vocabulary, config)
+        ours = ByteBpeTokenizer.import_vocabulary(options.vocabulary, config)
     else:
         splitter = ByteBpeTokenizer.word_splitter(config)
-        ours = learn(tokenizer_race.count_words(splitter, batches), config)
+        ours = ByteBpeTokenizer.learn(tokenizer_race.count_words(splitter, batches), config)
     openai, hugging_face = _tiktoken(ours), _tokenizers(ours)
     print(f"{size:.1f} MB, {sum(map(len, batches)):,} paragraphs, {len(ours.vocabulary):,} entries")
 

@@ -23,7 +23,7 @@ from models.gpt.backbone import build_backbone
 from models.gpt.config import SIZES, GptObjectiveConfig
 from models.gpt.generation import Sampling, generate
 from models.gpt.objective import GptObjective
-from models.tokenizers.byte_bpe_vocabulary import learn
+from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.config import ByteBpeConfig
 
 PROMPT, LENGTH, VOCABULARY = 30, 32, 50_257
@@ -84,7 +84,9 @@ def _race(batch: int) -> None:
 
 def _shapes() -> list[dict[str, float]]:
     """The time of each of 1,000 calls with different shapes, and the memory after it, in bytes."""
-    tokenizer = learn({" river": 3, " bank": 2}, ByteBpeConfig(vocabulary_size=260))
+    tokenizer = ByteBpeTokenizer.learn(
+        {" river": 3, " bank": 2}, ByteBpeConfig(vocabulary_size=260)
+    )
     objective = GptObjective(GptObjectiveConfig(sequence_length=128), tokenizer)
     model = objective.build_model(build_backbone(SIZES["tiny"], tokenizer))
     with tempfile.TemporaryDirectory() as folder:

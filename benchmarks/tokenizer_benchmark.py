@@ -19,7 +19,6 @@ import tokenizers
 from benchmarks import tokenizer_race
 from benchmarks.corpus import arguments
 from models.tokenizers.config import WordPieceConfig
-from models.tokenizers.vocabulary import learn
 from models.tokenizers.wordpiece import VOCABULARY_FILE, WordPieceTokenizer
 
 
@@ -28,7 +27,7 @@ def main() -> None:
     batches, size = tokenizer_race.start(options)
     config = WordPieceConfig(vocabulary_size=options.vocabulary_size)
     splitter = WordPieceTokenizer.word_splitter(config)
-    ours = learn(tokenizer_race.count_words(splitter, batches), config)
+    ours = WordPieceTokenizer.learn(tokenizer_race.count_words(splitter, batches), config)
     theirs = _theirs(ours)
     print(f"{size:.1f} MB, {sum(map(len, batches)):,} paragraphs, {len(ours.vocabulary):,} entries")
 

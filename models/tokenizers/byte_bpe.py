@@ -1,9 +1,9 @@
 """Byte-level BPE as in GPT-2 (Radford et al., 2019, section 2.2), in graph.
 
-`byte_bpe_words` has the rules of word splitting. The UTF-8 bytes of a word are merged: first the
-neighbours whose concatenation has the lowest rank, the leftmost of equals, until none can be
-merged. tensorflow-text's SentencePiece does the merging. A table of the words that are entries
-themselves saves most of this work.
+`byte_bpe_words` has the rules of word splitting. The UTF-8 bytes of a word are merged. In each
+step the neighbors whose concatenation has the lowest rank are merged, the leftmost if there are
+several, until no neighbors can be merged. tensorflow-text's SentencePiece does the merging. A table
+of the words that are entries themselves saves most of this work.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from models.tokenizers.byte_bpe_files import (
     BytePairs,
     read_byte_pairs,
 )
+from models.tokenizers.byte_bpe_vocabulary import import_byte_pairs, learn_byte_pairs
 from models.tokenizers.byte_bpe_words import (
     ByteBpeWordSplitter,
     is_utf8,
@@ -81,17 +82,13 @@ class ByteBpeTokenizer(Tokenizer):
 
     @classmethod
     def learn(cls, word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeTokenizer:
-        """See `models.tokenizers.byte_bpe_vocabulary.learn`."""
-        from models.tokenizers.byte_bpe_vocabulary import learn
-
-        return learn(word_counts, config)
+        """See `models.tokenizers.byte_bpe_vocabulary.learn_byte_pairs`."""
+        return cls(learn_byte_pairs(word_counts, config), config)
 
     @classmethod
     def import_vocabulary(cls, path: pathlib.Path, config: ByteBpeConfig) -> ByteBpeTokenizer:
-        """See `models.tokenizers.byte_bpe_vocabulary.import_vocabulary`."""
-        from models.tokenizers.byte_bpe_vocabulary import import_vocabulary
-
-        return import_vocabulary(path, config)
+        """See `models.tokenizers.byte_bpe_vocabulary.import_byte_pairs`."""
+        return cls(import_byte_pairs(path), config)
 
     @classmethod
     def word_splitter(cls, config: ByteBpeConfig) -> WordSplitter:

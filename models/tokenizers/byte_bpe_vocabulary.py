@@ -1,4 +1,4 @@
-"""Learns vocabularies of byte-level BPE from word counts, or imports them from GPT-2's files."""
+"""Vocabularies of byte-level BPE: learned from word counts, or read from GPT-2's files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Mapping
 
 from models.errors import DataRefused
-from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.byte_bpe_files import (
     BYTE_LETTERS,
     END_OF_TEXT,
@@ -16,13 +15,14 @@ from models.tokenizers.byte_bpe_files import (
     to_letters,
 )
 from models.tokenizers.config import ByteBpeConfig
+from models.tokenizers.entries import listed
 from models.tokenizers.merges import learn_merges
 
 _LOG = logging.getLogger("polyseme.vocabulary")
 
 
-def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeTokenizer:
-    """Learns merges of the most frequent neighbours; equal counts give equal vocabularies.
+def learn_byte_pairs(word_counts: Mapping[str, int], config: ByteBpeConfig) -> BytePairs:
+    """Learns merges of the most frequent neighbors; equal counts give equal vocabularies.
 
     The entries are all 256 bytes in GPT-2's order, the merges, best first, and end-of-text.
 
@@ -43,22 +43,19 @@ def learn(word_counts: Mapping[str, int], config: ByteBpeConfig) -> ByteBpeToken
         )
     letters = sorted(BYTE_LETTERS)
     entries, merges = learn_merges(counts, letters, room)
-    pairs = BytePairs((*letters, *entries, END_OF_TEXT), tuple(merges))
-    return ByteBpeTokenizer(pairs, config)
+    return BytePairs((*letters, *entries, END_OF_TEXT), tuple(merges))
 
 
-def import_vocabulary(path: pathlib.Path, config: ByteBpeConfig) -> ByteBpeTokenizer:
-    """Imports a vocabulary from files like GPT-2's.
+def import_byte_pairs(path: pathlib.Path) -> BytePairs:
+    """Reads a vocabulary from files like GPT-2's, and warns about entries without use.
 
     Entries that occur in no text keep their ids and are logged.
 
     Args:
-        path: the folder of the files, or `encoder.json` in the folder of `vocab.bpe`; see
-            `byte_bpe_files.read_byte_pairs`.
-        config: `vocabulary_size` is ignored.
+        path: see `byte_bpe_files.read_byte_pairs`.
 
     Raises:
-        ConfigError: a file is missing or cannot be used; names the file and the line.
+        ConfigError: see `byte_bpe_files.read_byte_pairs`.
     """
     pairs = read_byte_pairs(path)
     unused = pairs.unreachable
@@ -67,6 +64,6 @@ def import_vocabulary(path: pathlib.Path, config: ByteBpeConfig) -> ByteBpeToken
             "%s: %d entries are neither bytes nor results of merges, so no text has them: %s",
             path,
             len(unused),
-            ", ".join(map(repr, unused[:10])) + (", …" if len(unused) > 10 else ""),
+            listed([repr(entry) for entry in unused]),
         )
-    return ByteBpeTokenizer(pairs, config)
+    return pairs

@@ -20,18 +20,18 @@ import tensorflow as tf
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.config import WORD_LENGTH as WORD_LENGTH
 from models.tokenizers.config import CharacterConfig, WordPieceConfig
-from models.tokenizers.entries import read_entries
+from models.tokenizers.entries import listed, read_entries
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.words import WordSplitter
 
 CHARACTERS = 262
-"""Number of ids: 0 at masked positions, 1 + byte, and the five below."""
+"""Number of ids: 0 at positions without a word, 1 + byte, and the five below."""
 SENTENCE_START_CHARACTER = 257
 SENTENCE_END_CHARACTER = 258
 WORD_START = 259
 WORD_END = 260
 PADDING = 261
-"""Fills a row after the end of the word. At masked positions the whole row is 0."""
+"""Fills a row after the end of the word. At positions without a word the whole row is 0."""
 
 SPECIAL_TOKENS: Mapping[str, str] = {"start": "<S>", "end": "</S>", "unknown": "<UNK>"}
 """Special tokens of the softmax by role. They have its first ids, in this order."""
@@ -115,13 +115,63 @@ class CharacterTokenizer(Tokenizer):
 
     @classmethod
     def learn(cls, word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterTokenizer:
-        """See `learn`."""
-        return learn(word_counts, config)
+        """Learns the most frequent words; of equally frequent words those that sort first.
+
+        Words that begin with the same 48 bytes count as one word, the most frequent of them.
+
+        Args:
+            word_counts: words, as `WordSplitter.words` returns them → number of occurrences.
+            config: `vocabulary_size` is the number of words, special tokens included; a small text
+                gives fewer.
+
+        Raises:
+            DataRefused: there is no word to learn.
+        """
+        room = config.vocabulary_size - len(SPECIAL_TOKENS)
+        excluded = {"", *SPECIAL_TOKENS.values()}
+        names: dict[bytes, str] = {}
+        counts: Counter[bytes] = Counter()
+        for word, count in sorted(word_counts.items(), key=lambda item: (-item[1], item[0])):
+            if word not in excluded:
+                prefix = word.encode()[:_MAX_BYTES]
+                names.setdefault(prefix, word)
+                counts[prefix] += count
+        if not counts:
+            raise DataRefused(
+                "the vocabulary has no word to learn from",
+                where="vocabulary trainer",
+                remedy="provide more text or lower vocabulary.min_count",
+            )
+        ranked = sorted((-count, names[prefix]) for prefix, count in counts.items())
+        words = [word for _, word in ranked[:room]]
+        return cls([*SPECIAL_TOKENS.values(), *words], config)
 
     @classmethod
     def import_vocabulary(cls, path: pathlib.Path, config: CharacterConfig) -> CharacterTokenizer:
-        """See `import_vocabulary`."""
-        return import_vocabulary(path, config)
+        """Imports a vocabulary file in bilm-tf's layout.
+
+        Some words never come from a text: texts are split differently, or an earlier word begins
+        with the same 48 bytes. They keep their ids and are logged.
+
+        Raises:
+            ConfigError: the file cannot be used; names the file and the line.
+        """
+        tokenizer = cls(read_vocabulary(path), config)
+        first = len(SPECIAL_TOKENS)
+        words = tokenizer.vocabulary[first:]
+        rows = tokenizer.tokenize(tf.constant(words, tf.string))
+        single = np.flatnonzero(rows.row_lengths().numpy() == 1)
+        ids = tokenizer.word_ids(rows.flat_values.numpy()[rows.row_starts().numpy()[single]])
+        unused = np.setdiff1d(np.arange(len(words)), single[ids == single + first])
+        if len(unused):
+            _LOG.warning(
+                "%s: %d of %d words never come from a text: %s",
+                path,
+                len(unused),
+                len(words),
+                listed([repr(words[number]) for number in unused]),
+            )
+        return tokenizer
 
     @classmethod
     def word_splitter(cls, config: CharacterConfig) -> WordSplitter:
@@ -240,66 +290,6 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
                 remedy=f"begin the file with the lines {', '.join(SPECIAL_TOKENS.values())}",
             )
     return [entry for entry in entries if entry != _NO_ENTRY]
-
-
-def import_vocabulary(path: pathlib.Path, config: CharacterConfig) -> CharacterTokenizer:
-    """Imports a vocabulary file in bilm-tf's layout.
-
-    Some words never come from a text: texts are split differently, or an earlier word begins with
-    the same 48 bytes. They keep their ids and are logged.
-
-    Raises:
-        ConfigError: the file cannot be used; names the file and the line.
-    """
-    tokenizer = CharacterTokenizer(read_vocabulary(path), config)
-    first = len(SPECIAL_TOKENS)
-    words = tokenizer.vocabulary[first:]
-    rows = tokenizer.tokenize(tf.constant(words, tf.string))
-    single = np.flatnonzero(rows.row_lengths().numpy() == 1)
-    ids = tokenizer.word_ids(rows.flat_values.numpy()[rows.row_starts().numpy()[single]])
-    unused = np.setdiff1d(np.arange(len(words)), single[ids == single + first])
-    if len(unused):
-        _LOG.warning(
-            "%s: %d of %d words never come from a text: %s",
-            path,
-            len(unused),
-            len(words),
-            ", ".join(repr(words[i]) for i in unused[:10]) + (", …" if len(unused) > 10 else ""),
-        )
-    return tokenizer
-
-
-def learn(word_counts: Mapping[str, int], config: CharacterConfig) -> CharacterTokenizer:
-    """Learns the most frequent words; of equally frequent words those that sort first.
-
-    Words that begin with the same 48 bytes count as one word, the most frequent of them.
-
-    Args:
-        word_counts: words, as `WordSplitter.words` returns them → number of occurrences.
-        config: `vocabulary_size` is the number of words, special tokens included; a small text
-            gives fewer.
-
-    Raises:
-        DataRefused: there is no word to learn.
-    """
-    room = config.vocabulary_size - len(SPECIAL_TOKENS)
-    excluded = {"", *SPECIAL_TOKENS.values()}
-    names: dict[bytes, str] = {}
-    counts: Counter[bytes] = Counter()
-    for word, count in sorted(word_counts.items(), key=lambda item: (-item[1], item[0])):
-        if word not in excluded:
-            prefix = word.encode()[:_MAX_BYTES]
-            names.setdefault(prefix, word)
-            counts[prefix] += count
-    if not counts:
-        raise DataRefused(
-            "the vocabulary has no word to learn from",
-            where="vocabulary trainer",
-            remedy="provide more text or lower vocabulary.min_count",
-        )
-    ranked = sorted((-count, names[prefix]) for prefix, count in counts.items())
-    words = [word for _, word in ranked[:room]]
-    return CharacterTokenizer([*SPECIAL_TOKENS.values(), *words], config)
 
 
 def pack_rows(rows: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class WordPieceConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLE
     """Maximum UTF-8 bytes of a word; longer words become [UNK]."""
 
     def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-        """The files of an imported vocabulary: only the given one."""
+        """The files of an imported vocabulary: this one only."""
         return (path,)
 
 
@@ -61,5 +61,5 @@ class CharacterConfig(Settings, place="model.tokenizer", affects=Affects.EXAMPLE
     own size. The default is that of the 1 Billion Word Benchmark (Chelba et al., 2013)."""
 
     def vocabulary_files(self, path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-        """The files of an imported vocabulary: only the given one."""
+        """The files of an imported vocabulary: this one only."""
         return (path,)

@@ -1,10 +1,18 @@
-"""Reads vocabulary files: one entry per line, whose id is the number of its line from 0."""
+"""Reads vocabulary files with one entry per line; lines are numbered from 0 to give the ids."""
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from models.errors import ConfigError
+
+_MAX_LISTED = 10
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of a list for a message, and "…" if there are more."""
+    return ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
 
 
 def read_entries(path: pathlib.Path) -> list[str]:

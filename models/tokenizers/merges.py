@@ -19,9 +19,9 @@ _SIDE = 1 << 31
 def learn_merges(
     words: Mapping[str, int], alphabet: Sequence[str], room: int
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Merges the most frequent pair of neighbours until no pair occurs twice or the room is full.
+    """Merges the most frequent pair of neighbors until no pair occurs twice or the room is full.
 
-    Of equally frequent pairs the first by the numbers of their symbols is merged, as in
+    Of equally frequent pairs, the pair whose symbols have the lowest numbers is merged first, as in
     `tokenizers`. The order of the words does not matter.
 
     Args:
@@ -78,7 +78,7 @@ class _Chains:
         letters = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
         lengths = np.fromiter(map(len, words), np.int64, len(words))
         codes = np.array([ord(letter) for letter in alphabet], np.uint32)
-        # The position after the last means "no neighbour", at both ends of a word.
+        # The position after the last means "no neighbor", at both ends of a word.
         self._end = len(letters)
         self._symbols = np.append(np.searchsorted(codes, letters), -1)
         self._weights = np.repeat(np.fromiter(words.values(), np.int64, len(words)), lengths)
@@ -134,7 +134,7 @@ class _Chains:
         """Every other position of each run, for pairs of two equal symbols, which overlap in runs.
 
         Args:
-            positions: of the pair, sorted.
+            positions: the positions of the pair, sorted.
         """
         begins = np.append(True, self._next[positions[:-1]] != positions[1:])
         numbers = np.arange(len(positions))

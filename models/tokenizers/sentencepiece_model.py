@@ -17,7 +17,7 @@ _MAX_RANKS = 1 << 24  # a score is a float32, which holds integers exactly up to
 def bpe_model(
     entries: Sequence[str], letters: Sequence[str], ranks: Mapping[str, int], unknown: str
 ) -> bytes:
-    """A model that merges the neighbours whose concatenation has the lowest rank, leftmost first.
+    """A model that merges the neighbors whose concatenation has the lowest rank, leftmost first.
 
     It does not normalize texts, adds no dummy prefix, and treats white space like any character.
 
@@ -26,7 +26,7 @@ def bpe_model(
         letters: the entries of one character that texts consist of.
         ranks: the entries that merges make → their ranks, which are distinct.
         unknown: the entry for characters that are no letters. Like every entry that is neither a
-            letter nor ranked, it is never a result, even if a text spells it.
+            letter nor ranked, it is never the result of a merge, even if a text spells it.
 
     Returns:
         A serialized `sentencepiece.ModelProto`.

@@ -1,4 +1,4 @@
-"""The interface of all tokenizers: text to ids in one TensorFlow graph function (law 4)."""
+"""The interface of all tokenizers: one TensorFlow graph function (law "One tokenizer path")."""
 
 from __future__ import annotations
 
@@ -75,10 +75,11 @@ class Tokenizer(tf.Module, abc.ABC):
     def tokenize_with_offsets(
         self, texts: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """The ids that `tokenize` returns, with the first byte of each token and the byte after it.
+        """The ids that `tokenize` returns, and the bytes of the text that each token covers.
 
         Returns:
-            Three `[batch, (tokens)]`: ids int32, starts int64, limits int64.
+            Three `[batch, (tokens)]`: ids int32; starts int64, the first byte of each token; limits
+            int64, the byte after its last.
         """
 
     def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:

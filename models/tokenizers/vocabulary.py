@@ -1,4 +1,4 @@
-"""Learns WordPiece vocabularies from word counts, or imports them from a file."""
+"""WordPiece vocabularies: learned from word counts, or read from a file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.errors import DataRefused
-from models.tokenizers.config import WordPieceConfig
+from models.errors import ConfigError, DataRefused
+from models.tokenizers.config import MAX_ENTRY_BYTES, WordPieceConfig
+from models.tokenizers.entries import listed, read_entries
 from models.tokenizers.merges import learn_merges
-from models.tokenizers.wordpiece import (
-    CONTINUATION,
-    SPECIAL_TOKENS,
-    WordPieceTokenizer,
-    matches_nothing,
-    read_vocabulary,
-)
+
+SPECIAL_TOKENS: Mapping[str, str] = {
+    "padding": "[PAD]",
+    "unknown": "[UNK]",
+    "start": "[CLS]",
+    "end": "[SEP]",
+    "mask": "[MASK]",
+}
+"""Special tokens by role."""
+
+CONTINUATION = "##"
+"""The prefix of entries that do not begin a word."""
 
 _LOG = logging.getLogger("polyseme.vocabulary")
 
@@ -27,8 +33,20 @@ _CONTINUING = 0x100000
 the first plane at the beginning of a word, and of the second plane elsewhere."""
 
 
-def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceTokenizer:
-    """Learns a vocabulary by merging the most frequent neighbours.
+def matches_nothing(entry: str) -> bool:
+    """Whether tensorflow-text rejects an entry, which no text could match anyway.
+
+    NUL ends the keys of its trie (an entry that begins with NUL raises `zero-length key`, another
+    entry with NUL raises `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and
+    entries over `MAX_ENTRY_BYTES` do not fit. Texts never have these control characters, because
+    normalization removes them.
+    """
+    letters = entry.removeprefix(CONTINUATION)
+    return "\0" in entry or entry == "\x11" or len(letters.encode()) > MAX_ENTRY_BYTES
+
+
+def learn_entries(word_counts: Mapping[str, int], config: WordPieceConfig) -> list[str]:
+    """Learns the entries of a vocabulary by merging the most frequent neighbors.
 
     The algorithm is that of Hugging Face's `WordPieceTrainer`, but reproducible. The latter numbers
     its "##" characters in the order of a randomly seeded hash map, and breaks ties by number. Here
@@ -75,24 +93,47 @@ def learn(word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceT
         character: forms for character, forms in characters.items() if character not in alphabet
     }
     entries += _forms(_fitting(rest, room - len(entries)))
-    return WordPieceTokenizer([*SPECIAL_TOKENS.values(), *entries], config)
+    return [*SPECIAL_TOKENS.values(), *entries]
 
 
-def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
-    """Imports a vocabulary file with one entry per line, as BERT's are published.
+def read_vocabulary(path: pathlib.Path) -> list[str]:
+    """Reads the entries of a vocabulary file.
+
+    Args:
+        path: the file, UTF-8 with one entry per line, as google-research/bert and Hugging Face
+            publish it.
+
+    Raises:
+        ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty, repeated
+            or missing; names the file and the line.
+    """
+    entries = read_entries(path)
+    present = set(entries)
+    missing = [token for token in SPECIAL_TOKENS.values() if token not in present]
+    if missing:
+        raise ConfigError(
+            f"the vocabulary lacks {', '.join(missing)}",
+            where=f"{path} ({len(entries)} lines)",
+            remedy="add a line for each; the number of the line is its id",
+        )
+    return entries
+
+
+def import_entries(path: pathlib.Path, config: WordPieceConfig) -> list[str]:
+    """Reads the entries of a vocabulary file, and warns about entries without use.
 
     Entries that no text can match keep their ids and are logged.
 
     Raises:
-        ConfigError: the file cannot be used; names the file and the line.
+        ConfigError: see `read_vocabulary`.
     """
     entries = read_vocabulary(path)
-    dead = [number for number, entry in enumerate(entries, 1) if matches_nothing(entry)]
-    if dead:
+    unmatched = [number for number, entry in enumerate(entries, 1) if matches_nothing(entry)]
+    if unmatched:
         _LOG.warning(
             "%s: the entries on lines %s match no text (NUL, U+0011 or too long)",
             path,
-            ", ".join(map(str, dead[:10])) + (", …" if len(dead) > 10 else ""),
+            listed([str(number) for number in unmatched]),
         )
     special = set(SPECIAL_TOKENS.values())
     capitals = sum(entry != entry.lower() for entry in entries if entry not in special)
@@ -102,7 +143,7 @@ def import_vocabulary(path: pathlib.Path, config: WordPieceConfig) -> WordPieceT
             path,
             capitals,
         )
-    return WordPieceTokenizer(entries, config)
+    return entries
 
 
 def _characters(counts: Mapping[str, int]) -> dict[str, int]:

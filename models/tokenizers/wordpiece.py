@@ -14,39 +14,21 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from models.errors import ConfigError
-from models.tokenizers.config import MAX_ENTRY_BYTES, WordPieceConfig
-from models.tokenizers.entries import read_entries
+from models.tokenizers.config import WordPieceConfig
 from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.vocabulary import CONTINUATION as CONTINUATION
+from models.tokenizers.vocabulary import (
+    SPECIAL_TOKENS,
+    import_entries,
+    learn_entries,
+    matches_nothing,
+    read_vocabulary,
+)
 from models.tokenizers.words import Normalizer, WordSplitter
-
-SPECIAL_TOKENS: Mapping[str, str] = {
-    "padding": "[PAD]",
-    "unknown": "[UNK]",
-    "start": "[CLS]",
-    "end": "[SEP]",
-    "mask": "[MASK]",
-}
-"""Special tokens by role."""
-
-CONTINUATION = "##"
-"""The prefix of entries that do not begin a word."""
 
 VOCABULARY_FILE = "vocab.txt"
 
 _TEXTS = tf.TensorSpec([None], tf.string, "texts")
-
-
-def matches_nothing(entry: str) -> bool:
-    """Whether tensorflow-text rejects an entry, which no text could match anyway.
-
-    NUL ends the keys of its trie (an entry that begins with NUL raises `zero-length key`, another
-    entry with NUL raises `Cannot traverse`), U+0011 is its own marker (`Duplicated key`), and
-    entries over `MAX_ENTRY_BYTES` do not fit. Texts never have these control characters, because
-    normalization removes them.
-    """
-    letters = entry.removeprefix(CONTINUATION)
-    return "\0" in entry or entry == "\x11" or len(letters.encode()) > MAX_ENTRY_BYTES
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -90,17 +72,13 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def learn(cls, word_counts: Mapping[str, int], config: WordPieceConfig) -> WordPieceTokenizer:
-        """See `models.tokenizers.vocabulary.learn`."""
-        from models.tokenizers.vocabulary import learn
-
-        return learn(word_counts, config)
+        """See `models.tokenizers.vocabulary.learn_entries`."""
+        return cls(learn_entries(word_counts, config), config)
 
     @classmethod
     def import_vocabulary(cls, path: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
-        """See `models.tokenizers.vocabulary.import_vocabulary`."""
-        from models.tokenizers.vocabulary import import_vocabulary
-
-        return import_vocabulary(path, config)
+        """See `models.tokenizers.vocabulary.import_entries`."""
+        return cls(import_entries(path, config), config)
 
     @classmethod
     def word_splitter(cls, config: WordPieceConfig) -> WordSplitter:
@@ -156,26 +134,3 @@ class WordPieceTokenizer(Tokenizer):
     @classmethod
     def _read(cls, folder: pathlib.Path, config: WordPieceConfig) -> WordPieceTokenizer:
         return cls(read_vocabulary(folder / VOCABULARY_FILE), config)
-
-
-def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """Reads the entries of a vocabulary file.
-
-    Args:
-        path: the file, UTF-8 with one entry per line, as google-research/bert and Hugging Face
-            publish it.
-
-    Raises:
-        ConfigError: the file cannot be read, is empty or not UTF-8, or an entry is empty, repeated
-            or missing; names the file and the line.
-    """
-    entries = read_entries(path)
-    present = set(entries)
-    missing = [token for token in SPECIAL_TOKENS.values() if token not in present]
-    if missing:
-        raise ConfigError(
-            f"the vocabulary lacks {', '.join(missing)}",
-            where=f"{path} ({len(entries)} lines)",
-            remedy="add a line for each; the number of the line is its id",
-        )
-    return entries

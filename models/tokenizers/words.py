@@ -1,6 +1,7 @@
 """Splits text into words in graph: the normalization and word splitting before WordPiece.
 
-Counting words for a vocabulary and tokenizing with it run the same operations (law 4).
+Counting words for a vocabulary and tokenizing with it run the same operations (law "One tokenizer
+path").
 """
 
 from __future__ import annotations
@@ -61,9 +62,7 @@ class Normalizer(tf.Module):
     def _fold(self, texts: tf.Tensor) -> tf.Tensor:
         """Texts without control characters and, if `lowercase`, folded; in the shape of `texts`."""
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")  # invalid bytes become U+FFFD
-        texts = tf.strings.regex_replace(
-            texts, _CONTROL, ""
-        )  # NUL too, at which `lower` would stop
+        texts = tf.strings.regex_replace(texts, _CONTROL, "")  # with NUL, at which `lower` stops
         if not self._lowercase:
             return texts
         lower = tf.strings.lower(tf_text.normalize_utf8(texts, "NFD"), "utf-8")
@@ -123,9 +122,9 @@ class SourceOffsets:
         """
         first = starts.with_flat_values(_look_up(self._offsets, starts))
         last = limits.with_flat_values(_look_up(self._offsets, limits - 1))
-        after = limits.with_flat_values(_neighbour(self._offsets, last, side="right"))
+        after = limits.with_flat_values(_neighbor(self._offsets, last, side="right"))
         begin = starts.with_flat_values(_look_up(self._sources, first))
-        below = _neighbour(self._sources, begin, side="left")
+        below = _neighbor(self._sources, begin, side="left")
         inside = begin.flat_values == _look_up(self._sources, first + 1)
         end = limits.with_flat_values(_look_up(self._sources, after))
         return begin.with_flat_values(tf.where(inside, below, begin.flat_values)), end
@@ -141,7 +140,7 @@ def _look_up(rows: tf.RaggedTensor, positions: tf.RaggedTensor) -> tf.Tensor:
     return tf.gather(rows.flat_values, starts + positions.flat_values)
 
 
-def _neighbour(rows: tf.RaggedTensor, queries: tf.RaggedTensor, side: str) -> tf.Tensor:
+def _neighbor(rows: tf.RaggedTensor, queries: tf.RaggedTensor, side: str) -> tf.Tensor:
     """For each query, the nearest different value of its row.
 
     Args:

@@ -3,7 +3,7 @@
 import collections
 
 from models.elmo.config import ElmoBackboneConfig, ElmoConfig, ElmoObjectiveConfig
-from models.tokenizers.character import CharacterTokenizer, learn
+from models.tokenizers.character import CharacterTokenizer
 from models.tokenizers.config import CharacterConfig
 from tests.testdata.little_text import SENTENCES, text
 
@@ -25,4 +25,4 @@ CONFIG = ElmoConfig(
 def tokenizer() -> CharacterTokenizer:
     """The 21 most frequent words, so that others are unknown to the softmax."""
     spaced = " ".join(SENTENCES).replace(".", " .").replace(",", " ,")
-    return learn(collections.Counter(spaced.split()), CONFIG.tokenizer)
+    return CharacterTokenizer.learn(collections.Counter(spaced.split()), CONFIG.tokenizer)

@@ -4,7 +4,6 @@ import collections
 
 from models.gpt.config import GptBackboneConfig, GptConfig, GptObjectiveConfig
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
-from models.tokenizers.byte_bpe_vocabulary import learn
 from models.tokenizers.config import ByteBpeConfig
 from tests.testdata.little_text import SENTENCES, text
 
@@ -22,4 +21,6 @@ CONFIG = GptConfig(
 def tokenizer() -> ByteBpeTokenizer:
     """Byte-level BPE with 43 merges."""
     words = collections.Counter(" ".join(SENTENCES).split(" "))
-    return learn({f" {word}": number for word, number in words.items()}, CONFIG.tokenizer)
+    return ByteBpeTokenizer.learn(
+        {f" {word}": number for word, number in words.items()}, CONFIG.tokenizer
+    )

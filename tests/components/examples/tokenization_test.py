@@ -17,7 +17,7 @@ from components.examples.tokenization import (
     worst_documents,
 )
 from models.bert.objective import BertObjective
-from models.tokenizers.byte_bpe_vocabulary import learn
+from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.character import CharacterTokenizer
 from models.tokenizers.config import ByteBpeConfig, CharacterConfig, WordPieceConfig
 from models.tokenizers.sentences import split_sentences
@@ -158,7 +158,7 @@ def test_unknown_words_are_counted_if_the_model_reads_them() -> None:
 
 
 def test_nothing_is_unknown_to_a_byte_tokenizer() -> None:
-    tokenizer = learn({"river": 3, "rose": 3}, ByteBpeConfig(vocabulary_size=260))
+    tokenizer = ByteBpeTokenizer.learn({"river": 3, "rose": 3}, ByteBpeConfig(vocabulary_size=260))
     found = covered(tokenizer, "\u8239 \u0e04")
     assert found.counts["tokens"] > 0
     assert (found.counts["unknown_tokens"], found.worst) == (0, [])

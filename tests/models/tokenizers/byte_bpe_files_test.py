@@ -40,7 +40,7 @@ def without(*entries: str) -> dict[str, int]:
     return {entry: i for i, entry in enumerate(e for e in ENTRIES if e not in entries)}
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_files_are_read_back(tmp_path):
     pairs = BytePairs(ENTRIES, MERGES)
     pairs.write(tmp_path)
     assert json.loads((tmp_path / "encoder.json").read_text()) == IDS
@@ -56,7 +56,7 @@ def test_what_is_written_is_read(tmp_path):
         ("gpt2-encoder.json", "gpt2-vocab.bpe"),
     ],
 )
-def test_the_merges_are_found_beside_the_entries(tmp_path, entries, merges):
+def test_the_merges_are_found_in_the_folder_of_the_entries(tmp_path, entries, merges):
     write(tmp_path)
     (tmp_path / "encoder.json").rename(tmp_path / entries)
     (tmp_path / "vocab.bpe").rename(tmp_path / merges)
@@ -66,11 +66,11 @@ def test_the_merges_are_found_beside_the_entries(tmp_path, entries, merges):
 
 
 @pytest.mark.parametrize("lines", [LINES[1:], [line + "\r" for line in LINES]])
-def test_a_version_is_not_needed_and_line_ends_of_windows_are_read(tmp_path, lines):
+def test_the_version_is_optional_and_windows_line_ends_are_removed(tmp_path, lines):
     assert read_byte_pairs(write(tmp_path, lines=lines)).merges == MERGES
 
 
-def test_ids_need_no_order_and_merges_may_be_none(tmp_path):
+def test_ids_may_be_in_any_order_and_there_may_be_no_merges(tmp_path):
     pairs = read_byte_pairs(write(tmp_path, dict(reversed(IDS.items())), lines=[""]))
     assert pairs == BytePairs(ENTRIES, ())
     assert pairs.unreachable == ["th", "Ġth"]
@@ -129,7 +129,7 @@ def test_merges_that_cannot_be_used_are_refused_with_their_line(tmp_path, lines,
     assert refused.value.remedy
 
 
-def test_a_merge_of_entries_that_are_no_bytes_is_refused(tmp_path):
+def test_a_merge_of_entries_that_are_not_made_of_bytes_is_refused(tmp_path):
     ids = IDS | {entry: 259 + number for number, entry in enumerate(["中", "文", "中文"])}
     with pytest.raises(ConfigError, match="'中' in the merge '中 文' is not an entry made"):
         read_byte_pairs(write(tmp_path, ids, [*LINES, "中 文"]))
@@ -143,7 +143,7 @@ def test_a_missing_file_is_named(tmp_path, missing):
     assert refused.value.where == str(tmp_path / missing)
 
 
-def test_another_name_does_not_tell_where_the_merges_are(tmp_path):
+def test_an_unknown_name_of_the_entries_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="not one of the published names"):
         read_byte_pairs(write(tmp_path) / "vocab.bpe")
 
@@ -152,7 +152,7 @@ def test_another_name_does_not_tell_where_the_merges_are(tmp_path):
     "POLYSEME_DATA" not in os.environ,
     reason="POLYSEME_DATA is not set: GPT-2's own files are missing",
 )
-def test_gpt2s_own_files_are_written_as_they_are_read(tmp_path):
+def test_gpt2s_own_files_are_written_with_the_same_bytes(tmp_path):
     folder = pathlib.Path(os.environ["POLYSEME_DATA"], "vocabularies")
     pairs = read_byte_pairs(folder / "gpt2-encoder.json")
     assert len(pairs.entries) == 50_257

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from models.errors import ConfigError
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.byte_bpe_files import BYTE_LETTERS, BytePairs
-from models.tokenizers.byte_bpe_vocabulary import import_vocabulary, learn
 from models.tokenizers.config import ByteBpeConfig
 
 PATTERN = (
@@ -51,7 +50,7 @@ def learned() -> ByteBpeTokenizer:
     config = ByteBpeConfig(vocabulary_size=500)
     splitter = ByteBpeTokenizer.word_splitter(config)
     words, counts = splitter.count(tf.constant([OWN_TEXT] * 3))
-    return learn(
+    return ByteBpeTokenizer.learn(
         {w.decode(): c for w, c in zip(words.numpy(), counts.numpy().tolist(), strict=True)}, config
     )
 
@@ -59,7 +58,7 @@ def learned() -> ByteBpeTokenizer:
 @pytest.fixture(scope="module")
 def gpt2() -> ByteBpeTokenizer:
     path = pathlib.Path(os.environ["POLYSEME_DATA"], "vocabularies", "gpt2-encoder.json")
-    return import_vocabulary(path, ByteBpeConfig())
+    return ByteBpeTokenizer.import_vocabulary(path, ByteBpeConfig())
 
 
 @pytest.fixture(scope="module", params=["learned", pytest.param("gpt2", marks=NO_DATA)])
@@ -105,7 +104,7 @@ def test_entries_are_bytes_as_printable_characters(learned):
     assert entries(learned, "银行 x") == ["éĵ¶è¡Į", "Ġ", "x"]
 
 
-def test_the_role_has_the_last_id_and_no_text_gives_it(learned):
+def test_end_of_text_has_the_last_id_and_no_text_gives_it(learned):
     last = len(learned.vocabulary) - 1
     assert learned.special_ids == {"end_of_text": last}
     assert learned.vocabulary[-1] == "<|endoftext|>"
@@ -138,7 +137,7 @@ def test_tokens_keep_the_shape_of_ids(learned):
     ]
 
 
-def test_ids_that_were_cut_off_may_end_inside_of_a_character(learned):
+def test_truncated_ids_may_end_inside_a_character(learned):
     ids = learned.tokenize(tf.constant(["é😀", "", "水"]))
     assert learned.detokenize(ids).numpy().tolist() == ["é😀".encode(), b"", "水".encode()]
     assert learned.detokenize(ids[:, :2]).numpy()[2] == "水".encode()[:2]
@@ -148,7 +147,7 @@ def test_ids_that_were_cut_off_may_end_inside_of_a_character(learned):
 @given(texts=st.lists(TEXT, min_size=1, max_size=4))
 @example([OWN_TEXT])
 @example(["", " ", "  ", " a", "a ", "\n", "a\n\n\nb", "\0", "'s", " 's"])
-def test_ids_are_tiktokens_and_give_the_text_again(tokenizer, encoding, texts):
+def test_ids_equal_tiktokens_and_decode_to_the_text(tokenizer, encoding, texts):
     ids = tokenizer.tokenize(tf.constant(texts))
     assert ids.to_list() == [encoding.encode_ordinary(text) for text in texts]
     assert [text.decode() for text in tokenizer.detokenize(ids).numpy()] == texts
@@ -157,7 +156,7 @@ def test_ids_are_tiktokens_and_give_the_text_again(tokenizer, encoding, texts):
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(TEXT | st.binary(max_size=30), max_size=4))
 @example([b"a  \xff \xf0\x9f\x98 b\xed\xa0\x80", "fine \ufffd", b"\xc0\x80\xf4\x90\x80\x80\xe4"])
-def test_tokens_cover_any_bytes_without_a_gap_and_ids_are_the_same(learned, texts):
+def test_tokens_of_any_bytes_cover_them_without_gaps_and_offsets_change_no_id(learned, texts):
     raw = [text.encode() if isinstance(text, str) else text for text in texts]
     batch = tf.constant(raw, tf.string)
     ids, starts, limits = learned.tokenize_with_offsets(batch)
@@ -186,7 +185,7 @@ def is_utf8(text: bytes) -> bool:
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xe4"])
-def test_what_is_not_utf8_is_replaced(learned, bad):
+def test_invalid_utf8_is_replaced(learned, bad):
     ids = learned.tokenize(tf.constant([b"a  " + bad + b" b"]))
     text = learned.detokenize(ids)[0].numpy().decode()
     assert text.replace("\ufffd", "") == "a   b"
@@ -194,7 +193,7 @@ def test_what_is_not_utf8_is_replaced(learned, bad):
     assert ids.to_list() == learned.tokenize(tf.constant([text])).to_list()
 
 
-def test_offsets_pass_over_what_is_not_utf8(learned):
+def test_offsets_include_invalid_utf8(learned):
     text = b"a\xff\xf0\x9f\x98 bank\xc2"
     ids, starts, limits = learned.tokenize_with_offsets(tf.constant(["é", text]))
     spans = collections.Counter(zip(starts[1].numpy(), limits[1].numpy(), strict=True))
@@ -215,27 +214,27 @@ def test_empty_rows_and_an_empty_batch(learned):
 
 
 @pytest.mark.parametrize("piece", [" ", "\n", "a", "ab", "银", "😀", "'", "1", "\0", "é "])
-def test_a_long_run_is_no_burden(tokenizer, piece):
+def test_a_long_run_of_one_piece_is_tokenized(tokenizer, piece):
     text = piece * 100_000
     ids = tokenizer.tokenize(tf.constant([text, text + "x"]))
     assert [row.decode() for row in tokenizer.detokenize(ids).numpy()] == [text, text + "x"]
 
 
-def test_a_data_set_can_tokenize(learned):
+def test_a_dataset_can_map_tokenize(learned):
     data = tf.data.Dataset.from_tensor_slices(["the bank", "银行"]).batch(2).map(learned.tokenize)
     assert [row.to_list() for row in data] == [
         learned.tokenize(tf.constant(["the bank", "银行"])).to_list()
     ]
 
 
-def test_a_new_seed_takes_nothing_away(learned):
+def test_a_new_seed_does_not_remove_the_model(learned):
     texts = tf.constant([OWN_TEXT, "unseen"])
     before = learned.tokenize(texts).to_list()
     tf.random.set_seed(1)  # drops the kernels of eager operations and what they own
     assert learned.tokenize(texts).to_list() == before
 
 
-def test_tokenizers_of_one_process_keep_apart(learned):
+def test_tokenizers_in_one_process_are_independent(learned):
     pairs = BytePairs((*sorted(BYTE_LETTERS), "ba", "<|endoftext|>"), (("b", "a"),))
     other = ByteBpeTokenizer(pairs, ByteBpeConfig())
     assert entries(other, "bank") == ["ba", "n", "k"]
@@ -259,10 +258,12 @@ def test_load_names_the_missing_file(tmp_path):
 
 def test_hugging_face_reads_the_files_and_gives_the_same_ids(learned, tmp_path):
     learned.save(tmp_path)
-    theirs = tokenizers.ByteLevelBPETokenizer(
+    hugging_face = tokenizers.ByteLevelBPETokenizer(
         str(tmp_path / "encoder.json"), str(tmp_path / "vocab.bpe")
     )
-    assert learned.tokenize(tf.constant([OWN_TEXT])).to_list() == [theirs.encode(OWN_TEXT).ids]
+    assert learned.tokenize(tf.constant([OWN_TEXT])).to_list() == [
+        hugging_face.encode(OWN_TEXT).ids
+    ]
 
 
 SERVE = """
@@ -327,14 +328,14 @@ CORPORA = ["litbank.jsonl.gz", "zh-wiki-simplified.jsonl.gz", "zh-wiki-tradition
 
 @NO_DATA
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_ids_of_a_corpus_are_tiktokens(tokenizer, encoding, corpus):
+def test_ids_of_a_corpus_equal_tiktokens(tokenizer, encoding, corpus):
     assert differing(tokenizer, encoding, next(batches(corpus))) == []
 
 
 @NO_DATA
 @pytest.mark.e2e
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_ids_of_a_whole_corpus_are_tiktokens(gpt2, corpus):
+def test_ids_of_a_whole_corpus_equal_tiktokens(gpt2, corpus):
     encoding = published(gpt2)
     for batch in batches(corpus):
         assert differing(gpt2, encoding, batch) == []

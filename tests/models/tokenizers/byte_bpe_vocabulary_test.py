@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.byte_bpe import ByteBpeTokenizer
 from models.tokenizers.byte_bpe_files import BYTE_LETTERS, END_OF_TEXT, BytePairs
-from models.tokenizers.byte_bpe_vocabulary import import_vocabulary, learn
+from models.tokenizers.byte_bpe_vocabulary import learn_byte_pairs
 from models.tokenizers.config import ByteBpeConfig
 
 LETTERS = sorted(BYTE_LETTERS)
@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 def learned(counts: dict[str, int], size: int) -> list[str]:
     """The entries between the bytes and end-of-text."""
-    entries = list(learn(counts, ByteBpeConfig(vocabulary_size=size)).vocabulary)
+    entries = list(learn_byte_pairs(counts, ByteBpeConfig(vocabulary_size=size)).entries)
     assert entries[:256] == LETTERS
     assert entries[-1] == END_OF_TEXT
     assert len(entries) <= size
@@ -66,7 +66,7 @@ def test_learned_words_are_single_tokens_and_nothing_is_unknown() -> None:
     config = ByteBpeConfig(vocabulary_size=300)
     texts = tf.constant(["the bank of the river"] * 3)
     words, counts = ByteBpeTokenizer.word_splitter(config).count(texts)
-    tokenizer = learn(
+    tokenizer = ByteBpeTokenizer.learn(
         {w.decode(): c for w, c in zip(words.numpy(), counts.numpy().tolist(), strict=True)}, config
     )
     assert tokenizer.config == config
@@ -76,14 +76,15 @@ def test_learned_words_are_single_tokens_and_nothing_is_unknown() -> None:
 
 LEARN = """
 import json, sys
-from models.tokenizers.byte_bpe_vocabulary import learn
+from models.tokenizers.byte_bpe_vocabulary import learn_byte_pairs
 from models.tokenizers.config import ByteBpeConfig
 counts = dict.fromkeys(set(sys.argv[1:]), 2)
-print(json.dumps([list(counts), learn(counts, ByteBpeConfig(vocabulary_size=330)).vocabulary]))
+pairs = learn_byte_pairs(counts, ByteBpeConfig(vocabulary_size=330))
+print(json.dumps([list(counts), pairs.entries]))
 """
 
 
-def test_a_process_that_hashes_otherwise_learns_the_same() -> None:
+def test_a_process_with_another_hash_seed_learns_the_same() -> None:
     letters = random.Random(0)
     words = ["".join(letters.choices("abcd银", k=3)) for _ in range(200)]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
@@ -98,12 +99,12 @@ def test_a_process_that_hashes_otherwise_learns_the_same() -> None:
     assert len(entries) == 330
 
 
-def test_files_ids_are_kept_and_entries_in_no_text_are_told(
+def test_imported_ids_are_kept_and_entries_that_occur_in_no_text_are_logged(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = (END_OF_TEXT, "<pad>", "Ġth", *LETTERS, "th")
     BytePairs(entries, (("t", "h"), ("Ġ", "th"))).write(tmp_path)
-    tokenizer = import_vocabulary(tmp_path, ByteBpeConfig())
+    tokenizer = ByteBpeTokenizer.import_vocabulary(tmp_path, ByteBpeConfig())
     assert list(tokenizer.vocabulary) == list(entries)
     assert tokenizer.special_ids == {"end_of_text": 0}
     ids = tokenizer.tokenize(tf.constant(["th th<pad>"])).to_list()
@@ -116,5 +117,5 @@ def test_files_ids_are_kept_and_entries_in_no_text_are_told(
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError) as refused:
-        import_vocabulary(tmp_path, ByteBpeConfig())
+        ByteBpeTokenizer.import_vocabulary(tmp_path, ByteBpeConfig())
     assert refused.value.where == str(tmp_path / "encoder.json")

@@ -34,7 +34,7 @@ def words(splitter: ByteBpeWordSplitter, text: str | bytes) -> list[str]:
     return [word.decode() for word in splitter.words(tf.constant([text]))[0].numpy()]
 
 
-def tiktokens(text: str) -> list[str]:
+def words_by_tiktoken(text: str) -> list[str]:
     """The words of tiktoken, found with a vocabulary of all byte strings in the text."""
     raw = text.encode()
     parts = {raw[i:j] for i in range(len(raw)) for j in range(i + 1, len(raw) + 1)}
@@ -68,14 +68,14 @@ def tiktokens(text: str) -> list[str]:
 )
 def test_words(splitter, text, expected):
     assert words(splitter, text) == expected
-    assert tiktokens(text) == expected
+    assert words_by_tiktoken(text) == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=TEXT)
 @example("".join(f"{space}{space}a{space}!{space}1" for space in SPACES) + SPACES)
-def test_words_are_tiktokens(splitter, text):
-    assert words(splitter, text) == tiktokens(text)
+def test_words_equal_tiktokens(splitter, text):
+    assert words(splitter, text) == words_by_tiktoken(text)
 
 
 def characters(pattern: str) -> set[str]:
@@ -86,16 +86,12 @@ def characters(pattern: str) -> set[str]:
     return set(encoding.decode(encoding.encode_ordinary(every)))
 
 
-@pytest.mark.parametrize(
-    ("pattern", "neighbour"), [(r"\p{L}", "a"), (r"\p{N}", "1"), (r"\s", "\n")]
-)
-def test_letters_numbers_and_white_space_are_tiktokens_for_all_characters_it_knows(
-    splitter, pattern, neighbour
-):
+@pytest.mark.parametrize(("pattern", "neighbor"), [(r"\p{L}", "a"), (r"\p{N}", "1"), (r"\s", "\n")])
+def test_classes_of_characters_equal_tiktokens(splitter, pattern, neighbor):
     """Characters that tiktoken's Unicode lacks are excluded, because a newer RE2 may have them."""
     assigned = sorted(characters(r"\P{Cn}") - {" "})  # a space joins any next character
-    # A character has the class of the neighbours with which it forms one word.
-    words = splitter.words(tf.constant([character + neighbour for character in assigned]))
+    # A character has the class of the neighbors with which it forms one word.
+    words = splitter.words(tf.constant([character + neighbor for character in assigned]))
     together = {
         c for c, count in zip(assigned, words.row_lengths().numpy(), strict=True) if count == 1
     }
@@ -123,15 +119,15 @@ def test_count_counts_the_words(splitter, texts):
 @settings(max_examples=100, deadline=None)
 @given(raw=st.binary(max_size=40) | st.text(max_size=10).map(lambda text: text.encode()[1:]))
 @example(b"a  \xff \xf0\x9f\x98 b\xed\xa0\x80\xc0\x80\xf4\x90\x80\x80\xe4\xbd")
-def test_what_is_not_utf8_is_cut_as_replacement_characters(splitter, raw):
+def test_invalid_utf8_is_split_as_replacement_characters(splitter, raw):
     found = splitter.words(tf.constant([raw]))[0].numpy().tolist()
     text = b"".join(found).decode()
     assert text.replace("\ufffd", "") == raw.decode(errors="ignore").replace("\ufffd", "")
-    assert [word.decode() for word in found] == tiktokens(text)
+    assert [word.decode() for word in found] == words_by_tiktoken(text)
 
 
 @pytest.mark.parametrize("piece", [" ", "a", "银", "'", "\n ", "a ", "😀1"])
-def test_a_long_text_is_cut_in_linear_time(splitter, piece):
+def test_a_long_text_is_split_in_linear_time(splitter, piece):
     def seconds(repeats: int) -> float:
         start = time.perf_counter()
         splitter.words(tf.constant([piece * repeats]))

@@ -19,8 +19,6 @@ from models.tokenizers.character import (
     SENTENCE_END,
     SENTENCE_START,
     CharacterTokenizer,
-    import_vocabulary,
-    learn,
 )
 from models.tokenizers.config import CharacterConfig
 from models.tokenizers.words import WordSplitter
@@ -52,8 +50,8 @@ def words(tokenizer: CharacterTokenizer, *texts: str | bytes) -> list[list[str]]
     return [[word.decode() for word in row] for row in rows_of_words]
 
 
-def rows(tokenizer: CharacterTokenizer, *spelled: str | bytes) -> np.ndarray:
-    return tokenizer.characters(tf.constant(spelled, tf.string)).numpy()
+def rows(tokenizer: CharacterTokenizer, *words: str | bytes) -> np.ndarray:
+    return tokenizer.characters(tf.constant(words, tf.string)).numpy()
 
 
 def test_a_word_is_its_bytes_between_two_markers(tokenizer: CharacterTokenizer) -> None:
@@ -72,7 +70,7 @@ def test_a_word_is_its_bytes_between_two_markers(tokenizer: CharacterTokenizer) 
         (b"\xff" * 49, (256, 256, 256, 256, 260)),
     ],
 )
-def test_48_bytes_of_a_word_are_seen(
+def test_only_48_bytes_of_a_word_are_encoded(
     tokenizer: CharacterTokenizer, word: bytes, last: tuple[int, ...]
 ) -> None:
     (row,) = rows(tokenizer, word)
@@ -87,16 +85,15 @@ def test_characters_keep_the_shape_of_words(tokenizer: CharacterTokenizer) -> No
     assert tokenizer.characters(tf.constant([], tf.string)).shape == (0, 50)
 
 
-def test_a_sentences_markers_are_rows_that_no_text_gives(tokenizer: CharacterTokenizer) -> None:
+def test_no_text_gives_the_markers_of_sentences(tokenizer: CharacterTokenizer) -> None:
     assert SENTENCE_START.tolist() == [259, 257, 260] + [261] * 47
     assert SENTENCE_END.tolist() == [259, 258, 260] + [261] * 47
     assert words(tokenizer, "<S> </S>") == [["<", "S", ">", "<", "/", "S", ">"]]
-    assert tokenizer.tokens(tf.constant([SENTENCE_START, SENTENCE_END])).numpy().tolist() == (
-        [b"<S>", b"</S>"]
-    )
+    markers = tf.constant([SENTENCE_START, SENTENCE_END])
+    assert tokenizer.tokens(markers).numpy().tolist() == [b"<S>", b"</S>"]
 
 
-def test_a_masked_position_spells_nothing(tokenizer: CharacterTokenizer) -> None:
+def test_a_row_of_zeros_is_an_empty_word(tokenizer: CharacterTokenizer) -> None:
     assert tokenizer.tokens(tf.zeros([2, 3, 50], tf.int32)).numpy().tolist() == [[b""] * 3] * 2
 
 
@@ -113,7 +110,7 @@ def test_a_masked_position_spells_nothing(tokenizer: CharacterTokenizer) -> None
         ("a" + "é" * 40, ["a" + "é" * 23]),  # the 24th é would end in the 49th byte
     ],
 )
-def test_words_are_cut_cased_and_chinese_by_character(
+def test_words_keep_their_case_and_chinese_is_split_into_characters(
     tokenizer: CharacterTokenizer, text: str, expected: list[str]
 ) -> None:
     assert words(tokenizer, text) == [expected]
@@ -121,9 +118,8 @@ def test_words_are_cut_cased_and_chinese_by_character(
 
 def test_detokenize_joins_words_by_single_spaces(tokenizer: CharacterTokenizer) -> None:
     ids = tokenizer.tokenize(tf.constant(["The  bank.", "", "银行"]))
-    assert [text.decode() for text in tokenizer.detokenize(ids).numpy()] == (
-        ["The bank .", "", "银 行"]
-    )
+    texts = [text.decode() for text in tokenizer.detokenize(ids).numpy()]
+    assert texts == ["The bank .", "", "银 行"]
 
 
 def test_offsets_slice_the_raw_text(tokenizer: CharacterTokenizer) -> None:
@@ -140,7 +136,7 @@ def test_offsets_slice_the_raw_text(tokenizer: CharacterTokenizer) -> None:
     assert starts.row_lengths().numpy().tolist() == [5, 0]
 
 
-def test_empty_batches_have_the_shapes_of_others(tokenizer: CharacterTokenizer) -> None:
+def test_an_empty_batch_has_the_same_dimensions(tokenizer: CharacterTokenizer) -> None:
     none = tf.constant([], tf.string)
     assert tokenizer.tokenize(none).to_tensor().shape == (0, 0, 50)
     assert [part.nrows() for part in tokenizer.tokenize_with_offsets(none)] == [0, 0, 0]
@@ -153,8 +149,8 @@ def test_empty_batches_have_the_shapes_of_others(tokenizer: CharacterTokenizer) 
 def test_any_text_gives_the_splitters_words_cut_to_48_bytes(tokenizer, splitter, texts) -> None:
     raw = [text.encode() if isinstance(text, str) else text for text in texts]
     batch = tf.constant(raw, tf.string)
-    cut = splitter.words(batch).to_list()
-    expected = [[word[:48].decode(errors="ignore") for word in row] for row in cut]
+    whole = splitter.words(batch).to_list()
+    expected = [[word[:48].decode(errors="ignore") for word in row] for row in whole]
     ids, starts, limits = tokenizer.tokenize_with_offsets(batch)
     assert words(tokenizer, *raw) == expected
     np.testing.assert_array_equal(tokenizer.tokenize(batch).flat_values, ids.flat_values)
@@ -169,7 +165,7 @@ def test_any_text_gives_the_splitters_words_cut_to_48_bytes(tokenizer, splitter,
 
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(TEXT, min_size=2, max_size=4))
-def test_a_texts_rows_are_its_own_whatever_shares_the_batch(tokenizer, texts) -> None:
+def test_the_rows_of_a_text_do_not_depend_on_its_batch(tokenizer, texts) -> None:
     together = tokenizer.tokenize(tf.constant(texts))
     for row, text in enumerate(texts):
         alone = tokenizer.tokenize(tf.constant([text]))[0]
@@ -178,12 +174,12 @@ def test_a_texts_rows_are_its_own_whatever_shares_the_batch(tokenizer, texts) ->
 
 @settings(max_examples=300, deadline=None)
 @given(word=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_a_word_of_any_characters_is_spelled_back(tokenizer, word) -> None:
-    spelled = tokenizer.tokens(rows(tokenizer, word)).numpy()[0].decode()
-    assert spelled == word.encode()[:48].decode(errors="ignore")
+def test_a_word_of_any_characters_is_decoded(tokenizer, word) -> None:
+    decoded = tokenizer.tokens(rows(tokenizer, word)).numpy()[0].decode()
+    assert decoded == word.encode()[:48].decode(errors="ignore")
 
 
-def test_the_vocabulary_is_the_softmaxes(tokenizer: CharacterTokenizer) -> None:
+def test_the_vocabulary_belongs_to_the_softmax(tokenizer: CharacterTokenizer) -> None:
     assert list(tokenizer.vocabulary) == [*SPECIAL, "the", "The", "bank", "银", ".", "'"]
     assert tokenizer.special_ids == {"start": 0, "end": 1, "unknown": 2}
 
@@ -228,21 +224,26 @@ def test_no_collision_gives_a_wrong_id(bits, max_size, vocabulary, queries) -> N
     assert ids == [vocabulary.index(word) + 3 if word in vocabulary else 2 for word in queries]
 
 
-def test_learning_takes_the_most_frequent_words_and_of_equals_the_first() -> None:
+def learned(counts: dict[str, int], size: int = 100) -> list[str]:
+    """The entries after the special tokens."""
+    entries = list(CharacterTokenizer.learn(counts, CharacterConfig(size)).vocabulary)
+    assert entries[:3] == SPECIAL
+    return entries[3:]
+
+
+def test_the_most_frequent_words_are_learned_and_of_equally_frequent_the_first() -> None:
     counts = {"b": 2, "a": 2, "the": 9, "c": 1, "<S>": 7, "": 8}
-    learned = learn(counts, CharacterConfig(vocabulary_size=6))
-    assert list(learned.vocabulary) == [*SPECIAL, "the", "a", "b"]
-    assert list(learn(counts, CONFIG).vocabulary) == [*SPECIAL, "the", "a", "b", "c"]
+    assert learned(counts, 6) == ["the", "a", "b"]
+    assert learned(counts) == ["the", "a", "b", "c"]
 
 
-def test_learning_counts_words_that_begin_with_the_same_48_bytes_as_one() -> None:
-    counts = {"x": 4, "a" * 48: 2, "a" * 50: 3, "a" * 49: 3}
-    assert list(learn(counts, CONFIG).vocabulary) == [*SPECIAL, "a" * 49, "x"]
+def test_words_that_begin_with_the_same_48_bytes_are_learned_as_one() -> None:
+    assert learned({"x": 4, "a" * 48: 2, "a" * 50: 3, "a" * 49: 3}) == ["a" * 49, "x"]
 
 
 def test_learning_from_nothing_is_refused() -> None:
     with pytest.raises(DataRefused, match="no word"):
-        learn({"<S>": 1}, CONFIG)
+        learned({"<S>": 1})
 
 
 def test_save_and_load_give_the_same_tokenizer(tokenizer, tmp_path: pathlib.Path) -> None:
@@ -274,18 +275,18 @@ def test_a_vocabulary_that_cannot_be_used_is_refused_with_its_line(
     path = tmp_path / "vocab.txt"
     path.write_text("\n".join(lines))
     with pytest.raises(ConfigError, match=what) as refused:
-        import_vocabulary(path, CONFIG)
+        CharacterTokenizer.import_vocabulary(path, CONFIG)
     assert refused.value.where == f"{path}:{number}"
 
 
-def test_imported_words_keep_their_ids_and_those_of_no_text_are_logged(
+def test_imported_words_keep_their_ids_and_unreachable_words_are_logged(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "vocab.txt"
     entries = [*SPECIAL, "the", "n't", "a" * 50, "a" * 49, "cafe\u0301", "银", "银行"]
     path.write_text("\n".join([*entries, "!!!MAXTERMID"]))
     with caplog.at_level(logging.WARNING, "polyseme.vocabulary"):
-        tokenizer = import_vocabulary(path, CONFIG)
+        tokenizer = CharacterTokenizer.import_vocabulary(path, CONFIG)
     assert list(tokenizer.vocabulary) == entries
     unused = f"\"n't\", '{'a' * 49}', 'cafe\u0301', '银行'"
     assert logged_warnings(caplog) == [f"{path}: 4 of 7 words never come from a text: {unused}"]
@@ -311,10 +312,10 @@ def test_a_saved_module_tokenizes_in_a_process_without_this_project(
     module.tokenizer = tokenizer
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
-    def spelled(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def words_of(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"words": tokenizer.tokens(tokenizer.tokenize(texts).to_tensor())}
 
-    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"words": spelled})
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"words": words_of})
     texts = ["The Cafe\u0301, 银行", "", "\x00"]
     answer = subprocess.run(
         [sys.executable, "-c", SERVE, str(tmp_path / "model"), json.dumps(texts)],
@@ -322,9 +323,9 @@ def test_a_saved_module_tokenizes_in_a_process_without_this_project(
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     expected = tokenizer.tokenize_with_offsets(tf.constant(texts))
-    *parts, spelled_out = json.loads(answer.stdout.splitlines()[-1])
+    *parts, rows_of_words = json.loads(answer.stdout.splitlines()[-1])
     assert parts == [part.to_list() for part in expected]
-    assert spelled_out == [["The", "Café", ",", "银", "行"], [""] * 5, [""] * 5]
+    assert rows_of_words == [["The", "Café", ",", "银", "行"], [""] * 5, [""] * 5]
 
 
 @pytest.mark.skipif("POLYSEME_DATA" not in os.environ, reason="POLYSEME_DATA is not set")
@@ -332,16 +333,16 @@ def test_every_known_word_of_a_corpus_is_found(splitter: WordSplitter) -> None:
     data = pathlib.Path(os.environ["POLYSEME_DATA"]) / "fixtures" / "elmo-allennlp"
     texts = [text for rows in json.loads((data / "sentences.json").read_text()) for text in rows]
     found, counts = splitter.count(tf.constant(texts))
-    pairs = zip(found.numpy(), counts.numpy(), strict=True)
-    learned = learn({word.decode(): int(count) for word, count in pairs}, CharacterConfig())
-    spelled = learned.tokenize(tf.constant(texts)).flat_values
-    words = [learned.vocabulary[number].encode() for number in learned.word_ids(spelled.numpy())]
-    assert words == learned.tokens(spelled).numpy().tolist()
+    word_counts = {w.decode(): int(c) for w, c in zip(found.numpy(), counts.numpy(), strict=True)}
+    tokenizer = CharacterTokenizer.learn(word_counts, CharacterConfig())
+    characters = tokenizer.tokenize(tf.constant(texts)).flat_values
+    words = [tokenizer.vocabulary[n].encode() for n in tokenizer.word_ids(characters.numpy())]
+    assert words == tokenizer.tokens(characters).numpy().tolist()
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(min_codepoint=33, exclude_categories=["Cs"]), min_size=1)))
-def test_rows_are_packed_as_bytes_and_come_back(words: list[str]) -> None:
+def test_packed_rows_are_unpacked(words: list[str]) -> None:
     rows = CharacterTokenizer.characters(tf.constant(words, tf.string)).numpy()
     packed = character.pack_rows(np.stack([*rows, SENTENCE_START, SENTENCE_END])).tolist()
     assert packed == [*(word.encode()[:48] for word in words), b"\x01", b"\x02"]

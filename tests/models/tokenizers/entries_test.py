@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from models.errors import ConfigError
-from models.tokenizers.entries import read_entries
+from models.tokenizers.entries import listed, read_entries
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(
     assert refused.value.where == f"{path}{line}"
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_entries(tmp_path / "none.txt")
+
+
+def test_at_most_ten_names_are_listed() -> None:
+    assert listed(list("abcdefghij")) == "a, b, c, d, e, f, g, h, i, j"
+    assert listed(list("abcdefghijk")) == "a, b, c, d, e, f, g, h, i, j, …"

@@ -40,7 +40,7 @@ def published(words: dict[str, int], alphabet: str, room: int) -> tuple[list[str
 
 @settings(max_examples=30, deadline=None)
 @given(WORD_COUNTS, st.integers(4, 30))
-def test_merges_are_those_of_the_published_algorithm(words: dict[str, int], room: int) -> None:
+def test_merges_equal_those_of_the_published_algorithm(words: dict[str, int], room: int) -> None:
     assert learn_merges(words, "abcd", room) == published(words, "abcd", room)
 
 
@@ -49,11 +49,11 @@ def test_pairs_make_the_entries_best_first() -> None:
     assert learn_merges(words, "abcd", 10) == (["ab", "abab"], [("a", "b"), ("ab", "ab")])
 
 
-def test_of_no_words_there_is_nothing_to_merge() -> None:
+def test_without_words_there_are_no_merges() -> None:
     assert learn_merges({}, "ab", 10) == ([], [])
 
 
-def test_the_most_frequent_pair_comes_first_however_many_words_there_are() -> None:
+def test_large_counts_are_compared_exactly() -> None:
     words = {"ab": 10_000_000, "cd": 10_000_001, "ef": 3}
     assert learn_merges(words, "abcdef", 99)[0] == ["cd", "ab", "ef"]
     words = {"low": 50, "lower": 20, "newest": 60, "widest": 30}
@@ -75,7 +75,7 @@ def library(words: dict[str, int], alphabet: str, room: int) -> tuple[list[str],
     return entries, [(a, b) for a, b in json.loads(model.to_str())["model"]["merges"]]
 
 
-def test_merges_are_the_librarys() -> None:
+def test_merges_equal_those_of_tokenizers() -> None:
     texts = " ".join(f"{text(number)} aaa aaaa aabaabaa" for number in range(60))
     words = collections.Counter(texts.replace(".", " . ").split())
     alphabet = "".join(sorted(set("".join(words))))

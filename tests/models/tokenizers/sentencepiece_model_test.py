@@ -22,16 +22,16 @@ def test_the_lowest_rank_merges_first_whatever_its_id() -> None:
     assert pieces(entries, ["ab", "bc"], "abc") == ["ab", "c"]
 
 
-def test_of_equals_the_leftmost_merges_first() -> None:
+def test_of_equal_pairs_the_leftmost_merges_first() -> None:
     assert pieces([*LETTERS, "aa", "<unknown>"], ["aa"], "aaaaa") == ["aa", "aa", "a"]
 
 
-def test_a_concatenation_merges_whatever_its_parts() -> None:
+def test_a_pair_merges_into_an_entry_whatever_its_two_parts_are() -> None:
     entries = [*LETTERS, "bc", "ab", "abc", "<unknown>"]
     assert pieces(entries, ["bc", "ab", "abc"], "abc") == ["abc"]
 
 
-def test_what_is_neither_letter_nor_ranked_is_in_no_text() -> None:
+def test_an_entry_that_is_neither_letter_nor_ranked_is_in_no_text() -> None:
     entries = [*LETTERS, "ab", "abc", "<unknown>"]
     assert pieces(entries, ["ab"], "abc") == ["ab", "c"]
 
@@ -41,7 +41,7 @@ def test_white_space_is_a_character_like_any_other() -> None:
     assert pieces(entries, ["  ", " ▁"], "   ▁a ") == ["  ", " ▁", "a", " "]
 
 
-def test_what_is_no_letter_is_unknown() -> None:
+def test_a_character_that_is_no_letter_is_unknown() -> None:
     assert pieces([*LETTERS, "<unknown>"], [], "aéb") == ["a", "<unknown>", "b"]
 
 

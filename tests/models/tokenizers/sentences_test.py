@@ -12,8 +12,8 @@ ENGLISH = {
     "no mark": ("a river without a bank", ["a river without a bank"]),
     "marks": ("It rose. Did it? It did! So", ["It rose.", "Did it?", "It did!", "So"]),
     "marks in a row": ("Really?! No!!! Well", ["Really?!", "No!!!", "Well"]),
-    "no space after it": ("See bank.txt or a.b?c!d", ["See bank.txt or a.b?c!d"]),
-    "a small letter after it": ("He cried oh! and fell. Then", ["He cried oh! and fell.", "Then"]),
+    "before no space": ("See bank.txt or a.b?c!d", ["See bank.txt or a.b?c!d"]),
+    "before a small letter": ("He cried oh! and fell. Then", ["He cried oh! and fell.", "Then"]),
     "decimals": ("It fell by 3.5 in 1.2.3 days. So", ["It fell by 3.5 in 1.2.3 days.", "So"]),
     "a year at the end": ("It fell in 1990. In 1991", ["It fell in 1990.", "In 1991"]),
     "titles": ("Mr. Li met Prof. Wu. They ate.", ["Mr. Li met Prof. Wu.", "They ate."]),
@@ -39,7 +39,7 @@ ENGLISH = {
     "a line break after anything": ("Mr.\nLi\n1.\nand", ["Mr.", "Li", "1.", "and"]),
     "quotes that open a line": ('He.\n"Go" she. \n\'No\'\n(a', ["He.", '"Go" she.', "'No'", "(a"]),
     "Chinese marks": ("The 银行。He left！So", ["The 银行。", "He left！", "So"]),
-    "marks of Chinese alone": ("one；two", ["one；two"]),
+    "marks that end sentences only in Chinese": ("one；two", ["one；two"]),
 }  # fmt: skip
 
 CHINESE = {
@@ -69,7 +69,7 @@ def test_chinese(text, sentences):
 @pytest.mark.parametrize(
     ("lang", "parts"), [("zh", 2), ("zh-TW", 2), ("ZH-Hans", 2), ("en", 1), ("", 1), ("zha", 1)]
 )
-def test_variants_of_chinese_are_chinese(lang, parts):
+def test_codes_of_chinese_and_its_variants(lang, parts):
     assert len(split_sentences("一；二", lang)) == parts
 
 
@@ -86,7 +86,7 @@ TEXT = st.text(
 @given(TEXT, st.sampled_from(["en", "zh"]))
 @example('. \n" a', "en")
 @example("\x1c\x1d\x1e\x1f a.\x1f B", "en")
-def test_nothing_but_white_space_is_lost(text, lang):
+def test_only_white_space_is_lost(text, lang):
     sentences = split_sentences(text, lang)
     assert "".join("".join(sentences).split()) == "".join(text.split())
     assert all(sentence and sentence == sentence.strip() for sentence in sentences)
@@ -95,7 +95,7 @@ def test_nothing_but_white_space_is_lost(text, lang):
 @settings(max_examples=400, deadline=None)
 @given(TEXT, st.sampled_from(["en", "zh"]))
 @example('.\n"a', "en")
-def test_a_sentence_is_one_sentence_on_one_line(text, lang):
+def test_a_sentence_is_not_split_again_and_has_one_line(text, lang):
     for sentence in split_sentences(text, lang):
         assert split_sentences(sentence, lang) == [sentence]
         assert len(sentence.splitlines()) == 1
@@ -104,6 +104,6 @@ def test_a_sentence_is_one_sentence_on_one_line(text, lang):
 @pytest.mark.parametrize(
     "unit", [".", '"', "1. ", " ", "\n", "Mr. ", "a.b", "。", '."', "x" * 99 + ". "]
 )
-def test_a_long_text_is_whole(unit):
+def test_no_character_of_a_long_text_is_lost(unit):
     text = unit * (1_000_000 // len(unit))
     assert "".join("".join(split_sentences(text, "en")).split()) == "".join(text.split())

@@ -1,4 +1,4 @@
-"""Tests of learning and importing WordPiece vocabularies."""
+"""Tests of learning, reading and importing WordPiece vocabularies."""
 
 import collections
 import itertools
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigError, DataRefused
 from models.tokenizers.config import WordPieceConfig
-from models.tokenizers.vocabulary import import_vocabulary, learn
+from models.tokenizers.vocabulary import learn_entries, read_vocabulary
 from models.tokenizers.wordpiece import WordPieceTokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 def learned(counts: dict[str, int], size: int) -> list[str]:
     """The entries after the special tokens."""
-    entries = list(learn(counts, WordPieceConfig(vocabulary_size=size)).vocabulary)
+    entries = learn_entries(counts, WordPieceConfig(vocabulary_size=size))
     assert entries[:5] == SPECIAL
     return entries[5:]
 
@@ -41,7 +41,7 @@ def test_characters_by_code_point_then_merges_best_first() -> None:
     assert learned(COUNTS, 30) == [*characters, "ab", "abc"]
 
 
-def test_characters_of_words_of_one_have_no_form_inside_words() -> None:
+def test_characters_that_are_always_whole_words_have_no_continuation_form() -> None:
     assert learned({"银": 9, "行": 9, "!": 2, "a": 1}, 30) == ["!", "a", "行", "银"]
 
 
@@ -55,7 +55,7 @@ def test_characters_of_words_of_one_have_no_form_inside_words() -> None:
         (14, ["a", "b", "##a", "##b", "ab", ",", "c", "银", "##c"]),
     ],
 )
-def test_where_not_all_characters_fit_the_frequent_ones_come_first(
+def test_if_not_all_characters_fit_the_most_frequent_are_kept(
     size: int, entries: list[str]
 ) -> None:
     assert learned(COUNTS, size) == entries
@@ -68,13 +68,13 @@ def test_without_a_word_there_is_nothing_to_learn(counts: dict[str, int]) -> Non
 
 
 @pytest.mark.parametrize("counts", [{"a" * 101: 3}, {"é" * 51: 3}])
-def test_words_that_are_all_too_long_are_refused_with_what_to_do(counts: dict[str, int]) -> None:
+def test_if_all_words_are_too_long_the_error_has_a_remedy(counts: dict[str, int]) -> None:
     with pytest.raises(DataRefused, match="all 1 distinct words are too long") as refused:
         learned(counts, 30)
     assert "insert spaces between words" in str(refused.value.remedy)
 
 
-def test_a_word_that_would_be_unknown_anyway_teaches_nothing() -> None:
+def test_nothing_is_learned_from_words_that_would_be_unknown() -> None:
     assert learned({"ab": 2, "x" * 101: 99, "y\0": 99}, 30) == ["a", "b", "##a", "##b", "ab"]
 
 
@@ -123,7 +123,7 @@ def merged(counts: dict[str, int], room: int) -> list[str]:
 
 @settings(max_examples=12, deadline=None)
 @given(WORD_COUNTS, st.integers(20, 40))
-def test_merges_are_those_of_the_published_algorithm(counts: dict[str, int], room: int) -> None:
+def test_merges_equal_those_of_the_published_algorithm(counts: dict[str, int], room: int) -> None:
     entries = learned(counts, 5 + room)
     assert [e for e in entries if len(e.removeprefix("##")) > 1] == merged(counts, room)
 
@@ -135,7 +135,7 @@ def test_a_learned_vocabulary_knows_every_word_of_its_text(lowercase: bool) -> N
     texts = tf.constant([f"{chr(code)} a{chr(code)}b" for code in codes])
     splitter = WordPieceTokenizer.word_splitter(config)
     words, counts = splitter.count(texts)
-    tokenizer = learn(
+    tokenizer = WordPieceTokenizer.learn(
         {w.decode(): c for w, c in zip(words.numpy(), counts.numpy().tolist(), strict=True)}, config
     )
     assert tokenizer.config == config
@@ -145,13 +145,13 @@ def test_a_learned_vocabulary_knows_every_word_of_its_text(lowercase: bool) -> N
 LEARN = """
 import json, sys
 from models.tokenizers.config import WordPieceConfig
-from models.tokenizers.vocabulary import learn
+from models.tokenizers.vocabulary import learn_entries
 counts = dict.fromkeys(set(sys.argv[1:]), 2)
-print(json.dumps([list(counts), learn(counts, WordPieceConfig(vocabulary_size=80)).vocabulary]))
+print(json.dumps([list(counts), learn_entries(counts, WordPieceConfig(vocabulary_size=80))]))
 """
 
 
-def test_a_process_that_hashes_otherwise_learns_the_same() -> None:
+def test_a_process_with_another_hash_seed_learns_the_same() -> None:
     letters = random.Random(0)
     words = ["".join(letters.choices("abcd银", k=3)) for _ in range(200)]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
@@ -166,13 +166,46 @@ def test_a_process_that_hashes_otherwise_learns_the_same() -> None:
     assert len(entries) == 80
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"\n \n", "empty"),
+        ("\n".join(SPECIAL[:-1]).encode(), r"(?s)lacks \[MASK\].*vocab.txt"),
+        (
+            "\n".join([*SPECIAL, "a", "b", "a"]).encode(),
+            r"(?s)'a'.*vocab.txt:8 \(first on line 6\)",
+        ),
+        ("\n".join([*SPECIAL, "", "a"]).encode(), "(?s)empty.*vocab.txt:6"),
+        ("\n".join(SPECIAL).encode() + b"\nb\xff", "(?s)UTF-8.*0xff.*vocab.txt:6"),
+    ],
+    ids=["no bytes", "blank", "no mask", "repeated", "empty line", "not UTF-8"],
+)
+def test_a_vocabulary_that_cannot_be_used_is_refused_with_its_line(tmp_path, content, message):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_vocabulary(path)
+
+
+def test_a_missing_vocabulary_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"(?s)No such file.*none\.txt"):
+        read_vocabulary(tmp_path / "none.txt")
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_removed(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*SPECIAL, "a", "\u2028"]).encode())
+    assert read_vocabulary(path) == [*SPECIAL, "a", "\u2028"]
+
+
 def imported(folder: pathlib.Path, entries: list[str], **config: bool) -> WordPieceTokenizer:
     path = folder / "vocab.txt"
     path.write_bytes("\n".join(entries).encode())
-    return import_vocabulary(path, WordPieceConfig(**config))
+    return WordPieceTokenizer.import_vocabulary(path, WordPieceConfig(**config))
 
 
-def test_a_files_lines_are_the_ids(
+def test_ids_are_the_numbers_of_the_lines(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = ["[PAD]", "the", "[MASK]", "[SEP]", "bank", "[UNK]", "##s", "[CLS]"]
@@ -191,7 +224,7 @@ def test_a_files_lines_are_the_ids(
         (["\0" * n for n in range(1, 12)], "6, 7, 8, 9, 10, 11, 12, 13, 14, 15, …"),
     ],
 )
-def test_entries_that_match_nothing_are_told_and_keep_their_ids(
+def test_entries_that_match_nothing_are_logged_and_keep_their_ids(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, unused: list[str], lines: str
 ) -> None:
     tokenizer = imported(tmp_path, [*SPECIAL, *unused, "the"])
@@ -212,7 +245,7 @@ def test_entries_that_match_nothing_are_told_and_keep_their_ids(
     ],
     ids=["capitals", "cased", "few capitals", "no capital"],
 )
-def test_capitals_in_a_lower_case_vocabulary_are_told(
+def test_capitals_in_a_lower_case_vocabulary_are_logged(
     tmp_path: pathlib.Path,
     caplog: pytest.LogCaptureFixture,
     words: list[str],

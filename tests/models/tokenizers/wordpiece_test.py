@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigError
 from models.tokenizers.config import WordPieceConfig
-from models.tokenizers.wordpiece import WordPieceTokenizer, matches_nothing, read_vocabulary
+from models.tokenizers.vocabulary import matches_nothing, read_vocabulary
+from models.tokenizers.wordpiece import WordPieceTokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [
@@ -63,19 +64,19 @@ def spans(tokenizer: WordPieceTokenizer, text: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_words_are_taken_apart_longest_entry_first(uncased):
+def test_words_are_split_into_the_longest_entries(uncased):
     assert tokens(uncased, "The Riverbanks, unbelievable!") == (
         ["the", "river", "##bank", "##s", ",", "un", "##believ", "##able", "!"]
     )
 
 
-def test_a_word_that_cannot_be_taken_apart_is_unknown_as_a_whole(uncased):
+def test_a_word_that_cannot_be_split_is_one_unknown_token(uncased):
     assert tokens(uncased, "bankx the") == ["[UNK]", "the"]
     ids = uncased.tokenize(tf.constant(["bankx the"])).flat_values.numpy()
     assert uncased.unknown(ids).tolist() == [True, False]
 
 
-def test_chinese_is_taken_by_character(uncased):
+def test_chinese_is_split_into_characters(uncased):
     assert tokens(uncased, "银行bank。") == ["银", "行", "bank", "。"]
 
 
@@ -83,13 +84,13 @@ def test_special_tokens_in_a_text_are_text(uncased):
     assert tokens(uncased, "[MASK] [PAD]") == ["[", "mask", "]", "[", "[UNK]", "]"]
 
 
-def test_the_mask_is_an_id_where_it_is_asked_for(uncased):
+def test_tokenize_masked_gives_the_mask_its_id(uncased):
     ids = uncased.tokenize_masked(tf.constant(["the [MASK].", "[MASK][MASK]", "", "[mask]"]))
     rows = [[token.decode() for token in row] for row in uncased.tokens(ids).to_list()]
     assert rows == [["the", "[MASK]", "."], ["[MASK]", "[MASK]"], [], ["[", "mask", "]"]]
 
 
-def test_a_word_of_the_longest_length_is_kept_and_a_longer_one_is_unknown():
+def test_a_word_of_the_maximum_length_is_kept_and_a_longer_word_is_unknown():
     short = WordPieceTokenizer(VOCABULARY, WordPieceConfig(max_word_bytes=4))
     assert tokens(short, "bank banks aaaa aaaaa") == (
         ["bank", "[UNK]", "a", "##a", "##a", "##a", "[UNK]"]
@@ -114,7 +115,7 @@ def test_tokens_keep_the_shape_of_ids(uncased):
     ]
 
 
-def test_detokenize_joins_pieces_to_words(uncased):
+def test_detokenize_joins_pieces_into_words(uncased):
     ids = uncased.tokenize(tf.constant(["The riverbanks.", ""]))
     assert uncased.detokenize(ids).numpy().tolist() == [b"the riverbanks .", b""]
 
@@ -161,9 +162,7 @@ def test_empty_rows_and_an_empty_batch(tokenizer):
 @settings(max_examples=300, deadline=None)
 @given(text=TEXT)
 @example("a\u0345\u0301")
-@example(
-    "a\U0001d16d\U0001d165b"
-)  # marks that stripping accents keeps, in an order that NFC changes
+@example("a\U0001d16d\U0001d165b")  # marks that folding keeps, in an order that NFC changes
 @example("\u1112\u1161\u11ab")
 @example("a\U00010eab\u0334")  # marks that tensorflow-text's ICU may not know
 def test_nfc_changes_no_id(tokenizer, text):
@@ -176,7 +175,7 @@ def test_nfc_changes_no_id(tokenizer, text):
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn"])))
-def test_pythons_nfc_changes_no_id_on_characters_both_know(tokenizer, text):
+def test_pythons_nfc_changes_no_id_of_characters_that_both_know(tokenizer, text):
     known = "".join(c for c in text if not 0x1AB0 <= ord(c) <= 0x1AFF)  # marks since Unicode 13
     composed = unicodedata.normalize("NFC", known)
     assert (
@@ -187,7 +186,7 @@ def test_pythons_nfc_changes_no_id_on_characters_both_know(tokenizer, text):
 
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(TEXT | st.binary(max_size=30), max_size=4))
-def test_offsets_are_in_order_and_inside_any_text_and_ids_are_the_same(tokenizer, texts):
+def test_offsets_of_any_text_ascend_inside_it_and_change_no_id(tokenizer, texts):
     raw = [text.encode() if isinstance(text, str) else text for text in texts]
     batch = tf.constant(raw, tf.string)
     ids, starts, limits = tokenizer.tokenize_with_offsets(batch)
@@ -202,7 +201,7 @@ def test_offsets_are_in_order_and_inside_any_text_and_ids_are_the_same(tokenizer
 
 @settings(max_examples=300, deadline=None)
 @given(text=TEXT)
-def test_a_tokens_slice_is_valid_utf8_and_gives_the_token_again(uncased, text):
+def test_the_slice_of_a_token_is_valid_utf8_and_gives_the_token_again(uncased, text):
     raw = text.encode()
     ids, starts, limits = uncased.tokenize_with_offsets(tf.constant([raw]))
     rows = (row[0].numpy() for row in (ids, starts, limits))
@@ -262,41 +261,8 @@ def test_a_saved_module_tokenizes_in_a_process_without_this_project(tokenizer, t
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "empty"),
-        (b"\n \n", "empty"),
-        ("\n".join(SPECIAL[:-1]).encode(), r"(?s)lacks \[MASK\].*vocab.txt"),
-        (
-            "\n".join([*SPECIAL, "a", "b", "a"]).encode(),
-            r"(?s)'a'.*vocab.txt:8 \(first on line 6\)",
-        ),
-        ("\n".join([*SPECIAL, "", "a"]).encode(), "(?s)empty.*vocab.txt:6"),
-        ("\n".join(SPECIAL).encode() + b"\nb\xff", "(?s)UTF-8.*0xff.*vocab.txt:6"),
-    ],
-    ids=["no bytes", "blank", "no mask", "repeated", "empty line", "not UTF-8"],
-)
-def test_a_vocabulary_that_cannot_be_used_is_refused_with_its_line(tmp_path, content, message):
-    path = tmp_path / "vocab.txt"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=message):
-        read_vocabulary(path)
-
-
-def test_a_vocabulary_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"(?s)No such file.*none\.txt"):
-        read_vocabulary(tmp_path / "none.txt")
-
-
-def test_line_ends_of_windows_and_a_byte_order_mark_are_read(tmp_path):
-    path = tmp_path / "vocab.txt"
-    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*SPECIAL, "a", "\u2028"]).encode())
-    assert read_vocabulary(path) == [*SPECIAL, "a", "\u2028"]
-
-
 @pytest.mark.parametrize("entry", ["\0", "##\0", "a\0b", "\x11", "é" * 200, "##" + "a" * 257])
-def test_an_entry_that_tensorflow_text_cannot_take_keeps_its_id_and_matches_nothing(entry):
+def test_an_entry_that_tensorflow_text_rejects_keeps_its_id_and_matches_nothing(entry):
     assert matches_nothing(entry)
     vocabulary = [*SPECIAL, entry, "a", "##b"]
     tokenizer = WordPieceTokenizer(vocabulary, WordPieceConfig())
@@ -306,7 +272,7 @@ def test_an_entry_that_tensorflow_text_cannot_take_keeps_its_id_and_matches_noth
 
 
 @pytest.mark.parametrize("entry", ["a", "##a", "##", "\x80", "\ufeff", "a b", "#", "é" * 128])
-def test_other_entries_are_taken(entry):
+def test_tensorflow_text_accepts_other_entries(entry):
     assert not matches_nothing(entry)
     WordPieceTokenizer([*SPECIAL, entry, "x"], WordPieceConfig())
 
@@ -326,19 +292,19 @@ needs_data = pytest.mark.skipif(
         ("bert-base-chinese.txt", "zh-wiki-traditional.jsonl.gz", 3_000),
     ],
 )
-def test_ids_are_hugging_faces_but_for_long_words(vocabulary, corpus, lines):
+def test_ids_equal_hugging_faces_except_in_texts_with_long_words(vocabulary, corpus, lines):
     data = pathlib.Path(os.environ["POLYSEME_DATA"])
     path = data / "vocabularies" / vocabulary
-    theirs = tokenizers.BertWordPieceTokenizer(str(path), lowercase=True)
-    ours = WordPieceTokenizer(read_vocabulary(path), WordPieceConfig())
+    hugging_face = tokenizers.BertWordPieceTokenizer(str(path), lowercase=True)
+    tokenizer = WordPieceTokenizer(read_vocabulary(path), WordPieceConfig())
     texts = []
     with gzip.open(data / "corpora" / corpus, "rt", encoding="utf-8") as stream:
         for record in stream:
             texts += [line for line in json.loads(record)["text"].split("\n") if line.strip()]
             if len(texts) >= lines:
                 break
-    found = ours.tokenize(tf.constant(texts)).to_list()
-    expected = [e.ids for e in theirs.encode_batch(texts, add_special_tokens=False)]
+    found = tokenizer.tokenize(tf.constant(texts)).to_list()
+    expected = [e.ids for e in hugging_face.encode_batch(texts, add_special_tokens=False)]
     differing = [t for t, a, b in zip(texts, found, expected, strict=True) if a != b]
     unexplained = [text for text in differing if not holds_a_long_word(text)]
     assert unexplained == []

@@ -37,16 +37,16 @@ def test_cased_words_keep_case_and_accents(cased):
     assert words(cased, "The Cafe\u0301") == ["The", "Caf\u00e9"]
 
 
-def test_chinese_is_cut_by_character(uncased):
+def test_chinese_is_split_into_characters(uncased):
     assert words(uncased, "银行bank在河边。") == ["银", "行", "bank", "在", "河", "边", "。"]
 
 
-def test_control_characters_go_and_white_space_parts_words(uncased):
+def test_control_characters_are_removed_and_white_space_separates_words(uncased):
     text = "a\x00b\u200d\ufffdc\u3000d\u2028e\x0cf\x85g"
     assert words(uncased, text) == ["abc", "d", "e", "f", "g"]
 
 
-def test_a_word_is_not_cut_at_any_length(uncased):
+def test_long_words_are_not_split(uncased):
     assert words(uncased, "a" * 300 + " b") == ["a" * 300, "b"]
 
 
@@ -84,7 +84,7 @@ def test_count_counts_the_words(uncased, texts):
 
 @settings(max_examples=200, deadline=None)
 @given(text=TEXT)
-def test_words_are_never_empty_and_never_hold_white_space(uncased, cased, text):
+def test_words_are_never_empty_and_never_contain_white_space(uncased, cased, text):
     for splitter in (uncased, cased):
         for word in words(splitter, text):
             assert word
@@ -93,7 +93,7 @@ def test_words_are_never_empty_and_never_hold_white_space(uncased, cased, text):
 
 @settings(max_examples=200, deadline=None)
 @given(raw=st.binary(max_size=40))
-def test_any_bytes_can_be_cut(uncased, raw):
+def test_any_bytes_can_be_split(uncased, raw):
     assert uncased.words(tf.constant([raw])).nrows() == 1
 
 
