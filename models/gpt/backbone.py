@@ -21,7 +21,8 @@ from models.transformer import ACTIVATIONS, embedding_rows
 if TYPE_CHECKING:
     import keras_hub
 
-_RESIDUAL = ("attention_output", "feedforward_output_dense")  # layers that write into the stream
+_RESIDUAL = ("attention_output", "feedforward_output_dense")
+"""Layers whose outputs are added to the residual stream."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,9 +186,8 @@ def _initialize(decoder: GptDecoder, config: GptBackboneConfig) -> None:
 def _layers(config: GptBackboneConfig, vocabulary_size: int) -> DecoderLayers:
     import keras_hub  # here: example generation imports this module and does not need it
 
-    def normal() -> (
-        keras.initializers.Initializer
-    ):  # layers that share one start with equal weights
+    def normal() -> keras.initializers.Initializer:
+        # A new one for each layer: layers that share an initializer start with equal weights.
         return keras.initializers.RandomNormal(stddev=config.initializer_range)
 
     return DecoderLayers(

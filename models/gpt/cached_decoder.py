@@ -46,7 +46,7 @@ class CachedDecoder:
         self.layers = [self._weights(layer.weights) for layer in backbone.transformer_layers]
         entries = slice(backbone.vocabulary_size)  # rows beyond them have no logits
         table = tf.cast(backbone.token_embedding.embeddings.value[entries], self.dtype)
-        self.table = tf.cast(table, tf.float32)  # as `GptDecoder.logits` has it
+        self.table = tf.cast(table, tf.float32)  # as in `GptDecoder.logits`
         self.last_norm = self._weights(backbone.layer_norm.weights)
 
     def prefill(self, token_ids: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, Cache]:
@@ -99,13 +99,13 @@ class CachedDecoder:
         )
         rows = tf.reshape(tf.range(batch * self.heads) * self.capacity, [batch, self.heads])
         rows = tf.reshape(rows + positions[:, tf.newaxis], [-1, 1])
-        given = iter(cache)
+        cached = iter(cache)
         extended: Cache = []
 
         def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
             for new in (key, value):
                 new = tf.reshape(new, [-1, self.depth])
-                extended.append(tf.tensor_scatter_nd_update(next(given), rows, new))
+                extended.append(tf.tensor_scatter_nd_update(next(cached), rows, new))
             q = tf.reshape(query, [batch, self.heads, 1, self.depth])
             k, v = (
                 tf.reshape(each, [batch, self.heads, self.capacity, self.depth])

@@ -28,8 +28,8 @@ class GptBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGHT
     dropout: Rate = 0.0
     """0 for pretraining, as in nanoGPT; GPT-2 had 0.1."""
     initializer_range: PositiveFloat = 0.02
-    """Standard deviation of the initial kernels and embeddings. The kernels that write into the
-    residual stream start smaller by sqrt(2 · num_layers)."""
+    """Standard deviation of the initial kernels and embeddings. The kernels whose outputs are added
+    to the residual stream are divided by sqrt(2 · num_layers)."""
     max_length: PositiveInt = 1024
     """Positions that have an embedding, in tokens."""
     activation: Activation = "gelu_tanh"

@@ -29,9 +29,11 @@ def feature_spec(config: GptObjectiveConfig) -> FeatureSpec:
         "token_ids": along_time("tokens, end-of-text before each document; padded"),
         "label_ids": along_time("the token that follows each"),
         "padding_mask": along_time("1 for a real token"),
-        "position_ids": along_time("position; 0 begins what attention may look at"),
+        "position_ids": along_time("position in the window, or in its document if separate"),
         "byte_count": Feature((1,), "int64", "UTF-8 bytes of the labels"),
-        "word_count": Feature((1,), "int64", "words, parted by white space, that labels begin"),
+        "word_count": Feature(
+            (1,), "int64", "words that begin in the labels, split at white space"
+        ),
         "source": Feature((1,), "string", "source of the document that the window begins in"),
         "length": Feature((1,), "string", "bucket of the number of real tokens, as 065-128"),
     }
@@ -52,26 +54,29 @@ def make_examples(
     but the first is a label once. Only the last window is padded.
 
     Args:
-        entries: each token's bytes by id, those of end-of-text empty.
-
-    Tallies `documents_without_text` and `padded_windows`.
+        documents: the group.
+        config: the length of windows, and whether documents are separate.
+        end_of_text: the id of the token between documents.
+        entries: the bytes of each token by id; empty for end-of-text.
+        rng: the only source of randomness.
+        tally: receives the counts `documents_without_text` and `padded_windows`.
     """
     tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
     nonempty = [document for document in documents if len(document.lengths)]
     if not nonempty:
         return
     order = [nonempty[number] for number in rng.permutation(len(nonempty))]
-    edge = np.array([end_of_text], np.int32)
-    stream = np.concatenate([edge, *(part for d in order for part in (d.tokens, edge))])
+    separator = np.array([end_of_text], np.int32)
+    stream = np.concatenate([separator, *(part for d in order for part in (d.tokens, separator))])
     counts = _Counts(entries)
-    spans = np.array([1 + len(document.tokens) for document in order])
+    sizes = np.array([1 + len(document.tokens) for document in order])
     sources = np.array([document.source.encode() for document in order], object)
     time = config.sequence_length
     windows = -(-(len(stream) - 1) // time)
     tally["padded_windows"] += int((len(stream) - 1) % time > 0)
     buckets = length_buckets(time)
     shuffled = rng.permutation(windows)
-    begins = np.cumsum(spans) - spans
+    begins = np.cumsum(sizes) - sizes
     for block in np.split(shuffled, range(_BLOCK, windows, _BLOCK)):
         index = block[:, None] * time + np.arange(time)
         real = index < len(stream) - 1
@@ -82,7 +87,7 @@ def make_examples(
         if config.separate_documents:
             first = np.maximum(first, begins[document])
         lengths = real.sum(axis=1)
-        columns = {
+        yield {
             "token_ids": token_ids.astype(np.int64),
             "label_ids": np.where(real, stream[index + 1], end_of_text).astype(np.int64),
             "padding_mask": real.astype(np.int64),
@@ -92,7 +97,6 @@ def make_examples(
             "source": sources[document[:, 0]][:, None],
             "length": buckets[lengths][:, None],
         }
-        yield columns
 
 
 def render_example(
@@ -109,19 +113,19 @@ def render_example(
     def name(token: int) -> str:
         return names.get(token) or entries[token].decode(errors="replace")
 
-    positions: list[RenderedToken] = []
+    rendered: list[RenderedToken] = []
     document = 0
     for place, (token, label) in enumerate(zip(tokens, labels, strict=True)):
         ends = token == end_of_text
         document += ends
-        positions.append(
+        rendered.append(
             RenderedToken(
                 text=name(token),
                 label=None if tokens[place + 1 : place + 2] == [label] else name(label),
                 part="special" if ends else "second" if document % 2 else "first",
             )
         )
-    return positions
+    return rendered
 
 
 class _Counts:
@@ -133,8 +137,8 @@ class _Counts:
     def __init__(self, entries: Sequence[bytes]) -> None:
         self._bytes = np.array([len(entry) for entry in entries])
         self._after_space = np.array([len(entry.split()) for entry in entries])
-        opens = np.array([entry[:1].strip() != b"" for entry in entries])
-        self._after_letter = self._after_space - opens
+        begins_word = np.array([entry[:1].strip() != b"" for entry in entries])
+        self._after_letter = self._after_space - begins_word
         self._ends_word = np.array([entry[-1:].strip() != b"" for entry in entries])
 
     def bytes(self, labels: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ from models.tokenizers.tokenizer import Tokenizer
 
 _NUCLEUS = 1_024  # tokens that top-p sorts before it falls back to the whole vocabulary
 _TIME_STEP = 16  # lengths are rounded up to a multiple of it
-_HOTTEST = 1e30  # at higher temperatures, differences of logits would become 0
+_MAX_TEMPERATURE = 1e30  # above it, differences of logits would become 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,26 +50,27 @@ class Sampling:
             logits: float32 `[batch, vocabulary]`.
             chance: float64 `[batch]`, uniform in [0, 1).
         """
-        likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        most_probable = tf.argmax(logits, axis=-1, output_type=tf.int32)
         sampled = self.temperature > 0.0
         return tf.cond(
             tf.reduce_any(sampled),
-            lambda: tf.where(sampled, self._sample(logits, chance), likeliest),
-            lambda: likeliest,
+            lambda: tf.where(sampled, self._sample(logits, chance), most_probable),
+            lambda: most_probable,
         )
 
     def _sample(self, logits: tf.Tensor, chance: tf.Tensor) -> tf.Tensor:
         """Draws by inverting the cumulative distribution, in the order of the vocabulary."""
-        scale = tf.where(self.temperature > 0.0, tf.minimum(self.temperature, _HOTTEST), 1.0)
+        temperature = tf.minimum(self.temperature, _MAX_TEMPERATURE)
+        scale = tf.where(self.temperature > 0.0, temperature, 1.0)
         highest = tf.reduce_max(logits, axis=-1, keepdims=True)
         scaled = (logits - highest) / scale[:, tf.newaxis]
         weights = tf.cast(tf.exp(scaled), tf.float64)
         weights = tf.where(scaled >= self._lowest(scaled)[:, tf.newaxis], weights, 0.0)
         reached = tf.cumsum(weights, axis=-1)
         total = reached[:, -1]
-        # Below the total, even where the product is rounded up to it.
-        wanted = tf.minimum(chance * total, tf.math.nextafter(total, tf.zeros_like(total)))
-        below = tf.cast(reached <= wanted[:, tf.newaxis], tf.int32)
+        # Below the total, even if the product is rounded up to the total.
+        target = tf.minimum(chance * total, tf.math.nextafter(total, tf.zeros_like(total)))
+        below = tf.cast(reached <= target[:, tf.newaxis], tf.int32)
         return tf.reduce_sum(below, axis=-1)
 
     def _lowest(self, scaled: tf.Tensor) -> tf.Tensor:
@@ -77,11 +79,11 @@ class Sampling:
         Sorts only as many logits as the settings of the batch require.
         """
         size = tf.shape(scaled)[1]
-        some = (self.top_k > 0) & (self.top_k < size) & (self.temperature > 0.0)
+        limited = (self.top_k > 0) & (self.top_k < size) & (self.temperature > 0.0)
         nucleus = (self.top_p < 1.0) & (self.temperature > 0.0)
-        most = tf.where(some, self.top_k, size)
+        most = tf.where(limited, self.top_k, size)
         all_kept = tf.fill(tf.shape(most), scaled.dtype.min)
-        whole = tf.reduce_sum(tf.exp(scaled), axis=-1)
+        total = tf.reduce_sum(tf.exp(scaled), axis=-1)
 
         def among(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             """The lowest kept logit among the `count` largest, and whether these determine it."""
@@ -90,20 +92,21 @@ class Sampling:
             inside = rank < most[:, tf.newaxis]
             weights = tf.where(inside, tf.exp(ordered), 0.0)
             reached = tf.cumsum(weights, axis=-1)
-            wanted = self.top_p * tf.where(some, reached[:, -1], whole)
-            kept = inside & ((reached - weights < wanted[:, tf.newaxis]) | (rank == 0))
+            target = self.top_p * tf.where(limited, reached[:, -1], total)
+            kept = inside & ((reached - weights < target[:, tf.newaxis]) | (rank == 0))
             kept = tf.where(nucleus[:, tf.newaxis], kept, inside)
             last = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1) - 1
             lowest = tf.gather(ordered, last, batch_dims=1)
-            decided = some | ~nucleus | (reached[:, -1] >= wanted)
-            return tf.where(some | nucleus, lowest, all_kept), decided
+            decided = limited | ~nucleus | (reached[:, -1] >= target)
+            return tf.where(limited | nucleus, lowest, all_kept), decided
 
         def sort() -> tf.Tensor:
-            few = tf.where(tf.reduce_any(nucleus & ~some), tf.minimum(size, _NUCLEUS), 1)
-            lowest, decided = among(tf.maximum(few, tf.reduce_max(tf.where(some, self.top_k, 1))))
+            few = tf.where(tf.reduce_any(nucleus & ~limited), tf.minimum(size, _NUCLEUS), 1)
+            largest_k = tf.reduce_max(tf.where(limited, self.top_k, 1))
+            lowest, decided = among(tf.maximum(few, largest_k))
             return tf.cond(tf.reduce_all(decided), lambda: lowest, lambda: among(size)[0])
 
-        return tf.cond(tf.reduce_any(some | nucleus), sort, lambda: all_kept)
+        return tf.cond(tf.reduce_any(limited | nucleus), sort, lambda: all_kept)
 
 
 def generate(
@@ -123,7 +126,7 @@ def generate(
 
     Args:
         prompts: int32 `[batch, (tokens)]`.
-        lengths: int32 `[batch]`, tokens to generate, at most; below 1, none.
+        lengths: int32 `[batch]`, the largest number of tokens to generate; below 1: none.
         seeds: int64 `[batch]`; the same seed and prompt give the same text.
         stops: string `[batch]`; the continuation ends before the first occurrence; "" stops
             nowhere.
@@ -135,72 +138,112 @@ def generate(
         "stop", "end_of_text", or "context_full" if no position is left for another token;
         `prompt_tokens_cut`, int32, tokens cut off at the beginning of the prompt.
     """
-    end_of_text = tokenizer.special_ids["end_of_text"]
     sizes = tf.cast(prompts.row_lengths(), tf.int32)
-    prompts = _last_tokens(after_end_of_text(prompts, tokenizer.special_ids), max_length)
-    first = tf.cast(prompts.row_lengths(), tf.int32)
+    tokens, prompt_lengths = _padded(prompts, tokenizer, max_length)
     # The last token needs no position, because no token is predicted from it.
-    counts_at_most = tf.clip_by_value(lengths, 0, max_length - first + 1)
-    time = tf.minimum(_rounded(tf.reduce_max(first)), max_length)
-    tokens = prompts.to_tensor(end_of_text)
-    room = [[0, 0], [0, time - tf.shape(tokens)[1]]]
-    tokens = tf.pad(tokens, room, constant_values=end_of_text)
+    limits = tf.clip_by_value(lengths, 0, max_length - prompt_lengths + 1)
     # The continuation's last token is not fed back.
-    last = tf.reduce_max(first + counts_at_most - 1)
-    cached = CachedDecoder(decoder, tf.maximum(time, _rounded(last)))
-    chances = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([max_length], [seed, 0], dtype=tf.float64),
-        seeds,
-        fn_output_signature=tf.TensorSpec([max_length], tf.float64),
-    )
-
-    def extend(
-        index: tf.Tensor,
-        logits: tf.Tensor,
-        texts: tf.Tensor,
-        reasons: tf.Tensor,
-        counts: tf.Tensor,
-    ) -> tuple[tf.Tensor, ...]:
-        """Draws the token `index` of each continuation that has not ended."""
-        token = sampling.draw(logits, chances[:, index])
-        new = (index < counts_at_most) & (reasons == "")
-        ended = new & (token == end_of_text)
-        spelled = tokenizer.detokenize(tf.RaggedTensor.from_tensor(token[:, tf.newaxis]))
-        texts, stopped = _append(texts, tf.where(new & ~ended, spelled, ""), stops)
-        reasons = tf.where(stopped, "stop", tf.where(ended, "end_of_text", reasons))
-        return token, texts, reasons, counts + tf.cast(new, tf.int32)
+    last = tf.reduce_max(prompt_lengths + limits - 1)
+    cached = CachedDecoder(decoder, tf.maximum(tf.shape(tokens)[1], _rounded(last)))
+    extender = _Extender(tokenizer, sampling, _chances(seeds, max_length), limits, stops)
 
     def step(
-        index: tf.Tensor,
-        token: tf.Tensor,
-        texts: tf.Tensor,
-        reasons: tf.Tensor,
-        counts: tf.Tensor,
-        cache: Cache,
-    ) -> tuple:
+        index: tf.Tensor, continuations: _Continuations, cache: Cache
+    ) -> tuple[tf.Tensor, _Continuations, Cache]:
         # A row that has ended is still computed, at its last position; its tokens are discarded.
-        positions = tf.minimum(first + index - 1, last - 1)
-        logits, cache = cached.step(token, positions, cache)
-        return index + 1, *extend(index, logits, texts, reasons, counts), cache
+        positions = tf.minimum(prompt_lengths + index - 1, last - 1)
+        logits, cache = cached.step(continuations.tokens, positions, cache)
+        return index + 1, extender.extend(index, logits, continuations), cache
 
-    def unfinished(
-        index: tf.Tensor, token: tf.Tensor, texts: tf.Tensor, reasons: tf.Tensor, *_: object
-    ) -> tf.Tensor:
-        return tf.reduce_any((index < counts_at_most) & (reasons == ""))
-
-    logits, cache = cached.prefill(tokens, first)
-    nothing = tf.fill([tf.size(first)], "")
-    begun = extend(tf.constant(0), logits, nothing, nothing, tf.zeros_like(first))
-    _, _, texts, reasons, counts, _ = tf.while_loop(
-        unfinished, step, (tf.constant(1), *begun, cache), parallel_iterations=1
+    logits, cache = cached.prefill(tokens, prompt_lengths)
+    zeros, nothing = tf.zeros_like(prompt_lengths), tf.fill([tf.size(prompt_lengths)], "")
+    empty = _Continuations(zeros, nothing, nothing, zeros)
+    begun = extender.extend(tf.constant(0), logits, empty)
+    _, continuations, _ = tf.while_loop(
+        lambda index, continuations, _: extender.unfinished(index, continuations),
+        step,
+        (tf.constant(1), begun, cache),
+        parallel_iterations=1,
     )
-    limit = tf.where(counts_at_most < lengths, "context_full", "length")
+    reasons = continuations.reasons
+    limit = tf.where(limits < lengths, "context_full", "length")
     return {
-        "text": tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"),
-        "token_count": counts,
+        "text": tf.strings.unicode_transcode(continuations.texts, "UTF-8", "UTF-8"),
+        "token_count": continuations.counts,
         "finish_reason": tf.where(reasons == "", limit, reasons),
         "prompt_tokens_cut": tf.maximum(sizes - max_length, 0),
     }
+
+
+class _Continuations(NamedTuple):
+    """The continuations of a batch after some steps, each `[batch]`."""
+
+    tokens: tf.Tensor
+    """Int32, the token that was drawn last."""
+    texts: tf.Tensor
+    """String, the text so far."""
+    reasons: tf.Tensor
+    """String, "stop" or "end_of_text" if the continuation has ended so, else empty."""
+    counts: tf.Tensor
+    """Int32, the number of tokens so far."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Extender:
+    """Adds tokens to continuations, and ends them.
+
+    Attributes:
+        tokenizer: turns tokens into text.
+        sampling: draws the tokens.
+        chances: float64 `[batch, tokens]`, the random number for each token.
+        limits: int32 `[batch]`, the largest number of tokens of each continuation.
+        stops: string `[batch]`, the text before which each continuation ends.
+    """
+
+    tokenizer: Tokenizer
+    sampling: Sampling
+    chances: tf.Tensor
+    limits: tf.Tensor
+    stops: tf.Tensor
+
+    def extend(
+        self, index: tf.Tensor, logits: tf.Tensor, continuations: _Continuations
+    ) -> _Continuations:
+        """Draws the token `index` of each continuation that has not ended."""
+        _, texts, reasons, counts = continuations
+        tokens = self.sampling.draw(logits, self.chances[:, index])
+        new = (index < self.limits) & (reasons == "")
+        ended = new & (tokens == self.tokenizer.special_ids["end_of_text"])
+        more = self.tokenizer.detokenize(tf.RaggedTensor.from_tensor(tokens[:, tf.newaxis]))
+        texts, stopped = _append(texts, tf.where(new & ~ended, more, ""), self.stops)
+        reasons = tf.where(stopped, "stop", tf.where(ended, "end_of_text", reasons))
+        return _Continuations(tokens, texts, reasons, counts + tf.cast(new, tf.int32))
+
+    def unfinished(self, index: tf.Tensor, continuations: _Continuations) -> tf.Tensor:
+        """Whether any continuation gets the token `index`."""
+        return tf.reduce_any((index < self.limits) & (continuations.reasons == ""))
+
+
+def _padded(
+    prompts: tf.RaggedTensor, tokenizer: Tokenizer, max_length: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Prompts after end-of-text, int32 `[batch, time]`, and their lengths, int32 `[batch]`."""
+    rows = _last_tokens(after_end_of_text(prompts, tokenizer.special_ids), max_length)
+    lengths = tf.cast(rows.row_lengths(), tf.int32)
+    time = tf.minimum(_rounded(tf.reduce_max(lengths)), max_length)
+    end_of_text = tokenizer.special_ids["end_of_text"]
+    tokens = rows.to_tensor(end_of_text)
+    padding = [[0, 0], [0, time - tf.shape(tokens)[1]]]
+    return tf.pad(tokens, padding, constant_values=end_of_text), lengths
+
+
+def _chances(seeds: tf.Tensor, count: int) -> tf.Tensor:
+    """Uniform random numbers by seed, float64 `[batch, count]`."""
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([count], [seed, 0], dtype=tf.float64),
+        seeds,
+        fn_output_signature=tf.TensorSpec([count], tf.float64),
+    )
 
 
 def _rounded(size: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,8 @@
 """How texts become GPT's inputs: an end-of-text token before each text.
 
-Training windows (`models/gpt/examples.py`) are cut out of a stream of documents in NumPy: they
-begin and end inside of documents, and no text of `frame` does. A window that begins with a document
-has the features that `frame` gives for that document; tests/models/gpt/inputs_test.py checks it.
+Training windows (`models/gpt/examples.py`) are cut out of a stream of documents in NumPy, because
+they begin and end inside of documents. A window that begins with a document has the features that
+`frame` gives for that document; tests/models/gpt/inputs_test.py checks it.
 """
 
 from __future__ import annotations

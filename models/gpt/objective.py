@@ -80,7 +80,7 @@ class GptObjective(Objective):
         return {"token_count": tf.reduce_sum(real, axis=-1)}
 
     def multiply_adds(self, model: GptPretraining, time: int) -> float:
-        """As for BERT, but a token attends to half of the window on average; the whole head."""
+        """All layers and the head at each position; attention reads half a window on average."""
         decoder = model.backbone.decoder
         width = decoder.config.hidden_size
         layer = 12 * width**2 + time * width

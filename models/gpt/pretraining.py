@@ -13,7 +13,7 @@ from models.baselines import BigramBaseline, UnigramBaseline
 from models.gpt.backbone import GptDecoder
 
 
-class _Judge(keras.layers.Layer):
+class _LabelScores(keras.layers.Layer):
     """Negative log-likelihood of labels, and 1 where the most probable token is the label.
 
     Logits `[batch · time, vocabulary]` and labels `[batch, time]` → two float32 `[batch, time]`.
@@ -44,13 +44,13 @@ def _nll(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, Any]:
     often than this function.
     """
     highest = tf.reduce_max(logits, axis=-1, keepdims=True)
-    shares = tf.exp(logits - highest)
-    total = tf.reduce_sum(shares, axis=-1, keepdims=True)
+    weights = tf.exp(logits - highest)
+    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
     places = tf.stack([tf.range(tf.size(labels)), labels], axis=1)
     nll = tf.squeeze(highest + tf.math.log(total), axis=-1) - tf.gather_nd(logits, places)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        expected = shares * (upstream[:, tf.newaxis] / total)
+        expected = weights * (upstream[:, tf.newaxis] / total)
         return tf.tensor_scatter_nd_sub(expected, places, upstream), None
 
     return nll, gradient
@@ -60,7 +60,7 @@ class GptPretraining(keras.Model):
     """The next token at every position (Radford et al., 2018, section 3.1).
 
     Inputs: the int32 features of `GptObjective.feature_spec`, `[batch, *shape]`, of any length.
-    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
+    Outputs: sums per example, float32 `[batch]`, by the names that losses and metrics use.
 
     Attributes:
         backbone: the decoder.
@@ -89,7 +89,7 @@ class GptPretraining(keras.Model):
         states = backbone(tokens)["sequence_output"]
         logits = backbone.logits(ops.reshape(states, (-1, states.shape[-1])))
         # A layer casts its inputs to its own precision, so this layer has float32.
-        nll, correct = _Judge(name="judge", dtype="float32")(logits, labels)
+        nll, correct = _LabelScores(name="label_scores", dtype="float32")(logits, labels)
         unigram_nll, unigram_correct = unigram(labels)
         by_token = {
             "nll_sum": nll,

@@ -26,7 +26,7 @@ def features(ids: list[list[int]], positions: list[list[int]] | None = None) -> 
 
 @pytest.fixture(scope="module")
 def decoder() -> GptDecoder:
-    """Weights so large that no two inputs are answered alike."""
+    """A model with large weights, so that different inputs have different outputs."""
     keras.utils.set_random_seed(0)
     made = build_backbone(CONFIG.backbone, tokenizer())
     rng = np.random.default_rng(0)
@@ -35,11 +35,11 @@ def decoder() -> GptDecoder:
     return made
 
 
-def states(decoder: GptDecoder, given: dict) -> np.ndarray:
-    return np.asarray(decoder(given, training=False)["hidden_states"])
+def states(decoder: GptDecoder, inputs: dict) -> np.ndarray:
+    return np.asarray(decoder(inputs, training=False)["hidden_states"])
 
 
-def kerashubs(decoder: GptDecoder, given: dict) -> np.ndarray:
+def by_kerashub(decoder: GptDecoder, inputs: dict) -> np.ndarray:
     """The last layer of KerasHub's own GPT-2 with the same weights."""
     shape = CONFIG.backbone
     backbone = keras_hub.models.GPT2Backbone(
@@ -52,12 +52,12 @@ def kerashubs(decoder: GptDecoder, given: dict) -> np.ndarray:
     )
     backbone.set_weights(decoder.get_weights())
     return np.asarray(
-        backbone({name: given[name] for name in ("token_ids", "padding_mask")}, training=False)
+        backbone({name: inputs[name] for name in ("token_ids", "padding_mask")}, training=False)
     )
 
 
 class Entries:
-    """Stands for a tokenizer: only the number of entries is asked."""
+    """A tokenizer of which only the number of entries is used."""
 
     def __init__(self, count: int) -> None:
         self.vocabulary = range(count)
@@ -82,14 +82,14 @@ def test_published_sizes_have_the_published_number_of_parameters(
     assert sum(math.prod(weight.shape) for weight in made.trainable_variables) == parameters
 
 
-def test_nothing_sees_what_comes_after_it(decoder) -> None:
+def test_a_token_does_not_attend_to_later_tokens(decoder) -> None:
     first = states(decoder, features([[5, 6, 7, 8, 9]]))
     other = states(decoder, features([[5, 6, 7, 10, 11]]))
     np.testing.assert_allclose(first[:, :, :3], other[:, :, :3], atol=1e-5)
     assert np.abs(first[:, -1, 3:] - other[:, -1, 3:]).max() > 0.1
 
 
-def test_a_document_is_alone_whatever_stands_before_it_in_the_row(decoder) -> None:
+def test_a_separate_document_does_not_depend_on_the_documents_before_it(decoder) -> None:
     alone = states(decoder, features([[5, 6, 7]]))
     apart = GptDecoder(decoder.decoder, separate_documents=True)
     after = states(apart, features([[9, 8, 5, 6, 7, 4]], [[0, 1, 0, 1, 2, 0]]))
@@ -98,24 +98,24 @@ def test_a_document_is_alone_whatever_stands_before_it_in_the_row(decoder) -> No
     assert np.abs(joined[:, -1, 2:5] - alone[:, -1]).max() > 0.1
 
 
-def test_real_tokens_are_the_same_whether_documents_are_kept_apart_or_not(decoder) -> None:
+def test_separating_documents_does_not_change_a_row_of_one_document(decoder) -> None:
     """A row that is one document needs no mask of its own, padded or not."""
-    given = features([[5, 6, 7, 8, 9], [10, 11, 12, 4, 4]], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 0]])
-    given["padding_mask"][1, 3:] = 0
+    inputs = features([[5, 6, 7, 8, 9], [10, 11, 12, 4, 4]], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 0]])
+    inputs["padding_mask"][1, 3:] = 0
     apart = GptDecoder(decoder.decoder, separate_documents=True)
-    plain, masked = states(decoder, given), states(apart, given)
+    plain, masked = states(decoder, inputs), states(apart, inputs)
     np.testing.assert_allclose(plain[0], masked[0], atol=1e-6)
     np.testing.assert_allclose(plain[1, :, :3], masked[1, :, :3], atol=1e-6)
-    expected = kerashubs(decoder, given)
+    expected = by_kerashub(decoder, inputs)
     np.testing.assert_allclose(plain[0, -1], expected[0], atol=1e-6)
     np.testing.assert_allclose(plain[1, -1, :3], expected[1, :3], atol=1e-6)
 
 
-def test_a_mask_of_each_row_is_made_only_to_keep_documents_apart(decoder) -> None:
-    given = np.arange(6, dtype=np.int32)[None].repeat(3, axis=0)
+def test_only_separate_documents_need_a_mask_for_each_row(decoder) -> None:
+    inputs = np.arange(6, dtype=np.int32)[None].repeat(3, axis=0)
     shapes = {
         apart: GptDecoder(decoder.decoder, separate_documents=apart)
-        .get_layer("visible")(given)
+        .get_layer("visible")(inputs)
         .shape
         for apart in (False, True)
     }
@@ -124,10 +124,10 @@ def test_a_mask_of_each_row_is_made_only_to_keep_documents_apart(decoder) -> Non
     }  # fmt: skip
 
 
-def test_the_last_layer_is_kerashubs_own_output(decoder) -> None:
-    given = features([[5, 6, 7, 8]])
-    expected = kerashubs(decoder, given)
-    outputs = decoder(given, training=False)
+def test_the_last_layer_equals_by_kerashub_gpt_2(decoder) -> None:
+    inputs = features([[5, 6, 7, 8]])
+    expected = by_kerashub(decoder, inputs)
+    outputs = decoder(inputs, training=False)
     np.testing.assert_allclose(outputs["sequence_output"], expected, atol=1e-6)
     np.testing.assert_array_equal(outputs["hidden_states"][:, -1], outputs["sequence_output"])
     embeddings = np.asarray(decoder.decoder.token_embedding.embeddings)[[5, 6, 7, 8]]
@@ -138,7 +138,7 @@ def test_the_last_layer_is_kerashubs_own_output(decoder) -> None:
 @pytest.mark.parametrize(
     ("activation", "epsilon"), [("gelu_tanh", 1e-5), ("gelu", 1e-5), ("gelu_tanh", 0.1)]
 )
-def test_layers_are_those_of_the_published_formula(activation: str, epsilon: float) -> None:
+def test_layers_equal_the_published_formula(activation: str, epsilon: float) -> None:
     shape = dataclasses.replace(
         CONFIG.backbone, activation=activation, layer_norm_epsilon=epsilon, initializer_range=0.5
     )
@@ -148,8 +148,8 @@ def test_layers_are_those_of_the_published_formula(activation: str, epsilon: flo
 
     def normed(x: np.ndarray, norm: keras.layers.LayerNormalization) -> np.ndarray:
         gamma, beta = map(np.asarray, norm.weights)
-        centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt(x.var(-1, keepdims=True) + epsilon) * gamma + beta
+        centered = x - x.mean(-1, keepdims=True)
+        return centered / np.sqrt(x.var(-1, keepdims=True) + epsilon) * gamma + beta
 
     x = found[0]
     for depth, layer in enumerate(decoder.decoder.transformer_layers, 1):
@@ -197,7 +197,7 @@ def test_logits_are_products_with_the_embeddings(decoder) -> None:
     np.testing.assert_allclose(decoder.logits(expected), expected @ table.T, rtol=1e-4, atol=1e-4)
 
 
-def test_first_weights_have_the_spread_of_gpt_2() -> None:
+def test_initial_weights_have_the_standard_deviations_of_gpt_2() -> None:
     keras.utils.set_random_seed(0)
     config = GptBackboneConfig(
         num_layers=8, hidden_size=128, num_heads=4, max_length=64, initializer_range=0.05

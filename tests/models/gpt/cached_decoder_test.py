@@ -21,7 +21,7 @@ def decoder() -> GptDecoder:
 
 
 def build(**fields: Any) -> GptDecoder:
-    """Weights so large that no two inputs are answered alike."""
+    """A model with large weights, so that different inputs have different outputs."""
     keras.utils.set_random_seed(0)
     made = build_backbone(dataclasses.replace(CONFIG.backbone, **fields), tokenizer())
     rng = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def whole(decoder: GptDecoder, ids: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lengths", [[1, 1, 1], [3, 1, 5], [6, 6, 6]])
-def test_logits_are_those_without_a_cache(decoder, lengths) -> None:
+def test_logits_equal_those_without_a_cache(decoder, lengths) -> None:
     expected = np.stack([whole(decoder, row) for row in ROWS])
     rows = np.array(ROWS, np.int32)
     prompts = np.where(
@@ -66,7 +66,7 @@ def test_logits_are_those_without_a_cache(decoder, lengths) -> None:
 @pytest.mark.parametrize(
     "fields", [{"activation": "gelu"}, {"layer_norm_epsilon": 0.5}, {"vocabulary_rows": 320}]
 )
-def test_logits_are_of_the_decoders_own_shape(fields: dict[str, Any]) -> None:
+def test_the_decoders_settings_apply(fields: dict[str, Any]) -> None:
     decoder = build(**fields)
     expected = whole(decoder, ROWS[0])
     cached = CachedDecoder(decoder, tf.constant(7))
@@ -76,7 +76,7 @@ def test_logits_are_of_the_decoders_own_shape(fields: dict[str, Any]) -> None:
     np.testing.assert_allclose(logits[0], expected[6], atol=1e-4)
 
 
-def test_in_bfloat16_logits_are_float32_and_near_those_of_float32(decoder) -> None:
+def test_logits_in_bfloat16_are_float32_and_close_to_those_in_float32(decoder) -> None:
     expected = whole(decoder, ROWS[0])
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("mixed_bfloat16")

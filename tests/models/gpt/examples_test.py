@@ -37,7 +37,7 @@ def random_documents(count: int) -> list[TokenizedDocument]:
     ]
 
 
-def test_one_document_is_between_two_ends() -> None:
+def test_one_document_is_between_two_end_of_text_tokens() -> None:
     (example,), tally = made([document("a", 0, 1, 2, 3, 4)], 8)
     assert example["token_ids"].tolist() == [8, 0, 1, 2, 3, 4, 8, 8]
     assert example["label_ids"].tolist() == [0, 1, 2, 3, 4, 8, 8, 8]
@@ -50,7 +50,7 @@ def test_one_document_is_between_two_ends() -> None:
     assert tally == {"documents_without_text": 0, "padded_windows": 1}
 
 
-def test_a_window_in_words() -> None:
+def test_a_window_is_rendered() -> None:
     entries = [*ENTRIES[:4], b"\xc3", b"\xa9", b"caf", b"", b""]
     (example,), _ = made([document("a", 0, 6, 4, 5, 1)], 6)
     assert render_example(example, entries, END) == [
@@ -62,12 +62,12 @@ def test_a_window_in_words() -> None:
         RenderedToken(" river", "<|endoftext|>", "second"),
     ]
     examples, _ = made([document("a", 0), document("b", 1)], 8)
-    spelled = [(p.text, p.part) for p in render_example(examples[0], ENTRIES, END)]
-    assert [part for _, part in spelled] == ["special", "second", "special", "first"]
-    assert {text for text, _ in spelled[1::2]} == {"the", " river"}
+    rendered = render_example(examples[0], ENTRIES, END)
+    assert [token.part for token in rendered] == ["special", "second", "special", "first"]
+    assert {token.text for token in rendered[1::2]} == {"the", " river"}
 
 
-def test_every_token_is_a_label_once_and_follows_the_one_before_it() -> None:
+def test_every_token_is_a_label_once_and_follows_its_predecessor() -> None:
     documents = random_documents(40)
     examples, tally = made(documents, 16)
     for example in examples:
@@ -87,7 +87,7 @@ def test_every_token_is_a_label_once_and_follows_the_one_before_it() -> None:
     )
 
 
-def test_windows_cut_the_stream_without_a_rest() -> None:
+def test_windows_cover_the_whole_stream() -> None:
     documents = random_documents(20)
     examples, _ = made(documents, 3)
     found = collections.Counter(
@@ -102,7 +102,7 @@ def test_windows_cut_the_stream_without_a_rest() -> None:
     assert found == sum(map(collections.Counter, map(itertools.pairwise, streams)), found - found)
 
 
-def test_joined_documents_share_positions_and_separate_ones_begin_anew() -> None:
+def test_positions_begin_at_0_in_each_window_or_in_each_separate_document() -> None:
     documents = [document("a", 0, 1), document("b", 2, 3)]
     (joined,), _ = made(documents, 7)
     assert joined["position_ids"].tolist() == [0, 1, 2, 3, 4, 5, 0]
@@ -117,7 +117,7 @@ def test_joined_documents_share_positions_and_separate_ones_begin_anew() -> None
     )
 
 
-def test_words_begin_after_white_space_whatever_token_holds_it() -> None:
+def test_words_are_counted_across_tokens_of_white_space() -> None:
     ids = [5, 0, 3, 6, 7, 4]  # "\n\n" "the" "se" " \n a" "  " "."
     (example,), _ = made([document("a", *ids)], 7)
     assert example["word_count"].tolist() == [3]
@@ -133,7 +133,7 @@ def test_documents_without_text_are_counted() -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_only_chance_decides_the_order(separate: bool) -> None:
+def test_the_seed_changes_only_the_order(separate: bool) -> None:
     def order(seed: int) -> list[list[int]]:
         examples, _ = made(random_documents(20), 8, separate=separate, seed=seed)
         return [example["token_ids"].tolist() for example in examples]
@@ -142,7 +142,7 @@ def test_only_chance_decides_the_order(separate: bool) -> None:
     assert sorted(itertools.chain(*order(0)))[:50] == sorted(itertools.chain(*order(1)))[:50]
 
 
-def test_a_window_has_the_source_of_the_document_it_begins_in() -> None:
+def test_a_window_has_the_source_of_the_document_in_which_it_begins() -> None:
     documents = [document("a", *[0] * 9, source="a"), document("b", *[1] * 9, source="b")]
     examples, _ = made(documents, 4)
     for example in examples:

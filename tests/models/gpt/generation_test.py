@@ -43,8 +43,8 @@ def generate(model):
         )
         outputs = signature(
             *(
-                tf.constant(given if isinstance(given, list) else [given] * len(prompts), dtype)
-                for given, dtype in columns
+                tf.constant(value if isinstance(value, list) else [value] * len(prompts), dtype)
+                for value, dtype in columns
             )
         )
         return {name: value.numpy().tolist() for name, value in outputs.items()}
@@ -74,7 +74,7 @@ def greedy(model, prompt: str, length: int) -> tuple[str, int, str]:
     return text, len(ids) - first, "end_of_text" if ids[-1] == END else limit
 
 
-def test_greedy_continuations_are_those_without_a_cache(model, generate) -> None:
+def test_greedy_continuations_equal_those_without_a_cache(model, generate) -> None:
     found = generate(PROMPTS, length=[8, 5, 11, 0], temperature=0.0)
     rows = zip(found["text"], found["token_count"], found["finish_reason"], strict=True)
     for prompt, length, (text, count, reason) in zip(PROMPTS, [8, 5, 11, 0], rows, strict=True):
@@ -82,7 +82,7 @@ def test_greedy_continuations_are_those_without_a_cache(model, generate) -> None
         assert (text.decode(), count, reason.decode()) == expected
 
 
-def test_a_prompt_gets_alone_what_it_gets_among_others(generate) -> None:
+def test_a_continuation_does_not_depend_on_its_batch(generate) -> None:
     settings = {"temperature": [0.7, 1.0, 1.3, 0.9], "top_k": [0, 5, 40, 0], "seed": [3, 1, 4, 1]}
     together = generate(PROMPTS, top_p=[1.0, 0.9, 1.0, 0.5], **settings)
     for row, prompt in enumerate(PROMPTS):
@@ -96,7 +96,7 @@ def test_a_prompt_gets_alone_what_it_gets_among_others(generate) -> None:
         }
 
 
-def test_a_thousand_prompts_share_a_batch(generate) -> None:
+def test_a_thousand_prompts_can_share_a_batch(generate) -> None:
     rng = np.random.default_rng(5)
     words = "The river bank rose and our ships sailed past in spring rain".split()
     prompts = [" ".join(rng.choice(words, rng.integers(0, 12))) for _ in range(1_000)]
@@ -108,13 +108,13 @@ def test_a_thousand_prompts_share_a_batch(generate) -> None:
         assert alone["text"] == [together["text"][row]]
 
 
-def test_the_seed_decides(generate) -> None:
+def test_the_seed_determines_the_text(generate) -> None:
     texts = [generate(["The river"], seed=seed, length=12)["text"][0] for seed in (0, 0, 1, 2)]
     assert texts[0] == texts[1]
     assert len(set(texts)) == 3
 
 
-def test_the_likeliest_token_is_taken_where_no_other_is_left(generate) -> None:
+def test_the_most_probable_token_is_taken_if_the_settings_leave_no_other(generate) -> None:
     expected = generate(["The river"], temperature=0.0)["text"]
     assert generate(["The river"], top_k=1, seed=5)["text"] == expected
     assert generate(["The river"], top_p=0.0, seed=6)["text"] == expected
@@ -132,8 +132,8 @@ def test_a_continuation_ends_before_its_stop(generate) -> None:
     assert found["token_count"][0] < 12
 
 
-def test_a_prompt_keeps_its_tokens_however_long_the_continuation_may_be(model, generate) -> None:
-    """Each is continued to the last position, and further no token is predicted."""
+def test_a_long_continuation_removes_no_tokens_of_the_prompt(model, generate) -> None:
+    """Each prompt is continued to the last position at most."""
     found = generate(PROMPTS, temperature=0.0, length=[LENGTH - 1, LENGTH, 99, 2**31 - 1])
     for row, prompt in enumerate(PROMPTS):
         expected = greedy(model, prompt, [LENGTH - 1, LENGTH, 99, 2**31 - 1][row])
@@ -146,7 +146,7 @@ def test_a_prompt_keeps_its_tokens_however_long_the_continuation_may_be(model, g
     assert found["prompt_tokens_cut"] == [0] * 4
 
 
-def test_only_a_prompt_with_more_tokens_than_positions_is_cut_and_says_so(model, generate) -> None:
+def test_only_a_prompt_with_more_tokens_than_positions_is_cut_and_reported(model, generate) -> None:
     prompts = ["#" * count for count in range(1, 40)]  # a token each
     found = generate(prompts, temperature=0.0, length=6)
     sizes = [len(ids) for ids in WORDS.tokenize(tf.constant(prompts))]
@@ -158,7 +158,7 @@ def test_only_a_prompt_with_more_tokens_than_positions_is_cut_and_says_so(model,
         assert found["finish_reason"][row].decode() == reason
 
 
-def test_an_empty_batch_has_an_empty_answer(generate) -> None:
+def test_an_empty_batch_gives_empty_outputs(generate) -> None:
     assert generate([]) == {
         "text": [], "token_count": [], "finish_reason": [], "prompt_tokens_cut": [],
     }  # fmt: skip
@@ -177,7 +177,7 @@ def drawn(probabilities: list[float], *, temperature=1.0, top_k=0, top_p=1.0) ->
     return np.bincount(ids, minlength=len(probabilities)) / count
 
 
-def test_tokens_are_drawn_by_their_probability() -> None:
+def test_tokens_are_drawn_with_their_probabilities() -> None:
     p = [0.1, 0.4, 0.2, 0.3]
     np.testing.assert_allclose(drawn(p), p, atol=2e-4)
     np.testing.assert_allclose(drawn(p, temperature=0.0), [0, 1, 0, 0])
@@ -218,9 +218,9 @@ def sampling_of(settings: list[tuple[float, int, float]]) -> Sampling:
     )
 
 
-# The nucleus of 3,000 tokens that are about as likely is more than the 1,024 looked at first.
+# The nucleus of 3,000 about equally likely tokens has more than the 1,024 sorted first.
 @pytest.mark.parametrize(("size", "spread"), [(7, 2.0), (3_000, 3.0), (3_000, 0.3)])
-def test_temperature_then_top_k_then_top_p_decide_what_is_drawn(size, spread) -> None:
+def test_temperature_top_k_and_top_p_apply_in_this_order(size, spread) -> None:
     rng = np.random.default_rng(size)
     logits = rng.normal(scale=spread, size=size).astype(np.float32)
     chances = (np.arange(256) + 0.5) / 256
@@ -232,7 +232,7 @@ def test_temperature_then_top_k_then_top_p_decide_what_is_drawn(size, spread) ->
         np.testing.assert_array_equal(found, expected, str(setting))
 
 
-def test_a_row_draws_alone_what_it_draws_among_others() -> None:
+def test_a_draw_does_not_depend_on_the_other_rows() -> None:
     rng = np.random.default_rng(8)
     logits = rng.normal(size=(len(SETTINGS), 3_000)).astype(np.float32)
     chances = rng.random(len(SETTINGS))
@@ -253,7 +253,7 @@ def test_a_row_draws_alone_what_it_draws_among_others() -> None:
         ([(0.8, 0, 0.999)], [1_024, 5_000]),
     ],
 )
-def test_no_more_of_the_vocabulary_is_sorted_than_the_settings_need(
+def test_only_as_many_logits_are_sorted_as_the_settings_require(
     settings, sorted_counts, monkeypatch
 ) -> None:
     counts, top_k = [], tf.math.top_k
@@ -283,21 +283,21 @@ def test_no_more_of_the_vocabulary_is_sorted_than_the_settings_need(
         ((1.0, 0, -0.5), (0.0, 0, 1.0)),
     ],
 )
-def test_settings_out_of_range_do_what_their_description_says(setting, like) -> None:
+def test_settings_out_of_range_have_the_documented_effect(setting, like) -> None:
     logits = tf.tile(tf.constant([[0.5, 3.0, -1.0, 2.0]]), [64, 1])
     chances = (tf.range(64, dtype=tf.float64) + 0.5) / 64
     found, expected = (sampling_of([each] * 64).draw(logits, chances) for each in (setting, like))
     np.testing.assert_array_equal(found, expected)
 
 
-def test_the_last_token_can_be_drawn_and_none_after_it() -> None:
+def test_the_last_possible_token_can_be_drawn_and_none_after_it() -> None:
     logits = tf.constant([[0.0, 0.0, -200.0]])
     chance = tf.constant([np.nextafter(1.0, 0.0)])
     assert sampling_of([(1.0, 0, 1.0)]).draw(logits, chance).numpy() == [1]
 
 
-def test_no_operation_compiles_for_each_shape(model) -> None:
-    """XLA's do, and keep each program."""
+def test_no_operation_is_compiled_for_each_shape(model) -> None:
+    """XLA's operations are, and TensorFlow keeps every program."""
     for name, signature in make_signatures(model, WORDS, LENGTH).items():
         graph = signature.get_concrete_function().graph.as_graph_def()
         bodies = [graph.node, *(function.node_def for function in graph.library.function)]

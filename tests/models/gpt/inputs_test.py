@@ -40,7 +40,7 @@ def test_pairs() -> None:
     assert framed.features["position_ids"].numpy().tolist() == [[0, 1, 2, 3, 4]]
 
 
-def test_rows_with_their_special_tokens_have_the_same_features() -> None:
+def test_row_features_equal_those_of_frame() -> None:
     ids = ragged([1, 2], [3, 4, 5])
     rows = after_end_of_text(ids, SPECIAL)
     assert rows.to_list() == [[8, 1, 2], [8, 3, 4, 5]]
@@ -49,7 +49,7 @@ def test_rows_with_their_special_tokens_have_the_same_features() -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_a_training_window_of_one_document_is_framed_in_the_same_way(separate: bool) -> None:
+def test_a_training_window_of_one_document_has_the_features_of_frame(separate: bool) -> None:
     config = GptObjectiveConfig(sequence_length=9, separate_documents=separate)
     document = TokenizedDocument.of("a", "paper", "en", [np.array([1, 2, 3], np.int32)])
     (window,) = make_examples(

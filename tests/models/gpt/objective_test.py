@@ -4,6 +4,6 @@ from models.gpt.objective import GptObjective
 from tests.testdata.little_gpt import CONFIG, tokenizer
 
 
-def test_a_text_is_one_piece() -> None:
+def test_a_text_is_not_split() -> None:
     text = "One sentence. Another one.\n\nA paragraph."
     assert GptObjective(CONFIG.objective, tokenizer()).split(text, "en") == [text]

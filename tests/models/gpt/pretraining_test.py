@@ -47,16 +47,16 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_sums_equal_their_formulas(model) -> None:
-    given = batch(5)
+    inputs = batch(5)
     rng = np.random.default_rng(3)
     model.unigram.fill(rng.integers(0, 50, SIZE))
-    sums = {name: np.asarray(value) for name, value in model(given, training=False).items()}
-    states = model.backbone({name: given[name] for name in model.backbone.input}, training=False)[
+    sums = {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
+    states = model.backbone({name: inputs[name] for name in model.backbone.input}, training=False)[
         "sequence_output"
     ]
     table = np.asarray(model.backbone.decoder.token_embedding.embeddings)
     logs = log_softmax(np.asarray(states) @ table.T)
-    real, labels = given["padding_mask"], given["label_ids"]
+    real, labels = inputs["padding_mask"], inputs["label_ids"]
     nll = -np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
     unigram = -model.unigram.table("log_probabilities").numpy()[labels]
     expected = {
@@ -65,33 +65,33 @@ def test_sums_equal_their_formulas(model) -> None:
         "correct_count": ((logs.argmax(-1) == labels) * real).sum(axis=1),
         "token_count": real.sum(axis=1),
         "unigram_nll_sum": (unigram * real).sum(axis=1),
-        "byte_count": given["byte_count"][:, 0],
-        "word_count": given["word_count"][:, 0],
+        "byte_count": inputs["byte_count"][:, 0],
+        "word_count": inputs["word_count"][:, 0],
     }
     for name, value in expected.items():
         np.testing.assert_allclose(sums[name], value, rtol=1e-4, err_msg=name)
 
 
-def test_the_gradient_is_that_of_tensorflows_cross_entropy(model) -> None:
-    given = {name: tf.constant(value) for name, value in batch(5).items()}
-    real = tf.cast(given["padding_mask"], tf.float32)
+def test_the_gradient_equals_that_of_tensorflows_cross_entropy(model) -> None:
+    inputs = {name: tf.constant(value) for name, value in batch(5).items()}
+    real = tf.cast(inputs["padding_mask"], tf.float32)
     weights = [weight.value for weight in model.trainable_variables]
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(model(given, training=False)["nll_sum"] * [1.0, 2.0, 0.5, -1.0, 3.0])
+        loss = tf.reduce_sum(model(inputs, training=False)["nll_sum"] * [1.0, 2.0, 0.5, -1.0, 3.0])
     found = tape.gradient(loss, weights)
     with tf.GradientTape() as tape:
         states = model.backbone(
-            {name: given[name] for name in model.backbone.input}, training=False
+            {name: inputs[name] for name in model.backbone.input}, training=False
         )
         logits = model.backbone.logits(states["sequence_output"])
-        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(given["label_ids"], logits)
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(inputs["label_ids"], logits)
         loss = tf.reduce_sum(nll * real * tf.constant([1.0, 2.0, 0.5, -1.0, 3.0])[:, tf.newaxis])
     for a, b in zip(found, tape.gradient(loss, weights), strict=True):
         expected = tf.convert_to_tensor(b)
         np.testing.assert_allclose(tf.convert_to_tensor(a), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_forced_to_a_known_distribution_has_its_perplexity(model) -> None:
+def test_a_model_with_a_known_distribution_has_its_perplexity(model) -> None:
     """The states are made constant, so that every token has softmax(table @ state)."""
     forced = build(seed=1)
     decoder = forced.backbone.decoder
@@ -104,30 +104,30 @@ def test_a_model_forced_to_a_known_distribution_has_its_perplexity(model) -> Non
     table = np.array(decoder.token_embedding.embeddings)
     table[:, 0] = np.log(wanted)
     decoder.token_embedding.embeddings.assign(table)
-    given = batch(7, seed=2)
-    real = given["padding_mask"] > 0
-    expected = np.exp(-np.log(wanted[given["label_ids"][real]]).mean())
+    inputs = batch(7, seed=2)
+    real = inputs["padding_mask"] > 0
+    expected = np.exp(-np.log(wanted[inputs["label_ids"][real]]).mean())
     for sizes in ([7], [1] * 7, [3, 4]):
         for order in (np.arange(7), np.arange(7)[::-1]):
             nll = tokens = 0.0
             for rows in np.split(order, np.cumsum(sizes)[:-1]):
-                sums = forced({name: value[rows] for name, value in given.items()}, training=False)
+                sums = forced({name: value[rows] for name, value in inputs.items()}, training=False)
                 nll += float(tf.reduce_sum(sums["nll_sum"]))
                 tokens += float(tf.reduce_sum(sums["token_count"]))
             assert np.exp(nll / tokens) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
+def test_the_bigram_baseline_counts_each_token_and_its_label() -> None:
     model = build()
     objective = GptObjective(CONFIG.objective, tokenizer())
-    given = batch(9)
-    pairs = Counts(*np.unique(objective.count(given)["pairs"], return_counts=True))
+    inputs = batch(9)
+    pairs = Counts(*np.unique(objective.count(inputs)["pairs"], return_counts=True))
     objective.fill_baselines(model, {"pairs": pairs})
-    real = given["padding_mask"] > 0
-    tokens, labels = given["token_ids"][real], given["label_ids"][real]
+    real = inputs["padding_mask"] > 0
+    tokens, labels = inputs["token_ids"][real], inputs["label_ids"][real]
     nll = np.zeros(real.shape)
     nll[real] = np.asarray(model.bigram(tokens, labels))
-    found = model(given, training=False)["bigram_nll_sum"]
+    found = model(inputs, training=False)["bigram_nll_sum"]
     np.testing.assert_allclose(found, nll.sum(axis=1), rtol=1e-4)
     kept = set(model.bigram.table("keys").numpy().tolist())
     assert len(kept) == 64
@@ -138,13 +138,13 @@ def test_the_bigram_baseline_sees_each_token_and_its_label() -> None:
     )
 
 
-def test_the_baselines_tables_are_no_weights(model) -> None:
+def test_tables_of_baselines_are_not_weights(model) -> None:
     assert [*model.baselines] == [model.unigram, model.bigram]
     assert not any("gram" in weight.path for weight in model.variables)
 
 
 @pytest.mark.parametrize("forced", [False, True])
-def test_in_bfloat16_the_loss_is_that_of_float32(forced) -> None:
+def test_the_loss_in_bfloat16_equals_that_in_float32(forced) -> None:
     """Forced, labels have a logit of 32 1/16 and all other tokens 32: equal in bfloat16."""
     means = []
     for policy in ("float32", "mixed_bfloat16"):
@@ -153,7 +153,7 @@ def test_in_bfloat16_the_loss_is_that_of_float32(forced) -> None:
             made = build()
         finally:
             keras.mixed_precision.set_global_policy("float32")
-        given = batch(64, seed=7)
+        inputs = batch(64, seed=7)
         if forced:
             decoder = made.backbone.decoder
             decoder.layer_norm.gamma.assign(np.zeros(16))
@@ -161,8 +161,8 @@ def test_in_bfloat16_the_loss_is_that_of_float32(forced) -> None:
             table = np.zeros((SIZE, 16))
             table[:, 0], table[:100, 1] = 32.0, 1 / 16
             decoder.token_embedding.embeddings.assign(table)
-            given["label_ids"] %= 100
-        sums = made(given, training=False)
+            inputs["label_ids"] %= 100
+        sums = made(inputs, training=False)
         assert sums["nll_sum"].dtype == tf.float32
         means.append(float(tf.reduce_sum(sums["nll_sum"]) / tf.reduce_sum(sums["token_count"])))
     assert means[1] == pytest.approx(means[0], abs=0.005)

@@ -9,7 +9,7 @@ from models.errors import ConfigError
 from models.gpt.questions import GENERATE, SCORE, Generation
 
 
-def test_a_score_is_of_real_tokens() -> None:
+def test_padding_has_no_score() -> None:
     outputs = {
         "log_probabilities": np.array([[-1.5, -0.5, 0.0]]),
         "tokens": np.array([[b"a", "Ġb".encode(), b""]]),
@@ -35,7 +35,7 @@ def test_every_prompt_gets_the_same_options() -> None:
     }
 
 
-def test_a_continuation_says_why_it_ended() -> None:
+def test_an_answer_says_why_the_continuation_ended() -> None:
     outputs = {
         "text": np.array([b" people"]),
         "token_count": np.array([3]),
@@ -50,7 +50,7 @@ def test_a_continuation_says_why_it_ended() -> None:
     ]
 
 
-def test_an_option_out_of_its_range_names_the_option() -> None:
+def test_the_error_names_an_option_that_is_out_of_range() -> None:
     Generation(length=1, temperature=0.0, top_p=1.0, seed=-1).check()
     with pytest.raises(ConfigError, match=r"top_p is 1\.5") as refused:
         Generation(top_p=1.5).check()

@@ -18,7 +18,7 @@ WORDS = tokenizer()
 
 @pytest.fixture(scope="module")
 def model() -> GptPretraining:
-    """Weights so large that no two inputs are answered alike."""
+    """A model with large weights, so that different inputs have different outputs."""
     keras.utils.set_random_seed(0)
     made = GptObjective(CONFIG.objective, WORDS).build_model(build_backbone(CONFIG.backbone, WORDS))
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def run(model, ids: list[int]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value)[0] for name, value in outputs.items()}
 
 
-def test_vectors_are_the_decoders_after_end_of_text(model, signatures) -> None:
+def test_vectors_equal_those_of_the_decoder_after_end_of_text(model, signatures) -> None:
     text = "The river rose."
     found = answer(signatures["serving_default"], [text, ""])
     states = signatures["hidden_states"](tf.constant([text, ""]), [[0, 1, 2]] * 2)["hidden_states"]
@@ -72,12 +72,12 @@ def test_vectors_are_the_decoders_after_end_of_text(model, signatures) -> None:
     )
 
 
-def test_long_texts_are_cut_at_the_end_to_be_embedded(signatures) -> None:
+def test_long_texts_are_cut_at_the_end_for_their_vectors(signatures) -> None:
     found = answer(signatures["serving_default"], ["The river rose in spring. " * 5])
     assert found["tokens"].shape[1] == LENGTH
 
 
-def test_scores_of_short_and_long_texts_are_those_of_their_windows(model, signatures) -> None:
+def test_scores_of_short_and_long_texts_equal_those_of_their_windows(model, signatures) -> None:
     texts = ["The river rose.", "", "Rain and wind fell at the bank of our river. " * 3, "Ünï"]
     found = answer(signatures["score"], texts)
     table = np.asarray(model.backbone.decoder.token_embedding.embeddings)
@@ -100,7 +100,7 @@ def test_scores_of_short_and_long_texts_are_those_of_their_windows(model, signat
         np.testing.assert_allclose(found["perplexity"][row], expected, rtol=1e-3)
 
 
-def test_more_windows_than_fit_at_once_are_scored(signatures, monkeypatch, model) -> None:
+def test_windows_are_scored_some_at_a_time(signatures, monkeypatch, model) -> None:
     monkeypatch.setattr("models.gpt.serving._TOKENS_AT_ONCE", 2 * LENGTH)
     few = make_signatures(model, WORDS, LENGTH)["score"]
     texts = ["Our ships sailed past the bank. " * number for number in (1, 0, 7, 3)]
@@ -111,10 +111,10 @@ def test_more_windows_than_fit_at_once_are_scored(signatures, monkeypatch, model
 
 
 @pytest.mark.parametrize("name", ["serving_default", "score"])
-def test_an_empty_batch_has_an_empty_answer(signatures, name) -> None:
+def test_an_empty_batch_gives_empty_outputs(signatures, name) -> None:
     for output, value in answer(signatures[name], np.zeros(0, "S1")).items():
         assert value.shape[0] == 0, output
 
 
-def test_there_is_a_request_to_warm_up_every_signature(signatures) -> None:
+def test_every_signature_has_a_warmup_request(signatures) -> None:
     assert warmup_requests().keys() == signatures.keys()
