@@ -42,13 +42,13 @@ class Convolution(keras.layers.Layer):
 
     def call(self, characters: tf.Tensor) -> tf.Tensor:
         """`[words, 50, character_embedding_size]` → `[words, count]`."""
-        found = tf.nn.conv1d(characters, self.kernel, stride=1, padding="VALID")
-        # With oneDNN, the convolution of no words has the shape of its input.
+        outputs = tf.nn.conv1d(characters, self.kernel, stride=1, padding="VALID")
+        # With oneDNN, the convolution of zero words has the shape of its input.
         words, length = tf.unstack(tf.shape(characters)[:2])
         width, _, count = self.kernel.shape
-        found = tf.reshape(found, [words, length - width + 1, count])
+        outputs = tf.reshape(outputs, [words, length - width + 1, count])
         # Adding the bias after the maximum gives the same result with 50 times fewer additions.
-        return tf.nn.relu(tf.reduce_max(found, axis=1) + self.bias)
+        return tf.nn.relu(tf.reduce_max(outputs, axis=1) + self.bias)
 
 
 class Highway(keras.layers.Layer):
@@ -77,11 +77,11 @@ class TokenLayer(keras.layers.Layer):
     """Vectors of words, computed from their characters without context.
 
     Initial weights are bilm-tf's: characters uniform in [-1, 1], convolutions in [-0.05, 0.05],
-    other kernels normal with variance 1/width of their inputs.
+    other kernels normal with the variance 1 / width of their inputs.
 
     Attributes:
-        characters: `[262, character_embedding_size]`. Row 0, of masked positions, starts at 0 and
-            gets no gradient as long as padding has no part in the loss.
+        characters: `[262, character_embedding_size]`. Row 0, of positions without a word, starts at
+            0 and gets no gradient, because the loss does not depend on these positions.
         convolutions: a layer for each width.
         highways: the highway layers.
         projection: the dense layer at the end.
@@ -136,7 +136,7 @@ class TokenLayer(keras.layers.Layer):
         characters = words.characters
         if not compiled_by_xla():
             count, longest = tf.unstack(words.sizes)
-            # One window of padding, as wide as the widest convolution, represents all others.
+            # All windows of padding give the same output, so one of them is enough.
             characters = characters[:count, : tf.minimum(longest + self._widest, WORD_LENGTH)]
         return tf.gather(self._vectors(characters), words.places)
 
@@ -162,7 +162,7 @@ class _Ends(keras.layers.Layer):
     """
 
     def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
-        # Sums of one position, where a gather would need a position: a row may have none.
+        # Sums over one position instead of a gather, because a row may have no real position.
         position = tf.range(tf.shape(states)[1])
         last = tf.reduce_sum(padding_mask, axis=1, keepdims=True) - 1
         at_last = (position == last)[:, :, tf.newaxis]

@@ -1,14 +1,14 @@
 """Reads and writes published ELMo weights in bilm-tf's HDF5 layout: the encoder, no softmax.
 
-Names in the file are TensorFlow 1's scopes. The file has no embedding for the masked character, and
-the two kernels of an LSTM are one dataset, inputs first.
+Names in the file are TensorFlow 1's scopes. The file has no embedding for id 0, which marks
+positions without a word, and the two kernels of an LSTM are one dataset, inputs first.
 """
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py  # type: ignore[import-untyped]
@@ -20,6 +20,13 @@ from models.errors import ConfigError
 from models.tokenizers.character import CHARACTERS, WORD_LENGTH
 
 _CHARACTERS = "char_embed"
+_SUPPORTED: Mapping[str, tuple[int | str, ...]] = {
+    "char_cnn.activation": ("relu",),
+    "char_cnn.max_characters_per_token": (WORD_LENGTH,),
+    # bilm-tf trains with 261 ids and uses the result with 262; the file of weights is the same.
+    "char_cnn.n_characters": (CHARACTERS, CHARACTERS - 1),
+}
+"""Options of which only some values are supported."""
 
 
 def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
@@ -34,43 +41,21 @@ def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
         raise ConfigError(
             f"the options cannot be read: {error.strerror}",
             where=str(path),
-            remedy="give the options.json that is published beside the weights",
+            remedy="give the options.json that is published with the weights",
         ) from error
     except ValueError as error:
-        raise ConfigError(f"the options are no JSON: {error}", where=str(path)) from error
+        raise ConfigError(f"the options are not JSON: {error}", where=str(path)) from error
 
     def option(name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        value = options
-        for key in name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        value = default if value is None else value
-        if not isinstance(value, kind):
-            raise ConfigError(
-                f"the option {name} is {value!r}",
-                where=f"{path}: {name}",
-                remedy="give the options of an encoder of characters with projected LSTMs",
-            )
-        return value
+        return _option(path, options, name, kind, default)
 
-    # bilm-tf trains with 261 ids and uses the result with 262; the file of weights is the same.
-    for name, values in {
-        "char_cnn.activation": ("relu",),
-        "char_cnn.max_characters_per_token": (WORD_LENGTH,),
-        "char_cnn.n_characters": (CHARACTERS, CHARACTERS - 1),
-    }.items():
-        if (found := option(name, (int, str))) not in values:
-            raise ConfigError(
-                f"the option {name} is {found!r}",
-                where=f"{path}: {name}",
-                remedy=f"only {' and '.join(map(repr, values))} can be used",
-            )
+    for name, values in _SUPPORTED.items():
+        if (value := option(name, (int, str))) not in values:
+            supported = " or ".join(map(repr, values))
+            raise _wrong_option(path, name, value, f"give a model for which it is {supported}")
     filters = option("char_cnn.filters", list)
     if not all(isinstance(each, list) and list(map(type, each)) == [int, int] for each in filters):
-        raise ConfigError(
-            f"the option char_cnn.filters is {filters!r}",
-            where=f"{path}: char_cnn.filters",
-            remedy="give pairs of width and count",
-        )
+        raise _wrong_option(path, "char_cnn.filters", filters, "give pairs of width and count")
     return ElmoBackboneConfig(
         character_embedding_size=option("char_cnn.embedding.dim", int),
         filters=tuple((width, count) for width, count in filters),
@@ -85,6 +70,35 @@ def read_options(path: pathlib.Path) -> ElmoBackboneConfig:
     )
 
 
+def _option(
+    path: pathlib.Path, options: Any, name: str, kind: type | tuple[type, ...], default: Any
+) -> Any:
+    """The value of an option.
+
+    Args:
+        path: the file, for the error.
+        options: the content of the file.
+        name: the dotted name of the option.
+        kind: the allowed types.
+        default: the value of an option that is missing or null.
+
+    Raises:
+        ConfigError: the value has another type.
+    """
+    value = options
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    value = default if value is None else value
+    if not isinstance(value, kind):
+        remedy = "give the options of an encoder of characters with projected LSTMs"
+        raise _wrong_option(path, name, value, remedy)
+    return value
+
+
+def _wrong_option(path: pathlib.Path, name: str, value: Any, remedy: str) -> ConfigError:
+    return ConfigError(f"the option {name} is {value!r}", where=f"{path}: {name}", remedy=remedy)
+
+
 def read_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
     """Loads the weights of a file into an encoder, all or none.
 
@@ -92,37 +106,37 @@ def read_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
         ConfigError: the file cannot be read, or a dataset is missing, unknown or of another shape;
             names the dataset.
     """
-    wanted = dict(_layout(encoder))
+    layout = dict(_layout(encoder))
     try:
         with h5py.File(path, "r") as file:
             names: list[str] = []
             file.visititems(
                 lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
             )
-            for name in sorted(wanted.keys() ^ set(names)):
+            for name in sorted(layout.keys() ^ set(names)):
                 raise ConfigError(
                     f"the weights lack {name}"
-                    if name in wanted
-                    else f"the encoder has no place for {name}",
+                    if name in layout
+                    else f"the encoder has no variable for {name}",
                     where=f"{path}: {name}",
-                    remedy="give the options that are published beside the weights",
+                    remedy="give the options that are published with the weights",
                 )
-            found = {name: np.asarray(file[name], np.float32) for name in names}
+            arrays = {name: np.asarray(file[name], np.float32) for name in names}
     except OSError as error:
         raise ConfigError(
             f"the weights cannot be read: {error}",
             where=str(path),
             remedy="give a file in the HDF5 layout that bilm-tf writes",
         ) from error
-    for name, (_, shape) in wanted.items():
-        if found[name].shape != shape:
+    for name, (_, shape) in layout.items():
+        if arrays[name].shape != shape:
             raise ConfigError(
-                f"{name} has shape {found[name].shape}, and the encoder wants {shape}",
+                f"{name} has shape {arrays[name].shape}, and the encoder expects {shape}",
                 where=f"{path}: {name}",
-                remedy="give the options that are published beside the weights",
+                remedy="give the options that are published with the weights",
             )
-    for name, (variables, _) in wanted.items():
-        array = found[name]
+    for name, (variables, _) in layout.items():
+        array = arrays[name]
         if name == _CHARACTERS:
             array = np.pad(array, [[1, 0], [0, 0]])
         for variable, part in zip(variables, np.split(array, len(variables)), strict=True):
@@ -130,7 +144,7 @@ def read_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
 
 
 def write_weights(path: pathlib.Path, encoder: ElmoEncoder) -> None:
-    """Writes an encoder's weights to a file, without the row of the masked position."""
+    """Writes an encoder's weights to a file, without the embedding of id 0."""
     with h5py.File(path, "w") as file:
         for name, (variables, shape) in _layout(encoder):
             array = np.concatenate([np.asarray(variable) for variable in variables])

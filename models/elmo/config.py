@@ -49,7 +49,7 @@ class ElmoBackboneConfig(Settings, place="model.backbone", affects=Affects.WEIGH
         """Refuses an encoder without convolutions."""
         if not self.filters:
             raise self.refused(
-                "filters", "without convolutions a word has no vector", "give a pair at least"
+                "filters", "without convolutions a word has no vector", "give at least one pair"
             )
 
 

@@ -42,7 +42,7 @@ def prepare(features: Features, rows: int) -> Features:
     """Replaces the words of both directions by their distinct words.
 
     Each feature keeps one entry for each row of the batch, so that the batch can be split between
-    steps and devices: the distinct words of `rows` rows occupy the space of all their words.
+    steps and devices: the distinct words of `rows` rows are padded to the size of all their words.
 
     Args:
         features: features of a batch, with `character_ids` and `backward_character_ids`.
@@ -69,9 +69,9 @@ def prepare(features: Features, rows: int) -> Features:
     words, places, sizes = tf.map_fn(
         of_rows, tf.reshape(both, [-1, room, WORD_LENGTH]), fn_output_signature=signature
     )
-    left = {name: value for name, value in features.items() if "character_ids" not in name}
+    others = {name: value for name, value in features.items() if "character_ids" not in name}
     return {
-        **left,
+        **others,
         _WORDS: tf.reshape(words, [batch, 2 * time, WORD_LENGTH]),
         _PLACES: tf.reshape(places, [batch, 2, time]),
         _SIZES: tf.reshape(sizes, [batch, 2]),

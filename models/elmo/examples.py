@@ -43,10 +43,10 @@ def feature_spec(config: ElmoObjectiveConfig) -> FeatureSpec:
             words, "int64", "words of each sentence from its last, </S> before it", unpack_rows
         ),
         "padding_mask": Feature(time, "int64", "1 for a real word"),
-        "first_ids": Feature((2,), "int64", "the softmax's ids of the first word of either"),
+        "first_ids": Feature((2,), "int64", "the softmax's id of each direction's first word"),
         "next_ids": Feature(time, "int64", "the word that follows each of character_ids"),
         "previous_ids": Feature(time, "int64", "the word before each of backward_character_ids"),
-        "stream": Feature((1,), "int64", "the stream that the window is of"),
+        "stream": Feature((1,), "int64", "the number of the window's stream"),
         "continues": Feature((1,), "int64", "0 for a stream's first window, else 1"),
         "source": Feature((1,), "string", "source of the document that the window begins in"),
         "length": Feature((1,), "string", "bucket of the number of real words, as 001-032"),
@@ -69,9 +69,11 @@ def make_examples(
     in the last round some windows may be empty, so that every round is complete.
 
     Args:
+        documents: the group.
+        config: the length of windows and the number of streams.
         word_ids: rows of characters `[n, 50]` → the softmax's ids `[n]`.
-
-    Tallies `documents_without_text` and `empty_windows`.
+        rng: the only source of randomness.
+        tally: receives the counts `documents_without_text` and `empty_windows`.
     """
     tally["documents_without_text"] += sum(not len(document.lengths) for document in documents)
     nonempty = [document for document in documents if len(document.lengths)]
@@ -81,89 +83,85 @@ def make_examples(
     sequence = _Sequence(order, word_ids)
     time, streams = config.unroll_steps, config.num_streams
     windows = -(-len(sequence.forward) // time)
-    # The first streams have a window more, if they do not divide evenly.
-    each = windows // streams + (np.arange(streams) < windows % streams)
-    first = np.cumsum(each) - each
-    rounds = each.max()
+    # If the windows do not divide evenly, each of the first streams has one window more.
+    per_stream = windows // streams + (np.arange(streams) < windows % streams)
+    first = np.cumsum(per_stream) - per_stream
+    rounds = per_stream.max()
     tally["empty_windows"] += int(rounds * streams - windows)
     buckets = length_buckets(time)
     sources = np.array([document.source.encode() for document in order], object)
     for begin in range(0, rounds * streams, _BLOCK):
-        place = np.arange(begin, min(begin + _BLOCK, rounds * streams))
-        turn, stream = np.divmod(place, streams)
-        window = np.where(turn < each[stream], first[stream] + turn, windows)
+        numbers = np.arange(begin, min(begin + _BLOCK, rounds * streams))
+        round_number, stream = np.divmod(numbers, streams)
+        exists = round_number < per_stream[stream]
+        window = np.where(exists, first[stream] + round_number, windows)
         index = window[:, None] * time + np.arange(time)
         real = index < len(sequence.forward)
         index = np.where(real, index, 0)
-        lengths = real.sum(axis=1)
-
-        words, ids = sequence.words, sequence.ids
-        turned, labels, before = sequence.backward, sequence.next, sequence.previous
-        ahead, back = sequence.forward[index], turned[index]
         document = np.searchsorted(sequence.begins, index[:, 0], side="right") - 1
-        columns = {
-            "character_ids": np.where(real, words[ahead], b""),
-            "backward_character_ids": np.where(real, words[back], b""),
-            "padding_mask": real.astype(np.int64),
-            "first_ids": ids[np.stack([ahead[:, 0], back[:, 0]], axis=1)] * real[:, :1],
-            "next_ids": ids[labels[index]] * real,
-            "previous_ids": ids[before[index]] * real,
+        yield {
+            **sequence.words_of(index, real),
             "stream": stream[:, None],
-            "continues": (turn > 0).astype(np.int64)[:, None],
+            "continues": (round_number > 0).astype(np.int64)[:, None],
             "source": sources[document][:, None],
-            "length": buckets[lengths][:, None],
+            "length": buckets[real.sum(axis=1)][:, None],
         }
-        yield columns
 
 
 def read_ids(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """The softmax's ids of what is read in either direction, int `[batch, time]` each.
+    """The softmax's ids of the words that each direction reads, int `[batch, time]` each.
 
-    Each word is read after it was predicted, and each sentence's first marker after the previous
-    sentence's last, so a window stores only the first id that is read. At padding ids have no
-    meaning.
+    A direction reads the word that it has predicted one position earlier. After the marker that
+    ends a sentence it reads the marker that begins the next sentence. So a window stores only the
+    id of the first word. At padding ids have no meaning.
 
     Args:
         features: the parsed features of the spec.
+
+    Returns:
+        The ids of the forward and of the backward direction.
     """
     first = tf.convert_to_tensor(features["first_ids"])
     start, end = (tf.constant(_MARKER_IDS[role], first.dtype) for role in ("start", "end"))
-    read = []
-    for place, told, ends, begins in ((0, "next_ids", end, start), (1, "previous_ids", start, end)):
-        before = tf.convert_to_tensor(features[told])[:, :-1]
-        rest = tf.where(before == ends, begins, before)
-        read.append(tf.concat([first[:, place : place + 1], rest], axis=1))
-    return read[0], read[1]
+
+    def read(direction: int, labels: str, last: tf.Tensor, next_first: tf.Tensor) -> tf.Tensor:
+        predicted = tf.convert_to_tensor(features[labels])[:, :-1]
+        rest = tf.where(predicted == last, next_first, predicted)
+        return tf.concat([first[:, direction : direction + 1], rest], axis=1)
+
+    return read(0, "next_ids", end, start), read(1, "previous_ids", start, end)
 
 
 def render_example(
     example: Example, words: Callable[[np.ndarray], Sequence[str]], softmax: Sequence[str]
 ) -> list[list[RenderedToken]]:
-    """The real words of a window, forwards and backwards; neighboring sentences differ in part.
+    """The real words of a window, forwards and backwards; neighboring sentences have other parts.
 
     Args:
+        example: the example.
         words: rows of characters `[n, 50]` → words.
-        softmax: its words by id.
+        softmax: the words of the softmax by id.
     """
     real = int(example["padding_mask"].sum())
-    rows = []
-    for read, told in (("character_ids", "next_ids"), ("backward_character_ids", "previous_ids")):
-        row: list[RenderedToken] = []
+
+    def row(characters: str, label_ids: str) -> list[RenderedToken]:
+        read = words(example[characters][:real])
+        markers = np.isin(example[characters][:real, 1], (SENTENCE_START[1], SENTENCE_END[1]))
+        labels = [softmax[word] for word in example[label_ids][:real]]
+        rendered: list[RenderedToken] = []
         sentence = 0
-        spelled = words(example[read][:real])
-        markers = np.isin(example[read][:real, 1], (SENTENCE_START[1], SENTENCE_END[1]))
-        labels = [softmax[word] for word in example[told][:real]]
-        for place, (word, label, marker) in enumerate(zip(spelled, labels, markers, strict=True)):
+        for place, (word, label, marker) in enumerate(zip(read, labels, markers, strict=True)):
             sentence += marker
-            row.append(
+            rendered.append(
                 RenderedToken(
                     text=f" {word}",
-                    label=None if spelled[place + 1 : place + 2] == [label] else label,
+                    label=None if read[place + 1 : place + 2] == [label] else label,
                     part="special" if marker else "second" if sentence % 2 else "first",
                 )
             )
-        rows.append(row)
-    return rows
+        return rendered
+
+    return [row("character_ids", "next_ids"), row("backward_character_ids", "previous_ids")]
 
 
 class _Sequence:
@@ -175,7 +173,7 @@ class _Sequence:
         forward, next: the words that are read and the words to predict, as indices of `words`,
             int32 `[positions]`.
         backward, previous: the same for the backward direction.
-        begins: where each document begins, int64 `[documents]`.
+        begins: the position at which each document begins, int64 `[documents]`.
     """
 
     def __init__(
@@ -185,17 +183,16 @@ class _Sequence:
     ) -> None:
         texts = (document.tokens for document in documents)
         markers = SENTENCE_START[None], SENTENCE_END[None]
-        spelled = np.concatenate([*texts, *markers], dtype=np.int16, casting="same_kind")
+        characters = np.concatenate([*texts, *markers], dtype=np.int16, casting="same_kind")
         # Distinct words only: all words of a group would take 50 numbers each, in both directions.
-        kept, places = _distinct(spelled)
-        rows = spelled[kept]
+        kept, places = _distinct(characters)
+        rows = characters[kept]
         self.words = pack_rows(rows)
         self.ids = word_ids(rows).astype(np.int64)
         words, (start, end) = places[:-2], places[-2:]
         lengths = np.concatenate([document.lengths for document in documents])
         ends = np.cumsum(lengths)
-        reading = np.insert(words, ends - lengths, start)
-        self.forward = reading
+        self.forward = np.insert(words, ends - lengths, start)
         self.next = np.insert(words, ends, end)
         # Each sentence reversed: its k-th word becomes its k-th from the end.
         sizes = lengths + 1
@@ -203,9 +200,27 @@ class _Sequence:
         mirror = np.repeat(2 * stops - sizes - 1, sizes) - np.arange(stops[-1])
         self.backward = self.next[mirror]
         self.previous = self.forward[mirror]
-        pieces = np.array([len(document.lengths) for document in documents])
-        firsts = np.cumsum(pieces) - pieces
-        self.begins = (stops - sizes)[firsts]
+        sentences = np.array([len(document.lengths) for document in documents])
+        first_sentences = np.cumsum(sentences) - sentences
+        self.begins = (stops - sizes)[first_sentences]
+
+    def words_of(self, index: np.ndarray, real: np.ndarray) -> Examples:
+        """The features of windows that hold words and ids.
+
+        Args:
+            index: the positions of each window in the sequence, `[windows, time]`.
+            real: bool `[windows, time]`, False for padding.
+        """
+        forward, backward = self.forward[index], self.backward[index]
+        first = np.stack([forward[:, 0], backward[:, 0]], axis=1)
+        return {
+            "character_ids": np.where(real, self.words[forward], b""),
+            "backward_character_ids": np.where(real, self.words[backward], b""),
+            "padding_mask": real.astype(np.int64),
+            "first_ids": self.ids[first] * real[:, :1],
+            "next_ids": self.ids[self.next[index]] * real,
+            "previous_ids": self.ids[self.previous[index]] * real,
+        }
 
 
 def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

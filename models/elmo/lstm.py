@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from models.elmo.config import ElmoBackboneConfig
-from models.elmo.recurrence import Recurrence, Stream, recur
+from models.elmo.recurrence import Recurrence, Run, Stream, recur
 
 DIRECTIONS = ("forward", "backward")
 
@@ -157,46 +157,49 @@ class ElmoLstm(keras.layers.Layer):
             lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
         outputs: list[list[tf.Tensor]] = []
         carried: list[list[State]] = []
-        places = range(len(directions))
         for depth in range(self._config.num_layers):
             inputs = [self.dropouts[depth](each, training=training) for each in inputs]
-            runs = self._recur(
-                [
-                    self.layers_of(direction)[depth].stream(
-                        each, state.cells[depth], state.outputs[depth]
-                    )
-                    for direction, each, state in zip(directions, inputs, states, strict=True)
-                ]
-            )
-            carried.append(
-                [
-                    State(
-                        _after(run.cells, lengths, state.cells[depth]),
-                        _after(run.outputs, lengths, state.outputs[depth]),
-                    )
-                    for run, state in zip(runs, states, strict=True)
-                ]
-            )
-            found = [run.outputs for run in runs]
+            before = [State(state.cells[depth], state.outputs[depth]) for state in states]
+            runs = self._run_layer(depth, directions, inputs, before)
+            carried.append([_last_state(*each, lengths) for each in zip(runs, before, strict=True)])
+            results = [run.outputs for run in runs]
             if depth and self._config.skip_connections:
-                found = [
+                results = [
                     each + tf.cast(below, each.dtype)
-                    for each, below in zip(found, inputs, strict=True)
+                    for each, below in zip(results, inputs, strict=True)
                 ]
-            found = [tf.cast(each, self.compute_dtype) for each in found]
+            results = [tf.cast(each, self.compute_dtype) for each in results]
             # Real positions come first, so no real position has read the padding zeroed here.
-            inputs = found if real is None else [each * real for each in found]
+            inputs = results if real is None else [each * real for each in results]
             outputs.append(inputs)
         outputs[-1] = [self.dropouts[-1](each, training=training) for each in outputs[-1]]
-        return (
-            [[tf.transpose(layer[place], [1, 0, 2]) for layer in outputs] for place in places],
+        by_direction = [
+            [tf.transpose(layer, [1, 0, 2]) for layer in layers]
+            for layers in zip(*outputs, strict=True)
+        ]
+        return by_direction, [_stacked(layers) for layers in zip(*carried, strict=True)]
+
+    def _run_layer(
+        self,
+        depth: int,
+        directions: Sequence[str],
+        inputs: Sequence[tf.Tensor],
+        before: Sequence[State],
+    ) -> list[Run]:
+        """Runs one layer, all directions in one loop.
+
+        Args:
+            depth: the number of the layer, from 0.
+            directions: as for `run`.
+            inputs: the inputs of each direction, `[time, batch, projection]`.
+            before: the state of this layer before the first token, by direction: cells
+                `[batch, units]` and outputs `[batch, projection]`.
+        """
+        return self._recur(
             [
-                State(
-                    tf.stack([layer[place].cells for layer in carried]),
-                    tf.stack([layer[place].outputs for layer in carried]),
-                )
-                for place in places
-            ],
+                self.layers_of(direction)[depth].stream(each, state.cells, state.outputs)
+                for direction, each, state in zip(directions, inputs, before, strict=True)
+            ]
         )
 
     def call(
@@ -216,9 +219,9 @@ class ElmoLstm(keras.layers.Layer):
         lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
         tokens = tokens * tf.cast(padding_mask, tokens.dtype)[:, :, tf.newaxis]
         state = zero_state(self._config, tf.shape(tokens)[0])
-        turned = tf.reverse_sequence(tokens, lengths, seq_axis=1)
+        reversed_tokens = tf.reverse_sequence(tokens, lengths, seq_axis=1)
         (forward, backward), _ = self.run(
-            DIRECTIONS, [tokens, turned], padding_mask, [state, state], training
+            DIRECTIONS, [tokens, reversed_tokens], padding_mask, [state, state], training
         )
         backward = [tf.reverse_sequence(each, lengths, seq_axis=1) for each in backward]
         halves = zip([tokens, *forward], [tokens, *backward], strict=True)
@@ -234,6 +237,20 @@ class ElmoLstm(keras.layers.Layer):
         return [(batch, time, 2 * width)] * (self._config.num_layers + 1)
 
 
+def _last_state(run: Run, before: State, lengths: tf.Tensor | None) -> State:
+    """The state of one layer after each row's last real token; see `_after`."""
+    return State(
+        _after(run.cells, lengths, before.cells), _after(run.outputs, lengths, before.outputs)
+    )
+
+
+def _stacked(layers: Sequence[State]) -> State:
+    """The state of all layers from the state of each layer."""
+    return State(
+        tf.stack([layer.cells for layer in layers]), tf.stack([layer.outputs for layer in layers])
+    )
+
+
 def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf.Tensor:
     """The value after each row's last real step, without a gradient.
 
@@ -244,7 +261,7 @@ def _after(steps: tf.Tensor, lengths: tf.Tensor | None, before: tf.Tensor) -> tf
     """
     if lengths is None:
         return tf.stop_gradient(steps[-1])
-    since = tf.concat([before[tf.newaxis], steps], axis=0)
+    values = tf.concat([before[tf.newaxis], steps], axis=0)  # index 0: before the first step
     return tf.stop_gradient(
-        tf.gather_nd(since, tf.stack([lengths, tf.range(tf.size(lengths))], axis=1))
+        tf.gather_nd(values, tf.stack([lengths, tf.range(tf.size(lengths))], axis=1))
     )

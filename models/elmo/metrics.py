@@ -65,9 +65,9 @@ def _loss_and_perplexity(prefix: str, count: str, bigram: str | None = None) -> 
     """Two metrics of the sum `<prefix>nll_sum`.
 
     Args:
-        prefix: of the metrics' names, too.
+        prefix: prefix of the sum, and of the metrics' names.
         count: name of the denominator.
-        bigram: prefix of the metrics to show next to them.
+        bigram: prefix of the bigram baseline's metrics, to show next to them; None: no baseline.
     """
     return tuple(
         Metric(

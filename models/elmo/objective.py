@@ -1,4 +1,4 @@
-"""ELMo's objective: the next word and the one before (Peters et al., 2018, section 3.1)."""
+"""ELMo's objective: the next and the previous word (Peters et al., 2018, section 3.1)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ElmoObjective(Objective):
 
     @property
     def streams(self) -> int:
-        """Windows that a round of a file's examples holds."""
+        """The number of streams of a file's examples."""
         return self.config.num_streams
 
     def feature_spec(self) -> FeatureSpec:
@@ -66,7 +66,7 @@ class ElmoObjective(Objective):
         *,
         held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.elmo.examples.make_examples`; `held_out` overrides `streams` by 1.
+        """See `models.elmo.examples.make_examples`; held-out examples are windows of one stream.
 
         Evaluation reads each window from the zero state, so it needs neither rounds of streams nor
         the empty windows that fill the last round.
@@ -95,8 +95,7 @@ class ElmoObjective(Objective):
     def losses(self) -> Sequence[Loss]:
         """The mean of both directions."""
         return tuple(
-            Loss(f"{direction}_nll_sum", "token_count", weight=0.5)
-            for direction in ("forward", "backward")
+            Loss(f"{direction}_nll_sum", "token_count", weight=0.5) for direction in DIRECTIONS
         )
 
     def denominators(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
@@ -112,8 +111,7 @@ class ElmoObjective(Objective):
         return 2 * time * (lstms + min(words, self.vocabulary_size) * shape.projection_size)
 
     def logits_per_example(self) -> int:
-        """A logit for each word, at each position in both directions: evaluation does not
-        sample."""
+        """A logit for each direction, position and word: evaluation does not sample."""
         return 2 * self.config.unroll_steps * self.vocabulary_size
 
     def count(self, examples: Examples) -> Mapping[str, np.ndarray]:

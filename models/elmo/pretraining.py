@@ -21,7 +21,7 @@ class ElmoPretraining(keras.Model):
 
     Inputs: the int32 features of `ElmoObjective.feature_spec`, `[batch, *shape]`, in training also
     in the form that `models.elmo.distinct.prepare` makes.
-    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them; in
+    Outputs: sums per example, float32 `[batch]`, by the names that losses and metrics use; in
     training only those of the losses.
 
     In training each window continues its stream from the state after the stream's previous window.
@@ -98,8 +98,8 @@ class ElmoPretraining(keras.Model):
             logits = self.softmax(hidden)
             # TensorFlow's own cross entropy also computes a gradient, which is not needed here.
             nll = tf.reduce_logsumexp(logits, axis=-1) - tf.gather(logits, label, batch_dims=2)
-            right = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
-            sums[f"{direction}_correct_count"] = _sum(tf.cast(right, tf.float32), weights)
+            correct = tf.argmax(logits, axis=-1, output_type=tf.int32) == label
+            sums[f"{direction}_correct_count"] = _sum(tf.cast(correct, tf.float32), weights)
             sums[f"{direction}_nll_sum"] = _sum(nll, weights)
         return self._evaluated(features, sums, weights)
 
@@ -109,7 +109,7 @@ class ElmoPretraining(keras.Model):
         sums: dict[str, tf.Tensor],
         weights: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """All sums: the given ones, the baselines' and those of both directions together."""
+        """Adds the sums of the baselines, and those of both directions together."""
         forward, backward = read_ids(features)
         for direction, read, label, bigram in (
             ("forward", forward, "next_ids", self.forward_bigram),
@@ -135,7 +135,7 @@ class _Streams:
     Args:
         streams: number of streams.
         layers: LSTM layers of each direction.
-        widths: by part of a `State`.
+        widths: the width of each part of a `State`, by its name.
     """
 
     def __init__(self, streams: int, layers: int, widths: Mapping[str, int]) -> None:

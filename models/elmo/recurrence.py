@@ -61,24 +61,24 @@ class Recurrence(Protocol):
 
 
 def recur(streams: Sequence[Stream], *, cell_clip: float, output_clip: float) -> list[Run]:
-    """Runs the steps of all streams in one loop, and so the backward steps; see `Recurrence`."""
-    count = len(streams)
+    """Runs the steps of all streams in one loop, and the backward steps too; see `Recurrence`."""
+    count, fields = len(streams), len(Stream._fields)
 
     @tf.custom_gradient
     def run(*flat: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Callable[..., list[tf.Tensor]]]:
-        given = [Stream(*flat[at : at + 5]) for at in range(0, len(flat), 5)]
-        kept = _forward(given, cell_clip, output_clip)
+        inputs = [Stream(*flat[at : at + fields]) for at in range(0, len(flat), fields)]
+        kept = _forward(inputs, cell_clip, output_clip)
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
-            found = _backward(given, kept, upstream[:count], cell_clip, output_clip)
-            return [each for stream in found for each in stream]
+            gradients = _backward(inputs, kept, upstream[:count], cell_clip, output_clip)
+            return [each for stream in gradients for each in stream]
 
         return (*(each.outputs for each in kept), *(each.cells for each in kept)), gradient
 
-    found = run(*(tf.convert_to_tensor(each) for stream in streams for each in stream))
+    results = run(*(tf.convert_to_tensor(each) for stream in streams for each in stream))
     return [
         Run(outputs, tf.stop_gradient(cells))
-        for outputs, cells in zip(found[:count], found[count:], strict=True)
+        for outputs, cells in zip(results[:count], results[count:], strict=True)
     ]
 
 
@@ -128,59 +128,101 @@ def _backward(
         cell_clip: largest absolute value of cells.
         output_clip: largest absolute value of outputs.
     """
-    factors = []
-    for stream, (i, j, f, o, cells, outputs), given in zip(streams, kept, upstream, strict=True):
-        before = tf.concat([stream.cells[tf.newaxis], cells[:-1]], axis=0)
-        bent = tf.tanh(cells)
-        free = tf.cast(tf.abs(cells) < cell_clip, cells.dtype)
-        to_gates = tf.concat([j * i * (1 - i), i * (1 - j * j), before * f * (1 - f)], axis=-1)
-        factors.append(
-            (
-                given,
-                tf.cast(tf.abs(outputs) < output_clip, outputs.dtype),
-                bent * o * (1 - o),
-                o * (1 - bent * bent) * free,
-                free,
-                to_gates,
-                f,
-            )
-        )
+    factors = [
+        _factors(stream, each, gradient, cell_clip, output_clip)
+        for stream, each, gradient in zip(streams, kept, upstream, strict=True)
+    ]
 
-    def step(carried: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
-        after, found = [], []
-        for stream, (cells, outputs), (given, unclipped, to_o, to_cells, free, to_gates, f) in zip(
-            streams, carried, now, strict=True
-        ):
-            projected = (given + outputs) * unclipped
+    def step(carried: list[Any], now: list[_Factors]) -> tuple[list[Any], list[Any]]:
+        after, results = [], []
+        for stream, (cells, outputs), factor in zip(streams, carried, now, strict=True):
+            projected = (factor.upstream + outputs) * factor.outputs_unclipped
             hidden = product(projected, stream.projection, transpose_b=True)
-            cells = hidden * to_cells + cells * free
-            gates = tf.concat(
-                [tf.concat([cells, cells, cells], -1) * to_gates, hidden * to_o], axis=-1
-            )
-            after.append((cells * f, product(gates, stream.recurrent_kernel, transpose_b=True)))
-            found.append((gates, projected))
-        return after, found
+            cells = hidden * factor.to_cells + cells * factor.cells_unclipped
+            ijf = tf.concat([cells, cells, cells], -1) * factor.to_ijf
+            gates = tf.concat([ijf, hidden * factor.to_o], axis=-1)
+            recurrent = product(gates, stream.recurrent_kernel, transpose_b=True)
+            after.append((cells * factor.f, recurrent))
+            results.append((gates, projected))
+        return after, results
 
     start = [(tf.zeros_like(stream.cells), tf.zeros_like(stream.outputs)) for stream in streams]
     like = [(stream.gates[0], stream.outputs) for stream in streams]
-    first, found = scan(step, start, factors, like, backwards=True)
-    gradients = []
-    for stream, each, (cells, outputs), (gates, projected) in zip(
-        streams, kept, first, found, strict=True
-    ):
-        before = tf.concat([stream.outputs[tf.newaxis], each.outputs[:-1]], axis=0)
-        recurrent_kernel = _over_all_steps(before, gates, stream.recurrent_kernel.dtype)
-        projection = _over_all_steps(
-            each.o * tf.tanh(each.cells), projected, stream.projection.dtype
-        )
-        gradients.append(Stream(gates, recurrent_kernel, projection, cells, outputs))
-    return gradients
+    first, results = scan(step, start, factors, like, backwards=True)
+    return [
+        _gradients(stream, each, *state, *result)
+        for stream, each, state, result in zip(streams, kept, first, results, strict=True)
+    ]
+
+
+class _Factors(NamedTuple):
+    """What the backward steps need, each `[time, batch, …]`."""
+
+    upstream: tf.Tensor
+    """The gradient of the outputs."""
+    outputs_unclipped: tf.Tensor
+    """1 where outputs were not clipped, else 0."""
+    to_o: tf.Tensor
+    """The derivative of hidden values, σ(o) tanh(c), by the gate o."""
+    to_cells: tf.Tensor
+    """The derivative of hidden values by unclipped cells."""
+    cells_unclipped: tf.Tensor
+    """1 where cells were not clipped, else 0."""
+    to_ijf: tf.Tensor
+    """The derivative of cells by the gates i, j and f."""
+    f: tf.Tensor
+    """The derivative of cells by the previous step's cells."""
+
+
+def _factors(
+    stream: Stream, kept: _Kept, upstream: tf.Tensor, cell_clip: float, output_clip: float
+) -> _Factors:
+    """The factors of all backward steps of a stream; see `_backward` for the arguments."""
+    i, j, f, o, cells, outputs = kept
+    before = tf.concat([stream.cells[tf.newaxis], cells[:-1]], axis=0)
+    tanh_cells = tf.tanh(cells)
+    unclipped = tf.cast(tf.abs(cells) < cell_clip, cells.dtype)
+    to_ijf = tf.concat([j * i * (1 - i), i * (1 - j * j), before * f * (1 - f)], axis=-1)
+    return _Factors(
+        upstream,
+        tf.cast(tf.abs(outputs) < output_clip, outputs.dtype),
+        tanh_cells * o * (1 - o),
+        o * (1 - tanh_cells * tanh_cells) * unclipped,
+        unclipped,
+        to_ijf,
+        f,
+    )
+
+
+def _gradients(
+    stream: Stream,
+    kept: _Kept,
+    cells: tf.Tensor,
+    outputs: tf.Tensor,
+    gates: tf.Tensor,
+    projected: tf.Tensor,
+) -> Stream:
+    """The gradients of a stream after all backward steps.
+
+    Args:
+        stream: the stream.
+        kept: its activations.
+        cells: gradient of the cells before the first step, `[batch, units]`.
+        outputs: gradient of the outputs before the first step, `[batch, projection]`.
+        gates: gradients of the gates, `[time, batch, 4 · units]`.
+        projected: gradients of the outputs before clipping, `[time, batch, projection]`.
+    """
+    before = tf.concat([stream.outputs[tf.newaxis], kept.outputs[:-1]], axis=0)
+    recurrent_kernel = _over_all_steps(before, gates, stream.recurrent_kernel.dtype)
+    hidden = kept.o * tf.tanh(kept.cells)
+    projection = _over_all_steps(hidden, projected, stream.projection.dtype)
+    return Stream(gates, recurrent_kernel, projection, cells, outputs)
 
 
 def product(left: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
     """The product of `[…, m]` and a kernel, computed in the kernel's type, returned in `left`'s."""
-    found = tf.matmul(tf.cast(left, kernel.dtype), kernel, transpose_b=transpose_b)
-    return tf.cast(found, left.dtype)
+    result = tf.matmul(tf.cast(left, kernel.dtype), kernel, transpose_b=transpose_b)
+    return tf.cast(result, left.dtype)
 
 
 def _over_all_steps(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -199,7 +241,7 @@ def scan(
         start: the value carried into the first step.
         sequences: nested `[time, …]`.
         like: nested tensors of the shapes and types of the results of one step.
-        backwards: from the last slice to the first.
+        backwards: whether to go from the last slice to the first.
 
     Returns:
         The value carried out of the last step, and the results, `[time, …]` in the order of the
@@ -215,8 +257,8 @@ def _unrolled(step: Any, start: Any, sequences: Any, time: int, backwards: bool)
     slices = [tf.unstack(each) for each in tf.nest.flatten(sequences)]
     carried, results = start, []
     for now in reversed(range(time)) if backwards else range(time):
-        given = tf.nest.pack_sequence_as(sequences, [each[now] for each in slices])
-        carried, result = step(carried, given)
+        slices_now = tf.nest.pack_sequence_as(sequences, [each[now] for each in slices])
+        carried, result = step(carried, slices_now)
         results.append(result)
     if backwards:
         results.reverse()
@@ -227,10 +269,10 @@ def _looped(step: Any, start: Any, sequences: Any, like: Any, backwards: bool) -
     flat, kinds = tf.nest.flatten(sequences), tf.nest.flatten(like)
     time = tf.shape(flat[0])[0]
 
-    def one(count: tf.Tensor, carried: Any, lists: list[tf.Tensor]) -> tuple[Any, Any, Any]:
+    def body(count: tf.Tensor, carried: Any, lists: list[tf.Tensor]) -> tuple[Any, Any, Any]:
         now = time - 1 - count if backwards else count
-        given = tf.nest.pack_sequence_as(sequences, [each[now] for each in flat])
-        carried, result = step(carried, given)
+        slices_now = tf.nest.pack_sequence_as(sequences, [each[now] for each in flat])
+        carried, result = step(carried, slices_now)
         results = tf.nest.flatten(result)
         return (
             count + 1,
@@ -241,15 +283,15 @@ def _looped(step: Any, start: Any, sequences: Any, like: Any, backwards: bool) -
             ],
         )
 
-    # The operations behind TensorArray, which does not know the shape of zero steps of a batch of
-    # unknown size.
+    # These are the operations behind TensorArray. TensorArray itself cannot stack zero steps of a
+    # batch of unknown size, because it does not know their shape.
     lists = [
         tf.raw_ops.TensorListReserve(
             element_shape=tf.shape(each), num_elements=time, element_dtype=each.dtype
         )
         for each in kinds
     ]
-    _, carried, lists = tf.while_loop(lambda count, *_: count < time, one, (0, start, lists))
+    _, carried, lists = tf.while_loop(lambda count, *_: count < time, body, (0, start, lists))
     stacked = [
         tf.raw_ops.TensorListStack(
             input_handle=handle, element_shape=tf.shape(each), element_dtype=each.dtype

@@ -14,21 +14,21 @@ class WordSoftmax(keras.layers.Layer):
     Args:
         words: number of words; sampling requires that they are sorted by frequency.
         width: width of the hidden vectors.
-        candidates: words that `sampled_nll` draws; 0, or as many as there are words, takes all.
+        num_sampled: words that `sampled_nll` draws; 0, or as many as there are words, takes all.
 
     Attributes:
         kernel: `[words, width]`.
         bias: `[words]`.
 
-    Logits are float32 in any precision of the other layers: rounded to bfloat16, a logit of 10 has
-    an error of up to 0.03, and so has the loss. TensorFlow has no bfloat16 product with a float32
-    result on a CPU; a TPU computes a float32 product that way by itself.
+    Logits are float32, whatever the precision of the other layers: rounded to bfloat16, a logit of
+    10 would have an error of up to 0.03, and so would the loss. TensorFlow has no bfloat16 product
+    with a float32 result on a CPU; on a TPU every float32 product is computed that way.
     """
 
-    def __init__(self, words: int, width: int, candidates: int, name: str = "softmax") -> None:
+    def __init__(self, words: int, width: int, num_sampled: int, name: str = "softmax") -> None:
         super().__init__(name=name, dtype="float32")
         self._words = words
-        self._candidates = candidates if 0 < candidates < words else 0
+        self._num_sampled = num_sampled if 0 < num_sampled < words else 0
         # With autocast, `sampled_nll` would get the weights in the precision of the calling model.
         self.kernel = self.add_weight(
             shape=(words, width),
@@ -64,7 +64,7 @@ class WordSoftmax(keras.layers.Layer):
         Returns:
             float32 `[n]`.
         """
-        if not self._candidates:
+        if not self._num_sampled:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self(hidden))
         hidden = tf.cast(hidden, tf.float32)
         drawn, end = self.draw()
@@ -77,21 +77,21 @@ class WordSoftmax(keras.layers.Layer):
         return total - wanted
 
     def draw(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws candidates without replacement, with operations that XLA has on every device.
+        """Draws words without replacement, with operations that XLA has on every device.
 
         The distribution is that of `tf.random.log_uniform_candidate_sampler`, in continuous time:
         word w arrives at a random, exponentially distributed time, at the rate
         log((w + 2) / (w + 1)) / log(words + 1), which decreases with a word's rank as frequencies
-        do. The first words to arrive are the candidates.
+        do. The first words to arrive are the sample.
 
         Returns:
-            Candidates int32 `[candidates]` in the order of arrival, and the time at which the next
-            word arrived. Until a time e a word arrives with the probability 1 - exp(-e · rate); see
+            Words int32 `[num_sampled]` in the order of arrival, and the time at which the next word
+            arrived. Until a time e a word arrives with the probability 1 - exp(-e · rate); see
             `chances`.
         """
         uniform = keras.random.uniform((self._words,), dtype="float32", seed=self.seed_generator)
         arrivals = -tf.math.log1p(-uniform) / self._rates(tf.range(self._words))
-        first, words = tf.math.top_k(-arrivals, self._candidates + 1)
+        first, words = tf.math.top_k(-arrivals, self._num_sampled + 1)
         return words[:-1], -first[-1]
 
     def chances(self, words: tf.Tensor, end: tf.Tensor) -> tf.Tensor:

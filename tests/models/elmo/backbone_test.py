@@ -45,8 +45,8 @@ def features(lengths: list[int], time: int) -> dict[str, np.ndarray]:
     return {"character_ids": ids * mask[:, :, None], "padding_mask": mask}
 
 
-def states_of(encoder: ElmoEncoder, given: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(encoder(given)["hidden_states"])
+def states_of(encoder: ElmoEncoder, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    return np.asarray(encoder(inputs)["hidden_states"])
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -96,11 +96,11 @@ def read(encoder: ElmoEncoder, direction: str, words: np.ndarray) -> list[np.nda
     return found
 
 
-def test_layers_are_those_of_the_published_formula(encoder: ElmoEncoder) -> None:
-    given = features([6, 4], 6)
-    states = states_of(encoder, given)
+def test_layers_equal_the_published_formula(encoder: ElmoEncoder) -> None:
+    inputs = features([6, 4], 6)
+    states = states_of(encoder, inputs)
     for row, length in enumerate([6, 4]):
-        words = np.stack([word(encoder, ids) for ids in given["character_ids"][row, :length]])
+        words = np.stack([word(encoder, ids) for ids in inputs["character_ids"][row, :length]])
         expected = [np.concatenate([words, words], axis=1)]
         forward, backward = read(encoder, "forward", words), read(encoder, "backward", words[::-1])
         for there, back in zip(forward, backward, strict=True):
@@ -110,7 +110,7 @@ def test_layers_are_those_of_the_published_formula(encoder: ElmoEncoder) -> None
 
 
 @pytest.mark.parametrize("longest", [1, 7, 44, 45, 46, 49, 50])
-def test_words_that_come_again_and_padding_that_is_left_out_change_no_vector(
+def test_repeated_words_and_removed_padding_change_no_vector(
     encoder: ElmoEncoder, longest: int
 ) -> None:
     lengths = np.array([[longest, 1, longest], [3, 0, 1]])  # 0: a masked position
@@ -122,11 +122,11 @@ def test_words_that_come_again_and_padding_that_is_left_out_change_no_vector(
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
-def test_without_skip_connections_a_layer_gives_its_outputs_alone() -> None:
+def test_without_skip_connections_inputs_are_not_added() -> None:
     with_skips = shaken()
     without = shaken(dataclasses.replace(CONFIG, skip_connections=False))
-    given = features([3], 3)
-    skipped, alone = states_of(with_skips, given), states_of(without, given)
+    inputs = features([3], 3)
+    skipped, alone = states_of(with_skips, inputs), states_of(without, inputs)
     np.testing.assert_array_equal(skipped[:, :2], alone[:, :2])
     np.testing.assert_allclose(skipped[:, 2] - skipped[:, 1], alone[:, 2], atol=1e-6)
 
@@ -135,18 +135,18 @@ def test_without_skip_connections_a_layer_gives_its_outputs_alone() -> None:
     ("size", "parameters"),
     [("small", 13_593_312), ("medium", 28_027_744), ("original", 93_600_864)],
 )
-def test_parameters_are_those_published(size: str, parameters: int) -> None:
+def test_the_number_of_parameters_is_the_published_one(size: str, parameters: int) -> None:
     with keras.StatelessScope(initialize_variables=False):  # shapes alone, no memory
         assert build_backbone(SIZES[size], None).count_params() == parameters  # type: ignore[arg-type]
 
 
-def test_the_seed_decides_the_first_weights() -> None:
+def test_the_seed_determines_the_initial_weights() -> None:
     first, second = shaken(), shaken()
     for one, other in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
 
 
-def test_first_weights_are_drawn_as_bilm_tf_draws_them() -> None:
+def test_initial_weights_have_the_distributions_of_bilm_tf() -> None:
     keras.utils.set_random_seed(0)
     encoder = build_backbone(SIZES["tiny"], None)  # type: ignore[arg-type]
     words, lstm = encoder.token_layer, encoder.lstm.forward_layers[0]
@@ -171,29 +171,29 @@ def test_first_weights_are_drawn_as_bilm_tf_draws_them() -> None:
 
 
 @pytest.mark.parametrize("time", [1, 7, 40])
-def test_every_layer_is_seen_at_any_length(encoder: ElmoEncoder, time: int) -> None:
-    given = features([time, 1], time)
-    out = encoder(given)
+def test_every_layer_is_returned_for_any_length(encoder: ElmoEncoder, time: int) -> None:
+    inputs = features([time, 1], time)
+    out = encoder(inputs)
     assert out["hidden_states"].shape == (2, 3, time, 10)
-    assert np.array_equal(out["padding_mask"], given["padding_mask"])
+    assert np.array_equal(out["padding_mask"], inputs["padding_mask"])
 
 
 def test_eager_graph_and_xla_agree(encoder: ElmoEncoder) -> None:
-    given = features([6, 4, 0], 6)
-    expected = states_of(encoder, given)
+    inputs = features([6, 4, 0], 6)
+    expected = states_of(encoder, inputs)
     assert not expected[2].any()
     for compiled in (tf.function(encoder), tf.function(encoder, jit_compile=True)):
-        np.testing.assert_allclose(compiled(given)["hidden_states"], expected, atol=1e-5)
+        np.testing.assert_allclose(compiled(inputs)["hidden_states"], expected, atol=1e-5)
 
 
 def test_gradients_are_finite_and_reach_every_weight(encoder: ElmoEncoder) -> None:
-    given = features([6, 4], 6)
+    inputs = features([6, 4], 6)
     weights = [weight.value for weight in encoder.trainable_variables]
 
     @tf.function(jit_compile=True)
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            value = tf.reduce_sum(tf.square(encoder(given, training=True)["hidden_states"]))
+            value = tf.reduce_sum(tf.square(encoder(inputs, training=True)["hidden_states"]))
         return tape.gradient(value, weights)
 
     for weight, gradient in zip(weights, gradients(), strict=True):
@@ -201,14 +201,14 @@ def test_gradients_are_finite_and_reach_every_weight(encoder: ElmoEncoder) -> No
         assert np.any(tf.convert_to_tensor(gradient)), weight.name
 
 
-def test_dropout_is_of_training_alone_and_its_seed_is_among_the_variables(
+def test_dropout_is_only_in_training_and_its_seed_is_a_variable(
     encoder: ElmoEncoder,
 ) -> None:
-    given = features([5], 5)
-    still = encoder(given)["hidden_states"]
-    np.testing.assert_array_equal(encoder(given, training=False)["hidden_states"], still)
+    inputs = features([5], 5)
+    still = encoder(inputs)["hidden_states"]
+    np.testing.assert_array_equal(encoder(inputs, training=False)["hidden_states"], still)
     before = [variable.numpy() for variable in encoder.variables]
-    first, second = (encoder(given, training=True)["hidden_states"] for _ in range(2))
+    first, second = (encoder(inputs, training=True)["hidden_states"] for _ in range(2))
     np.testing.assert_array_equal(first[:, 0], still[:, 0])
     for layer in (1, 2):
         assert np.any(first[:, layer] != still[:, layer])
@@ -216,23 +216,23 @@ def test_dropout_is_of_training_alone_and_its_seed_is_among_the_variables(
     assert np.mean(first[:, 2] == 0) > 0.02  # the last outputs are dropped too
     for variable, value in zip(encoder.variables, before, strict=True):
         variable.assign(value)
-    np.testing.assert_array_equal(encoder(given, training=True)["hidden_states"], first)
+    np.testing.assert_array_equal(encoder(inputs, training=True)["hidden_states"], first)
 
 
-def test_saved_weights_come_back(tmp_path: pathlib.Path) -> None:
-    first, second, given = shaken(), shaken(scale=0.1), features([5], 5)
+def test_saved_weights_are_restored(tmp_path: pathlib.Path) -> None:
+    first, second, inputs = shaken(), shaken(scale=0.1), features([5], 5)
     path = tf.train.Checkpoint(model=first).write(str(tmp_path / "weights"))
     tf.train.Checkpoint(model=second).read(path).assert_existing_objects_matched()
     for weight, expected in zip(second.trainable_variables, first.trainable_variables, strict=True):
         np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
-    np.testing.assert_array_equal(states_of(second, given), states_of(first, given))
+    np.testing.assert_array_equal(states_of(second, inputs), states_of(first, inputs))
 
 
-def test_both_directions_can_be_run_apart_and_in_parts() -> None:
+def test_each_direction_can_be_run_alone_and_in_parts() -> None:
     encoder = shaken()
-    given = features([7, 3], 7)
-    expected = states_of(encoder, given)
-    tokens, mask = encoder.token_layer(given["character_ids"]), given["padding_mask"]
+    inputs = features([7, 3], 7)
+    expected = states_of(encoder, inputs)
+    tokens, mask = encoder.token_layer(inputs["character_ids"]), inputs["padding_mask"]
     lengths = mask.sum(axis=1)
     turned = tf.reverse_sequence(tokens, lengths, seq_axis=1)
     for half, (direction, each) in enumerate([("forward", tokens), ("backward", turned)]):
@@ -249,7 +249,7 @@ def test_both_directions_can_be_run_apart_and_in_parts() -> None:
             np.testing.assert_allclose(carried[:, 1:], wanted, atol=1e-6)
 
 
-def test_two_streams_run_side_by_side_are_those_run_apart(encoder: ElmoEncoder) -> None:
+def test_two_directions_at_once_equal_two_single_runs(encoder: ElmoEncoder) -> None:
     rng = np.random.default_rng(0)
     tokens = [tf.constant(rng.normal(size=(2, 4, 5)), tf.float32) for _ in range(2)]
     states = [
@@ -272,21 +272,21 @@ import sys
 import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
-given = np.load(sys.argv[2])
+inputs = np.load(sys.argv[2])
 serve = model.signatures["serving_default"]
-found = serve(**{name: tf.constant(given[name]) for name in ("character_ids", "padding_mask")})
-np.testing.assert_allclose(found["hidden_states"], given["expected"], atol=1e-5)
+found = serve(**{name: tf.constant(inputs[name]) for name in ("character_ids", "padding_mask")})
+np.testing.assert_allclose(found["hidden_states"], inputs["expected"], atol=1e-5)
 empty = serve(character_ids=tf.zeros([2, 0, 50], tf.int32), padding_mask=tf.zeros([2, 0], tf.int32))
 print(empty["hidden_states"].shape)
 """
 
 
 @pytest.mark.e2e
-def test_a_saved_encoder_serves_any_length_in_a_process_without_this_project(
+def test_a_saved_encoder_serves_any_length_without_this_project(
     encoder: ElmoEncoder, tmp_path: pathlib.Path
 ) -> None:
-    given = features([40, 3], 40)
-    np.savez(tmp_path / "given.npz", expected=states_of(encoder, given), **given)
+    inputs = features([40, 3], 40)
+    np.savez(tmp_path / "inputs.npz", expected=states_of(encoder, inputs), **inputs)
 
     @tf.function(
         input_signature=[
@@ -301,7 +301,7 @@ def test_a_saved_encoder_serves_any_length_in_a_process_without_this_project(
     module.model = encoder
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": serve})
     answer = subprocess.run(
-        [sys.executable, "-c", SERVE, str(tmp_path / "model"), str(tmp_path / "given.npz")],
+        [sys.executable, "-c", SERVE, str(tmp_path / "model"), str(tmp_path / "inputs.npz")],
         check=False, capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr

@@ -100,14 +100,14 @@ def test_a_file_has_the_published_names_and_shapes(path: pathlib.Path) -> None:
     assert found == SHAPES
 
 
-def test_written_weights_come_back(path: pathlib.Path) -> None:
+def test_written_weights_are_read_back(path: pathlib.Path) -> None:
     expected, found = encoder(1), encoder(2)
     read_weights(path, found)
     for one, other in zip(expected.weights, found.weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
 
 
-def test_the_row_of_the_masked_position_is_zero(path: pathlib.Path) -> None:
+def test_the_embedding_of_id_0_is_zero(path: pathlib.Path) -> None:
     shaken = encoder(1)
     characters = shaken.token_layer.characters
     characters.assign(characters + 1)
@@ -115,10 +115,10 @@ def test_the_row_of_the_masked_position_is_zero(path: pathlib.Path) -> None:
     assert not np.any(characters[0])
 
 
-def test_arrays_are_where_the_published_code_looks_for_them(path: pathlib.Path) -> None:
-    given = encoder(1)
+def test_arrays_have_the_published_positions(path: pathlib.Path) -> None:
+    model = encoder(1)
     with h5py.File(path) as file:
-        words, lstm = given.token_layer, given.lstm.backward_layers[0]
+        words, lstm = model.token_layer, model.lstm.backward_layers[0]
         scope = file[f"RNN_1/{LSTM}"]
         np.testing.assert_array_equal(file["char_embed"], words.characters[1:])
         np.testing.assert_array_equal(file["CNN/W_cnn_1"][0], words.convolutions[1].kernel)
@@ -131,12 +131,12 @@ def test_arrays_are_where_the_published_code_looks_for_them(path: pathlib.Path) 
     ("name", "shape", "message"),
     [
         ("CNN/b_cnn_1", None, "lack CNN/b_cnn_1"),
-        ("CNN/b_cnn_2", (4,), "no place for CNN/b_cnn_2"),
-        (f"RNN_0/{LSTM}/W_P_0", (5, 7), r"W_P_0 has shape \(5, 7\).*wants \(7, 5\)"),
+        ("CNN/b_cnn_2", (4,), "no variable for CNN/b_cnn_2"),
+        (f"RNN_0/{LSTM}/W_P_0", (5, 7), r"W_P_0 has shape \(5, 7\).*expects \(7, 5\)"),
     ],
     ids=["missing", "surplus", "wrong shape"],
 )
-def test_other_weights_are_refused_by_name_and_none_is_taken(
+def test_other_weights_are_refused_by_name_and_none_is_assigned(
     path: pathlib.Path, name: str, shape: tuple[int, ...] | None, message: str
 ) -> None:
     with h5py.File(path, "r+") as file:
@@ -144,15 +144,15 @@ def test_other_weights_are_refused_by_name_and_none_is_taken(
             del file[name]
         if shape:
             file[name] = np.zeros(shape, np.float32)
-    given, same = encoder(2), encoder(2)
+    model, same = encoder(2), encoder(2)
     with pytest.raises(ConfigError, match=message) as refused:
-        read_weights(path, given)
+        read_weights(path, model)
     assert refused.value.where == f"{path}: {name}"
-    for one, other in zip(given.weights, same.weights, strict=True):
+    for one, other in zip(model.weights, same.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_is_no_file_of_weights_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_file_that_has_no_weights_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_weights(tmp_path / "none.hdf5", encoder(1))
     (tmp_path / "text.hdf5").write_text("text")
@@ -160,11 +160,11 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path: pathlib.Path) -> None:
         read_weights(tmp_path / "text.hdf5", encoder(1))
 
 
-def test_options_tell_the_shape(tmp_path: pathlib.Path) -> None:
+def test_options_give_the_sizes(tmp_path: pathlib.Path) -> None:
     assert read_options(written(tmp_path)) == CONFIG
 
 
-def test_options_of_training_tell_the_same_shape(tmp_path: pathlib.Path) -> None:
+def test_options_of_training_give_the_same_sizes(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, char_cnn__n_characters=261)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"dropout": 0.25, "n_epochs": 10}))
     assert read_options(path) == dataclasses.replace(CONFIG, dropout=0.25)
@@ -190,11 +190,11 @@ def test_options_of_another_encoder_are_refused_by_name(
     assert refused.value.where == f"{path}: {name}"
 
 
-def test_what_is_no_file_of_options_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_file_that_has_no_options_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_options(tmp_path / "none.json")
     (tmp_path / "options.json").write_text("{")
-    with pytest.raises(ConfigError, match="no JSON"):
+    with pytest.raises(ConfigError, match="not JSON"):
         read_options(tmp_path / "options.json")
 
 
@@ -211,9 +211,9 @@ def fixture() -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def published(fixture: pathlib.Path) -> ElmoEncoder:
-    given = encoder(0, read_options(fixture / "options.json"))
-    read_weights(fixture / "lm_weights.hdf5", given)
-    return given
+    model = encoder(0, read_options(fixture / "options.json"))
+    read_weights(fixture / "lm_weights.hdf5", model)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def tokenizer() -> CharacterTokenizer:
 
 
 @needs_data
-def test_words_have_the_published_vectors(
+def test_vectors_of_words_equal_the_published_ones(
     fixture: pathlib.Path, published: ElmoEncoder, tokenizer: CharacterTokenizer
 ) -> None:
     words = (fixture / "vocab_test.txt").read_text(encoding="utf-8").split("\n")
@@ -235,7 +235,7 @@ def test_words_have_the_published_vectors(
 
 
 @needs_data
-def test_activations_are_the_published_ones(
+def test_activations_equal_the_published_ones(
     fixture: pathlib.Path, published: ElmoEncoder, tokenizer: CharacterTokenizer
 ) -> None:
     texts = json.loads((fixture / "sentences.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from models.training.config import TrainingConfig
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_configuration_comes_back_from_json(size: str) -> None:
+def test_a_configuration_is_restored_from_json(size: str) -> None:
     text = json.dumps(dataclasses.asdict(SIZES[size]))
     assert from_json(ElmoBackboneConfig, text) == SIZES[size]
 
@@ -38,7 +38,7 @@ def test_a_filter_is_a_pair() -> None:
         ({"dropout": 1.0}, "dropout"),
     ],
 )
-def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
+def test_an_impossible_encoder_is_refused(fields: dict[str, Any], where: str) -> None:
     with pytest.raises(ConfigError) as refused:
         ElmoBackboneConfig(**fields)
     assert refused.value.where == f"model.backbone.{where}"
@@ -48,13 +48,13 @@ def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
     ("name", "value"),
     [("unroll_steps", 0), ("num_streams", 0), ("num_sampled", -1), ("bigram_pairs", 0)],
 )
-def test_windows_that_cannot_be(name: str, value: int) -> None:
+def test_impossible_windows_are_refused(name: str, value: int) -> None:
     with pytest.raises(ConfigError) as refused:
         ElmoObjectiveConfig(**{name: value})
     assert refused.value.where == f"model.objective.{name}"
 
 
-def test_a_batch_holds_no_two_windows_of_a_stream() -> None:
+def test_a_batch_with_two_windows_of_a_stream_is_refused() -> None:
     config = ElmoConfig(objective=ElmoObjectiveConfig(num_streams=24))
     config.check_training(TrainingConfig(batch_size=8))
     with pytest.raises(ConfigError, match="of 16 does not divide the 24 streams") as refused:
@@ -62,7 +62,7 @@ def test_a_batch_holds_no_two_windows_of_a_stream() -> None:
     assert refused.value.where == "training.batch_size"
 
 
-def test_windows_of_one_length_have_no_buckets() -> None:
+def test_length_buckets_of_windows_are_refused() -> None:
     with pytest.raises(ConfigError, match="have the same length") as refused:
         ElmoConfig().check_training(TrainingConfig(batch_size=128, length_buckets=2))
     assert refused.value.where == "training.length_buckets"

@@ -14,7 +14,7 @@ from models.examples import check, unstack
 from models.objective import Example, RenderedToken, TokenizedDocument
 from models.tokenizers.character import SENTENCE_END, SENTENCE_START, unpack_rows
 
-START, END = 0, 1  # in the softmax, whose other ids are here the word's number and 10
+START, END = 0, 1  # ids of the softmax; the id of word n is n + 10
 FEATURES = ("character_ids", "word_ids", "next_ids")
 CHARACTERS = ("character_ids", "backward_character_ids")
 BACKWARD = ("backward_character_ids", "backward_word_ids", "previous_ids")
@@ -35,7 +35,7 @@ def document(name: str, *sentences: list[int], source: str = "paper") -> Tokeniz
     )
 
 
-def test_a_window_in_words_in_both_directions() -> None:
+def test_a_window_is_rendered_in_both_directions() -> None:
     softmax = ["<S>", "</S>", "<UNK>", *"?" * 8, "w1", "w2", "<UNK>", "w4"]
     names = {257: "<S>", 258: "</S>"}
 
@@ -89,10 +89,10 @@ def made(
 
 
 def as_read(example: Example) -> Example:
-    """What the model makes of it."""
+    """The example with the characters and ids that the model reads."""
     found = {name: unpack_rows(tf.constant(example[name])).numpy() for name in CHARACTERS}
-    told = ("first_ids", "next_ids", "previous_ids")
-    forward, backward = read_ids({name: example[name][None] for name in told})
+    names = ("first_ids", "next_ids", "previous_ids")
+    forward, backward = read_ids({name: example[name][None] for name in names})
     mask = example["padding_mask"]
     found |= {"word_ids": forward[0] * mask, "backward_word_ids": backward[0] * mask}
     return {**example, **{name: np.asarray(value) for name, value in found.items()}}
@@ -119,7 +119,7 @@ def test_two_sentences_in_both_directions() -> None:
     assert tally == {"documents_without_text": 0, "empty_windows": 0}
 
 
-def test_streams_are_stretches_of_the_text_and_come_in_rounds() -> None:
+def test_streams_are_contiguous_parts_of_the_text_and_come_in_rounds() -> None:
     documents = random_documents(30)
     whole = made(documents, unroll=5, streams=1)[0]
     examples, tally = made(documents, unroll=5, streams=4)
@@ -144,7 +144,7 @@ def test_every_word_is_predicted_once_in_each_direction() -> None:
         assert collections.Counter(pairs) == collections.Counter(expected)
 
 
-def test_a_window_has_the_source_of_the_document_it_begins_in() -> None:
+def test_a_window_has_the_source_of_the_document_in_which_it_begins() -> None:
     documents = [document("a", [1] * 9, source="a"), document("b", [2] * 9, source="b")]
     for example in made(documents, unroll=3, streams=1)[0]:
         first = example["word_ids"][0]
@@ -152,7 +152,7 @@ def test_a_window_has_the_source_of_the_document_it_begins_in() -> None:
             assert example["source"].tolist() == [{11: b"a", 12: b"b"}[int(first)]]
 
 
-def test_documents_without_text_are_counted_and_chance_decides_the_order() -> None:
+def test_documents_without_text_are_counted_and_the_order_is_random() -> None:
     assert made([document("a")], 4, 2) == ([], {"documents_without_text": 1})
     documents = random_documents(20)
     orders = [real(made(documents, 5, 2, seed=seed)[0], "word_ids") for seed in (0, 0, 1)]
@@ -160,7 +160,7 @@ def test_documents_without_text_are_counted_and_chance_decides_the_order() -> No
     assert sorted(orders[1]) == sorted(orders[2])
 
 
-def test_words_that_share_a_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_with_the_same_hash_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = random_documents(5)
     expected, _ = made(documents, unroll=5, streams=2)
     monkeypatch.setattr(

@@ -21,11 +21,11 @@ def test_the_zero_state_has_a_row_for_each_layer() -> None:
     assert not np.any(state.outputs)
 
 
-def test_another_recurrence_can_be_put_in_and_gets_both_directions_at_once() -> None:
-    asked = []
+def test_another_recurrence_gets_both_directions_at_once() -> None:
+    calls = []
 
     def constant(streams: list[Stream], *, cell_clip: float, output_clip: float) -> list[Run]:
-        asked.append((len(streams), cell_clip, output_clip))
+        calls.append((len(streams), cell_clip, output_clip))
         return [
             Run(
                 tf.ones([*stream.gates.shape[:2], 5]) * (place + 1),
@@ -38,7 +38,7 @@ def test_another_recurrence_can_be_put_in_and_gets_both_directions_at_once() -> 
     (forward, backward), states = lstm.run(
         ("forward", "backward"), [tf.zeros([2, 3, 5])] * 2, None, [zero_state(CONFIG, 2)] * 2
     )
-    assert asked == [(2, 2.0, 1.0)] * 2
+    assert calls == [(2, 2.0, 1.0)] * 2
     assert np.unique(forward[0]) == 1
     assert np.unique(forward[1]) == 2  # with the layer below
     assert np.unique(backward[1]) == 4
@@ -46,7 +46,7 @@ def test_another_recurrence_can_be_put_in_and_gets_both_directions_at_once() -> 
     assert np.unique(states[1].outputs) == 2  # without
 
 
-def test_a_padded_step_leaves_the_state_and_gives_zeros() -> None:
+def test_padded_steps_keep_the_state_and_return_zeros() -> None:
     lstm = ElmoLstm(CONFIG)
     rng = np.random.default_rng(0)
     tokens = tf.constant(rng.normal(size=(3, 4, 5)), tf.float32)
@@ -73,7 +73,7 @@ def test_a_padded_step_leaves_the_state_and_gives_zeros() -> None:
     np.testing.assert_array_equal(after.outputs[:, 2], before.outputs[:, 2])
 
 
-def test_gradients_reach_the_state_before_and_end_there() -> None:
+def test_gradients_reach_the_initial_state_and_none_flow_from_the_final_state() -> None:
     lstm, tokens = ElmoLstm(CONFIG), tf.ones([1, 2, 5])
     state = zero_state(CONFIG, 1)
     with tf.GradientTape(persistent=True) as tape:
@@ -85,12 +85,12 @@ def test_gradients_reach_the_state_before_and_end_there() -> None:
     assert tape.gradient(carried, list(state)) == [None, None]
 
 
-def test_there_are_two_directions() -> None:
+def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="sideways"):
         ElmoLstm(CONFIG).layers_of("sideways")
 
 
-def test_cells_keep_small_changes_where_layers_compute_in_bfloat16() -> None:
+def test_cells_keep_small_changes_if_layers_compute_in_bfloat16() -> None:
     """Windows that forget nothing and add 0.001 a step: in bfloat16 cells would stay at 0.25."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

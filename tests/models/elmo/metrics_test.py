@@ -6,7 +6,7 @@ from models.elmo.config import ElmoObjectiveConfig
 from models.elmo.metrics import metrics
 from models.metric import Metric
 
-FIGURES = {metric.name: metric for metric in metrics(ElmoObjectiveConfig())}
+METRICS = {metric.name: metric for metric in metrics(ElmoObjectiveConfig())}
 SUMS = {
     "nll_sum": 24.0,
     "forward_nll_sum": 8.0,
@@ -22,13 +22,13 @@ SUMS = {
 }
 
 
-def figure(metric: Metric) -> float:
+def value_of(metric: Metric) -> float:
     ratio = SUMS[metric.numerator] / SUMS[metric.denominator]
     return math.exp(ratio) if metric.exponentiate else ratio
 
 
-def test_figures_of_given_sums() -> None:
-    assert {name: figure(metric) for name, metric in FIGURES.items()} == {
+def test_metrics_are_computed_from_sums() -> None:
+    assert {name: value_of(metric) for name, metric in METRICS.items()} == {
         "loss": 3.0,
         "perplexity": math.exp(3.0),
         "forward_loss": 2.0,
@@ -50,12 +50,12 @@ def test_figures_of_given_sums() -> None:
     }
 
 
-def test_names_are_used_once() -> None:
-    assert len(FIGURES) == len(metrics(ElmoObjectiveConfig()))
+def test_names_of_metrics_are_unique() -> None:
+    assert len(METRICS) == len(metrics(ElmoObjectiveConfig()))
 
 
-def test_only_accuracies_are_better_high() -> None:
-    high = {name for name, metric in FIGURES.items() if metric.higher_is_better}
+def test_only_higher_accuracies_are_better() -> None:
+    high = {name for name, metric in METRICS.items() if metric.higher_is_better}
     assert high == {"accuracy", "unigram_accuracy"}
 
 

@@ -10,7 +10,7 @@ from models.objective import TokenizedDocument
 from tests.testdata.little_elmo import CONFIG, tokenizer
 
 
-def test_a_text_is_its_sentences() -> None:
+def test_a_text_is_split_into_sentences() -> None:
     objective = ElmoObjective(CONFIG.objective, tokenizer())
     assert objective.split("The wind fell. Rain rose.", "en") == ["The wind fell.", "Rain rose."]
     assert objective.split("风停了。下雨了。", "zh") == ["风停了。", "下雨了。"]
@@ -24,7 +24,7 @@ def test_the_loss_is_the_mean_of_both_directions() -> None:
     ]
 
 
-def test_held_out_windows_are_of_one_stream_so_that_none_is_empty() -> None:
+def test_held_out_examples_have_one_stream_and_no_empty_window() -> None:
     objective = ElmoObjective(CONFIG.objective, tokenizer())
     words_of = tokenizer()
     words = words_of.tokenize(tf.constant(["The wind fell."]))[0].numpy()

@@ -35,8 +35,8 @@ def batch(rows: int, *, seed: int = 0, full: bool = False) -> dict[str, np.ndarr
     mask = (np.arange(TIME) < lengths[:, None]).astype(np.int32)
 
     def words() -> np.ndarray:
-        spelled = rng.integers(1, 257, (rows, TIME, 50))
-        return (spelled * mask[:, :, None]).astype(np.int32)
+        characters = rng.integers(1, 257, (rows, TIME, 50))
+        return (characters * mask[:, :, None]).astype(np.int32)
 
     def ids() -> np.ndarray:
         return rng.integers(0, SIZE, (rows, TIME)).astype(np.int32)
@@ -53,8 +53,8 @@ def batch(rows: int, *, seed: int = 0, full: bool = False) -> dict[str, np.ndarr
     }
 
 
-def counted(objective: ElmoObjective, given: dict[str, np.ndarray]) -> dict[str, Counts]:
-    keys = objective.count(given)
+def counted(objective: ElmoObjective, inputs: dict[str, np.ndarray]) -> dict[str, Counts]:
+    keys = objective.count(inputs)
     return {name: Counts(*np.unique(k, return_counts=True)) for name, k in keys.items()}
 
 
@@ -67,17 +67,17 @@ def nll_of(model: ElmoPretraining, hidden: np.ndarray, labels: np.ndarray) -> np
 
 def test_sums_equal_their_formulas() -> None:
     model = build()
-    given = batch(5)
-    sums = {name: np.asarray(value) for name, value in model(given, training=False).items()}
-    real = given["padding_mask"]
+    inputs = batch(5)
+    sums = {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
+    real = inputs["padding_mask"]
     total = 0.0
     for direction, read, label in (
         ("forward", "character_ids", "next_ids"),
         ("backward", "backward_character_ids", "previous_ids"),
     ):
-        tokens = model.backbone.token_layer(given[read])
+        tokens = model.backbone.token_layer(inputs[read])
         outputs, _ = model.backbone.run(direction, tokens, real, model.backbone.zero_state(5))
-        nll = nll_of(model, np.asarray(outputs[-1]), given[label])
+        nll = nll_of(model, np.asarray(outputs[-1]), inputs[label])
         np.testing.assert_allclose(sums[f"{direction}_nll_sum"], (nll * real).sum(1), rtol=1e-4)
         total = total + (nll * real).sum(1)
     np.testing.assert_allclose(sums["nll_sum"], total, rtol=1e-4)
@@ -88,13 +88,13 @@ def test_sums_equal_their_formulas() -> None:
     np.testing.assert_allclose(sums["bigram_nll_sum"], uniform, rtol=1e-5)
 
 
-def test_the_directions_share_the_token_layer_and_the_softmax_and_nothing_else() -> None:
+def test_the_directions_share_only_the_token_layer_and_the_softmax() -> None:
     model = build()
-    given = batch(4)
+    inputs = batch(4)
     reached = []
     for direction in DIRECTIONS:
         with tf.GradientTape() as tape:
-            value = tf.reduce_sum(model(given, training=True)[f"{direction}_nll_sum"])
+            value = tf.reduce_sum(model(inputs, training=True)[f"{direction}_nll_sum"])
         weights = model.trainable_variables
         gradients = tape.gradient(value, [weight.value for weight in weights])
         gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
@@ -106,21 +106,21 @@ def test_the_directions_share_the_token_layer_and_the_softmax_and_nothing_else()
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_a_stream_goes_on_where_its_last_window_ended(order) -> None:
+def test_a_window_continues_from_the_state_after_its_streams_previous_window(order) -> None:
     """Two windows of two streams in training are one window of twice the length."""
     model = build()
     first, second = batch(2, full=True), batch(2, seed=1, full=True)
     first["continues"][:] = 0
-    part = [{name: value[order] for name, value in given.items()} for given in (first, second)]
+    part = [{name: value[order] for name, value in inputs.items()} for inputs in (first, second)]
     hidden = []
 
-    def keep(given, labels):
-        hidden.extend(np.split(given.numpy(), 2))
+    def keep(inputs, labels):
+        hidden.extend(np.split(inputs.numpy(), 2))
         return tf.zeros(labels.shape)
 
     model.softmax.sampled_nll = keep
-    for given in part:
-        model(given, training=True)
+    for inputs in part:
+        model(inputs, training=True)
     for place, (direction, read) in enumerate(
         zip(DIRECTIONS, ("character_ids", "backward_character_ids"), strict=True)
     ):
@@ -134,38 +134,38 @@ def test_a_stream_goes_on_where_its_last_window_ended(order) -> None:
         np.testing.assert_allclose(found, outputs[-1], atol=1e-5)
 
 
-def test_a_stream_that_begins_forgets_and_evaluation_never_remembers() -> None:
+def test_first_windows_and_evaluation_start_from_the_zero_state() -> None:
     model = build()
-    given = batch(2, full=True)
-    begins = given | {"continues": np.zeros((2, 1), np.int32)}
-    model.softmax._candidates = 0  # no chance
+    inputs = batch(2, full=True)
+    begins = inputs | {"continues": np.zeros((2, 1), np.int32)}
+    model.softmax._num_sampled = 0  # so that nothing is random
     before = model(begins, training=True)["forward_nll_sum"].numpy()
     model(batch(2, seed=3, full=True), training=True)
     np.testing.assert_array_equal(model(begins, training=True)["forward_nll_sum"], before)
-    goes_on = model(given, training=True)["forward_nll_sum"].numpy()
-    assert not np.allclose(goes_on, before)
-    evaluated = model(given, training=False)["forward_nll_sum"]
+    continued = model(inputs, training=True)["forward_nll_sum"].numpy()
+    assert not np.allclose(continued, before)
+    evaluated = model(inputs, training=False)["forward_nll_sum"]
     np.testing.assert_allclose(evaluated, before, rtol=1e-5)
 
 
-def test_baselines_are_of_each_directions_pairs() -> None:
+def test_each_direction_has_the_baseline_of_its_own_pairs() -> None:
     model = build()
-    given = batch(9)
+    inputs = batch(9)
     objective = ElmoObjective(CONFIG.objective, WORDS)
-    objective.fill_baselines(model, counted(objective, given))
-    real = given["padding_mask"] > 0
+    objective.fill_baselines(model, counted(objective, inputs))
+    real = inputs["padding_mask"] > 0
     for direction, bigram, label, (ends, begins) in (
         (0, model.forward_bigram, "next_ids", (1, 0)),
         (1, model.backward_bigram, "previous_ids", (0, 1)),
     ):
-        read = np.roll(given[label], 1, axis=1)
+        read = np.roll(inputs[label], 1, axis=1)
         read = np.where(read == ends, begins, read)
-        read[:, 0] = given["first_ids"][:, direction]
-        pairs = read[real].astype(np.int64) * SIZE + given[label][real]
+        read[:, 0] = inputs["first_ids"][:, direction]
+        pairs = read[real].astype(np.int64) * SIZE + inputs[label][real]
         kept = bigram.table("keys").numpy()
         assert set(kept[kept < SIZE**2].tolist()) <= set(pairs.tolist())
         assert kept[0] < SIZE**2
-    both = np.concatenate([given["next_ids"][real], given["previous_ids"][real]])
+    both = np.concatenate([inputs["next_ids"][real], inputs["previous_ids"][real]])
     counts = np.bincount(both, minlength=SIZE) + 1
     np.testing.assert_allclose(
         model.unigram.table("log_probabilities"), np.log(counts / counts.sum()), rtol=1e-5
@@ -173,7 +173,7 @@ def test_baselines_are_of_each_directions_pairs() -> None:
     assert not any("gram" in weight.path for weight in model.variables)
 
 
-def test_a_fresh_softmax_starts_at_the_words_frequencies() -> None:
+def test_initialize_sets_the_softmax_bias_to_the_frequencies_of_words() -> None:
     model = build()
     objective = ElmoObjective(CONFIG.objective, WORDS)
     untrained = [weight.numpy() for weight in model.trainable_variables]
@@ -189,7 +189,7 @@ def test_a_fresh_softmax_starts_at_the_words_frequencies() -> None:
 
 
 def mean_nll(precision: str, *, training: bool) -> float:
-    """Nats a word and direction, by a model with weights large enough to be sure of something."""
+    """Nats per word and direction, by a model with weights so large that logits differ."""
     keras.config.set_dtype_policy(precision)
     try:
         model = build()
@@ -200,9 +200,9 @@ def mean_nll(precision: str, *, training: bool) -> float:
         layer.projection.assign(rng.normal(scale=0.5, size=layer.projection.shape))
     model.softmax.kernel.assign(rng.normal(scale=0.5, size=model.softmax.kernel.shape))
     model.softmax.bias.assign(rng.normal(size=SIZE))
-    model.softmax._candidates = 0  # no chance
+    model.softmax._num_sampled = 0  # so that nothing is random
     total = count = 0.0
-    for seed in range(8):  # windows that go on from one another
+    for seed in range(8):  # consecutive windows
         sums = model(batch(2, seed=seed), training=training)
         total += sum(float(tf.reduce_sum(sums[f"{each}_nll_sum"])) for each in DIRECTIONS)
         count += 2 * float(tf.reduce_sum(sums["token_count"]))
@@ -210,13 +210,13 @@ def mean_nll(precision: str, *, training: bool) -> float:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_bfloat16_has_the_loss_of_float32(training) -> None:
+def test_the_loss_in_bfloat16_is_close_to_that_in_float32(training) -> None:
     full, half = (mean_nll(each, training=training) for each in ("float32", "mixed_bfloat16"))
     assert half != full
     assert abs(half - full) < 0.005
 
 
-def test_the_state_of_streams_is_trainings_and_no_part_of_what_is_saved(tmp_path) -> None:
+def test_states_of_streams_are_variables_but_are_not_saved_with_the_model(tmp_path) -> None:
     model = build()
     model(batch(2, full=True), training=True)
     carried = [each for each in model.non_trainable_variables if "streams" in each.name]
@@ -236,10 +236,10 @@ def test_the_state_of_streams_is_trainings_and_no_part_of_what_is_saved(tmp_path
 @pytest.mark.e2e
 def test_a_training_step_compiles_for_an_accelerator() -> None:
     model = build(dropout=True)
-    given = {name: tf.constant(value) for name, value in batch(2, full=True).items()}
+    inputs = {name: tf.constant(value) for name, value in batch(2, full=True).items()}
 
     @tf.function(jit_compile=True)
     def loss(features):
         return tf.reduce_sum(model(features, training=True)["forward_nll_sum"])
 
-    assert np.isfinite(float(loss(given)))
+    assert np.isfinite(float(loss(inputs)))

@@ -28,10 +28,10 @@ def streams(time: int, batch: int = 3, *, units: int = 5, width: int = 4) -> lis
     ]
 
 
-def step_by_step(given: list[Stream]) -> list[Run]:
+def step_by_step(inputs: list[Stream]) -> list[Run]:
     """The formula, differentiated by TensorFlow."""
     runs = []
-    for gates, recurrent_kernel, projection, c, h in given:
+    for gates, recurrent_kernel, projection, c, h in inputs:
         found = []
         for x in tf.unstack(gates):
             i, j, f, o = tf.split(x + h @ recurrent_kernel, 4, axis=1)
@@ -44,12 +44,12 @@ def step_by_step(given: list[Stream]) -> list[Run]:
     return runs
 
 
-def ours(given: list[Stream]) -> list[Run]:
-    return recur(given, cell_clip=CELL_CLIP, output_clip=OUTPUT_CLIP)
+def by_recur(inputs: list[Stream]) -> list[Run]:
+    return recur(inputs, cell_clip=CELL_CLIP, output_clip=OUTPUT_CLIP)
 
 
 def free(function):
-    """The function traced with no size known but those of the weights."""
+    """The function, traced with unknown sizes except those of the weights."""
     kinds = [
         Stream(
             *(tf.TensorSpec([None] * (len(x.shape) - 1) + x.shape[-1:], x.dtype) for x in stream)
@@ -66,7 +66,7 @@ def free(function):
     return tf.function(function, input_signature=[kinds])
 
 
-WAYS = {
+MODES = {
     "eager": lambda function: function,
     "graph": tf.function,
     "XLA": lambda function: tf.function(function, jit_compile=True),
@@ -74,9 +74,9 @@ WAYS = {
 }
 
 
-@pytest.fixture(params=WAYS)
-def way(request):
-    return WAYS[request.param]
+@pytest.fixture(params=MODES)
+def mode(request):
+    return MODES[request.param]
 
 
 @pytest.fixture(params=["unrolled", "looped"])
@@ -86,9 +86,9 @@ def unrolled(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("unrolled")
-def test_steps_are_those_of_the_formula(way) -> None:
-    given = streams(time=6)
-    expected, found = step_by_step(given), way(ours)(given)
+def test_steps_equal_the_formula(mode) -> None:
+    inputs = streams(time=6)
+    expected, found = step_by_step(inputs), mode(by_recur)(inputs)
     assert np.mean(np.abs(expected[0].cells) == CELL_CLIP) > 0.1
     assert np.mean(np.abs(expected[0].outputs) == OUTPUT_CLIP) > 0.1
     for one, other in zip(expected, found, strict=True):
@@ -97,22 +97,22 @@ def test_steps_are_those_of_the_formula(way) -> None:
 
 
 @pytest.mark.usefixtures("unrolled")
-def test_gradients_are_those_of_differentiating_step_by_step(way) -> None:
-    given = streams(time=6)
-    weights = tf.constant(np.random.default_rng(1).normal(size=[*given[0].gates.shape[:2], 4]))
+def test_gradients_equal_those_of_automatic_differentiation(mode) -> None:
+    inputs = streams(time=6)
+    weights = tf.constant(np.random.default_rng(1).normal(size=[*inputs[0].gates.shape[:2], 4]))
 
     def gradients(function):
-        def loss_and_gradients(given):
-            flat = tf.nest.flatten(given)
+        def loss_and_gradients(inputs):
+            flat = tf.nest.flatten(inputs)
             with tf.GradientTape() as tape:
                 tape.watch(flat)
-                runs = function(given)
+                runs = function(inputs)
                 loss = sum(tf.reduce_sum(tf.sin(run.outputs) * weights) for run in runs)
             return tape.gradient(loss, flat)
 
         return loss_and_gradients
 
-    expected, found = gradients(step_by_step)(given), way(gradients(ours))(given)
+    expected, found = gradients(step_by_step)(inputs), mode(gradients(by_recur))(inputs)
     assert len(expected) == len(found) == 10
     for one, other in zip(expected, found, strict=True):
         assert np.abs(one).max() > 0
@@ -120,23 +120,23 @@ def test_gradients_are_those_of_differentiating_step_by_step(way) -> None:
 
 
 def test_no_gradient_flows_through_the_cells() -> None:
-    given = streams(time=3)
+    inputs = streams(time=3)
     with tf.GradientTape() as tape:
-        tape.watch(given[0].gates)
-        value = tf.reduce_sum(ours(given)[0].cells)
-    assert tape.gradient(value, given[0].gates) is None
+        tape.watch(inputs[0].gates)
+        value = tf.reduce_sum(by_recur(inputs)[0].cells)
+    assert tape.gradient(value, inputs[0].gates) is None
 
 
 @pytest.mark.parametrize("name", ["eager", "graph", "free"])
-def test_no_steps_give_no_outputs(name: str) -> None:
-    for run in WAYS[name](ours)(streams(time=0)):
+def test_without_steps_there_are_no_outputs(name: str) -> None:
+    for run in MODES[name](by_recur)(streams(time=0)):
         assert run.outputs.shape == (0, 3, 4)
         assert run.cells.shape == (0, 3, 5)
 
 
-def test_long_sequences_are_looped_over_in_a_graph() -> None:
-    given = streams(time=recurrence.LONGEST_UNROLLED + 1)
-    graph = tf.function(ours).get_concrete_function(given).graph
+def test_long_sequences_are_not_unrolled_in_a_graph() -> None:
+    inputs = streams(time=recurrence.LONGEST_UNROLLED + 1)
+    graph = tf.function(by_recur).get_concrete_function(inputs).graph
     assert any("While" in node.op for node in graph.as_graph_def().node)
-    found = tf.function(ours)(given)[1].outputs
-    np.testing.assert_allclose(found, step_by_step(given)[1].outputs, atol=1e-12)
+    found = tf.function(by_recur)(inputs)[1].outputs
+    np.testing.assert_allclose(found, step_by_step(inputs)[1].outputs, atol=1e-12)
