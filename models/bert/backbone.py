@@ -59,7 +59,7 @@ class BertEncoder(keras.Model):
             embedding_rows(config.vocabulary_rows, vocabulary_size),
             config.hidden_size,
             embeddings_initializer=_normal(_EMBEDDINGS_RANGE),
-            reverse_dtype="float32",  # or logits are rounded before the loss
+            reverse_dtype="float32",  # else logits would be rounded before the loss
             name="token_embedding",
         )
         tokens = token_embedding(inputs["token_ids"])
@@ -125,12 +125,12 @@ class BertEncoder(keras.Model):
         return self.transformer_layers
 
 
-def _normal(spread: float) -> keras.initializers.Initializer:
+def _normal(stddev: float) -> keras.initializers.Initializer:
     """A normal distribution cut at two standard deviations.
 
     Each layer needs its own initializer: layers that share one start with equal weights.
     """
-    return keras.initializers.TruncatedNormal(stddev=spread)
+    return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
 def _transformer_layer(

@@ -103,9 +103,9 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     """How often each document of the training split is used, with other masks and cuts each time.
     Held-out documents are used once."""
     min_masked_lm_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
-    """Blessing requires at least this accuracy on the test split. Which accuracy is reachable
-    depends on the text, so the two bounds below, relative to baselines on the same text, are the
-    better choice for spans of different text."""
+    """Blessing requires at least this accuracy on the test split. The accuracy that a model can
+    reach depends on the text, so for spans of different text prefer `min_accuracy_over_unigram`,
+    which is relative to a baseline on the same text."""
     min_next_sentence_accuracy: Annotated[Share, Affects.JUDGEMENT] = 0.0
     """Blessing requires at least this accuracy of the next sentence's label."""
     min_accuracy_over_unigram: Annotated[NonNegativeFloat, Affects.JUDGEMENT] = 1.0
@@ -128,7 +128,7 @@ class BertObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
         return metrics(self)
 
     def check(self) -> None:
-        """Refuses lengths without room for words, masks that do not fit, and idle settings."""
+        """Refuses short lengths, masks that do not fit, and settings that have no effect."""
         self._check_length()
         self._check_masks()
         self._check_segmenter()

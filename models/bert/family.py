@@ -1,4 +1,4 @@
-"""BERT's line of the registry points here. Imports no TensorFlow before a part is used."""
+"""BERT as a `Family`, which the registry lists. Imports no TensorFlow until a part is used."""
 
 from __future__ import annotations
 

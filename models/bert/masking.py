@@ -109,14 +109,16 @@ def _tokens(
 
 @dataclasses.dataclass(frozen=True)
 class _Words:
-    """The words of examples, in as many columns as the longest example has words, and more.
+    """The words of examples, one column per word.
+
+    The number of columns is the largest number of words of an example, plus `max_ngram`.
 
     Attributes:
-        word: int64 `[examples, time]`, the word that a maskable token belongs to, else -1.
+        word: int64 `[examples, time]`, the number of the word of a maskable token, else -1.
         count: int64 `[examples]`, words of each example.
         ends: int64 `[examples, columns + 1]`, maskable tokens before each word, and before the end.
-        reach: int64 `[examples, columns]`, how many words, up to the longest n-gram, follow one
-            another from a word on without a special token between them.
+        reach: int64 `[examples, columns]`, the length of the run of words that begins with this
+            word, at most `max_ngram`. A special token ends a run.
     """
 
     word: np.ndarray
@@ -172,7 +174,8 @@ def _whole_words(
 def _find_words(maskable: np.ndarray, begins: np.ndarray, max_ngram: int) -> _Words:
     examples = len(maskable)
     before = np.pad(maskable, ((0, 0), (1, 0)))[:, :-1]
-    first = maskable & (begins | ~before)  # the rest of a word after a special token is a word
+    # A token after a special token begins a word, even if it continues the word before that token.
+    first = maskable & (begins | ~before)
     word = np.where(maskable, np.cumsum(first, axis=1) - 1, -1)
     count = first.sum(axis=1)
     columns = int(count.max(initial=0)) + max_ngram

@@ -74,9 +74,10 @@ class BertObjective(Objective):
         *,
         held_out: bool = False,
     ) -> Iterator[Examples]:
-        """See `models.bert.examples.make_examples`; `held_out` overrides `dupe_factor` by 1.
+        """See `models.bert.examples.make_examples`.
 
-        Several copies of a document would make evaluation several times as expensive, and would not
+        Held-out examples have the settings `dupe_factor=1` and `mask_prob=eval_mask_prob`. Several
+        copies of a document would make evaluation several times as expensive, and would not
         be independent of each other.
         """
         config = self.config
@@ -114,12 +115,11 @@ class BertObjective(Objective):
         return counts
 
     def multiply_adds(self, model: BertPretraining, time: int) -> float:
-        """Projections, feed-forward and attention at each position; the head at masked
-        positions."""
+        """All layers at each position, and the head at masked positions."""
         shape, width = model.backbone.config, model.backbone.config.hidden_size
-        words = model.backbone.token_embedding.input_dim
+        rows = model.backbone.token_embedding.input_dim
         layer = 4 * width**2 + 2 * width * shape.intermediate_size + 2 * time * width
-        head = width**2 + width * words
+        head = width**2 + width * rows
         return time * shape.num_layers * layer + self.config.max_predictions_per_seq * head
 
     def logits_per_example(self) -> int:

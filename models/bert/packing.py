@@ -1,7 +1,7 @@
 """Packed full sentences: one segment, filled with whole pieces across the ends of documents.
 
 Follows "FULL-SENTENCES" of Liu et al., 2019, "RoBERTa": pieces are added until the next piece does
-not fit, and a separator stands between two documents.
+not fit, and a separator is between two documents.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Sentence pairs for next-sentence prediction, as spans of one flat array of a group's tokens.
 
 Follows `create_instances_from_document` of google-research/bert. Pieces are gathered into a chunk
-until it reaches a target length. A ends at a random piece boundary inside the chunk. B is the rest
-of the chunk, or, half of the time and always when the chunk is a single piece, begins at a random
-piece of another document; in that case the chunk's unused pieces are put back. A and B are runs of
-whole pieces, so four numbers describe a pair, and no token has to be copied here.
+until it reaches a target length. A ends at a random piece boundary inside the chunk, and B is the
+rest of the chunk. But half of the time, and always when the chunk is a single piece, B begins at a
+random piece of another document instead, and the chunk's unused pieces are put back. A and B are
+runs of whole pieces, so four numbers describe a pair, and no token has to be copied here.
 
 For sentence order (Lan et al., 2020, "ALBERT") B is always the rest of the chunk, and A and B are
 swapped half of the time.
@@ -45,10 +45,9 @@ class Corpus:
         """Concatenates documents; documents without a piece are left out.
 
         Args:
-            documents: the group. `begins` of a document, where it is set, says which of its tokens
-                begin a word.
+            documents: the group. If a document has `begins`, it marks the tokens that begin a word.
             continues_word: bool `[vocabulary]`, entries that continue a word; used for documents
-                without `begins`.
+                that have no `begins`.
         """
         documents = [document for document in documents if len(document.lengths)]
         tokens = np.concatenate([np.zeros(0, np.int32), *(d.tokens for d in documents)])
@@ -145,9 +144,9 @@ def _make_pass(
     begin = np.arange(pieces)
     end = np.minimum(np.searchsorted(edges, edges[begin] + target), first[owner + 1])
     cut = begin + 1 + _below(np.maximum(end - begin - 1, 1), rng)
-    heads = rng.random(pieces) < 0.5
+    coin = rng.random(pieces) < 0.5
     single_piece = cut == end
-    elsewhere = (single_piece | heads) & (not sentence_order and documents > 1)
+    elsewhere = (single_piece | coin) & (not sentence_order and documents > 1)
     chunks = _visited(np.where(elsewhere, cut, end))  # the rest of a chunk is put back
     dropped = single_piece[chunks] & ~elsewhere[chunks]
     if dropped.any():
@@ -158,7 +157,7 @@ def _make_pass(
 
     begin, cut, end, document = chunks, cut[chunks], end[chunks], owner[chunks]
     if sentence_order:
-        follows = heads[chunks]
+        follows = coin[chunks]
         a_first, a_last = np.where(follows, begin, cut), np.where(follows, cut, end)
         b_first, b_last = np.where(follows, cut, begin), np.where(follows, end, cut)
     else:

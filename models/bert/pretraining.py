@@ -17,7 +17,7 @@ from models.transformer import ACTIVATIONS
 class MajorityBaseline(Baseline):
     """Predicts for every pair the more frequent label of the training pairs.
 
-    The label is a table, as `UnigramBaseline`'s; it is 0 until it is filled.
+    The label is a table, which is 0 until `fill` is called.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class BertPretraining(keras.Model):
 
     Inputs: the int32 and float32 features of `BertObjective.feature_spec`, `[batch, *shape]`, of
     any length and number of masks.
-    Outputs: sums per example, float32 `[batch]`, named as the losses and metrics name them.
+    Outputs: sums per example, float32 `[batch]`, by the names that losses and metrics use.
 
     The masked-LM head sees the masked positions only and shares the token embedding.
 
@@ -68,7 +68,7 @@ class BertPretraining(keras.Model):
             intermediate_activation=ACTIVATIONS[config.activation],
             layer_norm_epsilon=config.layer_norm_epsilon,
             kernel_initializer=initializer,
-            dtype="float32",  # its bias has no other; the embedding computes in its own policy
+            dtype="float32",  # the only type of its bias; the embedding computes in its own policy
             name="masked_lm_head",
         )
         next_sentence_head = majority = None

@@ -29,7 +29,7 @@ def _jieba() -> Segmenter:
     return words
 
 
-_KNOWN: Mapping[str, Callable[[], Segmenter]] = {"jieba": _jieba}
+_BUILT_IN: Mapping[str, Callable[[], Segmenter]] = {"jieba": _jieba}
 
 
 def load_segmenter(name: str) -> Segmenter:
@@ -46,21 +46,21 @@ def load_segmenter(name: str) -> Segmenter:
         ConfigError: there is no such segmenter, or its package is missing or cannot be imported.
     """
     registered = registered_segmenters()
-    if name not in (*_KNOWN, *registered):
+    if name not in (*_BUILT_IN, *registered):
         raise ConfigError(
-            f"the word segmenter {name!r} cannot be used: there is none of this name",
+            f"the word segmenter {name!r} cannot be used: there is no segmenter of this name",
             where=_FIELD,
-            remedy=f"give one of {', '.join([*_KNOWN, *registered])}, or leave it empty to mask "
+            remedy=f"give one of {', '.join([*_BUILT_IN, *registered])}, or leave it empty to mask "
             f"characters; a package adds one as an entry point of the group {SEGMENTER_GROUP}",
         )
     try:
-        cut: Segmenter = _KNOWN[name]() if name in _KNOWN else registered[name].load()
+        cut: Segmenter = _BUILT_IN[name]() if name in _BUILT_IN else registered[name].load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"the word segmenter {name!r} cannot be used: {error}",
             where=_FIELD,
-            remedy="install its package (jieba: pip install jieba), name another one, or leave it "
-            "empty to mask characters",
+            remedy="install its package (jieba: pip install jieba), give another segmenter, or "
+            "leave it empty to mask characters",
         ) from error
 
     def segment(text: str) -> Sequence[str]:
@@ -69,7 +69,8 @@ def load_segmenter(name: str) -> Segmenter:
             raise ConfigError(
                 f"the word segmenter {name!r} changes the text that it cuts",
                 where=_FIELD,
-                remedy=f"name one that gives every character back; it was given {text[:40]!r}",
+                remedy="give a segmenter whose words, joined, are the text; it changed the text "
+                f"that begins with {text[:40]!r}",
             )
         return words
 

@@ -55,8 +55,8 @@ def _fill_mask(model: BertPretraining, tokenizer: Tokenizer, max_length: int) ->
             words string and probabilities float32 `[batch, masks, 5]`, best first, where `masks` is
             the largest number of masks of a text; rows beyond a text's own masks hold "" and 0.
             mask_count int32 `[batch]`, the masks that were read, cut_mask_count int32 `[batch]`,
-            the masks after them that were cut off, and token_limit int32 `[batch]`, the tokens that
-            are read of a text at most, [CLS] and [SEP] included.
+            the masks after them that were cut off, and token_limit int32 `[batch]`, the largest
+            number of tokens that are read from a text, [CLS] and [SEP] included.
         """
         ids = tokenizer.tokenize_masked(texts)
         in_text = tf.reduce_sum(tf.cast(tf.equal(ids, mask_id), tf.int32), axis=1)

@@ -30,53 +30,53 @@ def features(lengths: list[int], time: int) -> dict[str, np.ndarray]:
 
 
 class Sized:
-    """Stands for a tokenizer where only the number of entries counts."""
+    """A tokenizer of which only the number of entries is used."""
 
     def __init__(self, size: int) -> None:
         self.vocabulary = range(size)
 
 
 @pytest.mark.parametrize(("size", "parameters"), [("base", 109_482_240), ("large", 335_141_888)])
-def test_parameters_are_those_published(size: str, parameters: int) -> None:
+def test_the_number_of_parameters_is_the_published_one(size: str, parameters: int) -> None:
     with keras.StatelessScope(initialize_variables=False):  # shapes alone, no memory
         assert build_backbone(SIZES[size], Sized(30_522)).count_params() == parameters
 
 
-def test_first_weights_have_the_range_that_is_wanted() -> None:
+def test_initial_weights_have_the_configured_range() -> None:
     config = dataclasses.replace(CONFIG.backbone, hidden_size=64, initializer_range=0.1)
     keras.utils.set_random_seed(0)
     encoder = build_backbone(config, Sized(500))  # type: ignore[arg-type]
     for weight in encoder.trainable_variables:
-        wanted = {"kernel": 0.1, "embeddings": 0.02}.get(weight.name)
-        if wanted and np.prod(weight.shape) > 1_000:
+        stddev = {"kernel": 0.1, "embeddings": 0.02}.get(weight.name)
+        if stddev and np.prod(weight.shape) > 1_000:
             # a normal distribution cut at two standard deviations has 0.88 of its spread
-            assert np.std(weight) == pytest.approx(0.88 * wanted, rel=0.1)
-            assert np.abs(weight).max() <= 2 * wanted + 1e-6
+            assert np.std(weight) == pytest.approx(0.88 * stddev, rel=0.1)
+            assert np.abs(weight).max() <= 2 * stddev + 1e-6
         elif weight.name in ("bias", "beta"):
             assert not np.any(weight)
 
 
 @pytest.mark.parametrize("time", [1, 7, 32])
-def test_every_layer_is_seen_at_any_length(encoder: BertEncoder, time: int) -> None:
-    given = features([time, 1], time)
-    out = encoder(given)
+def test_every_layer_is_returned_for_any_length(encoder: BertEncoder, time: int) -> None:
+    inputs = features([time, 1], time)
+    out = encoder(inputs)
     assert out["hidden_states"].shape == (2, 3, time, 16)
     assert out["pooled"].shape == (2, 16)
-    assert np.array_equal(out["padding_mask"], given["padding_mask"])
+    assert np.array_equal(out["padding_mask"], inputs["padding_mask"])
     assert np.array_equal(out["hidden_states"][:, -1], out["sequence_output"])
 
 
 @pytest.mark.parametrize(
     ("activation", "epsilon"), [("gelu_tanh", 1e-12), ("gelu", 1e-12), ("gelu_tanh", 0.1)]
 )
-def test_layers_are_those_of_the_published_formula(activation: str, epsilon: float) -> None:
+def test_layers_equal_the_published_formula(activation: str, epsilon: float) -> None:
     config = dataclasses.replace(
         CONFIG.backbone, activation=activation, layer_norm_epsilon=epsilon, initializer_range=0.5
     )
     keras.utils.set_random_seed(0)
     encoder = build_backbone(config, tokenizer())
-    given = features([6, 4], 6)
-    states = np.asarray(encoder(given)["hidden_states"])
+    inputs = features([6, 4], 6)
+    states = np.asarray(encoder(inputs)["hidden_states"])
     positions, segments, embeddings_layer_norm = (
         encoder.get_layer(name)
         for name in ("position_embedding", "segment_embedding", "embeddings_layer_norm")
@@ -88,9 +88,9 @@ def test_layers_are_those_of_the_published_formula(activation: str, epsilon: flo
             gamma
         ) + beta
 
-    words = np.asarray(encoder.token_embedding.embeddings)[given["token_ids"]]
+    words = np.asarray(encoder.token_embedding.embeddings)[inputs["token_ids"]]
     places = np.asarray(positions.position_embeddings)[:6]
-    parts = np.asarray(segments.embeddings)[given["segment_ids"]]
+    parts = np.asarray(segments.embeddings)[inputs["segment_ids"]]
     x = normed(words + places + parts, embeddings_layer_norm)
     np.testing.assert_allclose(states[:, 0], x, atol=1e-5)
 
@@ -106,7 +106,7 @@ def test_layers_are_those_of_the_published_formula(activation: str, epsilon: flo
             for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
         )
         scores = np.einsum("bhtk,bhsk->bhts", query, key) / np.sqrt(query.shape[-1])
-        scores = np.where(given["padding_mask"][:, None, None, :] == 1, scores, -np.inf)
+        scores = np.where(inputs["padding_mask"][:, None, None, :] == 1, scores, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         kernel, bias = map(np.asarray, attention._output_dense.weights)
@@ -122,23 +122,23 @@ def test_layers_are_those_of_the_published_formula(activation: str, epsilon: flo
         else:
             inside *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inside + 0.044715 * inside**3)))
         x = normed(x + inside @ down + down_bias, layer._feedforward_layer_norm)
-        real = given["padding_mask"] == 1
+        real = inputs["padding_mask"] == 1
         np.testing.assert_allclose(states[:, depth][real], x[real], atol=1e-5)
 
     kernel, bias = map(np.asarray, encoder.pooled_dense.weights)
     np.testing.assert_allclose(
-        encoder(given)["pooled"], np.tanh(x[:, 0] @ kernel + bias), atol=1e-5
+        encoder(inputs)["pooled"], np.tanh(x[:, 0] @ kernel + bias), atol=1e-5
     )
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_no_mask_is_square(dropout: float) -> None:
+def test_no_attention_mask_has_a_row_for_each_position(dropout: float) -> None:
     encoder = build_backbone(dataclasses.replace(CONFIG.backbone, dropout=dropout), tokenizer())
     batch, time = 3, 7
 
     @tf.function
-    def run(given: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return encoder(given, training=True)
+    def run(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return encoder(inputs, training=True)
 
     graph = run.get_concrete_function(
         {name: tf.TensorSpec([batch, time], tf.int32) for name in features([7] * 3, 7)}
@@ -153,7 +153,7 @@ def test_no_mask_is_square(dropout: float) -> None:
     assert not {(batch, time, time), (batch, 1, time, time)} & shapes
 
 
-def test_more_rows_and_fewer_segments_have_their_embeddings() -> None:
+def test_the_numbers_of_embedding_rows_and_segments_can_be_set() -> None:
     config = dataclasses.replace(CONFIG.backbone, vocabulary_rows=64, num_segments=1)
     encoder = build_backbone(config, Sized(30))  # type: ignore[arg-type]
     assert encoder.token_embedding.embeddings.shape == (64, 16)

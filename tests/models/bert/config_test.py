@@ -1,4 +1,4 @@
-"""What of a BERT cannot work is refused when its configuration is made."""
+"""Tests of BERT's configuration and its bounds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.settings import from_json
         ({"vocabulary_rows": -1}, "vocabulary_rows"),
     ],
 )
-def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
+def test_an_impossible_encoder_is_refused(fields: dict[str, Any], where: str) -> None:
     with pytest.raises(ConfigError) as refused:
         BertBackboneConfig(**fields)
     assert refused.value.where == f"model.backbone.{where}"
@@ -60,38 +60,32 @@ def test_an_encoder_that_cannot_be(fields: dict[str, Any], where: str) -> None:
         ({"max_regression": -1.0}, "max_regression"),
     ],
 )
-def test_examples_that_cannot_be(fields: dict[str, Any], where: str) -> None:
+def test_impossible_settings_of_examples_are_refused(fields: dict[str, Any], where: str) -> None:
     with pytest.raises(ConfigError) as refused:
         BertObjectiveConfig(**fields)
     assert refused.value.where == f"model.objective.{where}"
 
 
-def test_the_least_that_works() -> None:
-    assert (
-        BertObjectiveConfig(sequence_length=5, max_predictions_per_seq=1).max_predictions_per_seq
-        == 1
-    )
-    alone = BertObjectiveConfig(sequence_length=3, max_predictions_per_seq=1, second_segment="none")
-    assert alone.sequence_length == 3
-    assert (
-        BertObjectiveConfig(sequence_length=512, max_predictions_per_seq=77).sequence_length == 512
-    )
+def test_the_smallest_allowed_values_are_accepted() -> None:
+    BertObjectiveConfig(sequence_length=5, max_predictions_per_seq=1)
+    BertObjectiveConfig(sequence_length=3, max_predictions_per_seq=1, second_segment="none")
+    BertObjectiveConfig(sequence_length=512, max_predictions_per_seq=77)
     assert BertObjectiveConfig(segmenter="", whole_word_mask=True).segmenter == ""
 
 
-def test_an_older_releases_name_of_the_segmenter_is_todays() -> None:
+def test_the_segmenters_name_in_earlier_releases_is_replaced() -> None:
     old = '{"segmenter": "jieba:lcut", "whole_word_mask": true}'
     assert from_json(BertObjectiveConfig, old) == BertObjectiveConfig(whole_word_mask=True)
     assert BertObjectiveConfig(segmenter="jieba:lcut").segmenter == "jieba"
 
 
-def test_examples_fit_the_encoders_positions() -> None:
+def test_examples_longer_than_the_encoder_are_refused() -> None:
     with pytest.raises(ConfigError, match="tokens do not fit an encoder with 32") as refused:
         BertConfig(backbone=BertBackboneConfig(max_length=32))
     assert refused.value.where == "model.objective.sequence_length"
 
 
-def test_pairs_need_two_segments_and_packed_sentences_one() -> None:
+def test_pairs_need_two_segments_and_packed_sentences_need_one() -> None:
     one = BertBackboneConfig(num_segments=1)
     with pytest.raises(ConfigError, match="two segments") as refused:
         BertConfig(backbone=one)
@@ -101,5 +95,5 @@ def test_pairs_need_two_segments_and_packed_sentences_one() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_heads_divide_the_width(size: str) -> None:
+def test_heads_divide_the_hidden_size_of_every_published_size(size: str) -> None:
     assert SIZES[size].hidden_size % SIZES[size].num_heads == 0

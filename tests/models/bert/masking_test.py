@@ -51,7 +51,7 @@ def rows(lengths: list[int], time: int) -> tuple[np.ndarray, np.ndarray]:
         (60, 0.0, 20, 1),
     ],
 )
-def test_how_many_are_masked(real: int, share: float, most: int, masks: int) -> None:
+def test_the_number_of_masked_tokens(real: int, share: float, most: int, masks: int) -> None:
     token_ids, maskable = rows([real], 125)
     masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most)
     assert masked.weights[0].tolist() == [1.0] * masks + [0.0] * (most - masks)
@@ -65,7 +65,7 @@ def test_how_many_are_masked(real: int, share: float, most: int, masks: int) -> 
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-def test_labels_give_the_text_back(lengths: list[int], most: int, share: float, seed: int) -> None:
+def test_labels_restore_the_text(lengths: list[int], most: int, share: float, seed: int) -> None:
     token_ids, maskable = rows(lengths, 12)
     masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most, seed=seed)
     restored = masked.token_ids.copy()
@@ -87,7 +87,7 @@ def many() -> Masked:
     return mask(token_ids, maskable)
 
 
-def test_every_position_is_as_likely(many: Masked) -> None:
+def test_every_position_is_equally_likely(many: Masked) -> None:
     counts = np.bincount(many.positions[many.weights > 0], minlength=24)
     assert counts[20:].sum() == 0
     assert likely(stats.chisquare(counts[:20]).pvalue)
@@ -102,7 +102,7 @@ def test_masks_are_independent_of_each_other(many: Masked) -> None:
     assert likely(stats.chisquare(counts).pvalue)
 
 
-def test_eighty_ten_ten(many: Masked) -> None:
+def test_80_percent_are_masked_10_percent_kept_and_10_percent_random(many: Masked) -> None:
     real = many.weights > 0
     shown = np.take_along_axis(many.token_ids, many.positions, axis=1)[real]
     labels = many.labels[real]
@@ -160,7 +160,7 @@ BEGINS = [True, True, False, True, True, False, False, True, False, True, True, 
 
 
 @pytest.mark.parametrize(("longest", "share"), [(1, 0.36), (2, 0.36), (3, 0.5), (3, 0.9)])
-def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, share: float) -> None:
+def test_whole_words_are_drawn_as_in_the_published_loop(longest: int, share: float) -> None:
     n = 8_000
     token_ids = np.tile(5 + np.arange(14) % 10, (n, 1))
     masked = mask_words(
@@ -187,7 +187,7 @@ def test_whole_words_are_drawn_as_the_published_loop_draws_them(longest: int, sh
 
 
 @pytest.mark.parametrize("longest", [2, 3, 5])
-def test_rows_of_few_words_stand_beside_rows_of_many(longest: int) -> None:
+def test_rows_of_few_words_and_rows_of_many_words_share_a_batch(longest: int) -> None:
     # Rows that take all they want soon, and one whose words never fit, so that all are tried.
     time, few, many = 128, 20, 20
     maskable = np.zeros((few + many, time), bool)
@@ -211,12 +211,14 @@ def test_rows_of_few_words_stand_beside_rows_of_many(longest: int) -> None:
     st.floats(0, 1),
     st.integers(1, 16),
     st.lists(
-        st.lists(st.sampled_from(["special", "begin", "go on"]), min_size=12, max_size=12),
+        st.lists(st.sampled_from(["special", "begin", "continue"]), min_size=12, max_size=12),
         min_size=1, max_size=6,
     ),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_words_are_masked_whole_and_never_too_many(longest, share, most, kinds, seed) -> None:
+def test_whole_words_are_masked_and_never_too_many_tokens(
+    longest, share, most, kinds, seed
+) -> None:
     maskable = np.array([[kind != "special" for kind in row] for row in kinds])
     begins = np.array([[kind == "begin" for kind in row] for row in kinds])
     token_ids = np.tile(5 + np.arange(12) % 10, (len(kinds), 1))
@@ -231,6 +233,6 @@ def test_words_are_masked_whole_and_never_too_many(longest, share, most, kinds, 
         assert taken == sorted(set(taken))
         assert len(taken) <= min(wanted, maskable[row].sum())
         for position in range(12):
-            goes_on = maskable[row, position] and not begins[row, position]
-            if goes_on and position and maskable[row, position - 1]:
+            continues = maskable[row, position] and not begins[row, position]
+            if continues and position and maskable[row, position - 1]:
                 assert (position in taken) == (position - 1 in taken)

@@ -9,7 +9,7 @@ from models.bert.config import BertObjectiveConfig
 from models.bert.metrics import metrics
 from models.metric import Metric
 
-FIGURES = {metric.name: metric for metric in metrics(BertObjectiveConfig())}
+METRICS = {metric.name: metric for metric in metrics(BertObjectiveConfig())}
 SUMS = {
     "masked_lm_nll_sum": 8.0,
     "masked_lm_token_count": 4.0,
@@ -23,13 +23,13 @@ SUMS = {
 }
 
 
-def figure(metric: Metric) -> float:
+def value_of(metric: Metric) -> float:
     ratio = SUMS[metric.numerator] / SUMS[metric.denominator]
     return math.exp(ratio) if metric.exponentiate else ratio
 
 
-def test_figures_of_given_sums() -> None:
-    assert {name: figure(metric) for name, metric in FIGURES.items()} == {
+def test_metrics_are_computed_from_sums() -> None:
+    assert {name: value_of(metric) for name, metric in METRICS.items()} == {
         "masked_lm_loss": 2.0,
         "masked_lm_perplexity": math.exp(2.0),
         "masked_lm_accuracy": 0.75,
@@ -43,39 +43,39 @@ def test_figures_of_given_sums() -> None:
     }
 
 
-def test_names_are_used_once() -> None:
-    assert len(FIGURES) == len(metrics(BertObjectiveConfig()))
+def test_names_of_metrics_are_unique() -> None:
+    assert len(METRICS) == len(metrics(BertObjectiveConfig()))
 
 
-def test_losses_and_perplexities_are_better_low_and_shares_high() -> None:
-    low = {name for name, metric in FIGURES.items() if not metric.higher_is_better}
+def test_lower_losses_and_perplexities_and_higher_shares_are_better() -> None:
+    low = {name for name, metric in METRICS.items() if not metric.higher_is_better}
     assert low == {
         "masked_lm_loss", "masked_lm_perplexity", "unigram_loss", "unigram_perplexity",
     }  # fmt: skip
 
 
-def test_every_baseline_is_the_same_figure_of_something_simpler() -> None:
-    beside = {name: metric.baseline for name, metric in FIGURES.items() if metric.baseline}
-    assert beside == {
+def test_every_baseline_is_the_same_metric_of_a_simpler_model() -> None:
+    baselines = {name: metric.baseline for name, metric in METRICS.items() if metric.baseline}
+    assert baselines == {
         "masked_lm_loss": "unigram_loss",
         "masked_lm_perplexity": "unigram_perplexity",
         "masked_lm_accuracy": "unigram_accuracy",
         "next_sentence_accuracy": "next_sentence_majority_accuracy",
     }
-    for name, baseline in beside.items():
-        ours, theirs = FIGURES[name], FIGURES[baseline]
+    for name, baseline in baselines.items():
+        ours, theirs = METRICS[name], METRICS[baseline]
         assert ours.denominator == theirs.denominator
         assert ours.exponentiate == theirs.exponentiate
         assert ours.higher_is_better == theirs.higher_is_better
 
 
 def bounds(config: BertObjectiveConfig) -> dict[str, tuple[float | None, ...]]:
-    """Lower bound, upper bound and largest loss of the figures that have any."""
+    """Lower bound, upper bound and max_regression of the metrics that have bounds."""
     found = {m.name: (m.lower_bound, m.upper_bound, m.max_regression) for m in metrics(config)}
     return {name: values for name, values in found.items() if values != (None, None, None)}
 
 
-def test_thresholds_are_the_configurations() -> None:
+def test_bounds_come_from_the_configuration() -> None:
     config = BertObjectiveConfig(
         min_masked_lm_accuracy=0.1,
         min_next_sentence_accuracy=0.2,
@@ -94,7 +94,7 @@ def test_thresholds_are_the_configurations() -> None:
     assert better == ["next_sentence_over_majority"]
 
 
-def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:
+def test_by_default_a_model_must_be_at_least_as_good_as_word_frequencies() -> None:
     assert bounds(BertObjectiveConfig())["accuracy_over_unigram"] == (1.0, None, None)
 
 
@@ -108,6 +108,6 @@ def test_by_default_a_model_must_not_be_worse_than_word_frequencies() -> None:
         ("dupe_factor", 1),
     ],
 )
-def test_lengths_and_shares_change_no_figure(field: str, value: float) -> None:
+def test_settings_of_examples_change_no_metric(field: str, value: float) -> None:
     config = dataclasses.replace(BertObjectiveConfig(), **{field: value})
     assert metrics(config) == metrics(BertObjectiveConfig())

@@ -36,7 +36,9 @@ def model(words: WordPieceTokenizer, objective: BertObjective) -> BertPretrainin
 
 
 @pytest.mark.parametrize(("masked", "short"), itertools.product([0.01, 0.2], [0.0, 1.0]))
-def test_the_least_values_that_are_allowed_work(words, masked: float, short: float) -> None:
+def test_examples_are_made_with_the_smallest_allowed_values(
+    words, masked: float, short: float
+) -> None:
     objective = BertObjective(
         dataclasses.replace(
             CONFIG.objective,
@@ -62,7 +64,7 @@ def test_a_document_is_split_into_sentences_of_its_language(objective) -> None:
     assert objective.split("河涨了；船沉了。", "zh") == ["河涨了；", "船沉了。"]
 
 
-def test_chinese_is_cut_into_words_where_these_are_masked_whole(objective, words) -> None:
+def test_chinese_is_cut_into_words_if_words_are_masked_whole(objective, words) -> None:
     assert objective.segmenter("zh") is None
     whole = BertObjective(dataclasses.replace(CONFIG.objective, whole_word_mask=True), words)
     assert whole.segmenter("zh-TW")("他在河岸上。") == jieba.lcut("他在河岸上。")
@@ -71,7 +73,7 @@ def test_chinese_is_cut_into_words_where_these_are_masked_whole(objective, words
     assert BertObjective(by_character, words).segmenter("zh") is None
 
 
-def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chance(
+def test_examples_contain_only_ids_of_the_vocabulary_and_no_random_special_token(
     objective,
 ) -> None:
     rng, tally = np.random.default_rng(0), collections.Counter()
@@ -80,7 +82,7 @@ def test_no_example_holds_an_id_beyond_the_vocabulary_or_a_special_word_by_chanc
     assert set(np.unique(ids)) == {0, 2, 3, 4, *range(5, 30)}
 
 
-def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share(words) -> None:
+def test_held_out_examples_use_each_document_once_and_eval_mask_prob(words) -> None:
     config = dataclasses.replace(
         CONFIG.objective,
         dupe_factor=3,
@@ -105,7 +107,7 @@ def test_held_out_examples_use_each_document_once_and_mask_the_evaluations_share
     assert len(made(config)) > 2 * len(held_out)
 
 
-def test_both_losses_weigh_the_same(objective) -> None:
+def test_both_losses_have_the_same_weight(objective) -> None:
     assert objective.losses() == (
         Loss("masked_lm_nll_sum", "masked_lm_token_count", 1.0),
         Loss("next_sentence_nll_sum", "next_sentence_count", 1.0),
@@ -126,7 +128,7 @@ def counted(objective, examples) -> dict[str, Counts]:
     return {name: Counts(*np.unique(k, return_counts=True)) for name, k in keys.items()}
 
 
-def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label(
+def test_baselines_are_the_frequencies_of_masked_words_and_the_more_frequent_label(
     objective, model
 ) -> None:
     examples = {
@@ -147,7 +149,7 @@ def test_the_baselines_are_the_frequency_of_masked_words_and_the_majoritys_label
     np.testing.assert_equal([weight.numpy() for weight in model.variables], before)
 
 
-def test_a_baseline_set_again_forgets_the_first(objective, model) -> None:
+def test_filling_a_baseline_again_replaces_its_values(objective, model) -> None:
     examples = {"mask_ids": [[7, 7]], "mask_weights": [[1, 1]], "next_sentence_label": [[0]]}
     for _ in range(2):
         objective.fill_baselines(model, counted(objective, examples))
@@ -156,17 +158,17 @@ def test_a_baseline_set_again_forgets_the_first(objective, model) -> None:
     assert float(model.majority.table("label")) == 0.0
 
 
-def test_figures_are_those_known_before_there_is_a_model(objective) -> None:
+def test_metrics_are_those_of_the_configuration(objective) -> None:
     assert objective.config.metrics() == metrics(CONFIG.objective)
 
 
-def test_serving_cuts_texts_to_the_trained_length(words, objective, model) -> None:
+def test_serving_cuts_texts_to_the_length_of_training(words, objective, model) -> None:
     fill_mask = objective.signatures(model, words)["fill_mask"]
     counts = fill_mask(tf.constant(["[MASK] " * 99, "[MASK] " * 22, "the"]))["mask_count"]
     assert counts.numpy().tolist() == [22, 22, 0]
 
 
-def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
+def test_without_a_second_segment_only_words_are_predicted(words) -> None:
     config = dataclasses.replace(CONFIG.objective, second_segment="none")
     objective = BertObjective(config, words)
     model = objective.build_model(build_backbone(CONFIG.backbone, words))
@@ -182,8 +184,8 @@ def test_without_a_second_segment_words_are_masked_and_no_more(words) -> None:
     sums = model(batch)
     needed = {
         name
-        for figure in (*objective.config.metrics(), *objective.losses())
-        for name in (figure.numerator, figure.denominator)
+        for ratio in (*objective.config.metrics(), *objective.losses())
+        for name in (ratio.numerator, ratio.denominator)
     }
     assert needed <= sums.keys()
     assert not any("next_sentence" in name for name in sums)

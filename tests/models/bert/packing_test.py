@@ -18,7 +18,7 @@ SEPARATOR = 99
 
 
 def corpus_of(lengths: list[list[int]]) -> Corpus:
-    """Documents of pieces of so many tokens; each token is the tens of its document."""
+    """Documents with pieces of these lengths; every token of document n is 10 n + 10."""
     return Corpus.of(
         [
             TokenizedDocument.of(
@@ -52,7 +52,7 @@ def rows(made: Packed) -> list[list[int]]:
     ]
 
 
-def test_sentences_stay_whole_and_documents_are_parted() -> None:
+def test_sentences_stay_whole_and_a_separator_is_between_documents() -> None:
     made, tally = packed([[4, 4, 4]])
     assert rows(made) == [[10] * 8, [10] * 4]
     assert made.document.tolist() == [0, 0]
@@ -64,7 +64,7 @@ def test_sentences_stay_whole_and_documents_are_parted() -> None:
     assert SEPARATOR not in (row[0], row[-1])
 
 
-def test_where_words_begin_goes_along() -> None:
+def test_beginnings_of_words_are_packed_with_their_tokens() -> None:
     made, _ = packed([[3], [3], [2], [25]])
     expected = (made.tokens % 20 != 0) | (made.tokens == SEPARATOR)
     assert made.begins.tolist() == expected.tolist()
@@ -76,13 +76,13 @@ def test_a_separator_at_the_end_takes_no_room() -> None:
     assert sorted(map(len, rows(made))) == [10, 10]
 
 
-def test_a_long_piece_is_cut() -> None:
+def test_a_piece_that_is_too_long_is_cut_and_counted() -> None:
     made, tally = packed([[23]])
     assert list(map(len, rows(made))) == [10, 10, 3]
     assert tally == {"cut_pieces": 1}
 
 
-def test_no_document_gives_no_example() -> None:
+def test_without_documents_there_is_no_example() -> None:
     made, tally = packed([])
     assert len(made) == 0
     assert not tally
@@ -112,40 +112,42 @@ def one_by_one(lengths: list[list[int]], order: list[int], max_tokens: int) -> l
     made: list[list[int]] = []
     row: list[int] = []
     for document in order:
-        parting = [SEPARATOR]
+        separator = [SEPARATOR]
         for n in lengths[document]:
             for cut in range(0, n, max_tokens):
                 piece = [10 * document + 10] * min(n - cut, max_tokens)
-                parted = (parting if row else []) + piece
-                if len(row) + len(parted) > max_tokens:
+                next_tokens = (separator if row else []) + piece
+                if len(row) + len(next_tokens) > max_tokens:
                     made.append(row)
-                    row, parted = [], piece
-                row = row + parted
-                parting = []
+                    row, next_tokens = [], piece
+                row = row + next_tokens
+                separator = []
     return [*made, row]
 
 
 @settings(deadline=None)
 @given(corpora, st.integers(2, 14), st.integers(0, 2**32 - 1))
-def test_rows_are_as_full_as_whole_pieces_allow(lengths, max_tokens: int, seed: int) -> None:
+def test_rows_are_filled_with_as_many_whole_pieces_as_fit(
+    lengths, max_tokens: int, seed: int
+) -> None:
     made, _ = packed(lengths, max_tokens=max_tokens, seed=seed)
     order = list(dict.fromkeys(token // 10 - 1 for token in made.tokens if token != SEPARATOR))
     assert rows(made) == one_by_one(lengths, order, max_tokens)
 
 
-def test_short_targets_are_uniform() -> None:
+def test_short_target_lengths_are_uniform() -> None:
     made, _ = packed([[1] * 60_000], max_tokens=8, short=1.0)
     counts = np.bincount(made.length[:-1], minlength=9)[2:]
     assert likely(stats.chisquare(counts).pvalue)
 
 
-def test_the_order_of_documents_is_drawn() -> None:
+def test_the_order_of_documents_is_random_and_uniform() -> None:
     firsts = [packed([[2], [2], [2]], seed=seed)[0].document[0] for seed in range(3_000)]
     assert likely(stats.chisquare(np.bincount(firsts)).pvalue)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_same_generator_packs_the_same(seed: int) -> None:
+def test_the_same_seed_packs_the_same_rows(seed: int) -> None:
     lengths = [[3, 4], [9], [1, 1, 1]]
     assert rows(packed(lengths, short=0.5, seed=seed)[0]) == rows(
         packed(lengths, short=0.5, seed=seed)[0]

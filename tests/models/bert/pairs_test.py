@@ -16,7 +16,7 @@ from models.framing import longest_first
 from models.objective import TokenizedDocument
 from tests.testdata.likely import likely
 
-NEVER = np.zeros(10, np.bool_)  # no token goes on with a word
+NEVER = np.zeros(10, np.bool_)  # no token continues a word
 Lengths = list[list[int]]  # piece lengths of each document
 
 
@@ -61,7 +61,7 @@ def pairs_of(
     return made, tally
 
 
-def test_documents_lie_end_to_end() -> None:
+def test_documents_are_concatenated() -> None:
     corpus = Corpus.of(
         [
             TokenizedDocument.of("a", "paper", "en", [np.array([5, 6], np.int32), np.array([7])]),
@@ -76,12 +76,12 @@ def test_documents_lie_end_to_end() -> None:
     assert corpus.sources == [b"paper", b"letters"]
 
 
-def test_documents_say_where_words_begin_or_their_tokens_do() -> None:
+def test_beginnings_of_words_come_from_the_document_or_from_its_tokens() -> None:
     pieces = [np.array([5, 6, 6]), np.array([6, 5])]
-    told = np.array([True, True, False, False, True])
+    begins_a = np.array([True, True, False, False, True])
     corpus = Corpus.of(
         [
-            dataclasses.replace(TokenizedDocument.of("a", "paper", "zh", pieces), begins=told),
+            dataclasses.replace(TokenizedDocument.of("a", "paper", "zh", pieces), begins=begins_a),
             TokenizedDocument.of("b", "paper", "zh", []),
             TokenizedDocument.of("c", "paper", "en", pieces),
         ],
@@ -91,7 +91,7 @@ def test_documents_say_where_words_begin_or_their_tokens_do() -> None:
     assert corpus.begins.tolist() == begins
 
 
-def test_no_document_gives_no_pair() -> None:
+def test_without_documents_there_is_no_pair() -> None:
     made, tally = pairs_of([])
     assert len(made) == 0
     assert not tally
@@ -121,8 +121,8 @@ def test_pairs_are_runs_of_whole_pieces(lengths: Lengths, seed: int, passes: int
 
 @settings(deadline=None)
 @given(corpora, st.integers(0, 2**32 - 1), st.integers(1, 3))
-def test_every_piece_is_used_once_a_pass(lengths: Lengths, seed: int, passes: int) -> None:
-    """What a random next sentence left unused is put back."""
+def test_every_piece_is_used_once_per_pass(lengths: Lengths, seed: int, passes: int) -> None:
+    """The pieces of a chunk that a random next sentence replaces are put back."""
     made, _ = pairs_of(lengths, seed=seed, passes=passes)
     used: collections.Counter[int] = collections.Counter()
     for start, length in zip(made.a_start, made.a_length, strict=True):
@@ -167,7 +167,7 @@ def published(lengths: Lengths, max_tokens: int, short: float, rng: random.Rando
     return pairs
 
 
-def test_pairs_are_distributed_as_published() -> None:
+def test_the_distribution_of_pairs_is_that_of_the_published_algorithm() -> None:
     lengths = [[3, 9, 4, 4, 7, 2, 8], [5, 5, 12, 1, 6], [25, 2], [6]]
     rounds = 4_000
     made, _ = pairs_of(lengths, passes=rounds, max_tokens=20, short=0.2)
@@ -184,7 +184,7 @@ def test_pairs_are_distributed_as_published() -> None:
     assert likely(stats.chi2_contingency(table).pvalue)
 
 
-def test_there_are_as_many_pairs_as_published() -> None:
+def test_the_number_of_pairs_is_that_of_the_published_algorithm() -> None:
     lengths = [[3, 9, 4, 4, 7, 2, 8], [5, 5, 12, 1, 6], [25, 2], [6]]
     rounds = 3_000
     ours = [len(pairs_of(lengths, seed=seed, short=0.2)[0]) for seed in range(rounds)]
@@ -193,8 +193,8 @@ def test_there_are_as_many_pairs_as_published() -> None:
     assert likely(stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
 
 
-def test_a_random_partner_is_any_other_document_alike() -> None:
-    # However long: a document of 40 pieces is no likelier than one of 2.
+def test_every_other_document_is_an_equally_likely_partner() -> None:
+    # Documents are drawn, not pieces: one of 40 pieces is as likely as one of 2.
     lengths = [[4] * 12, [4] * 40, [4] * 2, [4] * 7, [4], [4] * 20]
     made, _ = pairs_of(lengths, passes=4_000, max_tokens=16, short=0.0)
     ends = np.cumsum([sum(document) for document in lengths])
@@ -206,7 +206,7 @@ def test_a_random_partner_is_any_other_document_alike() -> None:
         assert likely(stats.chisquare(np.delete(counts, document)).pvalue)
 
 
-def test_a_lone_document_has_no_random_partner() -> None:
+def test_a_single_document_has_no_random_partner() -> None:
     made, tally = pairs_of([[4] * 21], max_tokens=16, short=0.0)
     assert made.follows.tolist() == [1] * 5
     assert tally == {"pairs_without_partner": 5, "chunks_without_partner": 1}
@@ -219,7 +219,7 @@ def test_a_chunk_of_one_piece_takes_a_random_partner() -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [2, 3, 10, 11])
-def test_truncation_takes_from_the_longer_side(max_tokens: int) -> None:
+def test_truncation_removes_tokens_of_the_longer_side(max_tokens: int) -> None:
     a, b = map(np.ravel, np.meshgrid(np.arange(1, 25), np.arange(1, 25)))
     expected = []
     for left, right in zip(a.tolist(), b.tolist(), strict=True):
@@ -245,7 +245,7 @@ def test_truncation_cuts_front_and_back_at_random() -> None:
         assert likely(stats.chisquare(observed, expected).pvalue)
 
 
-def test_short_targets_are_uniform() -> None:
+def test_short_target_lengths_are_uniform() -> None:
     made, _ = pairs_of([[1] * 40, [1]], passes=20_000, max_tokens=8, short=1.0)
     first = (made.document == 0) & (made.a_start == 0) & (made.follows == 1)
     targets = np.bincount((made.a_length + made.b_length)[first], minlength=9)[2:]
@@ -254,7 +254,7 @@ def test_short_targets_are_uniform() -> None:
 
 @settings(deadline=None)
 @given(corpora, st.integers(0, 2**32 - 1))
-def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: int) -> None:
+def test_ordered_pairs_are_adjacent_in_one_document(lengths: Lengths, seed: int) -> None:
     corpus = corpus_of(lengths)
     made, tally = pairs_of(lengths, seed=seed, sentence_order=True)
     used = 0
@@ -268,7 +268,7 @@ def test_ordered_pairs_are_neighbours_in_one_document(lengths: Lengths, seed: in
     assert (used == sum(map(sum, lengths))) == (tally["chunks_without_partner"] == 0)
 
 
-def test_half_of_the_ordered_pairs_stand_the_wrong_way_round_wherever_they_are_cut() -> None:
+def test_half_of_the_ordered_pairs_are_swapped_wherever_they_are_cut() -> None:
     made, _ = pairs_of([[2, 3, 4, 5]], passes=20_000, max_tokens=14, short=0.0, sentence_order=True)
     cuts = np.where(made.follows == 1, made.a_length, made.b_length)
     table = [np.sum((cuts == cut) & (made.follows == f)) for cut in (2, 5, 9) for f in (0, 1)]

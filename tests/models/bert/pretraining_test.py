@@ -48,7 +48,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) -> None:
+def test_sums_equal_their_formulas(model: BertPretraining, batch: Batch) -> None:
     table = np.log(np.random.default_rng(1).dirichlet(np.ones(30))).astype(np.float32)
     model.unigram.assign("log_probabilities", table)
     sums = {name: np.asarray(value) for name, value in model(batch).items()}
@@ -68,17 +68,17 @@ def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) ->
 
     labels, weights = batch["mask_ids"], batch["mask_weights"]
     nll = -np.take_along_axis(log_softmax(logits), labels[:, :, None], axis=2)[:, :, 0]
-    apart = batch["next_sentence_label"][:, 0]
+    label = batch["next_sentence_label"][:, 0]
     kernel, bias = map(np.asarray, model.next_sentence_head.weights)
     pairs = np.asarray(encoded["pooled"]) @ kernel + bias
     expected = {
         "masked_lm_nll_sum": (nll * weights).sum(-1),
         "masked_lm_correct_count": ((logits.argmax(-1) == labels) * weights).sum(-1),
         "masked_lm_token_count": weights.sum(-1),
-        "next_sentence_nll_sum": -log_softmax(pairs)[np.arange(16), apart],
-        "next_sentence_correct_count": pairs.argmax(-1) == apart,
+        "next_sentence_nll_sum": -log_softmax(pairs)[np.arange(16), label],
+        "next_sentence_correct_count": pairs.argmax(-1) == label,
         "next_sentence_count": np.ones(16),
-        "next_sentence_majority_correct_count": 1 - apart,  # until set_baseline knows better
+        "next_sentence_majority_correct_count": 1 - label,  # until the baseline is filled
         "unigram_nll_sum": (-table[labels] * weights).sum(-1),
         "unigram_correct_count": ((labels == table.argmax()) * weights).sum(-1),
     }
@@ -88,7 +88,7 @@ def test_sums_are_those_of_the_formulas(model: BertPretraining, batch: Batch) ->
         np.testing.assert_allclose(sums[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_padding_among_the_masks_counts_nothing(model: BertPretraining, batch: Batch) -> None:
+def test_padded_mask_positions_do_not_count(model: BertPretraining, batch: Batch) -> None:
     changed = {name: value.copy() for name, value in batch.items()}
     padding = batch["mask_weights"] == 0
     assert padding.any()
@@ -99,18 +99,18 @@ def test_padding_among_the_masks_counts_nothing(model: BertPretraining, batch: B
         np.testing.assert_allclose(before[name], after[name], atol=1e-6, err_msg=name)
 
 
-def test_slice_keys_may_come_along(model: BertPretraining, batch: Batch) -> None:
+def test_other_features_are_ignored(model: BertPretraining, batch: Batch) -> None:
     more = {name: tf.constant(value) for name, value in batch.items()}
     more["source"] = tf.fill([16, 1], "paper")
     assert np.array_equal(model(more)["masked_lm_nll_sum"], model(batch)["masked_lm_nll_sum"])
 
 
-def test_the_word_embedding_is_tied(model: BertPretraining) -> None:
+def test_the_head_shares_the_token_embedding(model: BertPretraining) -> None:
     shapes = [tuple(weight.shape) for weight in model.trainable_weights]
     assert shapes.count((30, 16)) == 1
 
 
-def test_the_baselines_tables_are_no_weights(model: BertPretraining) -> None:
+def test_tables_of_baselines_are_not_weights(model: BertPretraining) -> None:
     assert [*model.baselines] == [model.unigram, model.majority]
     of_weights = {weight.path for weight in model.variables}
     assert not any("unigram" in path or "majority" in path for path in of_weights)
@@ -121,15 +121,15 @@ def test_before_training_the_baseline_is_uniform() -> None:
     np.testing.assert_allclose(table, -np.log(30), rtol=1e-6)
 
 
-def test_compiled_by_xla_the_sums_are_the_same(model: BertPretraining, batch: Batch) -> None:
+def test_xla_computes_the_same_sums(model: BertPretraining, batch: Batch) -> None:
     features = {name: tf.constant(value) for name, value in batch.items()}
-    compiled = tf.function(lambda given: model(given, training=False), jit_compile=True)
+    compiled = tf.function(lambda inputs: model(inputs, training=False), jit_compile=True)
     for name, value in compiled(features).items():
         np.testing.assert_allclose(value, model(features)[name], rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
-def test_the_masked_word_head_has_the_encoders_activation_and_epsilon(activation: str) -> None:
+def test_the_masked_lm_head_has_the_encoders_activation_and_epsilon(activation: str) -> None:
     model = build(activation=activation, layer_norm_epsilon=0.5)
     states = np.random.default_rng(0).normal(size=(2, 3, 16)).astype(np.float32)
     head = model.masked_lm_head
@@ -166,7 +166,7 @@ def test_rows_beyond_the_vocabulary_change_nothing(model: BertPretraining, batch
 
 
 @pytest.fixture(scope="module")
-def halves() -> tuple[BertPretraining, BertPretraining]:
+def precisions() -> tuple[BertPretraining, BertPretraining]:
     """In float32 and in mixed bfloat16, with the same weights and steep logits."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -184,10 +184,10 @@ def halves() -> tuple[BertPretraining, BertPretraining]:
     return full, half
 
 
-def test_in_bfloat16_the_loss_is_float32s(
-    halves: tuple[BertPretraining, BertPretraining], batch: Batch
+def test_the_loss_in_bfloat16_equals_that_in_float32(
+    precisions: tuple[BertPretraining, BertPretraining], batch: Batch
 ) -> None:
-    full, half = halves
+    full, half = precisions
     assert {weight.dtype for weight in half.trainable_weights} == {"float32"}
     expected, found = full(batch), half(batch)
     assert {value.dtype for value in found.values()} == {tf.float32}
@@ -199,10 +199,10 @@ def test_in_bfloat16_the_loss_is_float32s(
         assert abs(nll - other) < 0.005, name
 
 
-def test_in_bfloat16_logits_are_not_rounded(
-    halves: tuple[BertPretraining, BertPretraining],
+def test_logits_in_bfloat16_are_not_rounded(
+    precisions: tuple[BertPretraining, BertPretraining],
 ) -> None:
-    _, half = halves
+    _, half = precisions
     states = tf.cast(np.random.default_rng(0).normal(size=(2, 3, 64)), tf.bfloat16)
     places = tf.constant([[0, 1], [2, 0]])
     for logits in (half.masked_lm_head(states, places), half.next_sentence_head(states[:, 0])):

@@ -17,7 +17,7 @@ OUTPUTS = {
 }
 
 
-def test_the_masks_of_an_answer_are_those_that_were_read() -> None:
+def test_an_answer_has_the_masks_that_were_read() -> None:
     answer = FILL_MASK.read(["[MASK] [MASK] [MASK]"], OUTPUTS, 0)
     choices = [{"word": "bank", "probability": 0.75}, {"word": "é", "probability": 0.25}]
     assert answer == {
@@ -41,7 +41,7 @@ def test_a_text_and_an_answer_without_any_mask_are_refused() -> None:
         FILL_MASK.check_answer({"text": "", "masks": [], "token_limit": 64})
 
 
-def test_pairs() -> None:
+def test_pairs_of_texts() -> None:
     texts = ["a", "b", "c", "d"]
     assert NEXT_SENTENCE.arguments(texts, None) == {"first": ["a", "c"], "second": ["b", "d"]}
     answer = NEXT_SENTENCE.read(["c", "d"], {"probability": np.array([0.25, 0.5])}, 1)

@@ -1,4 +1,4 @@
-"""Word segmenters by name: found, refused, never a name of code, and held to the text."""
+"""Tests of loading word segmenters by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.errors import ConfigError
 
 @pytest.fixture(name="_package")
 def _registered(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package that registers segmenters, as its metadata on the path says."""
+    """An installed package whose metadata registers segmenters."""
     metadata = tmp_path / "mine-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -40,7 +40,7 @@ def test_jieba_cuts_chinese_into_words() -> None:
     assert "".join(segment(" A  b\t河岸 ")) == " A  b\t河岸 "
 
 
-def test_jieba_reads_no_dictionary_that_another_user_left_in_the_temporary_folder(
+def test_jieba_reads_no_cached_dictionary_of_another_user(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -50,15 +50,15 @@ def test_jieba_reads_no_dictionary_that_another_user_left_in_the_temporary_folde
 
 
 @pytest.mark.usefixtures("_package")
-def test_an_installed_packages_entry_point() -> None:
+def test_the_entry_point_of_an_installed_package_is_loaded() -> None:
     segment = load_segmenter("spaced")
     assert segment("a b") == ["a", " ", "b"]
     assert segment("a") == ["a"]
 
 
-def test_a_name_of_code_runs_nothing(tmp_path: pathlib.Path) -> None:
+def test_a_name_of_code_is_never_imported(tmp_path: pathlib.Path) -> None:
     for name in ("os:system", "os.system", "subprocess:getoutput", "builtins:eval"):
-        with pytest.raises(ConfigError, match="there is none of this name"):
+        with pytest.raises(ConfigError, match="there is no segmenter of this name"):
             load_segmenter(name)(f"touch {tmp_path / 'ran'}")
     assert not os.listdir(tmp_path)
 
@@ -67,7 +67,7 @@ def test_a_name_of_code_runs_nothing(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "jieba:", "jieba:lcut", "jieba:nothing", ":lcut", "gone", "missing", "a b:c"]
 )
-def test_a_name_that_is_none_is_refused(name: str) -> None:
+def test_an_unknown_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used") as caught:
         load_segmenter(name)
     assert caught.value.where == "model.objective.segmenter"

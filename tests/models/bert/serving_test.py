@@ -21,7 +21,7 @@ THE, A, RIVER, BANK = 5, 6, 7, 8
 
 @pytest.fixture(scope="module")
 def model() -> BertPretraining:
-    """Weights so large that no two inputs are answered alike."""
+    """A model with large weights, so that different inputs have different outputs."""
     keras.utils.set_random_seed(0)
     words = tokenizer()
     made = BertObjective(CONFIG.objective, words).build_model(
@@ -63,12 +63,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return weights / weights.sum(-1, keepdims=True)
 
 
-def test_four_signatures_are_served_and_all_warmed_up(signatures) -> None:
+def test_there_are_four_signatures_with_warmup_requests(signatures) -> None:
     assert set(signatures) == {"serving_default", "hidden_states", "fill_mask", "next_sentence"}
     assert set(warmup_requests()) == set(signatures)
 
 
-def test_a_texts_vector_comes_with_its_tokens_and_their_places_in_the_text(signatures) -> None:
+def test_a_text_has_a_vector_its_tokens_and_their_offsets(signatures) -> None:
     out = answer(signatures["serving_default"], ["The  Ships,", "银 ríver"])
     assert out["tokens"].tolist() == [
         [b"[CLS]", b"the", b"ship", b"##s", b",", b"[SEP]"],
@@ -86,7 +86,7 @@ def test_a_texts_vector_comes_with_its_tokens_and_their_places_in_the_text(signa
     }
 
 
-def test_vectors_are_the_encoders_whatever_shares_the_batch(model, signatures) -> None:
+def test_vectors_equal_those_of_the_encoder_in_any_batch(model, signatures) -> None:
     texts = ["the river", "", "the bank of the river rose."]
     out = numpy(signatures["hidden_states"](tf.constant(texts), tf.tile([[0, 1, 2]], [3, 1])))
     pooled = answer(signatures["serving_default"], texts)["pooled"]
@@ -100,7 +100,7 @@ def test_vectors_are_the_encoders_whatever_shares_the_batch(model, signatures) -
     assert out["hidden_states"].shape == (3, 3, 9, 16)
 
 
-def test_an_empty_text_is_its_two_special_tokens(signatures) -> None:
+def test_an_empty_text_has_only_two_special_tokens(signatures) -> None:
     for text in ("", " \n", "\x00"):
         out = answer(signatures["serving_default"], [text])
         assert out["tokens"].tolist() == [[b"[CLS]", b"[SEP]"]]
@@ -120,7 +120,7 @@ def test_an_empty_text_is_its_two_special_tokens(signatures) -> None:
         ("next_sentence", 2, {"probability": (0,)}),
     ],
 )
-def test_an_empty_batch_has_an_empty_answer(
+def test_an_empty_batch_gives_empty_outputs(
     signatures, name: str, arguments: int, shapes: dict[str, tuple[int | None, ...]]
 ) -> None:
     out = answer(signatures[name], *[[]] * arguments)
@@ -138,20 +138,22 @@ def test_a_text_is_cut_at_its_end(signatures, words: int, tokens: int) -> None:
     assert out["starts"][0, -2] == 10 + 4 * (tokens - 8)
 
 
-def test_text_that_spells_a_special_token_is_text(signatures) -> None:
+def test_a_special_token_written_in_a_text_is_text(signatures) -> None:
     out = answer(signatures["serving_default"], ["[CLS] [SEP]", "[MASK]"])
     unknown = [b"[UNK]"] * 3
     assert out["tokens"].tolist() == [
         [b"[CLS]", *unknown, *unknown, b"[SEP]"],
         [b"[CLS]", *unknown, b"[SEP]", *[b""] * 3],
     ]
-    plain, spelled = "the river", "the [SEP] river"
-    probability = answer(signatures["next_sentence"], [plain, spelled], ["a bank", "a bank"])
+    plain, special = "the river", "the [SEP] river"
+    probability = answer(signatures["next_sentence"], [plain, special], ["a bank", "a bank"])
     assert probability["probability"][0] != probability["probability"][1]
     assert answer(signatures["fill_mask"], ["[CLS] [mask] [PAD]"])["mask_count"].tolist() == [0]
 
 
-def test_fill_mask_gives_each_masks_likeliest_words_in_order(model, signatures) -> None:
+def test_fill_mask_returns_the_most_probable_words_of_each_mask_best_first(
+    model, signatures
+) -> None:
     texts = ["the river", "the [MASK] rose", "[MASK] [MASK]a[MASK]", ""]
     out = answer(signatures["fill_mask"], texts)
     assert out["mask_count"].tolist() == [0, 1, 3, 0]
@@ -177,7 +179,7 @@ def test_fill_mask_gives_each_masks_likeliest_words_in_order(model, signatures) 
         assert not out["probabilities"][row, count:].any()
 
 
-def test_fill_mask_without_any_mask_has_no_rows(signatures) -> None:
+def test_fill_mask_without_masks_has_no_rows(signatures) -> None:
     out = answer(signatures["fill_mask"], ["the river", "bank"])
     assert out["mask_count"].tolist() == [0, 0]
     assert out["words"].shape == out["probabilities"].shape == (2, 0, 5)
@@ -194,7 +196,7 @@ def test_a_mask_beyond_the_cut_is_left_out_and_counted(signatures) -> None:
     assert out["words"][0, :1].tolist() == alone["words"][0].tolist()
 
 
-def test_next_sentence_is_the_heads_probability_that_b_follows(model, signatures) -> None:
+def test_next_sentence_returns_the_probability_of_the_head(model, signatures) -> None:
     first, second = ["the river", "", "bank"], ["a bank.", "the river", ""]
     out = answer(signatures["next_sentence"], first, second)["probability"]
     assert out.dtype == np.float32
@@ -211,7 +213,7 @@ def test_next_sentence_is_the_heads_probability_that_b_follows(model, signatures
     np.testing.assert_allclose(out, expected, rtol=1e-4)
 
 
-def test_next_sentence_cuts_the_longer_side_at_its_end(signatures) -> None:
+def test_next_sentence_cuts_the_longer_text_at_its_end(signatures) -> None:
     lengths = list(itertools.product([0, 1, 5, 6, 7, 8, 13, 20], repeat=2))
     a, b = map(np.array, zip(*lengths, strict=True))
     words = np.array([word for word in WORDS if word.isalpha()])
