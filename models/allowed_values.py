@@ -37,7 +37,7 @@ def allowed_at(kind: type, place: Sequence[int | str]) -> str:
     Args:
         kind: the dataclass.
         place: the location of an error as pydantic reports it: names of fields and indices of
-            items. After a field whose class depends on the family, it has the family.
+            items. After a field whose class depends on the family, it contains the family's name.
     """
     types_there = _types_at(kind, place)
     if any(map(_fields_of, (option for each in types_there for option in _options(each)))):

@@ -117,29 +117,29 @@ class BigramBaseline(Baseline):
         if training:
             return keras.ops.zeros_like(labels, dtype="float32")
         ops = keras.ops
-        wanted = ops.cast(previous, "int64") * self.vocabulary_size + ops.cast(labels, "int64")
+        pairs = ops.cast(previous, "int64") * self.vocabulary_size + ops.cast(labels, "int64")
         keys = self.table("keys")
-        flat = ops.reshape(wanted, (-1,))
-        place = ops.minimum(ops.searchsorted(keys, flat), self.pairs - 1)
-        known = ops.equal(ops.take(keys, place, axis=0), flat)
-        seen = ops.where(known, ops.take(self.table("discounted"), place, axis=0), 0.0)
+        flat = ops.reshape(pairs, (-1,))
+        index = ops.minimum(ops.searchsorted(keys, flat), self.pairs - 1)
+        kept = ops.equal(ops.take(keys, index, axis=0), flat)
+        discounted = ops.where(kept, ops.take(self.table("discounted"), index, axis=0), 0.0)
         backed_off = ops.take(self.table("left_over"), previous, axis=0) * ops.exp(
             ops.take(self.table("log_probabilities"), labels, axis=0)
         )
-        return -ops.log(ops.reshape(seen, ops.shape(labels)) + backed_off)
+        return -ops.log(ops.reshape(discounted, ops.shape(labels)) + backed_off)
 
     def fill(self, counts: Counts) -> None:
         """Sets the tables from counted pairs, `v · vocabulary + w` each."""
         size = self.vocabulary_size
         before = np.bincount(counts.keys // size, counts.counts, minlength=size)
         kept = _most_frequent(counts.counts, self.pairs)
-        keys, number = counts.keys[kept], counts.counts[kept]
-        worth = (number - _DISCOUNT) / before[keys // size]
-        left = 1 - np.bincount(keys // size, worth, minlength=size)
-        room = self.pairs - len(keys)
-        self.assign("keys", np.pad(keys, (0, room), constant_values=_NO_PAIR))
-        self.assign("discounted", np.pad(worth, (0, room)).astype(np.float32))
-        self.assign("left_over", left.astype(np.float32))
+        keys, occurrences = counts.keys[kept], counts.counts[kept]
+        discounted = (occurrences - _DISCOUNT) / before[keys // size]
+        left_over = 1 - np.bincount(keys // size, discounted, minlength=size)
+        unused = self.pairs - len(keys)
+        self.assign("keys", np.pad(keys, (0, unused), constant_values=_NO_PAIR))
+        self.assign("discounted", np.pad(discounted, (0, unused)).astype(np.float32))
+        self.assign("left_over", left_over.astype(np.float32))
         self.assign("log_probabilities", smoothed(following(counts, size)))
 
 
@@ -149,19 +149,19 @@ def following(pairs: Counts, vocabulary_size: int) -> np.ndarray:
 
 
 def _most_frequent(counts: np.ndarray, number: int) -> np.ndarray:
-    """The positions of the `number` largest counts, ascending; ties go to the first."""
+    """The indices of the `number` largest counts, ascending; of equal counts the first are kept."""
     if len(counts) <= number:
         return np.arange(len(counts))
-    least = np.partition(counts, len(counts) - number)[len(counts) - number]
-    more = np.flatnonzero(counts > least)
-    equal = np.flatnonzero(counts == least)[: number - len(more)]
-    return np.sort(np.concatenate([more, equal]))
+    smallest = np.partition(counts, len(counts) - number)[len(counts) - number]
+    larger = np.flatnonzero(counts > smallest)
+    equal = np.flatnonzero(counts == smallest)[: number - len(larger)]
+    return np.sort(np.concatenate([larger, equal]))
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:
     """Logarithms of the frequencies of counts with add-one smoothing, float32."""
-    more = counts + 1.0
-    return np.log(more / more.sum()).astype(np.float32)
+    incremented = counts + 1.0
+    return np.log(incremented / incremented.sum()).astype(np.float32)
 
 
 def _uniform(size: int) -> np.ndarray:

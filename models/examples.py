@@ -1,4 +1,4 @@
-"""Training examples to bytes and back, both by the objective's feature spec."""
+"""Serializes training examples, and parses them, as the objective's feature spec says."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def check(example: Example, spec: FeatureSpec) -> None:
     """Checks that an example has the features of its spec, with their shapes and types.
 
     Raises:
-        DataRefused: it has not; names the feature.
+        DataRefused: a feature is missing, unknown, or of another shape or type; names the feature.
     """
     for name in spec.keys() ^ example.keys():
         raise DataRefused(
-            f"An example {'lacks' if name in spec else 'has, beyond its spec,'} a feature.",
+            f"An example {'lacks' if name in spec else 'has'} a feature that its spec "
+            f"{'has' if name in spec else 'does not have'}.",
             where=f"feature {name}",
             remedy="Make feature_spec and make_examples of the objective agree.",
         )
@@ -68,24 +69,24 @@ class Serializer:
         """The bytes of each of several examples.
 
         Raises:
-            DataRefused: they do not fit the spec; names the feature.
+            DataRefused: the examples do not fit the spec; names the feature.
         """
         check({n: np.empty(c.shape[1:], c.dtype) for n, c in examples.items()}, self._spec)
         parts: list[Sequence[bytes]] = []
-        alike: list[np.ndarray] = []  # adjacent features whose size is the same in all examples
+        fixed: list[np.ndarray] = []  # adjacent features whose size is the same in all examples
         for name in sorted(self._spec):
             column = examples[name].reshape(len(examples[name]), -1)
             payloads = _PAYLOADS[self._spec[name].dtype](column)
             if isinstance(payloads, np.ndarray):
                 header = np.frombuffer(self._header(name, payloads.shape[1]), np.uint8)
-                alike += [np.broadcast_to(header, (len(column), len(header))), payloads]
+                fixed += [np.broadcast_to(header, (len(column), len(header))), payloads]
                 continue
-            parts += [_cut(np.hstack(alike))] if alike else []
-            alike = []
+            parts += [_cut(np.hstack(fixed))] if fixed else []
+            fixed = []
             sizes = [*map(len, payloads)]
             headers = {size: self._header(name, size) for size in set(sizes)}
             parts += [headers[size] for size in sizes], payloads
-        parts += [_cut(np.hstack(alike))] if alike else []
+        parts += [_cut(np.hstack(fixed))] if fixed else []
         rows = [*map(b"".join, zip(*parts, strict=True))]
         return [_prefix(1, len(row)) + row for row in rows]
 

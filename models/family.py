@@ -34,7 +34,7 @@ class FamilyConfig(Settings, place="model", affects=Affects.EXAMPLES):
     """Base of a family's settings, a frozen dataclass in `models/<family>/config.py`.
 
     Attributes:
-        family: the family's name, with a `Literal` of it as type and as default.
+        family: the family's name, which is the default; the type is a `Literal` of it.
         backbone: sizes of the backbone.
         objective: an `ObjectiveConfig`.
         tokenizer: the tokenizer's settings.
@@ -88,7 +88,7 @@ class Family(abc.ABC):
     @property
     @abc.abstractmethod
     def frame(self) -> Frame:
-        """The function that makes the backbone's inputs of token ids."""
+        """The function that turns token ids into the backbone's inputs."""
 
     @abc.abstractmethod
     def build_backbone(self, config: Any, tokenizer: Any) -> Backbone:

@@ -113,8 +113,8 @@ def join(texts: Sequence[Text], padding: Any, time: int | None = None) -> Joined
     special = [marker for text in texts for marker in (*text.before, *text.after)]
     ends = tf.add_n(lengths) + len(special)
     position = tf.range(tf.maximum(tf.reduce_max(ends), 0) if time is None else time)
-    # All tokens in one array: padding, the special tokens, the texts. `entry` says which one is
-    # at each position, so that one gather is enough.
+    # All tokens are in one array: padding, the special tokens, the texts. `entry` is the index of
+    # the token at each position, so that one gather is enough.
     tokens = [tf.constant(np.array([padding, *special], np.int32))]
     tokens += [tf.cast(text.ids.flat_values, tf.int32) for text in texts]
     entry = tf.zeros_like(ends + position)
@@ -151,7 +151,7 @@ def cut(
 
     Args:
         first, second: token ids, `[batch, (tokens), …]`.
-        max_tokens: tokens of a row, special tokens apart.
+        max_tokens: tokens of a row, not counting special tokens.
     """
     if second is None:
         return first[:, :max_tokens], None

@@ -17,8 +17,8 @@ def fast_imports() -> Iterator[None]:
     """Turns garbage collection off while large libraries are imported in the block.
 
     The objects of a library live as long as the process, and the collector would traverse them
-    again and again. After the block it never traverses them. It does collect objects that are made
-    later: Keras's models are in cycles, and their weights would be kept longer otherwise.
+    again and again. After the block it ignores these objects. It still collects objects that are
+    made later: Keras's models are in reference cycles, which would keep their weights in memory.
     """
     gc.disable()
     try:

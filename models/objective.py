@@ -1,4 +1,4 @@
-"""The protocol of an objective, which one builder, trainer, evaluator and exporter serve.
+"""The protocol of an objective: one builder, trainer, evaluator and exporter serve all objectives.
 
 A family is settings plus an objective; a task is an objective over the hidden states of any family
 (law "One protocol").
@@ -42,7 +42,7 @@ class Feature:
     Attributes:
         shape, dtype: as the model reads it.
         decode: for a feature that files store as strings of shape `shape[:-1]`: the function that
-            makes the model's numbers of the strings, in graph.
+            turns the strings into the model's numbers, in graph.
         axis: the name of the first axis if its length is free for the model, so that a model that
             was trained on short examples can be evaluated on longer ones. "time" is the axis of
             `padding_mask`; where only padding is cut off, the feature may be cut along it.
@@ -190,7 +190,7 @@ class Objective(Protocol):
             documents: one group, sorted by id.
             rng: the only source of randomness.
             tally: receives the number of dropped, cut or changed documents and examples, by reason
-                (law "Nothing is lost in silence").
+                (law "Nothing is lost silently").
             held_out: whether the examples are for evaluation, which uses each document once.
         """
 
@@ -211,11 +211,11 @@ class Objective(Protocol):
 
         Args:
             features: as files store them, `[batch, *shape]`.
-            rows: rows that are computed at once, neighbors of each other; divides the batch.
+            rows: how many adjacent rows are computed at once; divides the batch.
 
         Returns:
-            Tensors `[batch, …]`, with `padding_mask` and the features that `denominators` reads as
-            they were.
+            Tensors `[batch, …]`; `padding_mask` and the features that `denominators` reads must not
+            change.
         """
         return features
 

@@ -80,8 +80,8 @@ class Processor:
 def choose_onednn(purpose: Purpose) -> None:
     """Turns oneDNN on or off for this process and the processes that it starts.
 
-    Does nothing if the environment variable is set already. Does nothing, either, if TensorFlow was
-    imported: it is too late for this process, and its child processes should compute as it does.
+    Does nothing if the environment variable is set already. Does nothing if TensorFlow was imported
+    already: it is too late for this process, and its child processes should compute as it does.
     """
     if ONEDNN in os.environ or "tensorflow" in sys.modules:
         return

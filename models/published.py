@@ -34,7 +34,8 @@ def published(
             power may keep the name and lose the content.
 
     Raises:
-        OSError: the file cannot be written; the error names `path`, which a full disk does not do.
+        OSError: the file cannot be written. The error names `path`, even if the disk is full, in
+            which case the system's error names no file.
     """
     target = pathlib.Path(path)
     folder = target.parent if scratch is None else pathlib.Path(scratch)

@@ -1,6 +1,6 @@
 """The two signatures that every family serves: a vector of each text, and vectors of its tokens.
 
-A family brings its tokenizer, its backbone and its `frame`; outputs and shapes are decided here.
+A family provides its tokenizer, its backbone and its `frame`; this module decides the outputs.
 """
 
 from __future__ import annotations

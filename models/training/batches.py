@@ -1,7 +1,8 @@
-"""Reads batches of training examples, in an order that seed and epoch alone decide (law 5).
+"""Reads batches of training examples, in an order that depends only on seed and epoch.
 
 `models.training.example_order` computes the order. It depends neither on the number of processes
-nor on where a run was interrupted. A process opens only the files that hold its rows.
+nor on where a run was interrupted (law "Determinism by content"). A process opens only the files
+that hold its rows.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ class _Reader:
     """Reads the serialized examples of an epoch's lanes, from a block on.
 
     Args:
-        index: of the files.
-        order: of the epoch.
-        first_block: where to begin.
-        lengths: of all examples from there on, `[lanes, examples]`, to sort a block by; None: no
-            sorting.
+        index: the index of the files.
+        order: the order of the epoch.
+        first_block: the block to begin with.
+        lengths: the lengths of all examples from that block on, `[lanes, examples]`, to sort a
+            block by; None: no sorting.
     """
 
     def __init__(
@@ -202,9 +203,9 @@ def _of_block(lengths: tf.Tensor, order: EpochOrder, block: tf.Tensor) -> tf.Ten
     """The lengths of a block, `[lanes, examples]`.
 
     Args:
-        lengths: of all examples from some block on.
-        order: of the epoch.
-        block: counted from that block.
+        lengths: the lengths of all examples from some block on.
+        order: the order of the epoch.
+        block: the number of the block, counted from that block.
     """
     size = order.block * order.rows
     return lengths[:, block * size : (block + 1) * size]

@@ -22,8 +22,8 @@ class BestWeights:
     Args:
         folder: holds one checkpoint, of step `state.best_step`. The chief writes; all processes
             see it.
-        state: of the run, restored from the run's checkpoint.
-        variables: of the model.
+        state: the state of the run, restored from the run's checkpoint.
+        variables: the variables of the model.
         devices: the processes of the run.
 
     Attributes:

@@ -57,7 +57,7 @@ class Checkpoints:
         variables: what a checkpoint holds, in an order that never changes.
 
     Attributes:
-        folder: as given.
+        folder: the folder of the checkpoints.
     """
 
     def __init__(

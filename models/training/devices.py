@@ -40,7 +40,7 @@ class Devices:
         config: which devices.
 
     Attributes:
-        config: as given.
+        config: the configuration.
         strategy: the strategy of tf.distribute.
         replicas: number of replicas of the model, over all processes.
         workers: number of processes, all of which run the same program.
@@ -111,7 +111,7 @@ class Devices:
 
         Args:
             features: tensors that all have the rows on `axis`.
-            axis: of the rows.
+            axis: the axis of the rows.
         """
         if self.config.strategy == "one":
             return features
@@ -171,7 +171,7 @@ class Devices:
 
 
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
-    """A strategy over the named devices; over all GPUs if no name is given."""
+    """A strategy over the named devices; over all GPUs if there are no names."""
     present = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     chosen = list(names) or [name for name in present if name.startswith("GPU:")]
     if not chosen:

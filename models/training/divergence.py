@@ -26,7 +26,7 @@ class DivergenceDetector:
     Args:
         folder: receives the batch of the step that diverged, `diverged-at-step-<n>.npz`.
         max_loss_rise: see `TrainingConfig.max_loss_rise`.
-        first_loss: of the run's first step; NaN before it, and then set by `check`.
+        first_loss: the loss of the run's first step; NaN before it, and then set by `check`.
     """
 
     def __init__(

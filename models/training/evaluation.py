@@ -15,11 +15,11 @@ class Evaluation:
     Args:
         held_out: returns the held-out loss; None: the model is never evaluated.
         interval: steps between two evaluations; 0: the model is never evaluated.
-        state: of the run.
+        state: the state of the run.
         best: the best weights of the run.
 
     Attributes:
-        best: as given.
+        best: the best weights of the run.
     """
 
     def __init__(

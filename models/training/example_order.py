@@ -40,7 +40,7 @@ class EpochOrder:
     """The order of an epoch's examples.
 
     Args:
-        index: of the files.
+        index: the index of the files.
         config: seed, batch size, shuffle buffer and length buckets.
         epoch: number of the epoch, from 0.
         in_order: whether only the order of the files is random and each file is read from beginning
@@ -120,8 +120,8 @@ class EpochOrder:
         Args:
             lane, block: int64 scalars.
             examples: number of the block's examples in each lane, an int scalar.
-            lengths: of these examples, `[examples]`. With them the rows of a batch have similar
-                lengths.
+            lengths: the lengths of these examples, `[examples]`. With them the rows of a batch have
+                similar lengths.
 
         Returns:
             Positions of the examples in the lane's block, int32 `[batches, rows]`.
@@ -140,7 +140,7 @@ class EpochOrder:
 
         Args:
             block: an int64 scalar.
-            lengths: of the block's examples, `[lanes, examples]`.
+            lengths: the lengths of the block's examples, `[lanes, examples]`.
 
         Returns:
             int32 `[batches]`.

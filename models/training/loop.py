@@ -1,9 +1,9 @@
 """The training loop: deterministic order, exact resume, and the loss of the whole batch.
 
 A run is a pure function of (initial weights, examples, configuration). Killed at any moment and
-started again with the same arguments, it ends with bit-identical weights (law 5), because a
-checkpoint holds the variables of the model and the optimizer, the dropout layers' seeds and the
-position in the data.
+started again with the same arguments, it ends with bit-identical weights, because a checkpoint
+holds the variables of the model and the optimizer, the dropout layers' seeds and the position in
+the data.
 """
 
 from __future__ import annotations

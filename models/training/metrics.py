@@ -61,10 +61,10 @@ class TrainingMetrics:
         folder: receives `training.jsonl`, TensorBoard's events, and the batch that a run diverged
             on.
         resumed_from: the step that this process starts from.
-        steps: of the whole run.
-        cost: of a step, for `matmul_utilization`; None leaves that metric out.
+        steps: the steps of the whole run.
+        cost: the cost of a step, for `matmul_utilization`; None leaves that metric out.
         max_loss_rise: see `TrainingConfig.max_loss_rise`.
-        first_loss: of the run's first step; NaN before it, and then set by `add`.
+        first_loss: the loss of the run's first step; NaN before it, and then set by `add`.
     """
 
     def __init__(

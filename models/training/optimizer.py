@@ -251,7 +251,12 @@ def build_optimizer(
 def _scale_learning_rates(
     optimizer: keras.optimizers.Optimizer, factors: Mapping[Hashable, float]
 ) -> None:
-    """Multiplies the learning rates of variables, given by their keys, by a factor each."""
+    """Multiplies the learning rate of each variable by its factor.
+
+    Args:
+        optimizer: the optimizer to change.
+        factors: the factors by `variable_key`; other variables have the factor 1.
+    """
     update = optimizer.update_step
 
     def update_step(gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor) -> None:

@@ -76,11 +76,11 @@ def with_xla_chosen(
     """The configuration with True or False instead of "auto" for `jit_compile`.
 
     Args:
-        config: of the training.
+        config: the configuration of the training.
         xla_pays_on: the kinds of devices on which XLA makes the family faster; see
             `models.family.Family`.
-        model: what is trained.
-        devices: what it is trained on.
+        model: the model to train.
+        devices: the devices to train it on.
     """
     if config.jit_compile != "auto":
         return config

@@ -17,7 +17,7 @@ class ProgressLog:
 
     Args:
         step: the step that this process starts from.
-        steps: of the whole run.
+        steps: the steps of the whole run.
     """
 
     def __init__(self, step: int, steps: int) -> None:

@@ -95,7 +95,7 @@ class _Rematerialization:
     def _run(
         self, call: Callable[..., Any], arguments: Any, values: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The output of a call and the seeds' new states, with given values of all variables."""
+        """The output of a call and the seeds' new states, with these values of all variables."""
         args, kwargs = arguments
         variables = [*self._weights, *self._seeds]
         with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:

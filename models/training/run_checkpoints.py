@@ -22,8 +22,8 @@ class RunCheckpoints:
 
     Args:
         folder: all processes see it.
-        state: of the run.
-        variables: of the model and the optimizer.
+        state: the state of the run.
+        variables: the variables of the model and the optimizer.
         config: how often to save, and how many checkpoints to keep.
         devices: the processes of the run.
     """

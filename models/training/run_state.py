@@ -17,7 +17,7 @@ class RunState:
         patience: see `TrainingConfig.patience`.
 
     Attributes:
-        steps: as given.
+        steps: optimizer steps of the whole run.
         step: optimizer steps done.
         epoch: the current epoch, from 0.
         batch: batches of the current epoch that were trained on.

@@ -271,7 +271,7 @@ def _gradient_function(
 
         Args:
             features: `[rows, *shape]`.
-            denominators: of the loss terms, over the whole batch.
+            denominators: the denominators of the loss terms, over the whole batch.
             state: values of all variables that are not trained.
         """
         values = [(variable, state[str(i)]) for i, variable in enumerate(others)]

@@ -51,8 +51,8 @@ class Throughput:
         """Counts a step.
 
         Args:
-            tokens: of its batch, over all processes, without padding.
-            positions: of its batch, with padding.
+            tokens: tokens of its batch, over all processes, without padding.
+            positions: positions of its batch, with padding.
             length: positions of each of its examples.
         """
         self._recent_tokens += tokens

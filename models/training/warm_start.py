@@ -15,7 +15,7 @@ def adapt_to_warm_start(config: TrainingConfig, examples: int) -> TrainingConfig
     proportion to the steps. Early stopping is turned off if the steps leave no room for it.
 
     Args:
-        config: of the training from scratch.
+        config: the configuration of a training from scratch.
         examples: number of training examples.
     """
     epochs, factor = config.warm_start.max_epochs, config.warm_start.learning_rate_factor

@@ -46,7 +46,7 @@ class Map:
         (str, "a text"),
     ],
 )
-def test_a_type_in_words(kind: Any, words: str) -> None:
+def test_a_type_is_described_in_words(kind: Any, words: str) -> None:
     assert allowed(kind) == words
 
 
@@ -62,15 +62,15 @@ def test_a_type_in_words(kind: Any, words: str) -> None:
         ((), "an object that has its fields"),
     ],
 )
-def test_a_field_in_words(place: tuple[int | str, ...], words: str) -> None:
+def test_a_field_is_described_in_words(place: tuple[int | str, ...], words: str) -> None:
     assert allowed_at(Map, place) == words
 
 
-def test_the_families_of_a_union() -> None:
+def test_the_families_of_a_union_are_listed() -> None:
     assert families_at(Map, ("water",)) == "lake or sea"
 
 
-def test_an_unknown_field_is_answered_with_those_of_its_own_family() -> None:
+def test_an_unknown_field_gets_a_suggestion_from_its_own_family() -> None:
     assert nearest_field(Map, ("water", "lake", "deptth")) == (
         "did you mean depth? Else leave it out"
     )

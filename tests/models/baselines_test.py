@@ -32,11 +32,11 @@ def probabilities(layer: BigramBaseline, size: int = 4) -> np.ndarray:
     return np.exp(-np.asarray(layer(previous, labels)))
 
 
-def test_of_pairs_the_second_tokens_are_counted() -> None:
+def test_the_second_tokens_of_pairs_are_counted() -> None:
     assert following(pair_counts(TOKENS, 4), 4).tolist() == [3, 4, 1, 0]
 
 
-def test_tables_are_no_weights() -> None:
+def test_tables_are_not_weights() -> None:
     layer = filled(8)
     assert layer.variables == []
     assert not tf.train.TrackableView(layer).descendants()[1:]
@@ -44,7 +44,7 @@ def test_tables_are_no_weights() -> None:
     assert names == {"keys", "discounted", "left_over", "log_probabilities"}
 
 
-def test_unigram_frequencies_have_one_added() -> None:
+def test_unigram_frequencies_have_add_one_smoothing() -> None:
     layer = UnigramBaseline(4)
     nll, correct = layer(np.array([[0, 3]]))
     np.testing.assert_allclose(nll, [[math.log(4), math.log(4)]], rtol=1e-6)
@@ -54,7 +54,7 @@ def test_unigram_frequencies_have_one_added() -> None:
     assert correct.numpy().tolist() == [[0, 1], [0, 0]]
 
 
-def test_bigram_probabilities_by_their_formula() -> None:
+def test_bigram_probabilities_equal_the_formula() -> None:
     unigram = (np.array([3, 4, 1, 0]) + 1) / 12  # what follows something
     seen = np.zeros((4, 4))
     for (v, w), count in collections.Counter(itertools.pairwise(TOKENS.tolist())).items():
@@ -65,7 +65,7 @@ def test_bigram_probabilities_by_their_formula() -> None:
     np.testing.assert_allclose(probabilities(filled(8)), expected, rtol=1e-5)
 
 
-def test_of_too_many_pairs_the_frequent_ones_are_kept() -> None:
+def test_if_there_are_too_many_pairs_the_most_frequent_are_kept() -> None:
     layer = filled(2)
     assert layer.table("keys").numpy().tolist() == [1, 4]
     kept = probabilities(layer)
@@ -73,11 +73,11 @@ def test_of_too_many_pairs_the_frequent_ones_are_kept() -> None:
     assert kept[1, 1] == pytest.approx((1 - 1.25 / 3) * 5 / 12, rel=1e-5)
 
 
-def test_of_pairs_as_frequent_the_first_are_kept() -> None:
+def test_of_equally_frequent_pairs_the_first_are_kept() -> None:
     assert filled(4).table("keys").numpy().tolist() == [1, 2, 4, 5]
 
 
-def test_before_it_is_filled_all_is_alike_and_training_looks_nothing_up() -> None:
+def test_an_empty_bigram_baseline_is_uniform_and_training_gets_zeros() -> None:
     layer = BigramBaseline(4, 3)
     np.testing.assert_allclose(probabilities(layer), np.full((4, 4), 0.25), rtol=1e-6)
     assert not np.asarray(layer(np.ones((2, 3)), np.ones((2, 3)), training=True)).any()
@@ -85,6 +85,6 @@ def test_before_it_is_filled_all_is_alike_and_training_looks_nothing_up() -> Non
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 20))
-def test_it_is_a_distribution_whatever_is_kept(tokens: list[int], pairs: int) -> None:
+def test_probabilities_sum_to_1_whatever_pairs_are_kept(tokens: list[int], pairs: int) -> None:
     layer = filled(pairs, np.array(tokens), size=7)
     np.testing.assert_allclose(probabilities(layer, size=7).sum(axis=1), np.ones(7), rtol=1e-5)

@@ -29,11 +29,11 @@ def test_the_losses_do_not_depend_on_the_devices(family: str, tmp_path: pathlib.
         "optimizer": ADAGRAD if family == "elmo" else ADAM,
     }
 
-    def run(name: str, *given, **named) -> pathlib.Path:  # type: ignore[no-untyped-def]
+    def run(name: str, *arguments, **options) -> pathlib.Path:  # type: ignore[no-untyped-def]
         folder = tmp_path / name
         folder.mkdir()
         (folder / "examples").symlink_to(tmp_path / "examples")
-        finish(start(family, folder, *given, **named))
+        finish(start(family, folder, *arguments, **options))
         assert len(losses(folder)) == 50
         return folder
 

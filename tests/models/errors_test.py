@@ -53,7 +53,7 @@ def test_an_error_says_what_where_and_what_to_do(error: PolysemeError, text: str
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("where", "remedy"), [("a.txt:1", "Do it."), ("b", None), (None, None)])
-def test_an_error_comes_back_whole_from_another_process(
+def test_a_pickled_error_is_restored(
     kind: type[PolysemeError], where: str | None, remedy: str | None
 ) -> None:
     error = kind("Wrong.", where=where, remedy=remedy)
@@ -66,7 +66,7 @@ def test_an_error_comes_back_whole_from_another_process(
         assert str(copied) == str(error)
 
 
-def test_every_error_of_the_house_is_one_to_be_shown() -> None:
+def test_every_error_is_a_polyseme_error() -> None:
     defined = [
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
@@ -76,6 +76,6 @@ def test_every_error_of_the_house_is_one_to_be_shown() -> None:
     assert all(issubclass(kind, PolysemeError) for kind in KINDS)
 
 
-def test_a_place_and_a_remedy_are_given_by_name() -> None:
+def test_where_and_remedy_are_keyword_arguments() -> None:
     with pytest.raises(TypeError):
         DataRefused("Too few.", "a.jsonl:3")  # type: ignore[misc]

@@ -56,11 +56,11 @@ def by_protobuf(values: dict[str, np.ndarray]) -> bytes:
         max_size=4,
     )
 )
-def test_the_bytes_are_those_of_protocol_buffers(examples: list[dict[str, np.ndarray]]) -> None:
+def test_the_bytes_equal_those_of_protocol_buffers(examples: list[dict[str, np.ndarray]]) -> None:
     assert Serializer(SPEC).serialize(examples) == [by_protobuf(values) for values in examples]
 
 
-def test_what_was_serialized_is_parsed_with_int32_ids() -> None:
+def test_serialized_examples_are_parsed_with_int32_ids() -> None:
     other = example(ids=np.array([7, 8, 9], np.int32), source=np.array([b""], object))
     batch = parse(tf.constant([serialize(example(), SPEC), serialize(other, SPEC)]), SPEC)
     assert batch["ids"].dtype == tf.int32
@@ -70,7 +70,7 @@ def test_what_was_serialized_is_parsed_with_int32_ids() -> None:
     assert batch["source"].numpy().tolist() == [[b"paper"], [b""]]
 
 
-def test_where_the_axis_is_free_examples_of_another_length_are_parsed() -> None:
+def test_examples_of_another_length_are_parsed_along_a_free_axis() -> None:
     def spec(time: int, masks: int) -> dict[str, Feature]:
         return {
             "ids": Feature((time,), "int64", "ids", axis="time"),
@@ -103,10 +103,10 @@ def test_the_parse_spec_has_fixed_lengths() -> None:
         ({"ids": np.array([1.0, 2.0, 3.0])}, "float64 [3]", "feature ids"),
         ({"weights": np.array([1, 2])}, "the spec says float32 [2]", "feature weights"),
         ({"grid": np.array([0, 1, 2, 3])}, "the spec says int64 [2, 2]", "feature grid"),
-        ({"extra": np.array([0])}, "beyond its spec", "feature extra"),
+        ({"extra": np.array([0])}, "a feature that its spec does not have", "feature extra"),
     ],
 )
-def test_an_example_that_does_not_fit_is_named(
+def test_the_error_names_the_feature_that_does_not_fit(
     changes: dict[str, np.ndarray], what: str, where: str
 ) -> None:
     with pytest.raises(DataRefused) as refused:
@@ -115,14 +115,14 @@ def test_an_example_that_does_not_fit_is_named(
     assert refused.value.where == where
 
 
-def test_a_missing_feature_is_named() -> None:
+def test_the_error_names_a_missing_feature() -> None:
     short = example()
     del short["source"]
-    with pytest.raises(DataRefused, match="lacks"):
+    with pytest.raises(DataRefused, match="lacks a feature that its spec has"):
         serialize(short, SPEC)
 
 
-def test_a_feature_may_be_stored_as_strings_and_read_as_numbers() -> None:
+def test_a_feature_can_be_stored_as_strings_and_read_as_numbers() -> None:
     def lengths(words: tf.Tensor) -> tf.Tensor:
         return tf.stack([tf.strings.length(words), tf.zeros_like(words, tf.int32)], axis=-1)
 

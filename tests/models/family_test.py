@@ -20,14 +20,14 @@ class Config(FamilyConfig, place="model", affects=Affects.EXAMPLES):
     family: Literal["little"] = "little"
 
 
-def test_any_training_suits_a_family_that_says_nothing() -> None:
+def test_by_default_a_family_accepts_any_training() -> None:
     config = Config()
     config.check_training(TrainingConfig(batch_size=3, length_buckets=4))
     assert [field.name for field in dataclasses.fields(config)] == ["family"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_objectives_settings_are_those_of_the_family(name: str) -> None:
+def test_objective_config_is_the_class_of_the_families_objective_settings(name: str) -> None:
     family = FAMILIES[name]
     assert family.objective_config is type(family.config().objective)
 

@@ -45,7 +45,7 @@ def test_a_token_may_be_a_row_of_numbers() -> None:
     ]
 
 
-def test_no_rows_and_rows_without_tokens() -> None:
+def test_a_batch_without_rows_and_rows_without_tokens() -> None:
     none = join([Text([7], tf.RaggedTensor.from_row_lengths(np.zeros(0, np.int32), []), [])], 0)
     assert none.ids.shape == none.token_index.shape == (0, 0)
     assert join([Text([7], ragged([], []), [])], 0).ids.numpy().tolist() == [[7], [7]]
@@ -67,7 +67,7 @@ def test_values_are_moved_to_the_positions_of_their_tokens() -> None:
     ]
 
 
-def test_values_of_tokens_that_were_cut_off_are_left_out() -> None:
+def test_values_of_cut_tokens_are_left_out() -> None:
     first, _ = cut(ragged([1, 2, 3], [4]), None, 2)
     joined = join([Text([7], first, [])], padding=0)
     framed = Framed({}, joined.ids, joined.segments, joined.token_index)
@@ -95,7 +95,7 @@ def test_tokens_are_removed_from_the_longer_side(max_tokens: int) -> None:
     assert list(zip(*lengths, strict=True)) == expected
 
 
-def test_in_graph_any_batch_fits_one_function() -> None:
+def test_one_graph_function_joins_batches_of_any_size() -> None:
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
     def framed(ids: tf.RaggedTensor) -> tf.Tensor:
         return join([Text([7], ids, [9])], 0).ids

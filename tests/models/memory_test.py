@@ -17,7 +17,7 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-def test_buffers_that_come_again_get_the_same_pages() -> None:
+def test_repeated_allocations_reuse_pages() -> None:
     # Runs this file as a program, because the allocator's settings are per process.
     done = subprocess.run(
         [sys.executable, __file__], capture_output=True, text=True, check=True,
@@ -28,7 +28,7 @@ def test_buffers_that_come_again_get_the_same_pages() -> None:
     assert int(after) < int(before) / 10
 
 
-def test_what_is_imported_is_not_looked_through_again() -> None:
+def test_imported_objects_are_not_traversed_again() -> None:
     before = gc.get_freeze_count()
     try:
         with fast_imports():

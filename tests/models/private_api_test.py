@@ -45,7 +45,7 @@ def test_tensorflows_writers_have_a_resource(tmp_path: pathlib.Path) -> None:
     )
 
 
-def test_keras_sums_nothing_once_more() -> None:
+def test_keras_does_not_sum_gradients_again() -> None:
     optimizer, first, _ = adam()
     private_api.take_gradients_as_summed(optimizer)
     pairs = [(tf.constant([1.0, 1.0]), first)]
@@ -73,7 +73,7 @@ def test_keras_sums_nothing_once_more() -> None:
     )
 
 
-def test_the_moments_are_the_variables_own() -> None:
+def test_adam_moments_belong_to_the_variable() -> None:
     optimizer, first, second = adam()
     optimizer.apply([tf.constant([4.0, 8.0]), tf.constant([2.0])], [first, second])
     means, squares = private_api.adam_moments(optimizer, first)
@@ -84,7 +84,7 @@ def test_the_moments_are_the_variables_own() -> None:
     np.testing.assert_allclose(squares, [1.0], rtol=1e-6)
 
 
-def test_adagrads_sums_are_the_variables_own() -> None:
+def test_adagrad_sums_belong_to_the_variable() -> None:
     optimizer = keras.optimizers.Adagrad(0.1, initial_accumulator_value=1.0)
     first, second = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
     optimizer.build([first, second])
@@ -97,7 +97,7 @@ def test_adagrads_sums_are_the_variables_own() -> None:
     assert [np.asarray(each).tolist() for each in sums] == [[17.0, 65.0], [5.0]]
 
 
-def test_kerass_and_tensorflows_variable_have_one_key() -> None:
+def test_a_keras_variable_and_its_tensorflow_variable_have_the_same_key() -> None:
     optimizer, first, second = adam()
     keys = [private_api.variable_key(optimizer, each) for each in (first, second)]
     assert keys == [private_api.variable_key(optimizer, each.value) for each in (first, second)], (
@@ -106,13 +106,13 @@ def test_kerass_and_tensorflows_variable_have_one_key() -> None:
     assert len(set(keys)) == 2
 
 
-def test_what_is_excluded_does_not_decay() -> None:
+def test_excluded_variables_do_not_decay() -> None:
     optimizer, first, second = adam()
     assert private_api.decays(optimizer, first)
     assert not private_api.decays(optimizer, second)
 
 
-def test_dropouts_seed_is_known_by_its_name() -> None:
+def test_the_seed_of_dropout_is_recognized_by_its_name() -> None:
     layer = keras.layers.Dropout(0.5)
     layer.build((2, 2))
     (seed,) = layer.variables
@@ -138,7 +138,7 @@ def test_a_graph_knows_whether_xla_compiles_it() -> None:
     )
 
 
-def test_an_event_is_written_as_it_is(tmp_path: pathlib.Path) -> None:
+def test_an_event_is_written_unchanged(tmp_path: pathlib.Path) -> None:
     writer = tf.summary.create_file_writer(str(tmp_path))
     private_api.write_event(writer, tf.compat.v1.Event(wall_time=1.0, step=7, file_version="ours"))
     writer.close()

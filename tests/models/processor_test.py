@@ -29,7 +29,7 @@ def test_the_first_processor_of_linuxs_list_is_read() -> None:
     assert str(processor) == "AMD EPYC 7B13 (avx, avx2, fma)"
 
 
-def test_a_system_that_tells_nothing_gives_no_flags() -> None:
+def test_a_system_without_cpuinfo_has_no_flags() -> None:
     assert Processor.of("") == Processor("", ())
     assert str(UNKNOWN) == "unknown processor (no known flags)"
 
@@ -43,7 +43,9 @@ def test_a_system_that_tells_nothing_gives_no_flags() -> None:
         (UNKNOWN, None, None),
     ],
 )
-def test_what_is_faster(processor: Processor, training: bool | None, serving: bool | None) -> None:
+def test_onednn_is_chosen_by_processor_and_purpose(
+    processor: Processor, training: bool | None, serving: bool | None
+) -> None:
     assert processor.onednn("training") is training
     assert processor.onednn("serving") is serving
 
@@ -66,7 +68,7 @@ def undecided(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (UNKNOWN, "training", None),
     ],
 )
-def test_the_choice_is_in_the_environment(
+def test_the_choice_is_set_in_the_environment(
     undecided: pytest.MonkeyPatch, processor: Processor, purpose: str, value: str | None
 ) -> None:
     undecided.setattr(Processor, "here", lambda: processor)
@@ -75,7 +77,7 @@ def test_the_choice_is_in_the_environment(
     assert onednn_is_on() == (value == "1")
 
 
-def test_who_has_decided_is_not_overruled(undecided: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_set_is_not_changed(undecided: pytest.MonkeyPatch) -> None:
     undecided.setattr(Processor, "here", lambda: AVX2)
     undecided.setenv(ONEDNN, "0")
     choose_onednn("training")
@@ -83,7 +85,7 @@ def test_who_has_decided_is_not_overruled(undecided: pytest.MonkeyPatch) -> None
     assert not onednn_is_on()
 
 
-def test_nothing_is_decided_after_tensorflow_was_imported(undecided: pytest.MonkeyPatch) -> None:
+def test_nothing_is_chosen_after_tensorflow_was_imported(undecided: pytest.MonkeyPatch) -> None:
     undecided.setattr(Processor, "here", lambda: AVX2)
     undecided.setitem(sys.modules, "tensorflow", sys)
     choose_onednn("training")

@@ -48,7 +48,7 @@ def test_the_temporary_file_is_in_the_scratch_folder(tmp_path: pathlib.Path) -> 
     assert (tmp_path / "target" / "a").read_text() == "new"
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: pathlib.Path) -> None:
+def test_two_writers_of_one_file_do_not_conflict(tmp_path: pathlib.Path) -> None:
     with published(tmp_path / "a") as first, published(tmp_path / "a") as second:
         first.write_text("first")
         second.write_text("second")

@@ -9,11 +9,11 @@ from models.questions import EMBED, RenderedAnswer
 from models.registry import FAMILIES
 
 
-def test_embed_asks_for_the_last_layer_of_every_text() -> None:
+def test_embed_requests_the_last_layer_of_every_text() -> None:
     assert EMBED.arguments(["a", "b"], None) == {"texts": ["a", "b"], "layers": [[-1], [-1]]}
 
 
-def test_padding_is_no_part_of_an_answer() -> None:
+def test_an_answer_has_no_padding() -> None:
     outputs = {
         "hidden_states": np.array([[[[1.0, 2.0], [9.0, 9.0]]]]),
         "tokens": np.array([[b"[CLS]", b""]]),
@@ -23,7 +23,7 @@ def test_padding_is_no_part_of_an_answer() -> None:
     assert answer == {"text": "a", "tokens": ["[CLS]"], "vectors": [[1.0, 2.0]]}
 
 
-def test_only_the_beginning_of_vectors_is_shown() -> None:
+def test_only_the_first_tokens_and_values_are_shown() -> None:
     answer = {"text": "a", "tokens": ["x"] * 13, "vectors": [[0.25] * 7] * 13}
     rendered = EMBED.render(answer)
     assert rendered.bold == "a"
@@ -38,7 +38,7 @@ def test_only_the_beginning_of_vectors_is_shown() -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_familys_questions_are_those_of_others_by_the_same_name(name: str) -> None:
+def test_questions_with_the_same_name_are_the_same_in_all_families(name: str) -> None:
     questions = {each.name: each for family in FAMILIES.values() for each in family.questions}
     assert EMBED in FAMILIES[name].questions
     assert all(questions[each.name] is each for each in FAMILIES[name].questions)

@@ -3,7 +3,7 @@
 from models.renamed_settings import RENAMED, with_new_names
 
 
-def test_a_whole_configuration() -> None:
+def test_a_whole_configuration_gets_the_new_names() -> None:
     older = {
         "name": "m",
         "model": {"backbone": {"width": 8, "layers": 2}, "objective": {"sequence_length": 16}},
@@ -21,16 +21,16 @@ def test_a_whole_configuration() -> None:
     }
 
 
-def test_a_part_of_a_configuration() -> None:
+def test_a_part_of_a_configuration_gets_the_new_names() -> None:
     assert with_new_names({"masked_share": 0.2}, "model.objective") == {"mask_prob": 0.2}
 
 
-def test_new_names_stay() -> None:
+def test_new_names_are_kept() -> None:
     newer = {"training": {"gradient_accumulation_steps": 2}}
     assert with_new_names(newer) == newer
 
 
-def test_a_setting_keeps_its_place() -> None:
+def test_a_renamed_setting_stays_in_its_class() -> None:
     for older, newer in RENAMED.items():
         assert older.rpartition(".")[0] == newer.rpartition(".")[0]
         assert newer not in RENAMED

@@ -60,7 +60,7 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize(("field", "value", "what"), WRONG)
-def test_a_value_is_refused_however_it_comes(field: str, value: Any, what: str) -> None:
+def test_a_wrong_value_is_refused_however_it_is_set(field: str, value: Any, what: str) -> None:
     ways = (
         lambda: Bank(**{field: value}),
         lambda: dataclasses.replace(Bank(), **{field: value}),
@@ -74,12 +74,12 @@ def test_a_value_is_refused_however_it_comes(field: str, value: Any, what: str) 
         assert refused.value.remedy == f"give {REMEDIES[field]}"
 
 
-def test_the_bounds_themselves_are_taken() -> None:
+def test_the_bounds_themselves_are_allowed() -> None:
     bank = Bank(height=1, share=1, dropped=0.0, depth=2)
     assert (bank.height, bank.share, bank.depth) == (1, 1, 2)
 
 
-def test_a_rule_about_two_fields_names_the_one_to_change() -> None:
+def test_a_rule_about_two_fields_names_the_field_to_change() -> None:
     assert Bank(both=True).side == "left"
     assert Bank(side="right").both is False
     with pytest.raises(ConfigError) as refused:
@@ -91,13 +91,13 @@ def test_a_rule_about_two_fields_names_the_one_to_change() -> None:
         from_json(River, '{"bank": {"both": true, "side": "right"}}')
 
 
-def test_a_configuration_inside_has_to_be_one() -> None:
+def test_a_nested_configuration_must_have_its_class() -> None:
     with pytest.raises(ConfigError, match="should be an instance of Bank") as refused:
         River(bank=3)  # type: ignore[arg-type]
     assert refused.value.where == "river.bank"
 
 
-def test_it_is_a_plain_dataclass_otherwise() -> None:
+def test_a_configuration_is_otherwise_a_plain_dataclass() -> None:
     river = River(Bank(names=("Thames",)))
     assert pickle.loads(pickle.dumps(river)) == river  # noqa: S301  our own bytes
     assert dataclasses.asdict(river)["bank"]["names"] == ("Thames",)
@@ -112,7 +112,7 @@ class Delta(Settings, place="delta", affects=Affects.EXAMPLES):
     maps: Annotated[tuple[str, ...], Affects.NOTHING] = ("a",)
 
 
-def test_a_setting_affects_what_its_class_does_unless_it_says_otherwise() -> None:
+def test_a_setting_affects_what_its_class_declares_unless_it_overrides_it() -> None:
     assert dict(effects(Delta)) == {
         "river": Affects.EXAMPLES,
         "arms": Affects.EXAMPLES,
@@ -121,7 +121,7 @@ def test_a_setting_affects_what_its_class_does_unless_it_says_otherwise() -> Non
     }
 
 
-def test_settings_that_affect_something_are_given_with_those_inside() -> None:
+def test_that_affect_returns_settings_and_nested_settings() -> None:
     delta = Delta()
     assert delta.that_affect(Affects.EXAMPLES) == {"arms": 3}
     assert delta.that_affect(Affects.JUDGEMENT, Affects.NOTHING) == {"gauge": None, "maps": ("a",)}

@@ -1,4 +1,4 @@
-"""What a request for vectors gives, of a family whose vectors are known."""
+"""Tests of the signatures that all families serve, with a backbone of known vectors."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ SIGNATURES = vector_signatures(Backbone(), Tokenizer(), frame)  # type: ignore[a
 TEXTS = tf.constant(["x", "y"])
 
 
-def test_each_text_has_the_layers_that_it_asks_for() -> None:
+def test_each_text_has_the_requested_layers() -> None:
     out = SIGNATURES["hidden_states"](TEXTS, tf.constant([[0, -1, 1], [-3, 2, -2]]))
     assert out["hidden_states"].shape == (2, 3, TIME, HIDDEN_SIZE)
     assert out["hidden_states"][..., 0].numpy().tolist() == [
@@ -60,19 +60,19 @@ def test_each_text_has_the_layers_that_it_asks_for() -> None:
     assert set(out) == {"hidden_states", "tokens", "starts", "limits", "padding_mask"}
 
 
-def test_no_layer_may_be_asked_for() -> None:
+def test_zero_layers_can_be_requested() -> None:
     out = SIGNATURES["hidden_states"](TEXTS, tf.zeros([2, 0], tf.int32))
     assert out["hidden_states"].shape == (2, 0, TIME, HIDDEN_SIZE)
     assert out["tokens"].shape == (2, TIME)
 
 
 @pytest.mark.parametrize("layer", [3, -4])
-def test_a_layer_that_is_not_there_is_refused(layer: int) -> None:
+def test_a_layer_that_does_not_exist_is_refused(layer: int) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="layers must be from -3 to 2"):
         SIGNATURES["hidden_states"](TEXTS, [[0], [layer]])
 
 
-def test_by_default_a_text_has_one_vector_and_no_layer_is_stacked() -> None:
+def test_serving_default_returns_one_vector_and_stacks_no_layers() -> None:
     out = SIGNATURES["serving_default"](TEXTS)
     np.testing.assert_array_equal(out["pooled"], [[20, 20], [120, 120]])
     assert set(out) == {"pooled", "tokens", "starts", "limits", "padding_mask"}
@@ -88,7 +88,7 @@ def test_by_default_a_text_has_one_vector_and_no_layer_is_stacked() -> None:
     assert states.name not in needed
 
 
-def test_requests_that_warm_up_are_answered() -> None:
+def test_warmup_requests_are_answered() -> None:
     requests = vector_requests()
     assert requests.keys() == SIGNATURES.keys()
     for name, many in requests.items():
@@ -97,7 +97,7 @@ def test_requests_that_warm_up_are_answered() -> None:
             assert {len(value) for value in out.values()} == {len(request["texts"])}
 
 
-def test_tokens_come_with_their_place_in_the_text() -> None:
+def test_tokens_have_their_offsets_in_the_text() -> None:
     out = SIGNATURES["serving_default"](TEXTS)
     assert out["tokens"].numpy().tolist() == [[b"a", b"b"]] * 2
     assert out["starts"].numpy().tolist() == [[0, 1]] * 2

@@ -10,7 +10,7 @@ from models.errors import ConfigError
 from models.transformer import ACTIVATIONS, embedding_rows
 
 
-def test_both_forms_are_the_published_formulas() -> None:
+def test_both_forms_of_gelu_equal_the_published_formulas() -> None:
     x = np.linspace(-4, 4, 33, dtype=np.float32)
     exact = [value / 2 * (1 + math.erf(value / math.sqrt(2))) for value in x.tolist()]
     cubic = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
@@ -20,7 +20,7 @@ def test_both_forms_are_the_published_formulas() -> None:
     assert np.abs(found["gelu"] - found["gelu_tanh"]).max() > 1e-4
 
 
-def test_layers_take_them() -> None:
+def test_keras_layers_accept_the_activations() -> None:
     for function in ACTIVATIONS.values():
         assert keras.activations.get(function) is function
 

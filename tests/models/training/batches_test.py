@@ -45,7 +45,7 @@ def _all_labels(files):
     return [example["label"].float_list.value[0] for example in examples]
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(files):
+def test_the_order_depends_only_on_seed_and_epoch(files):
     batches = example_batches(files, CONFIG, SPEC)
     first = _labels(batches(0, 0))
     assert first == _labels(batches(0, 0))
@@ -66,7 +66,7 @@ def test_an_epoch_has_every_example_at_most_once(files, length_buckets):
 
 @pytest.mark.parametrize("length_buckets", [1, 2])
 @pytest.mark.parametrize("done", [0, 1, 7])
-def test_what_is_left_is_the_rest_of_the_epoch(files, done, length_buckets):
+def test_the_remaining_batches_are_those_of_the_whole_epoch(files, done, length_buckets):
     config = dataclasses.replace(CONFIG, length_buckets=length_buckets)
     batches = example_batches(files, config, SPEC)
     assert _labels(batches(3, done)) == _labels(batches(3, 0))[done:]
@@ -81,7 +81,7 @@ class _Process(Devices):
 
 
 @pytest.mark.parametrize("length_buckets", [1, 2])
-def test_processes_share_each_batch_with_nothing_twice_and_nothing_left(files, length_buckets):
+def test_processes_divide_each_batch_completely(files, length_buckets):
     config = dataclasses.replace(CONFIG, length_buckets=length_buckets)
 
     def rows_of(worker):
@@ -95,7 +95,7 @@ def test_processes_share_each_batch_with_nothing_twice_and_nothing_left(files, l
 
 
 @pytest.mark.parametrize(("length_buckets", "streams"), [(1, None), (2, None), (1, 8)])
-def test_what_was_trained_on_is_not_opened_again(tmp_path, length_buckets, streams):
+def test_files_that_were_trained_on_are_not_opened_again(tmp_path, length_buckets, streams):
     rng = np.random.default_rng(1)
     for shard in range(8):
         write_examples(tmp_path / f"{shard}.gz", 8, rng)
@@ -114,7 +114,7 @@ def test_what_was_trained_on_is_not_opened_again(tmp_path, length_buckets, strea
         assert _labels(batches(0, done)) == expected[done:]
 
 
-def test_of_files_none_of_which_is_needed_none_is_opened(tmp_path):
+def test_files_that_are_not_needed_are_not_opened(tmp_path):
     rng = np.random.default_rng(1)
     for shard in range(100):
         write_examples(tmp_path / f"{shard:03d}.gz", 4, rng)
@@ -126,7 +126,7 @@ def test_of_files_none_of_which_is_needed_none_is_opened(tmp_path):
     assert _labels(batches(5, 999)) == []
 
 
-def test_a_process_opens_the_files_of_its_own_rows_only(tmp_path):
+def test_a_process_opens_only_the_files_of_its_own_rows(tmp_path):
     rng = np.random.default_rng(2)
     for shard in range(8):
         write_examples(tmp_path / f"{shard}.gz", 8, rng)
@@ -168,7 +168,7 @@ def test_bucket_ends_are_evenly_spaced_up_to_the_longest(length, buckets):
     assert np.all(np.diff([0, *ends]) <= -(-length // buckets))
 
 
-def test_bucket_ends_of_a_hundred_and_twenty_eight():
+def test_bucket_ends_of_some_lengths():
     assert bucket_ends(128, 4) == [32, 64, 96, 128]
     assert bucket_ends(128, 1) == [128]
     assert bucket_ends(10, 4) == [3, 5, 8, 10]
@@ -183,7 +183,7 @@ def test_streams_keep_the_order_of_their_file(files):
 
 
 @pytest.mark.parametrize("length_buckets", [1, 2])
-def test_a_batch_is_prepared_by_the_rows_that_are_computed_at_once(files, length_buckets):
+def test_prepare_gets_the_number_of_rows_that_are_computed_at_once(files, length_buckets):
     config = dataclasses.replace(
         CONFIG, gradient_accumulation_steps=2, length_buckets=length_buckets
     )

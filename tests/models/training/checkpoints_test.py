@@ -47,12 +47,12 @@ def files(*numbers: int) -> set[str]:
     return {f"ckpt-{number}.{ending}" for number in numbers for ending in endings}
 
 
-def test_there_is_nothing_to_take(tmp_path: pathlib.Path) -> None:
+def test_without_a_checkpoint_nothing_is_restored(tmp_path: pathlib.Path) -> None:
     assert restored(tmp_path).state() == (0, [0.0])
 
 
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
-def test_what_changes_while_it_is_being_written_is_not_in_it(
+def test_changes_during_the_write_are_not_in_the_checkpoint(
     tmp_path: pathlib.Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = Counter(tmp_path)
@@ -79,7 +79,7 @@ def test_what_changes_while_it_is_being_written_is_not_in_it(
     assert restored(tmp_path).state() == (1, [3.0])
 
 
-def test_what_could_not_be_written_is_told_at_the_next_save(tmp_path: pathlib.Path) -> None:
+def test_the_next_save_reports_that_a_write_failed(tmp_path: pathlib.Path) -> None:
     counter = Counter(tmp_path)
     counter.checkpoints.folder = tmp_path / "file"
     counter.checkpoints.folder.write_bytes(b"")
@@ -88,7 +88,7 @@ def test_what_could_not_be_written_is_told_at_the_next_save(tmp_path: pathlib.Pa
         counter.checkpoints.save()
 
 
-def test_as_many_stay_as_are_kept_beside_the_one_being_written(tmp_path: pathlib.Path) -> None:
+def test_older_checkpoints_than_keep_are_removed(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path, keep=1).count(5)
     assert files(5) <= file_names(tmp_path) <= files(4, 5)
 
@@ -109,7 +109,7 @@ def flip(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("damage", [cut, empty, flip, pathlib.Path.unlink])
-def test_a_damaged_one_is_told_and_the_one_before_is_taken(
+def test_a_damaged_checkpoint_is_logged_and_the_previous_one_is_restored(
     tmp_path: pathlib.Path,
     caplog: pytest.LogCaptureFixture,
     ending: str,
@@ -130,7 +130,7 @@ def test_a_damaged_one_is_told_and_the_one_before_is_taken(
     assert restored(tmp_path).state() == (4, [4.0])
 
 
-def test_whatever_byte_of_an_index_is_damaged_no_wrong_value_is_taken(
+def test_no_damaged_byte_of_an_index_restores_a_wrong_value(
     tmp_path: pathlib.Path,
 ) -> None:
     Counter(tmp_path).count(1)
@@ -151,7 +151,7 @@ def test_whatever_byte_of_an_index_is_damaged_no_wrong_value_is_taken(
     assert 0 < restored_count < len(whole) / 2
 
 
-def test_one_that_may_not_be_opened_is_not_taken_for_damaged(
+def test_a_checkpoint_without_permission_is_not_treated_as_damaged(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Counter(tmp_path).count(2)
@@ -166,7 +166,7 @@ def test_one_that_may_not_be_opened_is_not_taken_for_damaged(
     assert restored(tmp_path).state() == (2, [2.0])
 
 
-def test_one_is_not_there_before_what_it_tells_of(
+def test_a_checkpoint_is_written_after_the_checkpoint_it_refers_to(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
@@ -189,7 +189,7 @@ def test_one_is_not_there_before_what_it_tells_of(
     assert file_names(tmp_path / "run") == files(9)
 
 
-def test_one_is_not_written_where_what_it_tells_of_could_not_be(tmp_path: pathlib.Path) -> None:
+def test_a_checkpoint_is_not_written_if_the_one_it_refers_to_failed(tmp_path: pathlib.Path) -> None:
     counter, best = Counter(tmp_path / "run"), Counter(tmp_path / "best")
     (tmp_path / "best").write_bytes(b"a file")
     best.checkpoints.save()
@@ -199,7 +199,7 @@ def test_one_is_not_written_where_what_it_tells_of_could_not_be(tmp_path: pathli
     assert not (tmp_path / "run").exists()
 
 
-def test_later_ones_than_the_one_being_written_are_no_reason_to_remove_it(
+def test_later_checkpoints_do_not_cause_the_removal_of_the_current_one(
     tmp_path: pathlib.Path,
 ) -> None:
     Counter(tmp_path, keep=1).count(5)
@@ -207,7 +207,7 @@ def test_later_ones_than_the_one_being_written_are_no_reason_to_remove_it(
     assert files(2) <= file_names(tmp_path)
 
 
-def test_all_but_one_are_removed(tmp_path: pathlib.Path) -> None:
+def test_keep_only_removes_all_other_checkpoints(tmp_path: pathlib.Path) -> None:
     counter = Counter(tmp_path, keep=5)
     counter.count(3)
     (tmp_path / "ckpt-4.data-00000-of-00001").write_bytes(b"without its index")
@@ -215,7 +215,7 @@ def test_all_but_one_are_removed(tmp_path: pathlib.Path) -> None:
     assert file_names(tmp_path) == files(2)
 
 
-def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) -> None:
+def test_if_all_checkpoints_are_damaged_nothing_is_restored(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(2)
     for path in tmp_path.glob("*.data*"):
         flip(path)
@@ -223,7 +223,7 @@ def test_where_all_are_damaged_nothing_of_them_is_taken(tmp_path: pathlib.Path) 
     assert file_names(tmp_path) == {f"damaged-{name}" for name in files(1, 2)}
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
+def test_files_of_a_killed_process_are_removed(tmp_path: pathlib.Path) -> None:
     Counter(tmp_path).count(1)
     (tmp_path / "ckpt-2.data-00000-of-00001").write_bytes(b"without its index")
     (tmp_path / "ckpt-3.data-00000-of-00001.tempstate12345").write_bytes(b"half")

@@ -29,13 +29,13 @@ def refusal(kind: type, text: str | bytes) -> ConfigError:
     return refused.value
 
 
-def test_fields_that_are_not_given_keep_their_defaults() -> None:
+def test_missing_fields_have_their_defaults() -> None:
     assert from_json(TrainingConfig, "{}") == TrainingConfig()
     assert from_json(TrainingConfig, '{"steps": 7}') == TrainingConfig(steps=7)
     assert from_json(TrainingConfig, b'{"seed": 1}') == TrainingConfig(seed=1)
 
 
-def test_dataclasses_inside_are_read() -> None:
+def test_nested_dataclasses_are_read() -> None:
     text = '{"optimizer": {"learning_rate": 1, "bias_correction": true}, "jit_compile": false}'
     config = from_json(TrainingConfig, text)
     assert config == TrainingConfig(
@@ -54,7 +54,7 @@ def test_dataclasses_inside_are_read() -> None:
         River((Bank("left"),), length=6.3),
     ],
 )
-def test_what_was_written_is_read_again(config: object) -> None:
+def test_a_written_configuration_is_read_back(config: object) -> None:
     assert from_json(type(config), json.dumps(dataclasses.asdict(config))) == config
 
 
@@ -66,7 +66,7 @@ def test_what_was_written_is_read_again(config: object) -> None:
         (River, '{"banks": [{"name": "a"}, {"name": "b", "c": 0}]}', "River.banks.1.c", "0"),
     ],
 )
-def test_an_unknown_field_is_named(kind: type, text: str, where: str, value: str) -> None:
+def test_the_error_names_an_unknown_field(kind: type, text: str, where: str, value: str) -> None:
     error = refusal(kind, text)
     assert error.where == where
     assert error.what.startswith("Unexpected")
@@ -93,7 +93,7 @@ def test_an_unknown_field_is_named(kind: type, text: str, where: str, value: str
         (River, '{"banks": [{"name": 1}]}', "River.banks.0.name", "string", "1"),
     ],
 )
-def test_a_wrong_type_is_named_with_its_value(
+def test_the_error_names_a_field_of_a_wrong_type_and_its_value(
     kind: type, text: str, where: str, expected: str, value: str
 ) -> None:
     error = refusal(kind, text)
@@ -163,7 +163,7 @@ def test_a_wrong_type_is_named_with_its_value(
         ),
     ],
 )
-def test_a_number_out_of_its_bounds_is_named(
+def test_the_error_names_a_number_out_of_its_bounds(
     kind: type, text: str, where: str, bound: str, value: str
 ) -> None:
     error = refusal(kind, text)
@@ -171,18 +171,18 @@ def test_a_number_out_of_its_bounds_is_named(
     assert error.what == f"{bound}, got {value}"
 
 
-def test_the_bounds_themselves_are_taken() -> None:
+def test_the_bounds_themselves_are_allowed() -> None:
     assert from_json(OptimizerConfig, '{"clip_norm": 0, "warmup_steps": 0}').clip_norm == 0
     assert TrainingConfig(max_loss_rise=0.0, patience=0, eval_steps=0).steps == 1_000
 
 
-def test_a_missing_field_is_named() -> None:
+def test_the_error_names_a_missing_field() -> None:
     assert refusal(River, "{}").where == "River.banks"
     assert refusal(River, '{"banks": [{}]}').where == "River.banks.0.name"
 
 
 @pytest.mark.parametrize("text", ["", "{", "steps: 7", '{"steps": 7,}', b"\xff"])
-def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+def test_invalid_json_is_refused(text: str | bytes) -> None:
     error = refusal(TrainingConfig, text)
     assert error.where == "training"
     assert error.what.startswith("Invalid JSON")
@@ -202,7 +202,7 @@ def test_a_long_value_is_cut() -> None:
         ({"strategy": "mirrored", "tpu": "local"}, "devices.tpu"),
     ],
 )
-def test_devices_that_nothing_looks_at_are_refused(fields: dict, where: str) -> None:
+def test_devices_without_effect_are_refused(fields: dict, where: str) -> None:
     with pytest.raises(ConfigError) as refused:
         DevicesConfig(**fields)
     assert refused.value.where == where
@@ -220,13 +220,15 @@ def test_devices_that_nothing_looks_at_are_refused(fields: dict, where: str) -> 
         ),
     ],
 )
-def test_a_batch_is_shared_equally(devices: DevicesConfig, training: dict, where: str) -> None:
+def test_a_batch_that_devices_cannot_share_equally_is_refused(
+    devices: DevicesConfig, training: dict, where: str
+) -> None:
     with pytest.raises(ConfigError, match="a batch of 32 cannot be divided into") as refused:
         devices.check_training(TrainingConfig(batch_size=32, **training))
     assert refused.value.where == where
 
 
-def test_parts_of_a_batch_come_out_even() -> None:
+def test_a_batch_that_cannot_be_divided_into_micro_batches_is_refused() -> None:
     assert micro_batch_size(24, 3, 4) == 2
     with pytest.raises(
         ConfigError, match="a batch of 32 cannot be divided into 3 micro-batches"
@@ -250,20 +252,20 @@ def test_parts_of_a_batch_come_out_even() -> None:
         ('{"schedule": "constant", "final_learning_rate": 1e-5}', "final_learning_rate"),
     ],
 )
-def test_what_an_optimizer_does_not_look_at_is_refused(text: str, field: str) -> None:
+def test_settings_without_effect_on_the_optimizer_are_refused(text: str, field: str) -> None:
     error = refusal(OptimizerConfig, text)
     assert error.where == f"training.optimizer.{field}"
     assert "has no effect with" in error.what
 
 
-def test_the_last_rate_is_not_above_the_peak() -> None:
+def test_a_final_rate_above_the_peak_is_refused() -> None:
     error = refusal(OptimizerConfig, '{"learning_rate": 0.001, "final_learning_rate": 1.0}')
     assert error.where == "training.optimizer.final_learning_rate"
     assert error.what == "1.0 is above the peak rate, 0.001"
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_has_32_bits(seed: int) -> None:
+def test_a_seed_of_more_than_32_bits_is_refused(seed: int) -> None:
     assert refusal(TrainingConfig, f'{{"seed": {seed}}}').where == "training.seed"
 
 
@@ -275,19 +277,19 @@ def test_a_seed_has_32_bits(seed: int) -> None:
         ('{"steps": 100, "eval_steps": 25, "patience": 3}', "patience"),
     ],
 )
-def test_what_no_step_comes_to_is_refused(text: str, field: str) -> None:
+def test_settings_that_no_step_reaches_are_refused(text: str, field: str) -> None:
     assert refusal(TrainingConfig, text).where == f"training.{field}"
 
 
 @pytest.mark.parametrize(
     ("steps", "warmup"), [(1, 0), (9, 0), (20, 2), (1_000, 100), (1_000_000, 10_000)]
 )
-def test_warmup_is_a_tenth_of_the_steps_unless_it_is_given(steps: int, warmup: int) -> None:
+def test_warmup_is_a_tenth_of_the_steps_by_default(steps: int, warmup: int) -> None:
     assert OptimizerConfig().resolved(steps).warmup_steps == warmup
     assert OptimizerConfig(warmup_steps=3).resolved(steps).warmup_steps == 3
 
 
-def test_each_optimizer_has_its_own_values() -> None:
+def test_each_optimizer_has_its_own_defaults() -> None:
     adam = {
         "weight_decay": 0.01, "exclude_from_weight_decay": ("bias", "gamma", "beta"), "beta_1": 0.9,
         "beta_2": 0.999, "epsilon": 1e-6,

@@ -28,9 +28,7 @@ class _Process(Devices):
         (3, 6, [range(4), range(4, 8), range(8, 12)]),
     ],
 )
-def test_each_process_has_rows_of_its_own(
-    workers: int, replicas: int, expected: list[range]
-) -> None:
+def test_each_process_has_its_own_rows(workers: int, replicas: int, expected: list[range]) -> None:
     rows = [range(12)[_Process(workers, i, replicas).process_rows(12)] for i in range(workers)]
     assert rows == expected
 
@@ -39,7 +37,9 @@ def test_each_process_has_rows_of_its_own(
     ("replicas", "gradient_accumulation_steps", "rows"),
     [(1, 1, 24), (1, 3, 8), (2, 1, 12), (4, 3, 2)],
 )
-def test_rows_at_once(replicas: int, gradient_accumulation_steps: int, rows: int) -> None:
+def test_the_size_of_a_micro_batch(
+    replicas: int, gradient_accumulation_steps: int, rows: int
+) -> None:
     assert _Process(1, 0, replicas).micro_batch_size(24, gradient_accumulation_steps) == rows
 
 
@@ -66,7 +66,7 @@ def test_rows_at_once(replicas: int, gradient_accumulation_steps: int, rows: int
         ),
     ],
 )
-def test_a_batch_that_does_not_come_out_even_is_refused(
+def test_a_batch_that_cannot_be_divided_equally_is_refused(
     replicas: int, gradient_accumulation_steps: int, what: str, where: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -75,7 +75,7 @@ def test_a_batch_that_does_not_come_out_even_is_refused(
     assert caught.value.where == where
 
 
-def test_one_device_is_the_chief_with_all_rows_as_they_are() -> None:
+def test_a_single_device_is_the_chief_and_has_all_rows() -> None:
     devices = Devices()
     assert (devices.workers, devices.worker, devices.replicas) == (1, 0, 1)
     assert devices.chief
@@ -84,28 +84,26 @@ def test_one_device_is_the_chief_with_all_rows_as_they_are() -> None:
     assert devices.broadcast(7) == 7
 
 
-def test_a_mirrored_devices_share_is_its_rows() -> None:
+def test_a_mirrored_device_gets_its_rows() -> None:
     devices = Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))
     shares = devices.split_over_replicas({"a": tf.constant([[[1], [2]]])}, axis=1)
     np.testing.assert_array_equal(devices.first_replica(shares["a"]), [[[1], [2]]])
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_the_error_names_a_device_that_does_not_exist() -> None:
     with pytest.raises(ConfigError, match=r"there is no device GPU:17; there are CPU:0") as caught:
         Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0", "GPU:17")))
     assert caught.value.where == "devices.devices"
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
-def test_without_a_gpu_there_is_nothing_to_mirror() -> None:
+def test_mirroring_without_a_gpu_is_refused() -> None:
     with pytest.raises(ConfigError, match="TensorFlow sees no GPU"):
         Devices(DevicesConfig(strategy="mirrored"))
 
 
 @pytest.mark.parametrize("config", [None, {"cluster": {"worker": ["a:1"]}}])
-def test_several_processes_need_to_know_of_one_another(
-    monkeypatch: pytest.MonkeyPatch, config: object
-) -> None:
+def test_several_processes_need_tf_config(monkeypatch: pytest.MonkeyPatch, config: object) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config:
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
@@ -114,13 +112,13 @@ def test_several_processes_need_to_know_of_one_another(
     assert caught.value.where == "devices.strategy"
 
 
-def test_no_tpu_answers() -> None:
+def test_a_tpu_that_cannot_be_reached_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot connect to the TPU 'local'") as caught:
         Devices(DevicesConfig(strategy="tpu", tpu="local"))
     assert caught.value.where == "devices.tpu"
 
 
-def test_another_processes_end_is_told_only_where_there_is_another() -> None:
+def test_a_lost_process_is_reported_only_if_there_are_several() -> None:
     lost = tf.errors.UnavailableError(None, None, "Connection reset by peer")
     with pytest.raises(Preempted, match="another process of this training has ended"):
         _raise_in(_Process(2, 1, 2), lost)
@@ -133,7 +131,7 @@ def _raise_in(devices: Devices, error: Exception) -> None:
         raise error
 
 
-def test_the_peak_is_what_a_product_of_matrices_reaches() -> None:
+def test_matmul_rate_is_close_to_the_rate_of_a_matrix_product() -> None:
     rate = Devices().matmul_rate()
     matrix = tf.ones((1024, 1024))
     start = time.perf_counter()

@@ -31,7 +31,7 @@ def diverges_at(
     return 101
 
 
-def test_a_mean_of_ten_losses_that_is_far_above_the_first_one_stops(
+def test_a_mean_of_ten_losses_far_above_the_first_loss_stops_the_run(
     tmp_path: pathlib.Path,
 ) -> None:
     # Losses 2, 3, 4, …: the mean of the ten steps up to n is n - 3.5 = 2 + 10 at n = 15.5.
@@ -41,7 +41,7 @@ def test_a_mean_of_ten_losses_that_is_far_above_the_first_one_stops(
     assert diverges_at(DivergenceDetector(tmp_path, 0.0), lambda step: step + 1.0) == 101
 
 
-def test_a_rise_is_told_in_numbers_and_one_bad_step_is_none(tmp_path: pathlib.Path) -> None:
+def test_the_error_has_the_losses_and_one_high_loss_is_allowed(tmp_path: pathlib.Path) -> None:
     detector = DivergenceDetector(tmp_path, 10.0)
     for step, loss in enumerate([2.0, 100.0, *[2.0] * 8], 1):  # mean 11.8
         check(detector, step, loss)
@@ -53,7 +53,9 @@ def test_a_rise_is_told_in_numbers_and_one_bad_step_is_none(tmp_path: pathlib.Pa
     )
 
 
-def test_a_run_that_goes_on_compares_with_the_first_loss_of_all(tmp_path: pathlib.Path) -> None:
+def test_a_resumed_run_compares_with_the_first_loss_of_the_whole_run(
+    tmp_path: pathlib.Path,
+) -> None:
     first_loss = HostNumber(2.0, np.float64)
     detector = DivergenceDetector(tmp_path, 60.0, first_loss)
     # n - 3.5 > 62 at n = 66; compared with the loss of step 51 the run would not diverge.
@@ -69,7 +71,7 @@ def test_the_first_loss_is_kept_for_the_checkpoint(tmp_path: pathlib.Path) -> No
     assert float(first_loss) == 3.0
 
 
-def test_a_gradient_that_is_not_finite_stops(tmp_path: pathlib.Path) -> None:
+def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: pathlib.Path) -> None:
     metrics = {"loss": 1.0, "gradient_norm": math.inf}
     with pytest.raises(TrainingDiverged, match=r"the loss is 1\.0, the gradient norm inf"):
         DivergenceDetector(tmp_path).check(1, metrics, {"label": tf.zeros([1, 1])}, index=0)

@@ -13,7 +13,7 @@ from models.training.example_index import read_index, write_index
 LENGTHS = {"c.gz": np.array([5]), "a.gz": np.array([3, 1]), "b.gz": np.zeros(0, np.int64)}
 
 
-def test_the_index_of_files_comes_back(tmp_path: pathlib.Path) -> None:
+def test_a_written_index_is_read_back(tmp_path: pathlib.Path) -> None:
     write_index(tmp_path / "Split-train", LENGTHS)
     paths = [str(tmp_path / "Split-train" / name) for name in ("c.gz", "a.gz", "b.gz")]
     index = read_index(paths)
@@ -25,7 +25,7 @@ def test_the_index_of_files_comes_back(tmp_path: pathlib.Path) -> None:
     assert (some.counts.tolist(), some.begins.tolist()) == ([1], [2])
 
 
-def test_the_order_of_files_is_not_in_the_bytes(tmp_path: pathlib.Path) -> None:
+def test_the_bytes_do_not_depend_on_the_order_of_files(tmp_path: pathlib.Path) -> None:
     for folder, order in (("a", [*LENGTHS]), ("b", sorted(LENGTHS))):
         write_index(tmp_path / folder / "split", {name: LENGTHS[name] for name in order})
     for name in ("counts.json", "lengths.npy"):

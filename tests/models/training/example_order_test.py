@@ -73,7 +73,7 @@ def test_an_epoch_has_every_example_at_most_once(
     assert len(np.unique(found)) == found.size
 
 
-def test_what_is_read_from_a_block_on_is_the_rest_of_the_lane() -> None:
+def test_segments_from_a_block_on_are_the_rest_of_the_lane() -> None:
     index = index_of()
     order = EpochOrder(index, TrainingConfig(batch_size=4, shuffle_buffer=8), 2)
     assert (order.lanes, order.rows, order.block, order.batches) == (4, 1, 2, 20)
@@ -86,7 +86,7 @@ def test_what_is_read_from_a_block_on_is_the_rest_of_the_lane() -> None:
             np.testing.assert_array_equal(lengths[lane], index.lengths[rest])
 
 
-def test_the_order_is_drawn_anew_for_each_seed_and_epoch() -> None:
+def test_each_seed_and_epoch_has_its_own_order() -> None:
     index = index_of()
     orders = [
         batches(EpochOrder(index, TrainingConfig(batch_size=4, seed=seed), epoch), index)
@@ -97,7 +97,7 @@ def test_the_order_is_drawn_anew_for_each_seed_and_epoch() -> None:
     assert not np.array_equal(orders[0], orders[3])
 
 
-def test_examples_that_fill_no_batch_are_others_in_each_epoch() -> None:
+def test_other_examples_are_left_out_in_each_epoch() -> None:
     index = index_of((11,))
     left = [
         set(range(11))
@@ -108,7 +108,7 @@ def test_examples_that_fill_no_batch_are_others_in_each_epoch() -> None:
     assert {0, 10} <= set.union(*left)
 
 
-def test_a_batch_has_as_many_rows_of_each_lane_and_a_file_is_in_few_lanes() -> None:
+def test_a_batch_has_equally_many_rows_of_each_lane_and_a_file_is_in_few_lanes() -> None:
     index = index_of((64, 64, 64, 64))
     order = EpochOrder(index, TrainingConfig(batch_size=8, shuffle_buffer=32), 0)
     assert (order.lanes, order.rows) == (4, 2)
@@ -117,7 +117,7 @@ def test_a_batch_has_as_many_rows_of_each_lane_and_a_file_is_in_few_lanes() -> N
     assert np.all(np.diff(np.sort(batches(order, index) // 64, axis=1)[:, ::2]) == 1)
 
 
-def test_streams_are_read_from_the_beginning_in_their_own_order() -> None:
+def test_streams_are_read_in_order_from_the_beginning() -> None:
     index = index_of((8, 4, 8))
     order = EpochOrder(index, TrainingConfig(batch_size=4), 3, in_order=True)
     files = np.random.default_rng((0, 3)).permutation(3)
@@ -126,7 +126,7 @@ def test_streams_are_read_from_the_beginning_in_their_own_order() -> None:
     assert batches(order, index).ravel().tolist() == expected
 
 
-def test_batches_by_length_are_of_about_one_length_and_told_before_they_are_read() -> None:
+def test_batches_by_length_have_similar_lengths_that_are_known_before_reading() -> None:
     index = index_of((300, 200, 268))
     config = TrainingConfig(batch_size=16, shuffle_buffer=256, length_buckets=3)
     order = EpochOrder(index, config, 0)

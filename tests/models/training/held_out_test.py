@@ -45,7 +45,7 @@ def test_the_loss_is_a_ratio_of_sums_in_numpy(file: str, batches: int, seen: int
     assert held_out() == held_out()  # no dropout
 
 
-def test_processes_add_up_the_sums_in_the_order_of_the_terms(
+def test_all_processes_sum_the_terms_in_the_same_order(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of a set of strings differs between processes, which would mix up the sums."""
@@ -75,7 +75,7 @@ def test_processes_add_up_the_sums_in_the_order_of_the_terms(
     ("gradient_accumulation_steps", "logits", "sizes"),
     [(1, 2**23, [4, 3]), (2, 2**23, [2, 2, 2, 1]), (1, 25, [3, 3, 1]), (1, 1, [1] * 7)],
 )
-def test_no_part_of_a_look_is_larger_than_trainings_or_evaluates(
+def test_parts_of_a_batch_are_limited_by_micro_batches_and_by_logits(
     file: str,
     gradient_accumulation_steps: int,
     logits: int,

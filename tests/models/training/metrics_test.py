@@ -33,7 +33,7 @@ def outputs(*losses: float, norm: float = 0.5) -> dict[str, tf.Tensor]:
     }
 
 
-def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) -> None:
+def test_a_record_is_a_line_with_the_metrics_of_the_last_step(tmp_path: pathlib.Path) -> None:
     metrics = TrainingMetrics(tmp_path, 0, 4)
     for step in (1, 2, 3, 4):
         metrics.add(step - 1, batches(1.0), outputs(1.0 / step))
@@ -50,7 +50,7 @@ def test_a_record_is_a_line_of_the_last_steps_figures(tmp_path: pathlib.Path) ->
     assert list(tmp_path.glob("events.*"))
 
 
-def test_the_mfu_is_the_models_operations_over_what_the_devices_could_have_done(
+def test_matmul_utilization_is_the_models_operations_over_those_of_a_matrix_product(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -104,7 +104,7 @@ def test_the_first_step_that_diverged_is_found_and_its_batch_is_kept(
         assert saved["padding_mask"].tolist() == [[1, 0], [1, 1]]
 
 
-def test_of_steps_in_one_call_the_first_that_diverged_is_found(tmp_path: pathlib.Path) -> None:
+def test_the_first_diverged_step_of_an_execution_is_found(tmp_path: pathlib.Path) -> None:
     metrics = TrainingMetrics(tmp_path, 0, 100)
     metrics.add(0, batches(1.0, 2.0, 3.0, 4.0), outputs(1.0, 1.0, 1.0, 1.0))
     metrics.add(4, batches(5.0, 6.0, 7.0, 8.0), outputs(1.0, float("nan"), float("nan"), 1.0))
@@ -115,7 +115,7 @@ def test_of_steps_in_one_call_the_first_that_diverged_is_found(tmp_path: pathlib
         assert saved["label"].tolist() == [[6.0], [2.0]]
 
 
-def test_what_was_not_looked_at_is_before_a_checkpoint(tmp_path: pathlib.Path) -> None:
+def test_check_fetches_pending_steps(tmp_path: pathlib.Path) -> None:
     metrics = TrainingMetrics(tmp_path, 0, 100)
     metrics.add(0, batches(1.0), outputs(1.0))
     metrics.add(1, batches(2.0), outputs(float("nan")))
@@ -123,7 +123,7 @@ def test_what_was_not_looked_at_is_before_a_checkpoint(tmp_path: pathlib.Path) -
         metrics.check()
 
 
-def test_progress_says_step_loss_rate_and_time_left(
+def test_the_progress_line_has_step_losses_speed_and_time_left(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_INTERVAL_SECONDS", 1e9)  # or a slow machine logs more lines

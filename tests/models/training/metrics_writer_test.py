@@ -19,14 +19,14 @@ def test_a_record_is_a_json_object_with_step_and_seconds(tmp_path: pathlib.Path)
     assert record == {"step": 3, "loss": 0.5, "gradient_norm": 2.0}
 
 
-def test_lines_past_the_checkpoint_are_made_again(tmp_path: pathlib.Path) -> None:
+def test_records_after_the_checkpoint_are_removed(tmp_path: pathlib.Path) -> None:
     lines = ['{"step": 2}\n', '{"step": 4}\n', '{"st']
     (tmp_path / "training.jsonl").write_text("".join(lines), encoding="utf-8")
     MetricsWriter(tmp_path, 3)
     assert (tmp_path / "training.jsonl").read_text(encoding="utf-8") == lines[0]
 
 
-def test_a_run_that_starts_anew_makes_all_lines_again(tmp_path: pathlib.Path) -> None:
+def test_a_run_that_starts_from_scratch_removes_all_records(tmp_path: pathlib.Path) -> None:
     (tmp_path / "training.jsonl").write_text('{"step": 2}\n', encoding="utf-8")
     MetricsWriter(tmp_path, 0)
     assert (tmp_path / "training.jsonl").read_bytes() == b""
@@ -36,7 +36,7 @@ def test_a_run_that_starts_anew_makes_all_lines_again(tmp_path: pathlib.Path) ->
     "bad",
     [b"\0" * 9, b"\xff\xfe", b"", b'{"st": 1}', b'{"step": "2"}', b"[2]", b"3", b'{"step": 2'],
 )
-def test_a_line_that_cant_be_read_is_left_out(
+def test_a_line_that_cannot_be_read_is_removed(
     tmp_path: pathlib.Path, bad: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "training.jsonl"
@@ -49,7 +49,9 @@ def test_a_line_that_cant_be_read_is_left_out(
     assert len(caplog.records) == 1
 
 
-def test_the_lines_are_never_away(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_never_loses_the_records(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "training.jsonl"
     path.write_text('{"step": 2}\n{"step": 4}\n', encoding="utf-8")
     before = path.read_bytes()

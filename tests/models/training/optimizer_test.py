@@ -15,30 +15,30 @@ from tests.testdata.little_families import LITTLE, build_model
     ("step", "rate"),
     [(0, 0.0), (5, 0.5), (9, 0.9), (10, 0.9), (50, 0.5), (100, 0.0), (150, 0.0)],
 )
-def test_warmup_grows_linearly_then_follows_the_line_of_the_whole_run(step, rate):
+def test_the_rate_grows_linearly_and_then_follows_the_line_of_the_whole_run(step, rate):
     schedule = WarmupDecay(peak=1.0, warmup=10, steps=100)
     assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
 
 
-def test_the_decay_ends_at_the_final_rate():
+def test_the_linear_schedule_ends_at_the_final_rate():
     assert float(WarmupDecay(1.0, 0, 100, final=0.1)(100)) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
     ("step", "rate"), [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.55), (100, 0.1), (150, 0.1)]
 )
-def test_the_cosine_is_half_a_wave_from_the_end_of_the_warmup(step, rate):
+def test_the_cosine_schedule_is_half_a_wave_after_warmup(step, rate):
     schedule = WarmupDecay(peak=1.0, warmup=10, steps=100, final=0.1, decay="cosine")
     assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 0.0), (1, 0.1), (2, 0.2), (150, 0.2)])
-def test_a_constant_rate_stays_at_its_peak(step, rate):
+def test_the_constant_schedule_stays_at_its_peak(step, rate):
     schedule = WarmupDecay(peak=0.2, warmup=2, steps=100, decay="constant")
     assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
 
 
-def test_adagrad_divides_by_the_root_of_all_squares_so_far():
+def test_adagrad_equals_its_formula():
     weight = keras.Variable(np.array([1.0, 2.0], np.float32), name="kernel")
     config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, schedule="constant")
     optimizer = build_optimizer(config, steps=10)
@@ -52,7 +52,7 @@ def test_adagrad_divides_by_the_root_of_all_squares_so_far():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
 
 
-def test_adagrad_updates_the_rows_that_have_a_gradient():
+def test_adagrad_updates_only_the_rows_that_have_a_gradient():
     start = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
     config = OptimizerConfig(kind="adagrad", learning_rate=0.2, warmup_steps=0, schedule="constant")
     gradients = [np.array([[0.5, -2.0], [1.0, 0.0]]), np.array([[-1.0, 3.0], [0.5, 0.5]])]
@@ -79,7 +79,7 @@ def _numpy_adam_weight_decay(weight, gradients, rates, *, decay, beta_1=0.9, bet
     return weight
 
 
-def test_three_steps_equal_the_published_update():
+def test_three_steps_equal_the_update_of_google_research_bert():
     kernel = keras.Variable(np.array([[0.5, -1.0]], np.float32), name="kernel")
     bias = keras.Variable(np.array([0.5, -1.0], np.float32), name="bias")
     gamma = keras.Variable(np.array([1.0, 2.0], np.float32), name="gamma")
@@ -99,7 +99,7 @@ def test_three_steps_equal_the_published_update():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(gamma), expected, rtol=1e-5)
 
 
-def test_three_corrected_steps_equal_adamws_formula():
+def test_three_steps_with_bias_correction_equal_the_formula_of_adamw():
     """Loshchilov and Hutter, 2019, algorithm 2; epsilon is large, so that its place matters."""
     start = np.array([[0.5, -1.0], [2.0, 0.25]])
     kernel = keras.Variable(start.astype(np.float32), name="kernel")
@@ -152,7 +152,7 @@ def _numpy_lamb(weight, gradients, rate, *, decay, corrected, ratio=True):
 
 
 @pytest.mark.parametrize("corrected", [True, False])
-def test_lamb_steps_as_far_as_a_variable_is_long(corrected):
+def test_two_steps_equal_the_formula_of_lamb(corrected):
     start = np.array([[3.0, -4.0], [0.5, 1.0]])
     kernel = keras.Variable(start.astype(np.float32), name="kernel")
     bias = keras.Variable(start[0].astype(np.float32), name="bias")
@@ -180,7 +180,7 @@ def test_lamb_steps_as_far_as_a_variable_is_long(corrected):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=2e-5)
 
 
-def test_the_first_step_of_lamb_is_the_rate_times_the_length():
+def test_the_first_step_of_lamb_is_as_long_as_the_rate_times_the_weight():
     weight = keras.Variable(np.array([3.0, 4.0], np.float32), name="kernel")
     config = OptimizerConfig(kind="lamb", learning_rate=0.1, warmup_steps=0, weight_decay=0.0)
     optimizer = build_optimizer(config, steps=10)
@@ -215,7 +215,7 @@ def _not_decayed(variables, **config):
         ((), set()),
     ],
 )
-def test_what_does_not_decay_is_said_by_name_whatever_the_layer_is_called(patterns, expected):
+def test_variables_are_excluded_from_decay_by_their_own_names(patterns, expected):
     layer = keras.layers.Dense(2, name="bias_head")
     layer.build((None, 2))
     assert _not_decayed(layer.trainable_variables, exclude_from_weight_decay=patterns) == expected
@@ -244,7 +244,7 @@ def test_by_default_biases_and_layer_norms_do_not_decay(name):
 
 
 @pytest.mark.parametrize("kind", ["adamw", "lamb", "adagrad"])
-def test_lower_layers_have_a_share_of_the_rate(kind):
+def test_lower_layers_have_lower_rates(kind):
     def moved(layerwise_lr_decay):
         weights = [keras.Variable(np.array([3.0, -4.0], np.float32)) for _ in range(4)]
         config = OptimizerConfig(

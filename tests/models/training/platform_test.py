@@ -50,7 +50,7 @@ LARGE = Weights(5_000_000)
         (False, ["GPU:0"], 5_000_000, "GPU"),
     ],
 )
-def test_xla_is_chosen_by_the_device(monkeypatch, onednn, gpus, weights, kind):
+def test_xla_is_chosen_by_the_kind_of_device(monkeypatch, onednn, gpus, weights, kind):
     monkeypatch.setattr(platform_module, "onednn_is_on", lambda: onednn)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
     config, model, devices = TrainingConfig(), Weights(weights), Devices()
@@ -59,7 +59,7 @@ def test_xla_is_chosen_by_the_device(monkeypatch, onednn, gpus, weights, kind):
     assert with_xla_chosen(config, others, model, devices).jit_compile is False
 
 
-def test_processors_that_are_named_are_no_gpu(monkeypatch):
+def test_named_processors_are_not_gpus(monkeypatch):
     monkeypatch.setattr(platform_module, "onednn_is_on", lambda: False)
     devices = Devices(DevicesConfig("mirrored", devices=("CPU:0",)))
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"])
@@ -67,13 +67,13 @@ def test_processors_that_are_named_are_no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_who_has_chosen_is_not_overruled(chosen):
+def test_a_configured_choice_is_kept(chosen):
     config = TrainingConfig(jit_compile=chosen)
     assert with_xla_chosen(config, {"CPU", "CPU with oneDNN", "GPU"}, LARGE, Devices()) == config
     assert with_xla_chosen(config, set(), LARGE, Devices()) == config
 
 
-def test_every_family_knows_where_it_pays():
+def test_every_family_declares_where_xla_is_faster():
     assert {name: sorted(family.xla_pays_on) for name, family in FAMILIES.items()} == {
         "elmo": [],
         "bert": ["CPU", "CPU, small model", "GPU"],
@@ -81,7 +81,7 @@ def test_every_family_knows_where_it_pays():
     }
 
 
-def test_this_platform(monkeypatch):
+def test_the_platform_of_this_machine(monkeypatch):
     monkeypatch.setattr(Processor, "here", lambda: Processor("mine", ("avx2",)))
     monkeypatch.setattr(platform_module, "onednn_is_on", lambda: True)
     found = platform(7, TrainingConfig(jit_compile=False), Devices())
@@ -103,7 +103,7 @@ def recorded(folder: pathlib.Path) -> list[tuple[int, str]]:
     return [(json.loads(line)["first_step"], json.loads(line)["processor"]) for line in lines]
 
 
-def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, caplog):
+def test_a_run_that_resumes_on_another_platform_is_logged(tmp_path, caplog):
     caplog.set_level(logging.INFO, "polyseme.training")
     log_platform(tmp_path / "logs", OLD)
     assert caplog.messages == [f"training on {OLD}"]
@@ -116,7 +116,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, caplog):
     ]
 
 
-def test_a_run_that_goes_on_here_leaves_the_file_of_one_never_stopped(tmp_path, caplog):
+def test_a_run_that_resumes_on_the_same_platform_does_not_change_the_file(tmp_path, caplog):
     log_platform(tmp_path, OLD)
     before = (tmp_path / PLATFORM_FILE).read_bytes()
     log_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
@@ -124,7 +124,7 @@ def test_a_run_that_goes_on_here_leaves_the_file_of_one_never_stopped(tmp_path, 
     assert not caplog.messages  # no warning
 
 
-def test_what_is_computed_again_is_forgotten(tmp_path):
+def test_platforms_of_repeated_steps_are_removed(tmp_path):
     log_platform(tmp_path, OLD)
     log_platform(tmp_path, dataclasses.replace(NEW, first_step=5))
     log_platform(tmp_path, dataclasses.replace(OLD, first_step=5))
@@ -133,5 +133,5 @@ def test_what_is_computed_again_is_forgotten(tmp_path):
     assert recorded(tmp_path) == [(0, "new")]
 
 
-def test_a_training_of_before_has_none(tmp_path):
+def test_without_a_file_there_are_no_platforms(tmp_path):
     assert read_platforms(tmp_path / PLATFORM_FILE) == []

@@ -24,7 +24,7 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("executions", [4, 5, 20])
-def test_a_trace_is_written_where_it_is_asked_for(
+def test_a_trace_is_written_if_it_is_requested(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -39,7 +39,7 @@ def test_a_trace_is_written_where_it_is_asked_for(
 
 
 @pytest.mark.parametrize("executions", [0, 3])
-def test_a_run_of_fewer_calls_has_none_and_is_told_why(
+def test_a_run_that_is_too_short_writes_no_trace_and_logs_why(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -54,7 +54,7 @@ def test_a_run_of_fewer_calls_has_none_and_is_told_why(
 
 
 @pytest.mark.parametrize("executions", [3, 20])
-def test_nobody_asked_and_there_is_none(
+def test_without_a_request_there_is_no_trace(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -7,7 +7,7 @@ import pytest
 from models.training.progress import ProgressLog
 
 
-def test_a_line_every_five_seconds_with_the_time_left(
+def test_there_is_a_line_every_five_seconds_with_the_time_left(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -26,7 +26,7 @@ def test_a_line_every_five_seconds_with_the_time_left(
     assert caplog.records[0].progress == (5, 100)  # type: ignore[attr-defined]
 
 
-def test_the_last_line_has_nothing_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_line_has_no_time_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="polyseme.training")
     ProgressLog(0, 100).log_end(40, {"loss": 1.5}, 0.0)
     assert caplog.messages == ["step 40/40  loss 1.500  0s left"]

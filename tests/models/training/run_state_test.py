@@ -24,7 +24,7 @@ def test_steps_are_batches_of_the_epoch() -> None:
     assert state.finished
 
 
-def test_only_a_lower_loss_is_the_best() -> None:
+def test_only_a_lower_loss_is_better() -> None:
     state = RunState(steps=10)
     best = []
     for loss in (3.0, 3.0, 2.0, math.nan):
@@ -45,7 +45,7 @@ def test_early_stopping_needs_as_many_evaluations_as_its_patience() -> None:
     assert finished == [(False, False)] * 4 + [(True, False)]
 
 
-def test_the_numbers_are_in_the_order_of_the_checkpoints() -> None:
+def test_the_order_of_the_numbers_never_changes() -> None:
     state = RunState(steps=10)
     assert state.numbers == [
         state.step, state.epoch, state.batch, state.first_loss, state.best_step, state.best_loss,

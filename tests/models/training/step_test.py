@@ -41,7 +41,7 @@ def steps_of(model, config=CONFIG, devices=None, objective=None):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_steps_in_one_call_are_the_steps_one_by_one(jit_compile):
+def test_steps_of_one_execution_equal_single_steps(jit_compile):
     config = dataclasses.replace(CONFIG, jit_compile=jit_compile)
     together, apart = fresh_model(), fresh_model()
     features = features_of(3)
@@ -55,7 +55,7 @@ def test_steps_in_one_call_are_the_steps_one_by_one(jit_compile):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=a.path)
 
 
-def test_dropouts_seeds_go_on_from_step_to_step():
+def test_dropout_seeds_advance_with_every_step():
     model = fresh_model()
     (seed,) = [v for v in model.variables if v.name == "seed_generator_state"]
     first, counter = np.asarray(seed)
@@ -63,7 +63,7 @@ def test_dropouts_seeds_go_on_from_step_to_step():
     assert np.asarray(seed).tolist() == [first, counter + 3]
 
 
-def test_what_came_of_a_step():
+def test_the_outputs_of_a_step():
     features = features_of(1)
     found = steps_of(fresh_model())(features, True)
     assert found["tokens"].numpy() == [features["padding_mask"].numpy().sum()]
@@ -94,7 +94,7 @@ def graph_of(gradient_accumulation_steps, strategy="one"):
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
-def test_a_part_begins_when_the_one_before_has_ended(strategy):
+def test_micro_batches_are_computed_one_after_the_other(strategy):
     operations = graph_of(4, strategy).get_operations()
     (loop,) = [operation for operation in operations if operation.type.endswith("While")]
     assert loop.get_attr("parallel_iterations") == 1
@@ -102,7 +102,7 @@ def test_a_part_begins_when_the_one_before_has_ended(strategy):
     assert not kinds & {"MatMul", "StatelessRandomUniformV2"}  # a micro-batch is all in the loop
 
 
-def test_more_parts_are_no_more_operations():
+def test_more_micro_batches_do_not_make_a_larger_graph():
     def size(gradient_accumulation_steps):
         program = graph_of(gradient_accumulation_steps).as_graph_def()
         return len(program.node) + sum(len(f.node_def) for f in program.library.function)
@@ -111,7 +111,7 @@ def test_more_parts_are_no_more_operations():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_dropouts_seeds_go_on_from_part_to_part(jit_compile):
+def test_dropout_seeds_advance_with_every_micro_batch(jit_compile):
     model = fresh_model()
     (seed,) = [v for v in model.variables if v.name == "seed_generator_state"]
     first, counter = np.asarray(seed)
@@ -123,7 +123,7 @@ def test_dropouts_seeds_go_on_from_part_to_part(jit_compile):
 @pytest.mark.parametrize(
     ("gradient_accumulation_steps", "jit_compile"), [(1, False), (2, False), (2, True)]
 )
-def test_a_mirrored_device_trains_as_one_device(gradient_accumulation_steps, jit_compile):
+def test_a_mirrored_device_trains_like_a_single_device(gradient_accumulation_steps, jit_compile):
     config = dataclasses.replace(
         CONFIG, gradient_accumulation_steps=gradient_accumulation_steps, jit_compile=jit_compile
     )
@@ -140,7 +140,7 @@ def test_a_mirrored_device_trains_as_one_device(gradient_accumulation_steps, jit
         np.testing.assert_allclose(a, devices.first_replica(b.value), rtol=rtol, atol=atol)
 
 
-def test_without_a_clipping_norm_gradients_are_as_they_are():
+def test_without_a_clip_norm_gradients_are_not_changed():
     def trained(clip_norm):
         model = fresh_model()
         optimizer = dataclasses.replace(CONFIG.optimizer, clip_norm=clip_norm)
@@ -166,7 +166,7 @@ def little(name, **objective_fields):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_multiply_adds_are_most_of_what_the_graph_multiplies(name):
+def test_multiply_adds_are_most_of_the_graphs_multiplications(name):
     objective, model, batch = little(name)
     rows, time = batch["padding_mask"].shape
     forward = tf.function(lambda batch: model(batch, training=True), autograph=False)
@@ -199,7 +199,7 @@ def _multiply_adds(operation):
 
 
 @pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
-def test_a_bert_without_pairs_trains_all_that_its_loss_reaches(gradient_accumulation_steps):
+def test_a_bert_without_pairs_trains_all_weights_except_the_pooler(gradient_accumulation_steps):
     objective, model, features = little("bert", second_segment="none")
     config = dataclasses.replace(
         CONFIG, batch_size=2, gradient_accumulation_steps=gradient_accumulation_steps
@@ -223,7 +223,7 @@ ADAGRAD = dataclasses.replace(
 )
 
 
-def test_elmos_sampled_softmax_has_a_gradient_of_the_words_in_the_sample_only():
+def test_the_gradient_of_elmos_sampled_softmax_has_only_the_sampled_words():
     objective, model, features = little("elmo", num_sampled=8)
     words, width = model.softmax.kernel.shape
     denominators, graphs = objective.denominators, []
@@ -241,7 +241,7 @@ def test_elmos_sampled_softmax_has_a_gradient_of_the_words_in_the_sample_only():
     assert "ResourceSparseApplyAdagradV2" in {operation.type for operation in operations}
 
 
-def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gradient():
+def test_training_with_sparse_gradients_equals_training_with_dense_gradients():
     """On a mirrored device gradients are dense."""
     found = []
     for devices in (Devices(), Devices(DevicesConfig(strategy="mirrored", devices=("CPU:0",)))):
@@ -257,7 +257,7 @@ def test_with_the_gradient_of_some_rows_training_is_what_it_is_with_the_whole_gr
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_familys_step_is_one_program_of_static_shapes(name):
+def test_the_step_of_every_family_compiles_to_one_program_of_static_shapes(name):
     """As a TPU needs it: XLA compiles all of it, with static shapes and nothing on the host.
 
     `jit_compile` fails at operations that XLA lacks, such as those of strings and Python functions.

@@ -17,7 +17,7 @@ def test_sigterm_sets_the_event_and_its_handler_is_restored() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_another_thread_leaves_the_handler_alone() -> None:
+def test_another_thread_does_not_change_the_handler() -> None:
     found = []
 
     def catch() -> None:

@@ -14,7 +14,7 @@ from models.training.warm_start_config import WarmStartConfig
     ("field", "value"),
     [("learning_rate_factor", 0.0), ("learning_rate_factor", 1.5), ("max_epochs", 0.0)],
 )
-def test_what_would_not_train_or_not_be_less_is_refused(field: str, value: Any) -> None:
+def test_limits_out_of_bounds_are_refused(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         WarmStartConfig(**{field: value})
     assert caught.value.where == f"training.warm_start.{field}"

@@ -16,7 +16,7 @@ COLD = TrainingConfig(
 )
 
 
-def test_the_rates_are_a_share_and_all_steps_stay_where_there_is_much_text() -> None:
+def test_with_much_text_only_the_rates_are_lower() -> None:
     config = adapt_to_warm_start(COLD, examples=1_000_000)
     assert config.steps == 1_000
     assert config.optimizer.learning_rate == 0.005
@@ -24,21 +24,21 @@ def test_the_rates_are_a_share_and_all_steps_stay_where_there_is_much_text() -> 
     assert config.optimizer.warmup_steps == 50
 
 
-def test_little_text_is_passed_over_only_so_often() -> None:
+def test_with_little_text_there_are_fewer_steps() -> None:
     config = adapt_to_warm_start(COLD, examples=201)
     assert config.steps == 81  # 4 · 201 / 10, rounded up
     assert config.optimizer.warmup_steps == 4  # 50 · 81 / 1,000
     assert adapt_to_warm_start(COLD, examples=1).steps == 1
 
 
-def test_warmup_that_nobody_set_is_a_tenth_of_the_steps() -> None:
+def test_default_warmup_is_a_tenth_of_the_steps() -> None:
     optimizer = dataclasses.replace(COLD.optimizer, warmup_steps=None)
     cold = dataclasses.replace(COLD, optimizer=optimizer)
     assert adapt_to_warm_start(cold, examples=1_000_000).optimizer.warmup_steps == 100
     assert adapt_to_warm_start(cold, examples=200).optimizer.warmup_steps == 8
 
 
-def test_patience_goes_where_there_are_no_looks_for_it() -> None:
+def test_patience_is_turned_off_if_the_steps_leave_no_room_for_it() -> None:
     cold = dataclasses.replace(COLD, eval_steps=20, patience=3)
     assert adapt_to_warm_start(cold, examples=1_000_000).patience == 3
     # 81 steps have evaluations at 20, 40, 60 and 80.
