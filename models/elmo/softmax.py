@@ -71,10 +71,10 @@ class WordSoftmax(keras.layers.Layer):
         others = tf.matmul(hidden, tf.gather(self.kernel.value, drawn), transpose_b=True)
         others += self._offsets(drawn, end)
         others = tf.where(drawn == labels[:, tf.newaxis], others.dtype.min, others)
-        wanted = tf.reduce_sum(hidden * tf.gather(self.kernel.value, labels), axis=1)
-        wanted += self._offsets(labels, end)
-        total = tf.reduce_logsumexp(tf.concat([wanted[:, tf.newaxis], others], axis=1), axis=1)
-        return total - wanted
+        true_logits = tf.reduce_sum(hidden * tf.gather(self.kernel.value, labels), axis=1)
+        true_logits += self._offsets(labels, end)
+        total = tf.reduce_logsumexp(tf.concat([true_logits[:, tf.newaxis], others], axis=1), axis=1)
+        return total - true_logits
 
     def draw(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws words without replacement, with operations that XLA has on every device.

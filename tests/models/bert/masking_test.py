@@ -40,7 +40,7 @@ def rows(lengths: list[int], time: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("real", "share", "most", "masks"),
+    ("real", "share", "max_predictions", "masks"),
     [
         (1, 0.15, 20, 1),  # 0.6 of a token is still one
         (7, 0.15, 20, 2),  # 1.5 to the even
@@ -51,11 +51,13 @@ def rows(lengths: list[int], time: int) -> tuple[np.ndarray, np.ndarray]:
         (60, 0.0, 20, 1),
     ],
 )
-def test_the_number_of_masked_tokens(real: int, share: float, most: int, masks: int) -> None:
+def test_the_number_of_masked_tokens(
+    real: int, share: float, max_predictions: int, masks: int
+) -> None:
     token_ids, maskable = rows([real], 125)
-    masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most)
-    assert masked.weights[0].tolist() == [1.0] * masks + [0.0] * (most - masks)
-    assert masked.positions.shape == masked.labels.shape == (1, most)
+    masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=max_predictions)
+    assert masked.weights[0].tolist() == [1.0] * masks + [0.0] * (max_predictions - masks)
+    assert masked.positions.shape == masked.labels.shape == (1, max_predictions)
 
 
 @settings(deadline=None)
@@ -65,9 +67,13 @@ def test_the_number_of_masked_tokens(real: int, share: float, most: int, masks: 
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-def test_labels_restore_the_text(lengths: list[int], most: int, share: float, seed: int) -> None:
+def test_labels_restore_the_text(
+    lengths: list[int], max_predictions: int, share: float, seed: int
+) -> None:
     token_ids, maskable = rows(lengths, 12)
-    masked = mask(token_ids, maskable, mask_prob=share, max_predictions_per_seq=most, seed=seed)
+    masked = mask(
+        token_ids, maskable, mask_prob=share, max_predictions_per_seq=max_predictions, seed=seed
+    )
     restored = masked.token_ids.copy()
     for row, (positions, labels, weights) in enumerate(
         zip(masked.positions, masked.labels, masked.weights, strict=True)
@@ -128,7 +134,7 @@ def test_random_words_are_uniform_and_never_special(many: Masked) -> None:
 
 
 def words_one_by_one(
-    maskable: list[bool], begins: list[bool], wanted: int, longest: int, rng: np.random.Generator
+    maskable: list[bool], begins: list[bool], number: int, longest: int, rng: np.random.Generator
 ) -> list[int]:
     """ALBERT's loop, which with n-grams of one word is google-research/bert's."""
     groups: list[list[list[int]]] = []  # segments of words of positions
@@ -147,7 +153,7 @@ def words_one_by_one(
     for place in rng.permutation(len(starts)):
         segment, i = starts[place]
         n = min(rng.choice(longest, p=chances / chances.sum()) + 1, len(segment) - i)
-        while n and len(taken) + sum(map(len, segment[i : i + n])) > wanted:
+        while n and len(taken) + sum(map(len, segment[i : i + n])) > number:
             n -= 1
         span = [position for word in segment[i : i + n] for position in word]
         if not set(span) & set(taken):
@@ -168,11 +174,11 @@ def test_whole_words_are_drawn_as_in_the_published_loop(longest: int, share: flo
         max_predictions_per_seq=14, mask_id=MASK, words=WORDS, rng=np.random.default_rng(0),
         begins=np.tile(BEGINS, (n, 1)), max_ngram=longest,
     )  # fmt: skip
-    wanted = min(round(13 * share), sum(MASKABLE))
+    number = min(round(13 * share), sum(MASKABLE))
     rng = np.random.default_rng(1)
     expected: dict[tuple[int, ...], int] = {}
     for _ in range(n):
-        key = tuple(words_one_by_one(MASKABLE, BEGINS, wanted, longest, rng))
+        key = tuple(words_one_by_one(MASKABLE, BEGINS, number, longest, rng))
         expected[key] = expected.get(key, 0) + 1
     found: dict[tuple[int, ...], int] = {}
     for positions, weights in zip(masked.positions, masked.weights, strict=True):
@@ -188,13 +194,13 @@ def test_whole_words_are_drawn_as_in_the_published_loop(longest: int, share: flo
 
 @pytest.mark.parametrize("longest", [2, 3, 5])
 def test_rows_of_few_words_and_rows_of_many_words_share_a_batch(longest: int) -> None:
-    # Rows that take all they want soon, and one whose words never fit, so that all are tried.
+    # Some rows soon have enough tokens; in the others no word fits, so all words are tried.
     time, few, many = 128, 20, 20
     maskable = np.zeros((few + many, time), bool)
     maskable[:few, 1:7] = True
     maskable[few:, 1:126] = True
     begins = np.ones((few + many, time), bool)
-    begins[:few] = np.arange(time) == 1  # one word of six tokens, where one is wanted
+    begins[:few] = np.arange(time) == 1  # one word of six tokens, where one token is to be masked
     lengths = np.array([8] * few + [127] * many)
     for seed in range(5):
         masked = mask_words(
@@ -217,21 +223,22 @@ def test_rows_of_few_words_and_rows_of_many_words_share_a_batch(longest: int) ->
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_whole_words_are_masked_and_never_too_many_tokens(
-    longest, share, most, kinds, seed
+    longest, share, max_predictions, kinds, seed
 ) -> None:
     maskable = np.array([[kind != "special" for kind in row] for row in kinds])
     begins = np.array([[kind == "begin" for kind in row] for row in kinds])
     token_ids = np.tile(5 + np.arange(12) % 10, (len(kinds), 1))
     lengths = np.full(len(kinds), 12)
     masked = mask_words(
-        token_ids, maskable, lengths, mask_prob=share, max_predictions_per_seq=most, mask_id=MASK,
-        words=WORDS, rng=np.random.default_rng(seed), begins=begins, max_ngram=longest,
+        token_ids, maskable, lengths, mask_prob=share, max_predictions_per_seq=max_predictions,
+        mask_id=MASK, words=WORDS, rng=np.random.default_rng(seed), begins=begins,
+        max_ngram=longest,
     )  # fmt: skip
-    wanted = min(max(1, round(12 * share)), most)
+    number = min(max(1, round(12 * share)), max_predictions)
     for row, (positions, weights) in enumerate(zip(masked.positions, masked.weights, strict=True)):
         taken = positions[weights > 0].tolist()
         assert taken == sorted(set(taken))
-        assert len(taken) <= min(wanted, maskable[row].sum())
+        assert len(taken) <= min(number, maskable[row].sum())
         for position in range(12):
             continues = maskable[row, position] and not begins[row, position]
             if continues and position and maskable[row, position - 1]:

@@ -102,8 +102,8 @@ def test_held_out_examples_use_each_document_once_and_eval_mask_prob(words) -> N
     np.testing.assert_equal(held_out, once)
     for examples, share in ((held_out, 0.2), (made(config), 0.4)):
         for example in examples:
-            wanted = max(1, round(example["padding_mask"].sum() * share))
-            assert example["mask_weights"].sum() == wanted
+            expected = max(1, round(example["padding_mask"].sum() * share))
+            assert example["mask_weights"].sum() == expected
     assert len(made(config)) > 2 * len(held_out)
 
 

@@ -245,8 +245,8 @@ def test_each_direction_can_be_run_alone_and_in_parts() -> None:
             whole = tf.reverse_sequence(whole, lengths, seq_axis=2)
         np.testing.assert_allclose(whole, expected[:, 1:, :, 5 * half :][..., :5], atol=1e-6)
         outputs, alone = encoder.run(direction, each[1:, :3], None, encoder.zero_state(1))
-        for carried, wanted in zip(state, alone, strict=True):
-            np.testing.assert_allclose(carried[:, 1:], wanted, atol=1e-6)
+        for carried, expected_state in zip(state, alone, strict=True):
+            np.testing.assert_allclose(carried[:, 1:], expected_state, atol=1e-6)
 
 
 def test_two_directions_at_once_equal_two_single_runs(encoder: ElmoEncoder) -> None:

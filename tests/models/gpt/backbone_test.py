@@ -91,19 +91,19 @@ def test_a_token_does_not_attend_to_later_tokens(decoder) -> None:
 
 def test_a_separate_document_does_not_depend_on_the_documents_before_it(decoder) -> None:
     alone = states(decoder, features([[5, 6, 7]]))
-    apart = GptDecoder(decoder.decoder, separate_documents=True)
-    after = states(apart, features([[9, 8, 5, 6, 7, 4]], [[0, 1, 0, 1, 2, 0]]))
+    separating = GptDecoder(decoder.decoder, separate_documents=True)
+    after = states(separating, features([[9, 8, 5, 6, 7, 4]], [[0, 1, 0, 1, 2, 0]]))
     np.testing.assert_allclose(after[:, :, 2:5], alone, atol=1e-5)
     joined = states(decoder, features([[9, 8, 5, 6, 7, 4]]))
     assert np.abs(joined[:, -1, 2:5] - alone[:, -1]).max() > 0.1
 
 
 def test_separating_documents_does_not_change_a_row_of_one_document(decoder) -> None:
-    """A row that is one document needs no mask of its own, padded or not."""
+    """A row that is one document needs no separate mask, whether it is padded or not."""
     inputs = features([[5, 6, 7, 8, 9], [10, 11, 12, 4, 4]], [[0, 1, 2, 3, 4], [0, 1, 2, 0, 0]])
     inputs["padding_mask"][1, 3:] = 0
-    apart = GptDecoder(decoder.decoder, separate_documents=True)
-    plain, masked = states(decoder, inputs), states(apart, inputs)
+    separating = GptDecoder(decoder.decoder, separate_documents=True)
+    plain, masked = states(decoder, inputs), states(separating, inputs)
     np.testing.assert_allclose(plain[0], masked[0], atol=1e-6)
     np.testing.assert_allclose(plain[1, :, :3], masked[1, :, :3], atol=1e-6)
     expected = by_kerashub(decoder, inputs)
@@ -114,12 +114,12 @@ def test_separating_documents_does_not_change_a_row_of_one_document(decoder) -> 
 def test_only_separate_documents_need_a_mask_for_each_row(decoder) -> None:
     inputs = np.arange(6, dtype=np.int32)[None].repeat(3, axis=0)
     shapes = {
-        apart: GptDecoder(decoder.decoder, separate_documents=apart)
+        separate: GptDecoder(decoder.decoder, separate_documents=separate)
         .get_layer("visible")(inputs)
         .shape
-        for apart in (False, True)
+        for separate in (False, True)
     }
-    assert {apart: tuple(shape) for apart, shape in shapes.items()} == {
+    assert {separate: tuple(shape) for separate, shape in shapes.items()} == {
         False: (1, 6, 6), True: (3, 6, 6),
     }  # fmt: skip
 

@@ -96,17 +96,17 @@ def test_a_model_with_a_known_distribution_has_its_perplexity(model) -> None:
     forced = build(seed=1)
     decoder = forced.backbone.decoder
     rng = np.random.default_rng(4)
-    wanted = rng.dirichlet(np.ones(SIZE))
+    probabilities = rng.dirichlet(np.ones(SIZE))
     decoder.layer_norm.gamma.assign(np.zeros_like(decoder.layer_norm.gamma))
     beta = np.zeros(16, np.float32)
     beta[0] = 1.0
     decoder.layer_norm.beta.assign(beta)
     table = np.array(decoder.token_embedding.embeddings)
-    table[:, 0] = np.log(wanted)
+    table[:, 0] = np.log(probabilities)
     decoder.token_embedding.embeddings.assign(table)
     inputs = batch(7, seed=2)
     real = inputs["padding_mask"] > 0
-    expected = np.exp(-np.log(wanted[inputs["label_ids"][real]]).mean())
+    expected = np.exp(-np.log(probabilities[inputs["label_ids"][real]]).mean())
     for sizes in ([7], [1] * 7, [3, 4]):
         for order in (np.arange(7), np.arange(7)[::-1]):
             nll = tokens = 0.0
