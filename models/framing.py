@@ -68,8 +68,8 @@ class Frame(Protocol):
             special_ids: the tokenizer's, by role.
             max_length: positions of a row, at most; tokens that do not fit are cut off. None cuts
                 nothing.
-            time: positions of the result, at least as many as the longest row has. None takes the
-                longest row's.
+            time: positions of the result, not fewer than the longest row has. None: the length of
+                the longest row.
         """
 
 

@@ -61,7 +61,7 @@ class Question(abc.ABC):
         """The signature's arguments by name, a value for each answer.
 
         Args:
-            texts: as many as belong to the answers.
+            texts: those that the answers are about.
             options: an instance of the class `options`, None if there is none.
         """
         return {"texts": texts}

@@ -29,7 +29,7 @@ def embedding_rows(rows: int, entries: int) -> int:
     """Rows of the token embedding.
 
     Args:
-        rows: `model.backbone.vocabulary_rows`, 0 for as many as there are entries.
+        rows: `model.backbone.vocabulary_rows`; 0: one row per entry.
         entries: entries of the tokenizer.
 
     Raises:
@@ -39,6 +39,6 @@ def embedding_rows(rows: int, entries: int) -> int:
         raise ConfigError(
             f"an embedding of {rows} rows has none for some of the tokenizer's {entries} entries",
             where="model.backbone.vocabulary_rows",
-            remedy=f"give {entries} or more, or 0 for as many as there are entries",
+            remedy=f"give {entries} or more, or 0 for one row per entry",
         )
     return rows or entries

@@ -113,7 +113,7 @@ class PipelineConfig(Settings, place="", affects=Affects.NOTHING):
             raise self.model.backbone.refused(
                 "vocabulary_rows",
                 f"{rows} rows are fewer than model.tokenizer.vocabulary_size, {entries}",
-                f"give {entries} or more, or 0 for as many as there are entries",
+                f"give {entries} or more, or 0 for one row per entry",
             )
 
     @property

@@ -75,8 +75,8 @@ class ElmoObjectiveConfig(Settings, place="model.objective", affects=Affects.EXA
     """Streams that a group's text is divided into; each window continues its stream's previous
     window. training.batch_size has to divide it, so that a batch has no two windows of a stream."""
     num_sampled: Annotated[NonNegativeInt, Affects.WEIGHTS] = 8_192
-    """Words that the sampled softmax of training draws; 0, or as many as there are words, takes
-    all words. Evaluation always takes all words."""
+    """Words that the sampled softmax of training draws. 0, or the size of the vocabulary: all words
+    are used, without sampling. Evaluation always uses all words."""
     bigram_pairs: Annotated[PositiveInt, Affects.WEIGHTS] = 262_144
     """Word pairs, the most frequent ones, that the bigram baseline of each direction keeps; 12
     bytes each."""

@@ -14,7 +14,7 @@ class WordSoftmax(keras.layers.Layer):
     Args:
         words: number of words; sampling requires that they are sorted by frequency.
         width: width of the hidden vectors.
-        num_sampled: words that `sampled_nll` draws; 0, or as many as there are words, takes all.
+        num_sampled: words that `sampled_nll` draws; 0 or the number of words: it uses all words.
 
     Attributes:
         kernel: `[words, width]`.

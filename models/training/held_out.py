@@ -17,8 +17,8 @@ from models.training.config import TrainingConfig
 from models.training.devices import Devices, Features
 
 _MAX_LOGITS = 2**23
-"""Logits that are computed at once: 32 MiB, which leaves room in a processor's caches for what the
-next operation reads. With four times as many, ELMo's evaluation takes twice the time."""
+"""Logits that are computed at once: 32 MiB, which stay in a processor's caches until the next
+operation reads them. With four times as many, ELMo's evaluation takes twice the time."""
 
 
 def evaluation_batch_size(objective: Objective) -> int:

@@ -139,8 +139,8 @@ def _after(others: Sequence[tf.Tensor], value: tf.Tensor) -> tf.Tensor:
     The second call of a layer must wait for the gradient from above, or TensorFlow and XLA merge it
     with the first call. The layer below must wait for the gradients of the layer's weights, or XLA
     computes these last and keeps the recomputed values of all layers for them. TensorFlow and XLA
-    know no order but that of the data. So a number is added to the value: 0, or 1 if one of the
-    other tensors begins with NaN, in which case the values mean nothing any more.
+    order operations only by the data that they read. So a number is added to the value: 0, or 1 if
+    one of the other tensors begins with NaN, in which case the values are invalid anyway.
     """
     if value.dtype.is_bool:
         return value
