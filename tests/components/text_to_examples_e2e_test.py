@@ -49,20 +49,22 @@ def _manifest(source: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
     return found["manifest"]
 
 
-def test_the_order_of_the_input_is_not_seen(
+def test_the_order_of_the_input_does_not_change_the_manifest(
     good: list[bytes], manifest: str, tmp_path: pathlib.Path
 ) -> None:
     assert run(write(tmp_path / "in", good[::-1]), tmp_path)["manifest"] == manifest
 
 
-def test_worker_processes_are_not_seen(
+def test_worker_processes_do_not_change_the_manifest(
     source: pathlib.Path, manifest: str, tmp_path: pathlib.Path
 ) -> None:
     flags = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     assert run(source, tmp_path, flags=flags)["manifest"] == manifest
 
 
-def test_kills_are_not_seen(source: pathlib.Path, manifest: str, tmp_path: pathlib.Path) -> None:
+def test_kills_do_not_change_the_manifest(
+    source: pathlib.Path, manifest: str, tmp_path: pathlib.Path
+) -> None:
     """Three runs are killed at random moments, one while making examples; the last completes."""
 
     def start(attempt: str) -> commands.AnyCommand:
@@ -141,7 +143,7 @@ def _poisoned(good: list[bytes], tmp_path: pathlib.Path) -> pathlib.Path:
     return write(tmp_path / "in", records)
 
 
-def test_poison_leaves_the_good_records_examples_as_they_are(
+def test_malformed_records_do_not_change_the_examples_of_the_others(
     poisoned: pathlib.Path, source: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     clean = run(source, tmp_path / "clean", clean=RULES)
@@ -159,7 +161,7 @@ def test_poison_leaves_the_good_records_examples_as_they_are(
     assert sum(split["kept"] for split in clean["cleaning"]["splits"].values()) == len(GOOD)
 
 
-def test_a_file_cut_off_among_a_hundred_costs_what_is_cut_off(
+def test_a_truncated_file_among_a_hundred_loses_only_what_was_cut_off(
     poisoned: pathlib.Path, good: list[bytes], tmp_path: pathlib.Path
 ) -> None:
     records = b"".join(path.read_bytes() for path in sorted(poisoned.iterdir())).splitlines()
@@ -185,7 +187,7 @@ def test_a_file_cut_off_among_a_hundred_costs_what_is_cut_off(
     assert found["ingestion"]["quarantined"] == len(POISON) - 4
 
 
-def test_poison_that_nothing_forbids_is_learned_from(
+def test_odd_documents_are_trained_on_if_no_rule_drops_them(
     poisoned: pathlib.Path, manifest: str, tmp_path: pathlib.Path
 ) -> None:
     found = run(poisoned, tmp_path / "out")

@@ -28,8 +28,8 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Raises an error, like a kill, after a number of checkpoints was written."""
     save, left = Checkpoints.save, [0]
 
-    def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
-        save(checkpoints, **given)
+    def save_and_die(checkpoints: Checkpoints, **state: Any) -> None:
+        save(checkpoints, **state)
         left[0] -= 1
         if left[0] == 0:
             raise _Killed
@@ -38,7 +38,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     return lambda count: left.__setitem__(0, count)
 
 
-def test_killed_in_a_trial_the_search_goes_on_and_ends_with_the_same_bits(
+def test_a_search_killed_in_a_trial_resumes_and_ends_with_the_same_results(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     kill: Callable[[int], None],

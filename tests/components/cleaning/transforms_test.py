@@ -90,7 +90,7 @@ def dropped(folder: pathlib.Path) -> dict[str, tuple[str, str]]:
     return {item["id"]: (item["reason"], item["detail"]) for item in items}
 
 
-def test_equal_texts_stay_once_the_held_out_ones_first(tmp_path: pathlib.Path) -> None:
+def test_one_of_several_equal_texts_is_kept_held_out_ones_first(tmp_path: pathlib.Path) -> None:
     texts = {"a": "One.", "b": "Two.", "c": "One.", "d": "Two.", "eval-1": "Two.", "e": "Three."}
     write(tmp_path / "in", [document(*item) for item in texts.items()])
     summary = run(tmp_path / "in", tmp_path / "out", CleaningConfig())
@@ -117,7 +117,7 @@ def test_equal_texts_stay_once_the_held_out_ones_first(tmp_path: pathlib.Path) -
     }
 
 
-def test_a_document_outside_of_the_bounds_is_quarantined_and_takes_no_twin_along(
+def test_a_quarantined_document_does_not_drop_its_duplicates(
     tmp_path: pathlib.Path,
 ) -> None:
     texts = {"a": "One.", "b": "Oui.", "c": "Tw\ufffd."}
@@ -135,14 +135,14 @@ def test_a_document_outside_of_the_bounds_is_quarantined_and_takes_no_twin_along
     assert [splits[split]["quarantined"] for split in ("train", "eval")] == [2, 1]
 
 
-def test_of_a_text_in_all_splits_the_one_to_test_on_stays(tmp_path: pathlib.Path) -> None:
+def test_of_duplicates_in_several_splits_the_one_in_test_is_kept(tmp_path: pathlib.Path) -> None:
     names = ["a", "eval-a", "test-a", "b", "eval-b"]
     write(tmp_path / "in", [document(name, f"Text {name[-1]}.") for name in names])
     run(tmp_path / "in", tmp_path / "out", CleaningConfig())
     assert kept(tmp_path / "out") == ["eval-b", "test-a"]
 
 
-def test_what_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path) -> None:
+def test_text_that_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path) -> None:
     first = [document("a", "One."), document("b", STORY), document("eval-c", "Held out before.")]
     write(tmp_path / "1", first)
     config = CleaningConfig(near_duplicate_similarity=0.75)
@@ -164,7 +164,7 @@ def test_what_an_earlier_span_trained_on_is_not_held_out(tmp_path: pathlib.Path)
     assert "eval-f" in kept(tmp_path / "exact")  # without a similarity, near duplicates are kept
 
 
-def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:
+def test_one_of_several_near_duplicates_is_kept(tmp_path: pathlib.Path) -> None:
     others = [
         document(f"x{n}", f"{n} " + " ".join(f"w{n}.{i}" for i in range(60))) for n in range(9)
     ]
@@ -181,7 +181,7 @@ def test_texts_that_are_nearly_alike_stay_once(tmp_path: pathlib.Path) -> None:
     assert len(kept(tmp_path / "all")) == 12
 
 
-def test_who_is_dropped_himself_drops_nobody(tmp_path: pathlib.Path) -> None:
+def test_a_dropped_document_does_not_drop_its_duplicates(tmp_path: pathlib.Path) -> None:
     # "b" would be a duplicate of "a", but "a" is dropped because its `lang` is wrong.
     write(
         tmp_path / "in", [document("a", STORY, "de"), document("b", STORY), document("eval-1", "T")]
@@ -211,7 +211,7 @@ def test_evaluation_texts_are_not_trained_on(tmp_path: pathlib.Path) -> None:
     assert (summary["evaluation_texts"], summary["evaluation_texts_too_short"]) == (2, 1)
 
 
-def test_bounds_reach_the_rules(tmp_path: pathlib.Path) -> None:
+def test_the_rules_on_quality_are_applied(tmp_path: pathlib.Path) -> None:
     write(
         tmp_path / "in", [document("a", STORY), document("b", "Short."), document("eval-1", STORY)]
     )
@@ -250,7 +250,7 @@ def test_shards_that_lose_nothing_are_the_same_files(tmp_path: pathlib.Path) -> 
         assert os.path.samefile(tmp_path / "in" / shard, tmp_path / "out" / shard)
 
 
-def test_a_shard_that_loses_all_is_left_out(tmp_path: pathlib.Path) -> None:
+def test_a_shard_without_kept_documents_is_not_written(tmp_path: pathlib.Path) -> None:
     write(
         tmp_path / "in", [document(f"d{n}", "Same.") for n in range(9)] + [document("eval-1", "T")]
     )
@@ -260,7 +260,9 @@ def test_a_shard_that_loses_all_is_left_out(tmp_path: pathlib.Path) -> None:
     assert len([*(tmp_path / "out").glob("Split-train/*")]) == 1
 
 
-def test_size_of_runs_is_not_seen(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_run_files_does_not_change_the_result(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corpus(tmp_path / "in")
     run(tmp_path / "in", tmp_path / "once", ALL)
     monkeypatch.setattr(exchange, "_RUN_BYTES", 100)
@@ -269,7 +271,7 @@ def test_size_of_runs_is_not_seen(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     assert len(dropped(tmp_path / "out")) > 20
 
 
-def test_what_was_dropped_can_be_printed(tmp_path: pathlib.Path) -> None:
+def test_files_about_dropped_documents_can_be_printed(tmp_path: pathlib.Path) -> None:
     odd = "\x9b31m\u202e"
     write(tmp_path / "in", [document(f"{odd}{n}", f"Same {odd}.") for n in range(9)])
     run(tmp_path / "in", tmp_path / "out", CleaningConfig())
@@ -286,7 +288,7 @@ def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.
 
 
 @pytest.mark.e2e
-def test_worker_processes_are_not_seen(tmp_path: pathlib.Path) -> None:
+def test_worker_processes_do_not_change_the_result(tmp_path: pathlib.Path) -> None:
     corpus(tmp_path / "in")
     run(tmp_path / "in", tmp_path / "one", ALL)
     flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]

@@ -107,14 +107,14 @@ def _evaluate(inputs, folder, metrics, model, baseline=None, examples="alike"):
     blessing.uri = str(folder / "blessing")
     evaluation = standard_artifacts.ModelEvaluation()
     evaluation.uri = str(folder / "evaluation")
-    given = {"examples": [inputs[examples]], "model": [inputs[model]]}
+    artifacts = {"examples": [inputs[examples]], "model": [inputs[model]]}
     if baseline:
-        given["baseline_model"] = [inputs[baseline]]
+        artifacts["baseline_model"] = [inputs[baseline]]
     context = BaseBeamExecutor.Context(
         beam_pipeline_args=["--runner=DirectRunner"], tmp_dir=str(folder), unique_id="1"
     )
     executor.Executor(context).Do(
-        given,
+        artifacts,
         {"evaluation": [evaluation], "blessing": [blessing]},
         {
             "eval_config": json_format.MessageToJson(
@@ -154,7 +154,7 @@ def test_metrics_are_ratios_of_sums_over_each_slice(inputs, tmp_path):
     )
 
 
-def test_a_hundred_sources_have_figures_each(inputs, tmp_path):
+def test_each_of_a_hundred_sources_has_metrics(inputs, tmp_path):
     found, _ = _evaluate(inputs, tmp_path, LetterObjective().metrics(), "good", examples="many")
     sources = [each for each in found.slices if each.name.startswith("source=")]
     assert len(sources) == 100
@@ -177,7 +177,7 @@ def test_blocks_of_documents_are_resampled(inputs, tmp_path):
     )
 
 
-def test_a_value_above_its_bound_does_not_bless_where_noise_explains_it(inputs, tmp_path):
+def test_a_value_above_its_bound_is_not_blessed_if_noise_explains_it(inputs, tmp_path):
     """Accuracy is 6/78 = 0.077, and 0.06 in some resamples: 0.07 is not shown to be exceeded."""
     metrics = LetterObjective(lower_bound=0.07).metrics()
     found, blessed = _evaluate(inputs, tmp_path, metrics, "good", examples="unlike")
@@ -285,7 +285,7 @@ def test_sums_merge_in_any_order_and_are_those_of_the_units():
     assert json.loads(_by_name(one)["judgement"])["units"] == 6
 
 
-def test_what_is_kept_of_a_text_is_bounded():
+def test_the_number_of_units_in_memory_is_bounded():
     combiner = _verdict(Metric("accuracy", "right", "count"))
     sums = combiner.create_accumulator()
     for block in range(40_000):
@@ -295,7 +295,7 @@ def test_what_is_kept_of_a_text_is_bounded():
     assert json.loads(_by_name(combiner.extract_output(sums))["judgement"])["units"] <= 1_024
 
 
-def test_the_verdict_is_the_only_bound_and_looks_at_the_whole_split():
+def test_the_verdict_is_the_only_bound_and_applies_to_the_whole_split():
     config = eval_config([Metric("up", "a", "b", lower_bound=0.1, max_regression=0.02)])
     count, verdict = config.metrics_specs[0].metrics
     assert count.class_name == "ExampleCount"

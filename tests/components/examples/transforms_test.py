@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def test_the_figures_are_those_of_the_files(made: dict[str, Any]) -> None:
+def test_the_summary_matches_the_files(made: dict[str, Any]) -> None:
     for split, documents in (("train", TRAIN), ("eval", EVAL)):
         summary = made["splits"][split]
         masks = [example["padding_mask"] for example in examples_in(made["examples"], split)]
@@ -100,7 +100,7 @@ def test_the_baselines_are_counted_over_the_examples_to_train_on(made: dict[str,
     assert counts["next_sentence"].dense(2).tolist() == labels.tolist()
 
 
-def test_labels_and_what_the_tokens_make_of_the_text_are_counted(made: dict[str, Any]) -> None:
+def test_labels_and_coverage_are_counted(made: dict[str, Any]) -> None:
     for split in ("train", "eval"):
         summary = made["splits"][split]
         labels = [int(e["next_sentence_label"][0]) for e in examples_in(made["examples"], split)]
@@ -110,7 +110,7 @@ def test_labels_and_what_the_tokens_make_of_the_text_are_counted(made: dict[str,
         assert summary["worst"] == []
 
 
-def test_the_index_tells_each_examples_length(made: dict[str, Any]) -> None:
+def test_the_index_has_each_examples_length(made: dict[str, Any]) -> None:
     folder = made["examples"] / "Split-train"
     index = read_index([str(path) for path in folder.iterdir()])
     masks = [example["padding_mask"] for example in examples_in(made["examples"], "train")]
@@ -136,7 +136,7 @@ def test_a_document_without_a_token_is_tallied(made: dict[str, Any]) -> None:
         assert tally["documents_without_text"] == tally["pieces_without_token"] == lost
 
 
-def test_every_example_is_as_the_spec_says(made: dict[str, Any]) -> None:
+def test_every_example_matches_the_feature_spec(made: dict[str, Any]) -> None:
     spec = BertObjective(little_bert.CONFIG.objective, little_bert.tokenizer()).feature_spec()
     for split, source in (("train", b"paper"), ("eval", b"letters")):
         if split == "eval":
@@ -190,7 +190,7 @@ def _segments(example: dict[str, np.ndarray]) -> list[str]:
     return found
 
 
-def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) -> None:
+def test_every_segment_is_a_sequence_of_ids_of_one_document(made: dict[str, Any]) -> None:
     runs = [_as_words(_ids(document.text)) for document in TRAIN if document != EMPTY]
     for example in examples_in(made["examples"], "train"):
         for words in _segments(example):
@@ -198,7 +198,7 @@ def test_every_segment_is_a_run_of_the_tokenizers_own_ids(made: dict[str, Any]) 
             assert any(words in run for run in runs)
 
 
-def test_a_changed_document_changes_its_shard_alone(
+def test_a_changed_document_changes_only_its_shard(
     made: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
     changed = TRAIN[12]._replace(text=little_bert.text(200))
@@ -242,7 +242,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("other", [*OTHERS, "nothing", "tokenizer", "text"])
-def test_finished_shards_are_known_by_all_they_are_made_of(
+def test_finished_shards_are_keyed_by_everything_they_depend_on(
     made: dict[str, Any], tmp_path: pathlib.Path, other: str
 ) -> None:
     little_bert.tokenizer().save(tmp_path / "tokenizer")

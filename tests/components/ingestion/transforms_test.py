@@ -199,7 +199,7 @@ def test_the_quarantine_can_be_printed(tmp_path: pathlib.Path) -> None:
     assert found["start"] == "{cut \x1b[2J\x9b31m\u202e short"
 
 
-def test_ids_sources_and_languages_are_no_paths(tmp_path: pathlib.Path) -> None:
+def test_ids_sources_and_languages_are_not_used_as_paths(tmp_path: pathlib.Path) -> None:
     (tmp_path / "in").mkdir()
     names = [
         "../../../above",
@@ -237,7 +237,7 @@ def test_a_runner_that_groups_by_itself_writes_the_same_bytes(tmp_path: pathlib.
     assert run(tmp_path / "in", tmp_path / "another", f"--runner={ANOTHER}") == once
 
 
-def test_a_changed_document_changes_its_shard_alone(tmp_path: pathlib.Path) -> None:
+def test_a_changed_document_changes_only_its_shard(tmp_path: pathlib.Path) -> None:
     write_corpus(tmp_path / "in")
     once = run(tmp_path / "in", tmp_path / "once")
     path = tmp_path / "in" / "a.jsonl"
@@ -270,7 +270,9 @@ def test_rare_sources_become_other_and_rare_languages_are_counted_together(
 
 @pytest.mark.e2e
 @pytest.mark.hostile
-def test_a_million_records_that_are_none_are_counted_and_not_held(tmp_path: pathlib.Path) -> None:
+def test_a_million_malformed_records_are_counted_and_not_kept_in_memory(
+    tmp_path: pathlib.Path,
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_bytes(b"{}\n" * 1_000_000 + b'{"text": "One."}\n')
     program = (

@@ -68,8 +68,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, examples: pathlib.Path) -> dic
     folder = tmp_path_factory.mktemp("run")
     kept = []
 
-    def export(*given: Any, **_: Any) -> None:
-        model, _objective, _tokenizer, target = given
+    def export(*args: Any, **_: Any) -> None:
+        model, _objective, _tokenizer, target = args
         kept.append((weights(model), model.unigram.table("log_probabilities").numpy()))
         save(model, target)
 
@@ -117,8 +117,8 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Raises an error, like a kill, after the checkpoint of a step is written; 0 for never."""
     save, last = Checkpoints.save, [0]
 
-    def save_and_die(checkpoints: Checkpoints, **given: Any) -> None:
-        save(checkpoints, **given)
+    def save_and_die(checkpoints: Checkpoints, **state: Any) -> None:
+        save(checkpoints, **state)
         if int(checkpoints._step) == last[0]:
             raise _Killed
 
@@ -127,7 +127,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.e2e
-def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
+def test_a_run_exports_a_model_that_answers_and_that_a_warm_start_loads(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, export = [], trainer.export
@@ -146,8 +146,8 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
         "seed": TRAINING.seed,
     }
     for name in ("vocab.txt", "tokenizer.json"):
-        given = (examples / "tokenizer" / name).read_bytes()
-        assert (assets / "tokenizer" / name).read_bytes() == given
+        learned = (examples / "tokenizer" / name).read_bytes()
+        assert (assets / "tokenizer" / name).read_bytes() == learned
     loaded = tf.saved_model.load(str(folder))
     tokens = loaded.signatures["serving_default"](texts=tf.constant(["The river."]))["tokens"]
     assert tokens.numpy().tolist() == [[b"[CLS]", b"the", b"river", b".", b"[SEP]"]]
@@ -156,7 +156,7 @@ def test_a_run_leaves_a_model_that_answers_and_that_the_next_begins_with(
     assert same(weights(model), kept[0])
 
 
-def test_a_run_leaves_its_figures_in_model_run(run: dict[str, Any]) -> None:
+def test_a_run_writes_its_metrics_to_model_run(run: dict[str, Any]) -> None:
     lines = (run["model_run"] / "training.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
@@ -185,7 +185,7 @@ def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
     assert same(weights(model), run["weights"])
 
 
-def test_a_job_that_begins_reads_no_example(
+def test_building_a_model_reads_no_examples(
     run: dict[str, Any], examples: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """The files may be on a slow disk, and may be as large as the whole text."""
@@ -239,7 +239,7 @@ def test_training_begins_with_the_base_models_weights(
     ]
 
 
-def test_training_begins_with_weights_that_the_seed_alone_decides(
+def test_initial_weights_depend_only_on_the_seed(
     run: dict[str, Any],
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -254,7 +254,7 @@ def test_training_begins_with_weights_that_the_seed_alone_decides(
     assert not same(first, run["weights"])  # training changed them
 
 
-def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
+def test_checkpoints_are_keyed_by_everything_the_weights_depend_on(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
     begun: list[tuple[dict[str, np.ndarray], pathlib.Path]],
@@ -288,7 +288,7 @@ def test_checkpoints_are_kept_by_all_that_the_weights_depend_on(
 
 
 @pytest.mark.e2e
-def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     run: dict[str, Any],
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
