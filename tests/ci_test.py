@@ -5,6 +5,9 @@ import subprocess
 
 import pytest
 
+from models.registry import FAMILIES
+from tests.pipeline import families_e2e_test
+
 RUN = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
 FUNCTION = RUN.read_text().partition("documentation_only() {")[2].partition("\n}\n")[0]
 
@@ -61,3 +64,8 @@ def test_without_a_remote_everything_is_run(clone: pathlib.Path) -> None:
     assert documentation_only(clone)
     git(clone, "remote", "remove", "origin")
     assert not documentation_only(clone)
+
+
+def test_a_pipeline_of_every_family_runs_on_both_stacks() -> None:
+    both = {recipe for recipe, *_ in families_e2e_test.RUNS} - {*families_e2e_test.ONE_STACK}
+    assert {recipe.split("_")[0] for recipe in both} == {*FAMILIES}

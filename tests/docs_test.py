@@ -224,6 +224,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.mark.e2e
+@pytest.mark.one_stack
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
 def test_stories_run_as_they_are_shown(story: pathlib.Path, desk: pathlib.Path) -> None:
     """Every line of a ```text block is in the output of the commands above it, numbers aside.

@@ -17,7 +17,7 @@ from tests.components.text_to_examples import run
 from tests.testdata import commands
 from tests.testdata.small_corpus import text
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 # With a source: without one it would be the file's name, which depends on the order.
 GOOD = [{"id": f"d{n}", "text": text(n), "source": "small"} for n in range(891)]
 FILES = 5

@@ -11,7 +11,7 @@ import pytest
 from models.training.checkpoints import Checkpoints
 from tests.components.little_search import RATE, SIZE, arguments, build_examples, searched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 
 class _Killed(BaseException):

@@ -18,6 +18,7 @@ RATES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.e2e
+@pytest.mark.one_stack
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_run_with_a_thousand_times_the_learning_rate_stops_within_ten_steps_of_its_rise(
     family: str, tmp_path: pathlib.Path

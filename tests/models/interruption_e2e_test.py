@@ -68,7 +68,7 @@ def interrupt(
 
 
 @pytest.mark.e2e
-@pytest.mark.hostile
+@pytest.mark.one_stack
 @pytest.mark.parametrize("count", [1, 2], ids=["one process", "two processes"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(

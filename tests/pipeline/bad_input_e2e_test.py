@@ -15,7 +15,7 @@ import pytest
 from pipeline.lock import locked
 from tests.testdata.small_corpus import arguments, finish, record, states, write_corpus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 GOOD = 150
 ONE_STEP = {"training__steps": 1, "model__objective__min_accuracy_over_unigram": 99}

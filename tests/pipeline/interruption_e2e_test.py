@@ -22,7 +22,7 @@ from pipeline.metadata.store import DATABASE
 from tests.testdata.commands import AnyCommand
 from tests.testdata.small_corpus import arguments, files_below, finish, start, states, write_corpus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 # In the order in which they run; resolvers only look things up.
 COMPONENTS = (

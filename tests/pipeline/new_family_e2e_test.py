@@ -17,7 +17,7 @@ import pytest
 
 from tests.testdata.small_corpus import ROOT, write_corpus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8").partition("## A new family")[2]
 SECTION = PAGE.partition("\n## ")[0]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.testdata.small_corpus import arguments, finish, states, write_corpus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 _ONE_STEP = {"training__steps": 1, "training__log_steps": 1}
 _RESOLVERS = {

@@ -207,7 +207,6 @@ def run_on_a_full_disk(runs: Runs, capfd: pytest.CaptureFixture[str]) -> None:
     assert remedy.startswith("  to do: free some space")
 
 
-@pytest.mark.hostile
 def test_a_run_on_a_full_disk_fails_and_succeeds_once_there_is_space(
     runs: Runs, small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,7 +223,6 @@ def test_a_run_on_a_full_disk_fails_and_succeeds_once_there_is_space(
     assert runs.take("18") == "2024-05-02"
 
 
-@pytest.mark.hostile
 def test_a_disk_that_fills_up_during_a_run_is_reported(
     runs: Runs,
     small_disk: pathlib.Path,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.testdata.small_corpus import ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 SECRET = "correct horse battery"
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.testdata.small_corpus import arguments, finish, start, states, write_corpus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
+pytestmark = [pytest.mark.e2e, pytest.mark.one_stack]
 
 RATE = "training.optimizer.learning_rate"
 SETTINGS = {

@@ -50,6 +50,9 @@ SETTINGS = {
 }
 """Settings with which a tiny recipe learns, and writes a checkpoint to resume from."""
 
+ONE_LAYER = {family: {"model.backbone.num_layers": 1} for family in ("bert", "gpt")}
+"""By family: settings of a smaller backbone. Most of the time of a tiny run is tracing graphs."""
+
 
 def text(number: int, lang: str = "en") -> str:
     """Six to twelve sentences on one subject; the text depends on the number."""
@@ -83,7 +86,8 @@ def arguments(
     **settings: object,
 ) -> list[str]:
     """`run` of a recipe on a corpus; in the names of settings `__` stands for `.`."""
-    chosen = SETTINGS | {name.replace("__", "."): value for name, value in settings.items()}
+    chosen = SETTINGS | ONE_LAYER.get(recipe.split("_")[0], {})
+    chosen |= {name.replace("__", "."): value for name, value in settings.items()}
     sets = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     return ["run", recipe, "--input", str(source), "--runs", str(runs), *more, *sets]
 

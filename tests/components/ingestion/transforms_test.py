@@ -269,7 +269,7 @@ def test_rare_sources_become_other_and_rare_languages_are_counted_together(
 
 
 @pytest.mark.e2e
-@pytest.mark.hostile
+@pytest.mark.one_stack
 def test_a_million_malformed_records_are_counted_and_not_kept_in_memory(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -216,7 +216,7 @@ def test_log_records_of_the_first_process_are_forwarded(
 
 
 @pytest.mark.e2e
-@pytest.mark.hostile
+@pytest.mark.one_stack
 @pytest.mark.parametrize("victim", [0, 1])
 def test_after_a_process_is_killed_training_resumes_from_its_checkpoint(
     examples: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, victim: int

@@ -110,7 +110,6 @@ def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield folder
 
 
-@pytest.mark.hostile
 def test_a_full_disk_is_an_error(
     small_disk: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +122,6 @@ def test_a_full_disk_is_an_error(
     assert capfd.readouterr().err == ""  # ML Metadata's own long log record is left out
 
 
-@pytest.mark.hostile
 def test_a_read_only_database_can_be_read_and_not_written(small_disk: pathlib.Path) -> None:
     write_attempt(small_disk, Attempt("a", 1, "1"))
     gc.collect()  # which closes the database
