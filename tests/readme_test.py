@@ -64,7 +64,7 @@ def test_demo_with_smaller_recipes(tmp_path: pathlib.Path) -> None:
         assert (tmp_path / "runs" / f"{family}_tiny" / "report.html").stat().st_size > 10_000
     comparison = (tmp_path / "runs" / "comparison.html").read_text(encoding="utf-8")
     assert "runs/comparison.html" in printed
-    for part in ("bert_tiny", "elmo_tiny", "gpt_tiny", "held out for the test"):
+    for part in ("bert_tiny", "elmo_tiny", "gpt_tiny", "Prompts from held-out documents"):
         assert part in comparison
 
 

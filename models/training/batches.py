@@ -146,6 +146,7 @@ class _Reader:
         bounds = np.cumsum([0, *(len(each.files) for each in segments)])
         bounds = tf.constant(bounds, tf.int64)
 
+        @tf.autograph.experimental.do_not_convert
         def read_lane(number: tf.Tensor) -> tf.data.Dataset:
             parts = slice(bounds[number], bounds[number + 1])
             return (
@@ -159,6 +160,7 @@ class _Reader:
                 .batch(_PASSED_AT_ONCE)
             )
 
+        @tf.autograph.experimental.do_not_convert
         def join_lanes(examples: tf.Tensor) -> tf.Tensor:
             batch_major = tf.transpose(examples, [1, 0, 2])
             return tf.reshape(batch_major, [-1, len(lanes) * order.rows])

@@ -21,6 +21,7 @@ Features = Mapping[str, tf.Tensor]
 
 _MIN_MATMUL_SECONDS = 0.04  # with a shorter product, the time to launch it would count
 _MAX_MATMUL_SIZE = 16_384
+_matmul_rates: dict[tuple[str, int, str], float] = {}  # by strategy, replicas and dtype
 
 _LOST_PROCESS_ERRORS = (
     tf.errors.UnavailableError,
@@ -147,9 +148,15 @@ class Devices:
         """Floating-point operations per second that a large matrix product reaches.
 
         Over all replicas together. Measures products of growing size, which takes some tenths of a
-        second, and returns the rate of the largest.
+        second, and returns the rate of the largest. A process measures once: trainings with several
+        seeds, and trials of a search, are compared with the same rate.
         """
+        key = (self.config.strategy, self.replicas, dtype.name)
+        if key not in _matmul_rates:
+            _matmul_rates[key] = self._measured_matmul_rate(dtype)
+        return _matmul_rates[key]
 
+    def _measured_matmul_rate(self, dtype: tf.DType) -> float:
         def product(matrix: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(matrix @ matrix)
 

@@ -32,7 +32,7 @@ CONFIG = TrainingConfig(
 
 @pytest.fixture(name="files")
 def _files(tmp_path: pathlib.Path) -> list[str]:
-    write_examples(tmp_path / "train.gz", 11, np.random.default_rng(0))
+    write_examples(tmp_path / "train.gz", 48, np.random.default_rng(0))
     return index_files([str(tmp_path / "train.gz")])
 
 
@@ -99,13 +99,15 @@ def test_the_weights_of_the_lowest_loss_are_the_models(
     assert same(model, run(files, tmp_path / "d", config, None)[0])
 
 
-def test_what_was_found_is_recorded(files: list[str], tmp_path: pathlib.Path) -> None:
+def test_held_out_losses_are_recorded(files: list[str], tmp_path: pathlib.Path) -> None:
     run(files, tmp_path, CONFIG, losses(3.0, 1.0, 2.0, 2.5, 1.0, 4.0))
     found = [(record["step"], record["held_out_loss"]) for record in records(tmp_path)]
     assert found == [(2, 3.0), (4, 1.0), (6, 2.0), (8, 2.5), (10, 1.0), (12, 4.0)]
 
 
-def test_training_ends_early_and_stays_ended(files: list[str], tmp_path: pathlib.Path) -> None:
+def test_a_run_that_stopped_early_is_not_trained_further(
+    files: list[str], tmp_path: pathlib.Path
+) -> None:
     config = dataclasses.replace(CONFIG, patience=2)
     model, result = run(files, tmp_path, config, losses(3.0, 1.0, 1.0, 2.0))
     assert result.steps == 8

@@ -30,12 +30,21 @@ CONFIG = TrainingConfig(
 )
 
 
-@pytest.fixture(name="files")
-def _files(tmp_path):
-    rng = np.random.default_rng(0)
+@pytest.fixture(name="files", scope="module")
+def _files(tmp_path_factory):
+    """19 examples: four batches, so that seven steps are two epochs."""
+    folder, rng = tmp_path_factory.mktemp("examples"), np.random.default_rng(0)
     for shard in range(2):
-        write_examples(tmp_path / f"examples-{shard}.gz", 5 + shard, rng)
-    return index_files([str(path) for path in sorted(tmp_path.glob("*.gz"))])
+        write_examples(folder / f"examples-{shard}.gz", 9 + shard, rng)
+    return index_files([str(path) for path in sorted(folder.glob("*.gz"))])
+
+
+@pytest.fixture(name="uninterrupted", scope="module")
+def _uninterrupted(files, tmp_path_factory):
+    """The weights of a run that is neither killed nor resumed."""
+    model, folder = fresh_model(), tmp_path_factory.mktemp("whole")
+    train(model, SummingObjective(), example_batches(files, CONFIG, SPEC), CONFIG, folder)
+    return _weights(model)
 
 
 def _weights(model):
@@ -114,11 +123,9 @@ def test_every_family_ends_with_the_same_weights_when_it_was_killed(name, tmp_pa
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 3, 5, 6])
-def test_a_killed_run_ends_with_bit_identical_weights(files, tmp_path, killed_after):
+def test_a_killed_run_ends_with_bit_identical_weights(files, uninterrupted, tmp_path, killed_after):
     config = dataclasses.replace(CONFIG, checkpoint_seconds=0.0)
     batches = example_batches(files, config, SPEC)
-    whole = fresh_model()
-    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
     with pytest.raises(_Killed):
         train(
             fresh_model(),
@@ -130,16 +137,14 @@ def test_a_killed_run_ends_with_bit_identical_weights(files, tmp_path, killed_af
     resumed = fresh_model()
     result = train(resumed, SummingObjective(), batches, config, tmp_path / "killed")
     assert result.resumed_from == killed_after
-    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+    for a, b in zip(uninterrupted, _weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 6])
-def test_a_run_that_is_asked_to_end_saves_the_step_it_is_in(files, tmp_path, steps):
+def test_a_run_that_receives_sigterm_saves_the_step_it_is_in(files, uninterrupted, tmp_path, steps):
     config = dataclasses.replace(CONFIG, checkpoint_seconds=3600.0)
     batches = example_batches(files, config, SPEC)
-    whole = fresh_model()
-    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
     before = signal.getsignal(signal.SIGTERM)
     terminated = _after(batches, steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Preempted, match=f"saved a checkpoint at step {steps + 1} of 7"):
@@ -148,15 +153,13 @@ def test_a_run_that_is_asked_to_end_saves_the_step_it_is_in(files, tmp_path, ste
     resumed = fresh_model()
     result = train(resumed, SummingObjective(), batches, config, tmp_path / "run")
     assert result.resumed_from == steps + 1
-    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+    for a, b in zip(uninterrupted, _weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(files, tmp_path):
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(files, uninterrupted, tmp_path):
     config = dataclasses.replace(CONFIG, checkpoint_seconds=0.0)
     batches = example_batches(files, config, SPEC)
-    whole = fresh_model()
-    train(whole, SummingObjective(), batches, config, tmp_path / "whole")
     killed = _stops_after(batches, 5)
     with pytest.raises(_Killed):
         train(fresh_model(), SummingObjective(), killed, config, tmp_path / "killed")
@@ -165,7 +168,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(files, tmp_pa
     resumed = fresh_model()
     result = train(resumed, SummingObjective(), batches, config, tmp_path / "killed")
     assert result.resumed_from == 4
-    for a, b in zip(_weights(whole), _weights(resumed), strict=True):
+    for a, b in zip(uninterrupted, _weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -197,7 +200,9 @@ def test_the_loss_is_the_whole_batchs_ratio_in_numpy(files, tmp_path):
 
 
 @pytest.mark.parametrize("gradient_accumulation_steps", [2, 4])
-def test_a_batch_in_parts_trains_as_the_batch_in_one(files, tmp_path, gradient_accumulation_steps):
+def test_gradient_accumulation_trains_as_one_batch_does(
+    files, tmp_path, gradient_accumulation_steps
+):
     batches = example_batches(files, CONFIG, SPEC)
     whole, parts = fresh_model(dropout=0.0), fresh_model(dropout=0.0)
     train(whole, SummingObjective(), batches, CONFIG, tmp_path / "whole")
@@ -242,8 +247,8 @@ def test_divergence_stops_with_the_step_and_a_remedy(files, tmp_path):
 
 
 def test_a_batch_larger_than_the_examples_is_refused(files, tmp_path):
-    config = dataclasses.replace(CONFIG, batch_size=12)
-    with pytest.raises(ConfigError, match="do not fill one batch of 12"):
+    config = dataclasses.replace(CONFIG, batch_size=20)
+    with pytest.raises(ConfigError, match="do not fill one batch of 20"):
         train(
             fresh_model(),
             SummingObjective(),
