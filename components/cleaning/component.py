@@ -1,4 +1,4 @@
-"""TextCleaner: drops documents that must not be trained on, and counts them by reason (law 8)."""
+"""TextCleaner: drops documents that must not be trained on, and counts them by reason."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Keys of the texts that earlier spans trained on, to keep them out of held-out splits (law 10).
+"""Keys of the texts that earlier spans trained on, to keep them out of held-out splits.
 
 A text may return in a later span under another id, and thus in another split. Each span therefore
 writes the keys of its training documents, together with those of the spans before it. The next span

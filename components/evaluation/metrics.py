@@ -1,6 +1,6 @@
 """The objective's metrics as a TFMA metric: ratios of sums with confidence intervals.
 
-TFMA adds sums over the whole evaluation split (law 6), so each metric is weighted by tokens and
+TFMA adds sums over the whole evaluation split, so each metric is weighted by tokens and
 does not depend on how examples were batched. The sums are added by resampling unit, because the
 blessing uses confidence intervals (docs/decisions/0030-blessing-by-confidence.md).
 """

@@ -1,4 +1,4 @@
-"""ExampleBuilder: makes training examples from documents, with equal bytes everywhere (law 5).
+"""ExampleBuilder: makes training examples from documents, with equal bytes everywhere.
 
 Finished shards are kept, under a fingerprint of everything they depend on, until the component
 ends. A run that was killed therefore resumes where it stopped.

@@ -1,4 +1,4 @@
-"""Beam transforms of ExampleBuilder: read document shards, write files of examples (law 5).
+"""Beam transforms of ExampleBuilder: read document shards, write files of examples.
 
 TextExampleGen has assigned each document to a shard by a hash of its id, so a shard is a random
 sample of the span. One call processes a whole shard: it splits and tokenizes the documents in

@@ -99,7 +99,7 @@ def export(
 
 
 def evaluate_signature(model: Any, objective: Objective) -> Any:
-    """A function from serialized examples, string `[batch]`, to sums, float32 `[batch]` (law 6).
+    """A function from serialized examples, string `[batch]`, to sums, float32 `[batch]`.
 
     The sums are those that the objective's losses and metrics name. Examples may be longer or
     shorter than the examples of training. A large batch is computed in parts: TFMA sends up to

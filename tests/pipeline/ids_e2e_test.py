@@ -1,4 +1,4 @@
-"""One tokenizer path (law 4): Beam, training input and the SavedModel give the same ids."""
+"""One tokenizer path: Beam, training input and the SavedModel give the same ids."""
 
 from __future__ import annotations
 
