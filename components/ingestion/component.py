@@ -38,7 +38,7 @@ from models.errors import DataRefused
 from models.settings import from_json
 
 _LISTED = 3  # records and files in a message
-_LOG = logging.getLogger("polyseme.text_example_gen")
+_log = logging.getLogger("polyseme.text_example_gen")
 
 
 @component(use_beam=True)
@@ -73,7 +73,7 @@ def TextExampleGen(
     pattern, label, paths = inputs["pattern"], inputs["label"], inputs["files"]
     check_files(paths)
     size = sum(os.path.getsize(path) for path in paths)
-    _LOG.info("span %s: reading %s bytes in %d file(s)", label, f"{size:,}", len(paths))
+    _log.info("span %s: reading %s bytes in %d file(s)", label, f"{size:,}", len(paths))
     with beam_pipeline as pipeline:
         ingest(pipeline, paths, examples.uri, settings)
     shutil.rmtree(os.path.join(examples.uri, SCRATCH_FOLDER))
@@ -98,7 +98,7 @@ def TextExampleGen(
 
 def _log_counts(summary: dict[str, Any], label: str, quarantine: str) -> None:
     splits = summary["splits"]
-    _LOG.info(
+    _log.info(
         "span %s: documents: %s; %s characters; %s quarantined%s",
         label,
         splits_in_words({split: tally["documents"] for split, tally in splits.items()}),
@@ -125,7 +125,7 @@ def _warn(summary: dict[str, Any], label: str) -> None:
     ):
         documents = sum(tally[field] for tally in summary["splits"].values())
         if documents:
-            _LOG.warning(message, label, f"{documents:,}")
+            _log.warning(message, label, f"{documents:,}")
 
 
 def _copy_quarantine(folder: str, quarantine_dir: str, label: str) -> str:

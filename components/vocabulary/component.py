@@ -45,7 +45,7 @@ _COUNTS_FILE = "counts.json"  # Beam's result, removed once the vocabulary is le
 _BATCH_CHARACTERS = 1_000_000  # of texts that are split into words in one call
 _MAX_COUNTED_WORDS = 1_000_000  # distinct words in a worker's memory
 _MIN_LEARNED_SHARE = 0.6  # of the occurrences of words; below it, a warning is logged
-_LOG = logging.getLogger("polyseme.vocabulary_trainer")
+_log = logging.getLogger("polyseme.vocabulary_trainer")
 
 
 @component(use_beam=True)
@@ -268,9 +268,9 @@ def _log_origin(size: int, words: dict[str, Any], source: str, min_count: int) -
         min_count: `vocabulary.min_count`.
     """
     if words["origin"] != "learned":
-        _LOG.info("%d entries, taken from the %s %s", size, words["origin"], source)
+        _log.info("%d entries, taken from the %s %s", size, words["origin"], source)
         return
-    _LOG.info(
+    _log.info(
         "%d entries, learned from %s of %s words that occur %s times",
         size,
         f"{words['learned_words']:,}",
@@ -278,7 +278,7 @@ def _log_origin(size: int, words: dict[str, Any], source: str, min_count: int) -
         f"{words['occurrences']:,}",
     )
     if words["learned_occurrences"] < _MIN_LEARNED_SHARE * words["occurrences"]:
-        _LOG.warning(
+        _log.warning(
             "the vocabulary is learned from %.0f%% of the text: the other words occur fewer than"
             " vocabulary.min_count=%d times. Set it to 1 if words are long, as the clauses of"
             " Chinese are for byte-level BPE",

@@ -18,7 +18,7 @@ from models.tokenizers.config import ByteBpeConfig
 from models.tokenizers.entries import listed
 from models.tokenizers.merges import learn_merges
 
-_LOG = logging.getLogger("polyseme.vocabulary")
+_log = logging.getLogger("polyseme.vocabulary")
 
 
 def learn_byte_pairs(word_counts: Mapping[str, int], config: ByteBpeConfig) -> BytePairs:
@@ -60,7 +60,7 @@ def import_byte_pairs(path: pathlib.Path) -> BytePairs:
     pairs = read_byte_pairs(path)
     unused = pairs.unreachable
     if unused:
-        _LOG.warning(
+        _log.warning(
             "%s: %d entries are neither bytes nor results of merges, so no text has them: %s",
             path,
             len(unused),

@@ -38,7 +38,7 @@ SPECIAL_TOKENS: Mapping[str, str] = {"start": "<S>", "end": "</S>", "unknown": "
 
 VOCABULARY_FILE = "vocab.txt"
 
-_LOG = logging.getLogger("polyseme.vocabulary")
+_log = logging.getLogger("polyseme.vocabulary")
 _MAX_BYTES = WORD_LENGTH - 2
 # Words never have control characters, because the word splitter removes them.
 _PACKED_MARKERS = {SENTENCE_START_CHARACTER: b"\x01", SENTENCE_END_CHARACTER: b"\x02"}
@@ -164,7 +164,7 @@ class CharacterTokenizer(Tokenizer):
         ids = tokenizer.word_ids(rows.flat_values.numpy()[rows.row_starts().numpy()[single]])
         unused = np.setdiff1d(np.arange(len(words)), single[ids == single + first])
         if len(unused):
-            _LOG.warning(
+            _log.warning(
                 "%s: %d of %d words never come from a text: %s",
                 path,
                 len(unused),

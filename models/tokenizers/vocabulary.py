@@ -25,7 +25,7 @@ SPECIAL_TOKENS: Mapping[str, str] = {
 CONTINUATION = "##"
 """The prefix of entries that do not begin a word."""
 
-_LOG = logging.getLogger("polyseme.vocabulary")
+_log = logging.getLogger("polyseme.vocabulary")
 
 _INITIAL = 0xF0000
 _CONTINUING = 0x100000
@@ -130,7 +130,7 @@ def import_entries(path: pathlib.Path, config: WordPieceConfig) -> list[str]:
     entries = read_vocabulary(path)
     unmatched = [number for number, entry in enumerate(entries, 1) if matches_nothing(entry)]
     if unmatched:
-        _LOG.warning(
+        _log.warning(
             "%s: the entries on lines %s match no text (NUL, U+0011 or too long)",
             path,
             listed([str(number) for number in unmatched]),
@@ -138,7 +138,7 @@ def import_entries(path: pathlib.Path, config: WordPieceConfig) -> list[str]:
     special = set(SPECIAL_TOKENS.values())
     capitals = sum(entry != entry.lower() for entry in entries if entry not in special)
     if config.lowercase and capitals > len(entries) // 10:
-        _LOG.warning(
+        _log.warning(
             "%s: %d entries with capitals match no text, because model.tokenizer.lowercase is True",
             path,
             capitals,
