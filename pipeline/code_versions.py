@@ -189,12 +189,16 @@ def _path(module: str) -> str:
     return module.replace(".", "/") + ".py"
 
 
-@functools.cache
 def _source(file: pathlib.Path, root: pathlib.Path) -> _Source:
-    tree = ast.parse(file.read_bytes())
+    return _parsed(file.read_bytes(), root)
+
+
+@functools.cache  # by content, as parsing takes most of the time
+def _parsed(code: bytes, root: pathlib.Path) -> _Source:
+    tree = ast.parse(code)
     names = frozenset(_imports(tree, root))
-    code = ast.unparse(_WithoutDocstrings().visit(tree))
-    return _Source(hashlib.sha256(code.encode()).hexdigest(), names)
+    effective = ast.unparse(_WithoutDocstrings().visit(tree))
+    return _Source(hashlib.sha256(effective.encode()).hexdigest(), names)
 
 
 def _imports(tree: ast.AST, root: pathlib.Path) -> Iterator[str]:

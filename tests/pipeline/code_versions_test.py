@@ -10,7 +10,6 @@ import unicodedata
 import pytest
 
 from models.registry import FAMILIES
-from pipeline import code_versions as versions_module
 from pipeline.code_versions import (
     DECISIVE,
     INDIFFERENT,
@@ -41,7 +40,6 @@ def changed(source: pathlib.Path, file: str, old: str, new: str, family: str = "
     text = (source / file).read_text()
     assert old in text
     (source / file).write_text(text.replace(old, new, 1))
-    versions_module._source.cache_clear()
     after = code_versions(family, source)
     return {step for step in before if before[step] != after[step]}
 
@@ -72,7 +70,6 @@ def test_docstrings_comments_layout_and_git_change_no_version(source: pathlib.Pa
         file.write_text(f'"""Other words."""\n# a comment\n{text}')
     (source / "models" / "untracked.py").write_text("A = 1\n")
     (source / ".git").mkdir()
-    versions_module._source.cache_clear()
     assert code_versions("bert", source) == before
 
 

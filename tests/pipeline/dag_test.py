@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import pytest
@@ -77,6 +78,7 @@ STRICT = ("cleaning.quality=True", "cleaning.evaluation_texts=/a/texts.txt")
 """Settings that the other settings of cleaning need to have an effect."""
 
 
+@functools.cache
 def keys(*overrides: str) -> dict[str, str]:
     """The cache key of each node, without inputs, for a tiny recipe with some settings changed."""
     config = apply_overrides(tuning(), ["tuning.steps=10", *overrides])

@@ -86,6 +86,8 @@ def trained_folder(trained: Trained, tmp_path: pathlib.Path) -> pathlib.Path:
     return shutil.copytree(trained.folder, tmp_path / "copy")
 
 
+@pytest.mark.e2e
+@pytest.mark.one_stack
 def test_the_best_model_equals_that_of_a_training_with_its_seed_alone(
     examples: pathlib.Path, trained: Trained, tmp_path: pathlib.Path, exported: Exported
 ) -> None:
@@ -105,6 +107,8 @@ def test_the_best_model_equals_that_of_a_training_with_its_seed_alone(
     )
 
 
+@pytest.mark.e2e
+@pytest.mark.one_stack
 def test_a_seed_that_is_trained_already_is_not_trained_again(
     examples: pathlib.Path,
     trained_folder: pathlib.Path,
@@ -118,6 +122,8 @@ def test_a_seed_that_is_trained_already_is_not_trained_again(
     assert [message[:15] for message in messages] == ["trained 0 steps", "trained 6 steps"]
 
 
+@pytest.mark.e2e
+@pytest.mark.one_stack
 def test_a_seed_that_diverges_is_left_out_and_reported(
     examples: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -142,6 +148,8 @@ def test_a_seed_that_diverges_is_left_out_and_reported(
         trainer.run_fn(arguments(tmp_path, examples, attempt="2", training=with_seeds(0, 2)))
 
 
+@pytest.mark.e2e
+@pytest.mark.one_stack
 def test_a_nan_loss_is_a_failure(
     examples: pathlib.Path,
     trained_folder: pathlib.Path,

@@ -114,7 +114,7 @@ def program(jit_compile: bool):
     return run(given), run(prepare(given, 2))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.e2e)])
 def test_the_step_looks_for_no_words_and_computes_the_same(jit_compile):
     (plain, kinds), (found, fewer) = program(jit_compile)
     assert ("UniqueV2" in kinds) == (not jit_compile)

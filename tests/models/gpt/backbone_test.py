@@ -63,13 +63,16 @@ class Entries:
         self.vocabulary = range(count)
 
 
+LARGE = (pytest.mark.e2e, pytest.mark.one_stack)
+
+
 @pytest.mark.parametrize(
     ("size", "parameters"),
     [
         ("small", 124_439_808),
         ("medium", 354_823_168),
-        pytest.param("large", 774_030_080, marks=pytest.mark.e2e),
-        pytest.param("xl", 1_557_611_200, marks=pytest.mark.e2e),
+        pytest.param("large", 774_030_080, marks=LARGE),
+        pytest.param("xl", 1_557_611_200, marks=LARGE),
     ],
 )
 def test_published_sizes_have_the_published_number_of_parameters(

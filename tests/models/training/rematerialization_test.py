@@ -101,7 +101,7 @@ def trained(name, rematerialize, *, precision="float32", **training):
         ("elmo", {}),
         ("bert", {"gradient_accumulation_steps": 2}),
         ("gpt", {"precision": "mixed_bfloat16"}),
-        ("gpt", {"jit_compile": True}),
+        pytest.param("gpt", {"jit_compile": True}, marks=pytest.mark.e2e),
     ],
 )
 def test_training_is_the_same(name, training):
