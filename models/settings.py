@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import functools
 import typing
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
@@ -103,7 +103,8 @@ class Settings:
         Read by `from_json`, the result has the default values in all other fields.
         """
         chosen: dict[str, Any] = {}
-        for name, affects in effects(type(self)):
+        kind: Any = type(self)  # mypy takes the class of a frozen dataclass for unhashable
+        for name, affects in effects(kind):
             value = getattr(self, name)
             if isinstance(value, Settings):
                 if nested := value.that_affect(*kinds):
@@ -122,13 +123,16 @@ class Settings:
         return bool(getattr(self, field) != default)
 
 
-def effects(kind: type[Settings]) -> Iterator[tuple[str, Affects]]:
-    """Yields each field of a class of settings, and what it affects; nested settings as a whole."""
+@functools.cache  # resolving annotations takes long, and every `that_affect` needs them
+def effects(kind: type[Settings]) -> Sequence[tuple[str, Affects]]:
+    """Each field of a class of settings, and what it affects; nested settings as a whole."""
+    found = []
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         notes = getattr(hints[field.name], "__metadata__", ())
         own = (note for note in notes if isinstance(note, Affects))
-        yield field.name, next(own, kind.affects)
+        found.append((field.name, next(own, kind.affects)))
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -170,7 +170,9 @@ def load_weights(model: keras.Model, saved_model: str) -> None:
     weights = f"{saved_model}/variables/variables"
     try:
         # `read`, since `restore` expects a save_counter, which a SavedModel does not have.
-        saved.read(weights).assert_existing_objects_matched()
+        # `expect_partial`, or TensorFlow would warn that the export's other variables, such as the
+        # baselines' tables, are not read: at the end of the process, after its last message.
+        saved.read(weights).assert_existing_objects_matched().expect_partial()
         _assert_all_used(model, weights)
     except (AssertionError, ValueError) as error:
         raise ConfigError(

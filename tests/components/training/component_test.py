@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import pathlib
@@ -183,6 +184,17 @@ def test_a_warm_start_gives_the_exported_weights(run: dict[str, Any]) -> None:
     assert not same(weights(model), run["weights"])
     train_job.load_weights(model, str(run["model"]))
     assert same(weights(model), run["weights"])
+
+
+def test_a_warm_start_does_not_warn_of_variables_that_it_leaves_out(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported = tf.train.Checkpoint(model=build(seed=0), baselines=[tf.Variable([1.0])])
+    exported.write(str(tmp_path / "variables" / "variables"))
+    with caplog.at_level(logging.WARNING, "tensorflow"):
+        train_job.load_weights(build(seed=1), str(tmp_path))
+        gc.collect()  # TensorFlow warns when the checkpoint's status is deleted
+    assert not caplog.records
 
 
 def test_building_a_model_reads_no_examples(
