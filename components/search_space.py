@@ -18,6 +18,7 @@ from typing import Any
 
 from components.tuning_config import Hyperparameter, TuningConfig, Value
 from models.errors import ConfigError
+from models.renamed_settings import RENAMED
 from models.settings import from_json
 from models.training.config import TrainingConfig
 
@@ -278,6 +279,10 @@ def _not_tunable(
     existing = dict([*_leaves(training, "training."), *_leaves(model, "model.")])
     similar = difflib.get_close_matches(field, [*fields], n=2, cutoff=0.6)
     tunable = f"fields that can be tuned: {', '.join(sorted(fields))}"
+    if field in RENAMED:
+        return ConfigError(
+            f"{field} has been renamed", where=where, remedy=f"write {RENAMED[field]}"
+        )
     if field not in existing:
         return ConfigError(
             f"the configuration has no field {field!r}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.errors import ConfigError
+
 RENAMED: Mapping[str, str] = {
     "devices.steps_per_call": "devices.steps_per_execution",
     "model.backbone.character_width": "model.backbone.character_embedding_size",
@@ -42,11 +44,23 @@ def with_new_names(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]
     Args:
         fields: names → values, as read from JSON; nested configurations are mappings.
         place: the dotted name of `fields` in the whole configuration; empty for the whole.
+
+    Raises:
+        ConfigError: a setting has a value under its old name and another under its current name.
     """
-    result = {}
+    result: dict[str, Any] = {}
     for name, value in fields.items():
         dotted = f"{place}.{name}" if place else name
         if isinstance(value, Mapping):
             value = with_new_names(value, dotted)
-        result[RENAMED.get(dotted, dotted).rpartition(".")[2]] = value
+        current = RENAMED.get(dotted, dotted)
+        key = current.rpartition(".")[2]
+        if key in result:
+            older = next(old for old, new in RENAMED.items() if new == current)
+            raise ConfigError(
+                f"{older} and {current} are names of the same setting",
+                where=current,
+                remedy=f"remove {older}, the name in earlier releases",
+            )
+        result[key] = value
     return result

@@ -65,8 +65,8 @@ def gather(
     inputs = dataclasses.replace(
         inputs,
         corpus=read("the statistics", lambda: _corpus(nodes), {}),
-        quarantined=read("the quarantine", lambda: _quarantined(nodes), {}),
-        dropped=read("the dropped documents", lambda: _dropped(nodes), []),
+        quarantined=read("the quarantine", lambda: _quarantined(nodes), None),
+        dropped=read("the dropped documents", lambda: _dropped(nodes), None),
         checks=read("the checks of the gates", lambda: _checks(history.folder, all_nodes), []),
         search=read("the trials", lambda: _search(nodes), None),
         seeds=read("the seeds", lambda: _seeds(nodes), None),
@@ -177,14 +177,14 @@ def _corpus(nodes: Nodes) -> Mapping[str, SplitStatistics]:
     return corpus_statistics(str(folder)).splits if folder else {}
 
 
-def _quarantined(nodes: Nodes) -> Mapping[str, int]:
+def _quarantined(nodes: Nodes) -> Mapping[str, int] | None:
     folder = _folder(nodes, "TextExampleGen", "examples")
-    return read_quarantined(folder / INGESTION_FILE) if folder else {}
+    return read_quarantined(folder / INGESTION_FILE) if folder else None
 
 
-def _dropped(nodes: Nodes) -> list[Dropped]:
+def _dropped(nodes: Nodes) -> list[Dropped] | None:
     folder = _folder(nodes, "TextCleaner", "cleaned")
-    return read_dropped(folder / CLEANING_FILE) if folder else []
+    return read_dropped(folder / CLEANING_FILE) if folder else None
 
 
 def _checks(pipeline_folder: pathlib.Path, nodes: Nodes) -> list[tuple[str, Check]]:

@@ -80,8 +80,8 @@ class ReportInputs:
         notes: bounds that were not checked, in sentences.
         steps: the components in the order they ran.
         corpus: statistics of the documents by split.
-        quarantined: number of quarantined records by reason.
-        dropped: documents that cleaning dropped.
+        quarantined: number of quarantined records by reason; None: not known.
+        dropped: documents that cleaning dropped; None: not known.
         checks: checks of the gates before training, each with its gate.
         search: the trials of the hyperparameter search; None if there was no search.
         seeds: results of all seeds; None if the model was trained with one seed.
@@ -116,8 +116,8 @@ class ReportInputs:
     notes: Sequence[str] = ()
     steps: Sequence[StepState] = ()
     corpus: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
-    quarantined: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    dropped: Sequence[Dropped] = ()
+    quarantined: Mapping[str, int] | None = None
+    dropped: Sequence[Dropped] | None = None
     checks: Sequence[tuple[str, Check]] = ()
     search: Search | None = None
     seeds: SeedRuns | None = None

@@ -16,6 +16,7 @@ from components.reporting.word_senses import LayerSimilarity
 from components.search_space import field_name, format_value
 from components.validation.corpus_statistics import SplitStatistics
 from models.metric import Metric
+from models.printable import printable
 
 Charts = Mapping[str, Sequence[Markup]]
 """Images by the section that they belong to: corpus, tuning, training, evaluation, slices, history,
@@ -79,6 +80,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_without_control_characters,
     )
     environment.filters.update(
         bounds=bounds,
@@ -90,6 +92,11 @@ def _environment() -> jinja2.Environment:
         with_interval=with_interval,
     )
     return environment
+
+
+def _without_control_characters(value: Any) -> Any:
+    """A value of a template with control characters escaped, if it is a text from outside."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _context(

@@ -92,6 +92,7 @@ def test_fields_that_can_be_tuned(text: str) -> None:
         ("training.optimizer.exclude_from_weight_decay:bias/gamma", "cannot be tuned"),
         ("training.optimizer.learningrate:1/2", "has no field"),
         ("training.optimizer:1/2", "has no field"),
+        ("model.backbone.width:1/2", "has been renamed"),
         ("beam.workers:1/2", "has no field"),
         ("training.batch_size:8.5/16", "cannot be 8.5"),
         ("training.batch_size:8/many", "cannot be 'many'"),

@@ -1,5 +1,8 @@
 """Tests that configurations with old names of settings are read."""
 
+import pytest
+
+from models.errors import ConfigError
 from models.renamed_settings import RENAMED, with_new_names
 
 
@@ -23,6 +26,17 @@ def test_a_whole_configuration_gets_the_new_names() -> None:
 
 def test_a_part_of_a_configuration_gets_the_new_names() -> None:
     assert with_new_names({"masked_share": 0.2}, "model.objective") == {"mask_prob": 0.2}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_setting_under_both_names_is_refused(order: int) -> None:
+    both = [("width", 96), ("hidden_size", 48)][::order]
+    with pytest.raises(ConfigError) as caught:
+        with_new_names({"model": {"backbone": dict(both)}})
+    assert caught.value.what == (
+        "model.backbone.width and model.backbone.hidden_size are names of the same setting"
+    )
+    assert caught.value.remedy == "remove model.backbone.width, the name in earlier releases"
 
 
 def test_new_names_are_kept() -> None:

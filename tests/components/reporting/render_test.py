@@ -20,6 +20,7 @@ from components.tuning.trials import Search, Trial
 from components.validation.corpus_statistics import SplitStatistics
 from components.validation.gate_checks import Check
 from models.metric import Metric
+from models.printable import UNSAFE
 
 
 def _page(*arguments, similarities=(), **parts):
@@ -147,6 +148,27 @@ def test_text_is_escaped():
     )
     assert "<script" not in page
     assert page.count("&lt;script&gt;&amp;") >= 17
+
+
+def test_control_characters_are_escaped():
+    page = _page("demo\x1b[2J", "r", quarantined={"a\x04\x7f\u202eb": 1})
+    assert "demo\\x1b[2J" in page
+    assert "a\\x04\\x7f\\u202eb" in page
+    assert not UNSAFE.search(page)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "none"),
+    [
+        ({"quarantined": None}, {"quarantined": {}}),
+        ({"dropped": None}, {"dropped": []}),
+    ],
+)
+def test_nothing_is_said_about_counts_that_are_not_known(unknown, none):
+    sentences = {"quarantined": "No records were quarantined", "dropped": "dropped no documents"}
+    (name,) = unknown
+    assert sentences[name] not in _page("demo", "r", **unknown)
+    assert sentences[name] in _page("demo", "r", **none)
 
 
 def test_cosines_and_pieces():
