@@ -50,7 +50,7 @@ def test_shards_by_split(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_probe_names_the_same_assets_folder() -> None:
-    """The probe cannot import the name from layout.py: its process has no module of ours."""
+    """The probe cannot import the name from layout.py: its process imports nothing of Polyseme."""
     assert ASSETS == ASSETS_FOLDER
 
 

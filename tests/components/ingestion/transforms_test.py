@@ -276,12 +276,12 @@ def test_a_million_malformed_records_are_counted_and_not_kept_in_memory(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_bytes(b"{}\n" * 1_000_000 + b'{"text": "One."}\n')
     program = (
-        "import pathlib, resource, sys\n"
+        "import pathlib, re, sys\n"
         "from tests.components.ingestion import transforms_test\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
-        "imports = peak()\n"
         "transforms_test.run(*map(pathlib.Path, sys.argv[1:]))\n"
-        "print(peak() - imports)\n"
+        # Not `ru_maxrss`, which a new program inherits from the process that starts it.
+        "status = pathlib.Path('/proc/self/status').read_text()\n"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]) // 1024)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "in"), str(tmp_path / "out")],
@@ -293,7 +293,7 @@ def test_a_million_malformed_records_are_counted_and_not_kept_in_memory(
     assert summary["quarantined_by_reason"] == {"no text": 1_000_000}
     assert sum(split["documents"] for split in summary["splits"].values()) == 1
     assert len((tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()) == 10_000
-    assert int(done.stdout) < 800  # megabytes; TensorFlow and Beam are not counted
+    assert int(done.stdout) < 1_000  # megabytes, two thirds of which are TensorFlow and Beam
 
 
 def test_names_of_files_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
